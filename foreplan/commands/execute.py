@@ -1,0 +1,119 @@
+"""``execute``: run a plan for real on this machine and hold it against its prediction."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foreplan.commands.options import Json, Quiet
+from foreplan.console import note, out, progress, show_json, table
+
+if TYPE_CHECKING:
+    from planner.measurement import Measurement
+
+
+def execute(
+    path: Annotated[Path, typer.Argument(metavar="PLAN", help="A file written by `plan`.")],
+    pick: Annotated[int, typer.Option(min=0, help="Which plan of the file; 0 is the best.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps of an execution.")] = 100,
+    backend: Annotated[str, typer.Option(help="numpy.")] = "numpy",
+    data: Annotated[Path | None, typer.Option(help="Folder of the record files.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Calibrate, run five times, test the claim.")
+    ] = False,
+    keep_costs: Annotated[
+        bool, typer.Option("--keep-costs", help="With --check: test the plan file's own costs.")
+    ] = False,
+    gate: Annotated[float, typer.Option(min=1.0, help="Factor on what --check allows.")] = 1.0,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Run though the sentinels have moved.")
+    ] = False,
+    oversubscribe: Annotated[
+        bool, typer.Option("--oversubscribe", help="Let workers share cores; times mean little.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1.0, help="Seconds until workers are given up.")
+    ] = 120.0,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the trained parameters here (.npy).")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write.")] = Path(
+        "measurement.json"
+    ),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run PLAN with real workers on real data; write predicted beside measured."""
+    import foreplan
+    from hwprofiles.errors import BackendUnavailable, CheckFailed
+    from planner.records import write_record
+
+    if backend != "numpy":
+        raise BackendUnavailable(f"--backend {backend!r}: expected numpy, the only one so far")
+    with progress("executing", quiet=quiet) as step:
+        found = foreplan.execute(
+            path,
+            pick=pick,
+            steps=steps,
+            data=data,
+            check=check,
+            keep_costs=keep_costs,
+            gate=gate,
+            allow_drift=allow_drift,
+            oversubscribe=oversubscribe,
+            timeout_s=timeout,
+            parameters=save,
+            output=output,
+            say=lambda text: note(text, quiet=quiet),
+            progress=lambda done, total: step(done, total, ""),
+        )
+    write_record(output, found)
+    if json:
+        show_json(found)
+    else:
+        show_measurement(found)
+    note(f"wrote {output}", quiet=quiet or json)
+    if found.check and not found.check.passed:
+        why = (
+            f"error {found.check.error_frac:+.1%}, allowed {found.check.claim_frac * gate:.0%}"
+            if found.check.valid
+            else f"no valid run in {len(found.check.void_reasons)} attempts"
+        )
+        raise CheckFailed(f"check of {found.ranked.label!r}: {why}; see {output}")
+
+
+def show_measurement(found: "Measurement") -> None:
+    """Print predicted beside measured, by phase, and where the error comes from."""
+    from hwprofiles.units import format_frac, format_s
+
+    predicted = found.ranked.prediction
+    last = found.executions[-1]
+    out(
+        f"{found.model} as {found.ranked.label}: measured {format_s(found.step_s, 4)} a step,"
+        f" predicted {format_s(predicted.step_s, 4)} ({found.error_frac:+.1%}, grade"
+        f" {predicted.grade}), {found.training.batch / found.step_s:,.0f} samples/s"
+    )
+    out()
+    rows = [
+        (phase, format_s(seconds), format_s(found.phases_s.get(phase, 0.0)))
+        for phase, seconds in predicted.phases_s.items()
+    ]
+    table(("phase of rank 0", "predicted", "measured"), rows)
+    if found.split:
+        s = found.split
+        out()
+        out(
+            f"error split: predicted {format_s(s.predicted_s, 4)}; op costs"
+            f" {format_s(s.solo_s - s.predicted_s)}; interference"
+            f" {format_s(s.traced_s - s.solo_s)}; structure"
+            f" {format_s(s.measured_s - s.traced_s)}; measured {format_s(s.measured_s, 4)}"
+        )
+    if last.test_accuracy is not None:
+        out(
+            f"test accuracy {format_frac(last.test_accuracy)} after {len(last.losses)} steps"
+            f" ({format_s(last.training_s)} of training)"
+        )
+    if found.check:
+        verdict = "passed" if found.check.passed else "failed"
+        allowed = found.check.claim_frac * found.check.gate
+        out(f"check {verdict}: error {found.check.error_frac:+.1%}, allowed {allowed:.0%}")

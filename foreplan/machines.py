@@ -1,0 +1,97 @@
+"""From a cluster's name to a machine with op costs; ``local`` is priced from the op store."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hwprofiles.calibration import Calibration
+from hwprofiles.costs import CostBook
+from hwprofiles.errors import ProfileError
+from hwprofiles.identity import Identity, probe_identity
+from hwprofiles.local import LocalFacts, local_cluster, local_facts
+from hwprofiles.opstore import OpStore
+from hwprofiles.parts import load_cluster
+from planner.machine import Machine
+from planner.opcall import OpCall
+from runtime.kernels import sources_sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """This machine: its facts, its store, and who its workers are."""
+
+    facts: LocalFacts
+    store: OpStore
+
+    @classmethod
+    def here(cls) -> "Local":
+        """Return this machine with the store in ``$FOREPLAN_HOME``."""
+        return cls(facts=local_facts(), store=OpStore.at_home(os.environ))
+
+    def identity(self, workers: int) -> Identity:
+        """Return the identity of ``workers`` workers at once."""
+        return probe_identity(workers, sources_sha256())
+
+    def calibration(self, workers: int) -> Calibration | None:
+        """Return what the store knows of ``workers`` workers, in today's context."""
+        identity = self.identity(workers)
+        found = self.store.calibration(identity.key)
+        return found.in_context(dict(identity.context)) if found else None
+
+    def machine(self, without: frozenset[str] = frozenset()) -> Machine:
+        """Return ``local`` with every number of workers that is calibrated.
+
+        ``without`` names op signatures to leave to the fitted curves.
+        """
+        clusters, books, identities = {}, {}, {}
+        probe = self.identity(1)
+        for workers in range(1, self.facts.physical_cores + 1):
+            identity = replace(probe, lanes=workers)
+            calibration = self.store.calibration(identity.key)
+            if calibration is None or (workers > 1 and not calibration.transfers):
+                continue
+            calibration = calibration.in_context(dict(identity.context))
+            kept = {s: op for s, op in calibration.ops.items() if s not in without}
+            calibration = replace(calibration, ops=kept)
+            cluster = local_cluster(workers, calibration, self.facts)
+            device = cluster.devices[0]
+            clusters[workers] = cluster
+            books[workers] = {device.name: CostBook(device=device, ops=kept)}
+            identities[workers] = identity.to_dict()
+        if not clusters:
+            raise ProfileError(
+                "cluster 'local': no op is measured on this machine with these kernels and this"
+                " BLAS; run `foreplan hw calibrate`"
+            )
+        return Machine(name="local", clusters=clusters, cost_books=books, identities=identities)
+
+    def calibrate(
+        self,
+        calls: Mapping[str, OpCall],
+        workers: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Calibration:
+        """Time ``calls`` on ``workers`` cores at once and keep the result in the store."""
+        from runtime.calibrate import calibrate
+
+        identity = self.identity(workers)
+        calibration = calibrate(calls, identity, self.facts.cpus[:workers], progress=progress)
+        self.store.put(identity, calibration)
+        return calibration
+
+
+def load_machine(name: str) -> Machine:
+    """Return the machine called ``name``: ``local``, a shipped cluster, or a TOML file."""
+    if name == "local":
+        return Local.here().machine()
+    cluster = load_cluster(name)
+    books = {device.name: CostBook(device=device, ops={}) for device in cluster.devices}
+    return Machine(name=name, clusters={0: cluster}, cost_books={0: books}, identities={})
+
+
+def data_folder(path: Path | None) -> Path:
+    """Return the folder of record files: the one given, else ``data`` in ``$FOREPLAN_HOME``."""
+    from hwprofiles.opstore import home_folder
+
+    return path if path is not None else home_folder(os.environ) / "data"

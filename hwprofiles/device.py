@@ -1,0 +1,100 @@
+"""Devices: one thing that computes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hwprofiles.errors import ProfileError
+from hwprofiles.grade import Grade
+from hwprofiles.roofline import roofline_s
+from hwprofiles.units import Q
+
+MATRIX_OPS = ("attention", "conv", "linear", "matmul")
+"""Op classes that begin so run on the matrix unit, where the device has a ``DTYPE_matrix`` peak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpCurve:
+    """The roofline of one op class on one device."""
+
+    flop_per_s: float
+    bytes_per_s: float
+    overhead_s: float = 0.0
+    grade: Grade = Grade.DATASHEET
+    source: str = ""
+
+    def time_s(self, flop: Q, moved_bytes: Q) -> Q:
+        """Time of one op of this class, seconds."""
+        return roofline_s(
+            flop,
+            moved_bytes,
+            flop_per_s=self.flop_per_s,
+            bytes_per_s=self.bytes_per_s,
+            overhead_s=self.overhead_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One accelerator, socket or core. Every rate is dense, a peak, and in one direction."""
+
+    name: str
+    kind: str
+    """``cpu``, ``gpu`` or ``tpu``."""
+    memory_bytes: int
+    memory_bytes_per_s: float
+    peak_flop_per_s: Mapping[str, float]
+    """Peak rate by dtype, e.g. ``{"float32": 1.57e13}``; a matrix unit's by ``float16_matrix``."""
+    launch_overhead_s: float = 0.0
+    """Cost of starting one op that no kernel time contains; every compute task pays it."""
+    transfers_hold_compute: bool = False
+    """True where a transfer is a copy by the compute cores themselves, without a spare one."""
+    power_w: float | None = None
+    price_usd_per_h: float | None = None
+    source: str = ""
+    curves: Mapping[str, OpCurve] = field(default_factory=dict)
+    """Fitted roofline by op class; a class without one falls back to the datasheet."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cpu", "gpu", "tpu"):
+            raise ProfileError(f"device {self.name!r}: kind must be cpu, gpu or tpu: {self.kind!r}")
+        sizes = {
+            "memory_bytes": self.memory_bytes,
+            "memory_bytes_per_s": self.memory_bytes_per_s,
+            **self.peak_flop_per_s,
+        }
+        for key, rate in sizes.items():
+            if not rate > 0:
+                raise ProfileError(f"device {self.name!r}: {key} must be > 0, got {rate}")
+        if not self.launch_overhead_s >= 0:
+            raise ProfileError(
+                f"device {self.name!r}: launch_overhead_s must be >= 0,"
+                f" got {self.launch_overhead_s}"
+            )
+
+    def curve(self, op_class: str, dtype: str) -> OpCurve:
+        """Return the roofline to use for an op class: the fitted one, else the datasheet's.
+
+        Raises
+        ------
+        ProfileError
+            When the device has no rate for ``dtype`` (an unknown rate is refused, never guessed).
+
+        Notes
+        -----
+        ASSUMES: the datasheet's peaks are reached. Real kernels reach 50-90 % of them.
+        """
+        if (fitted := self.curves.get(f"{op_class}/{dtype}")) is not None:
+            return fitted
+        if dtype not in self.peak_flop_per_s:
+            plain = (key for key in self.peak_flop_per_s if not key.endswith("_matrix"))
+            known = ", ".join(sorted(plain)) or "none"
+            raise ProfileError(
+                f"device {self.name!r}: no rate for op class {op_class!r} in {dtype}; known dtypes:"
+                f" {known}"
+            )
+        matrix = f"{dtype}_matrix" if op_class.startswith(MATRIX_OPS) else dtype
+        return OpCurve(
+            flop_per_s=self.peak_flop_per_s.get(matrix, self.peak_flop_per_s[dtype]),
+            bytes_per_s=self.memory_bytes_per_s,
+            source=self.source,
+        )

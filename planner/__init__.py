@@ -1,0 +1,1 @@
+"""What to run where and what it costs: models, plans, collectives, memory, lower, search."""

@@ -1,0 +1,99 @@
+"""The exchange of one bucket: spans of an algorithm become views of the flat gradient."""
+
+from dataclasses import dataclass, field
+
+from hwprofiles.units import to_ps
+from planner.collectives.base import Tasks
+from planner.lowering import PRIORITY, Lowering
+from planner.opcall import DTYPE_BYTES
+from planner.plan import Bucket
+from planner.program import ComputeTask, TransferTask, View
+from planner.steps import add
+
+
+@dataclass(slots=True)
+class BucketExchange:
+    """What an algorithm sees of one bucket (``planner.collectives.base.Exchange``)."""
+
+    work: Lowering
+    number: int
+    bucket: Bucket
+    last_landing: dict[int, int] = field(default_factory=dict)
+    landed: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def ranks(self) -> int:
+        """Number of workers."""
+        return self.work.plan.workers
+
+    @property
+    def elements(self) -> int:
+        """Gradients in the bucket."""
+        return self.bucket.elements
+
+    @property
+    def landing(self) -> str:
+        """Name of the register where chunks of this bucket land."""
+        return f"landing.{self.number}"
+
+    def _slot(self, rank: int, elements: int) -> View:
+        work = self.work
+        slots = max(1, work.plan.landing_slots)
+        return View(
+            register=self.landing,
+            slot=self.landed.get(rank, 0) % slots,
+            offset_bytes=0,
+            shape=(elements,),
+            dtype=work.training.dtype,
+        )
+
+    def send(
+        self, src: int, dst: int, span: tuple[int, int], *, after: Tasks, landing: bool
+    ) -> int:
+        """Append a transfer; arrivals of one landing register keep their order (FIFO)."""
+        work, (first, end) = self.work, span
+        own = work.flat("gradients", self.bucket.first + first, end - first)
+        target = self._slot(dst, end - first) if landing else own
+        deps = set(after)
+        if landing and dst in self.last_landing:
+            deps.add(self.last_landing[dst])
+        route = work.cluster.route(work.plan.placement[src], work.plan.placement[dst])
+        payload = (end - first) * DTYPE_BYTES[work.training.dtype]
+        task = work.graph.transfer(
+            [work.lanes[src, "send"], work.lanes[dst, "receive"]],
+            to_ps(route.overhead_s(payload)),
+            payload_bytes=payload,
+            route=work.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
+            actor=work.actors.setdefault((src, f"send.{self.number}.{dst}"), len(work.actors)),
+            priority=PRIORITY["exchange"],
+            after=sorted(deps),
+            writes=[work.register_ids[dst][self.landing]] if landing else (),
+        )
+        if landing:
+            self.last_landing[dst] = task
+            self.landed[dst] = self.landed.get(dst, 0) + 1
+        work.tasks.append(
+            TransferTask(
+                name=f"{work.plan.algorithm}.{self.number}[{first}:{end}]",
+                src=src,
+                dst=dst,
+                source=own,
+                target=target,
+            )
+        )
+        return task
+
+    def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
+        """Append the addition of what has landed to the rank's own gradients."""
+        work, (first, end) = self.work, span
+        info = work.tasks[arrived]
+        assert isinstance(info, TransferTask)
+        own = work.flat("gradients", self.bucket.first + first, end - first)
+        addition = ComputeTask(
+            name=f"add.{self.number}[{first}:{end}]",
+            rank=rank,
+            phase="exchange",
+            call=add(end - first, work.training.dtype),
+            views=(info.target, own),
+        )
+        return work.compute(addition, after=after, reads=[(arrived, self.landing)])

@@ -1,0 +1,1 @@
+"""All-reduce algorithms, one file each: ``emit`` (transfers and additions) beside ``cost_ps``."""

@@ -1,0 +1,52 @@
+"""Lower a plan to its program: data-parallel training with bucketed gradient exchange.
+
+One step of every worker: for each microbatch load, forward, loss, backward (input and weight
+gradients apart); then, bucket by bucket, exchange and update.
+
+ASSUMES: a step starts with all workers ready and ends when the last one is; data loading of the
+next step is not overlapped.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
+from planner.bucket_exchange import BucketExchange
+from planner.collectives.base import Tasks, algorithm
+from planner.lowering import Lowering, Passes
+from planner.microbatch import Microbatch
+from planner.model import ModelGraph
+from planner.plan import Bucket, Plan, Training
+from planner.program import Program
+
+
+def lower(
+    model: ModelGraph,
+    training: Training,
+    plan: Plan,
+    cluster: Cluster,
+    books: Mapping[str, CostBook],
+) -> Program:
+    """Return the program of one step at grain ``op``; ``books`` prices ops by device name."""
+    work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
+    passes = [Passes() for _ in range(plan.workers)]
+    for rank in range(plan.workers):
+        for number in range(plan.microbatches(training.batch)):
+            Microbatch(work, rank, number).append(passes[rank])
+    for number, bucket in enumerate(work.buckets):
+        done = _exchange(work, number, bucket, passes)
+        for rank in range(plan.workers):
+            work.update(rank, number, bucket, done[rank], passes[rank])
+    return work.program()
+
+
+def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Passes]) -> list[Tasks]:
+    """Append the all-reduce of one bucket; return each rank's last tasks.
+
+    Without overlap a bucket waits for all gradients of its worker, not only its own.
+    """
+    layers = bucket.layers if work.plan.overlap else tuple(work.offsets)
+    ready = [tuple(sorted({p.gradient[layer] for layer in layers})) for p in passes]
+    if work.plan.workers == 1:
+        return ready
+    return algorithm(work.plan.algorithm).emit(BucketExchange(work, number, bucket), ready)

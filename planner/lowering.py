@@ -1,0 +1,161 @@
+"""The state of one lowering: the growing task graph and its side tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.units import to_ps
+from planner.collectives.base import Tasks
+from planner.model import ModelGraph
+from planner.opcall import DTYPE_BYTES, OpCall
+from planner.plan import Bucket, Plan, Training, parameter_offsets
+from planner.program import ComputeTask, Program, TransferTask, View
+from planner.registers import LayerCalls, Register, layer_calls, plan_buckets, worker_registers
+from planner.steps import update
+from sim.taskgraph import GraphBuilder
+
+PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
+"""Smaller first: a worker finishes what it began, which keeps few activations alive."""
+
+
+def op_ps(book: CostBook, call: OpCall) -> int:
+    """Duration of one op call on the device of ``book``, picoseconds, rounded up once."""
+    cost = book.cost(
+        call.signature,
+        op_class=call.op_class,
+        dtype=call.dtype,
+        flop=call.flop,
+        moved_bytes=call.moved_bytes,
+    )
+    return to_ps(cost.seconds)
+
+
+@dataclass(slots=True)
+class Passes:
+    """What the exchange must know of one worker's passes."""
+
+    gradient: dict[int, int] = field(default_factory=dict)
+    """Last task that wrote each layer's gradient."""
+    readers: dict[int, list[int]] = field(default_factory=dict)
+    """Tasks that read each layer's parameters after its last gradient may be written."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Lowering:
+    """State of one lowering: the growing graph and its side tables."""
+
+    model: ModelGraph
+    training: Training
+    plan: Plan
+    cluster: Cluster
+    books: Mapping[str, CostBook]
+    graph: GraphBuilder = field(default_factory=GraphBuilder)
+    tasks: list[ComputeTask | TransferTask] = field(default_factory=list)
+    buckets: tuple[Bucket, ...] = ()
+    calls: tuple[LayerCalls, ...] = ()
+    offsets: dict[int, int] = field(default_factory=dict)
+    registers: list[tuple[Register, ...]] = field(default_factory=list)
+    register_ids: list[dict[str, int]] = field(default_factory=list)
+    register_names: list[str] = field(default_factory=list)
+    lanes: dict[tuple[int, str], int] = field(default_factory=dict)
+    actors: dict[tuple[int, str], int] = field(default_factory=dict)
+    prices: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        dtype = self.training.dtype
+        self.buckets = plan_buckets(self.model, self.training, self.plan)
+        self.calls = layer_calls(self.model, self.plan.microbatch, dtype)
+        self.offsets = parameter_offsets(self.model)
+        for link in self.cluster.links:
+            self.graph.link(link.bandwidth_bytes_per_s)
+        for rank, device in enumerate(self.plan.placement):
+            self.registers.append(worker_registers(self.model, self.training, self.plan, rank))
+            ids = {}
+            for reg in self.registers[rank]:
+                ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
+                self.register_names.append(f"{reg.name}@{rank}")
+            self.register_ids.append(ids)
+            holds = self.cluster.devices[device].transfers_hold_compute
+            for kind in ("compute", "copy", "send", "receive"):
+                shared = holds and kind != "compute"
+                lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
+                self.lanes[rank, kind] = lane
+
+    def program(self) -> Program:
+        """Freeze."""
+        return Program(
+            graph=self.graph.build(),
+            tasks=tuple(self.tasks),
+            registers=tuple(self.registers),
+            register_names=tuple(self.register_names),
+        )
+
+    def compute(
+        self,
+        info: ComputeTask,
+        *,
+        after: Sequence[int] = (),
+        reads: Sequence[tuple[int, str]] = (),
+        writes: Sequence[str] = (),
+    ) -> int:
+        """Append one firing of a kernel; ``reads`` are (writer, register), registers by name."""
+        ids = self.register_ids[info.rank]
+        device = self.cluster.devices[self.plan.placement[info.rank]].name
+        key = (device, info.call.signature)
+        if key not in self.prices:
+            self.prices[key] = op_ps(self.books[device], info.call)
+        task = self.graph.compute(
+            [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
+            self.prices[key],
+            actor=self.actors.setdefault((info.rank, info.name), len(self.actors)),
+            priority=PRIORITY[info.phase],
+            after=after,
+            reads=[(writer, ids[register]) for writer, register in reads],
+            writes=[ids[register] for register in writes],
+        )
+        self.tasks.append(info)
+        return task
+
+    def flat(self, register: str, first: int, elements: int) -> View:
+        """Return a slice of one of the flat arrays (parameters, gradients, momentum)."""
+        item = DTYPE_BYTES[self.training.dtype]
+        return View(
+            register=register,
+            slot=0,
+            offset_bytes=first * item,
+            shape=(elements,),
+            dtype=self.training.dtype,
+        )
+
+    def parameter(self, layer: int, name: str, register: str = "parameters") -> View:
+        """Return ``w`` or ``b`` of a layer, or its gradient in ``register``."""
+        at = 0 if register == "partial" else self.offsets[layer]
+        for parameter, shape in self.model.layers[layer].parameters.items():
+            tensor = self.model.layers[layer].tensor(parameter, 1, self.training.dtype)
+            if parameter == name.removeprefix("d"):
+                offset = at * DTYPE_BYTES[tensor.dtype]
+                return View(
+                    register=register, slot=0, offset_bytes=offset, shape=shape, dtype=tensor.dtype
+                )
+            at += tensor.elements
+        raise AssertionError(name)
+
+    def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
+        """Append the optimizer over one bucket, once nobody reads its parameters any more."""
+        call = update(
+            bucket.elements,
+            self.training.dtype,
+            learning_rate=self.training.learning_rate,
+            momentum=self.training.momentum,
+        )
+        arrays = ("parameters", "gradients", "momentum")
+        readers = (task for layer in bucket.layers for task in passes.readers[layer])
+        info = ComputeTask(
+            name=f"update.{number}",
+            rank=rank,
+            phase="update",
+            call=call,
+            views=tuple(self.flat(name, bucket.first, bucket.elements) for name in arrays),
+        )
+        self.compute(info, after=sorted({*done, *readers}))

@@ -1,0 +1,113 @@
+"""measurement.json: what an execution measured, beside what was predicted for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from planner.plan import Training
+from planner.records import RankedPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpTimes:
+    """One op of the plan: predicted, alone, and inside a step; seconds of one firing."""
+
+    signature: str
+    phase: str
+    firings: int
+    """A step, all ranks."""
+    predicted_s: float
+    solo_s: float
+    traced_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Where the error of a step comes from, by substitution in the simulator; seconds of a step."""
+
+    predicted_s: float
+    """P0: costs of the plan file."""
+    solo_s: float
+    """P1: every op as it runs alone; P1 - P0 is the error of the op costs."""
+    traced_s: float
+    """P2: every op as it ran inside the step; P2 - P1 is interference."""
+    measured_s: float
+    """M, untraced; M - P2 is structure: dispatch gaps, waiting that the simulator does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One run of the workers."""
+
+    step_s: float
+    """Median over the timed steps."""
+    step_p90_s: float
+    step_iqr_s: float
+    steps: int
+    sentinels_before_s: Mapping[str, tuple[float, ...]]
+    """By signature, then rank."""
+    sentinels_after_s: Mapping[str, tuple[float, ...]]
+    losses: tuple[float, ...]
+    """Training loss of each step, warm-up included."""
+    test_accuracy: float | None
+    training_s: float
+    """Wall time of all steps."""
+    arena_bytes: tuple[int, ...]
+    arena_intact: bool
+    parameters_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One step, predicted and measured, task by task in program order; seconds from its start."""
+
+    task: tuple[str, ...]
+    ranks: tuple[tuple[int, ...], ...]
+    phase: tuple[str, ...]
+    predicted_start_s: tuple[float, ...]
+    predicted_end_s: tuple[float, ...]
+    measured_start_s: tuple[float, ...]
+    measured_end_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What ``--check`` concluded."""
+
+    claim_frac: float
+    """Largest median error that the claim allows."""
+    gate: float
+    """Factor on the claim (and on the sentinels' tolerance) that was used; 1 is the claim."""
+    error_frac: float
+    """Median predicted over median measured - 1."""
+    valid: bool
+    """Whether the sentinels held still."""
+    void_reasons: tuple[str, ...]
+    """Why earlier attempts, or this one, do not count."""
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """measurement.json."""
+
+    schema: int
+    tool: str
+    model: str
+    cluster: str
+    training: Training
+    ranked: RankedPlan
+    """The plan that ran, with its prediction."""
+    executions: tuple[Execution, ...]
+    step_s: float
+    """Median over the executions."""
+    error_frac: float
+    """Predicted over measured - 1."""
+    split: Split | None
+    ops: tuple[OpTimes, ...]
+    phases_s: Mapping[str, float]
+    """Measured busy time of rank 0 by phase, from the traced step."""
+    trace: Trace | None
+    check: Verdict | None
+    environment: Mapping[str, Any]
+    """Identity of the workers, versions, and how to repeat the run."""

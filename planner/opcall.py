@@ -1,0 +1,76 @@
+"""Op calls: one kernel, its tensors and its work. The unit that is priced, timed and run."""
+
+from dataclasses import dataclass
+from math import prod
+
+DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
+TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """A named array as a kernel sees it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the array."""
+        return self.elements * DTYPE_BYTES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpCall:
+    """One call of ``runtime/kernels/FILE.py:FUNCTION`` with stated shapes.
+
+    The kernel is called as ``FUNCTION(*reads, *updates, *writes, **attrs)`` and writes into what
+    it is given; it allocates nothing of weight.
+    """
+
+    kernel: str
+    """``FILE.FUNCTION``, e.g. ``conv2d.forward``."""
+    op_class: str
+    """Which fitted curve prices it: matmul, conv, elementwise, copy, ..."""
+    dtype: str
+    flop: int
+    """Multiply-add = 2 FLOP; 0 where the op only moves bytes."""
+    reads: tuple[Tensor, ...] = ()
+    updates: tuple[Tensor, ...] = ()
+    """Read and written in place."""
+    writes: tuple[Tensor, ...] = ()
+    """Results first, then workspace."""
+    attrs: tuple[tuple[str, int | float], ...] = ()
+    """Keyword arguments that change the work (a stride), so part of the signature."""
+    settings: tuple[tuple[str, int | float], ...] = ()
+    """Keyword arguments that do not change the work (a learning rate)."""
+
+    @property
+    def moved_bytes(self) -> int:
+        """Every element read and every element written, once each."""
+        once = sum(t.size_bytes for t in (*self.reads, *self.writes))
+        return once + 2 * sum(t.size_bytes for t in self.updates)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Arguments in the order the kernel takes them."""
+        return (*self.reads, *self.updates, *self.writes)
+
+    @property
+    def signature(self) -> str:
+        """Name of the op in the op store: kernel, shapes, attributes, dtype; never its place.
+
+        >>> x = Tensor(name="x", shape=(2, 3), dtype="float32")
+        >>> OpCall(kernel="tanh.forward", op_class="tanh", dtype="float32", flop=6,
+        ...        reads=(x,), writes=(x,)).signature
+        'tanh.forward(2x3;2x3)float32'
+        """
+        shapes = ";".join("x".join(map(str, t.shape)) for t in self.tensors)
+        attrs = "".join(f",{key}={value}" for key, value in self.attrs)
+        return f"{self.kernel}({shapes}{attrs}){self.dtype}"

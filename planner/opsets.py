@@ -1,0 +1,118 @@
+"""Sets of op calls: those a plan needs, those that curves are fitted to, and the sentinels."""
+
+from collections.abc import Iterable
+
+from planner.collectives.base import chunk_spans
+from planner.model import Layer, ModelGraph
+from planner.opcall import OpCall
+from planner.plan import Plan, Training
+from planner.registers import layer_calls, plan_buckets
+from planner.search import candidates
+from planner.steps import add, load, loss, update
+
+
+def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, OpCall]:
+    """Return the distinct op calls of one plan, by signature, in the order of a step."""
+    calls: list[OpCall] = [load(model, plan.microbatch, training.dtype)]
+    for layer in layer_calls(model, plan.microbatch, training.dtype):
+        calls += [c for c in (layer.forward, layer.weight_grad, layer.input_grad) if c]
+    calls.append(loss(model, plan.microbatch, training.dtype, training.batch))
+    if plan.microbatches(training.batch) > 1:
+        sizes = [layer.parameter_count for layer in model.layers if layer.parameters]
+        calls += [add(size, training.dtype) for size in sizes]
+    for bucket in plan_buckets(model, training, plan):
+        calls.append(update(bucket.elements, training.dtype, learning_rate=0.0, momentum=0.0))
+        if plan.workers > 1:
+            widths = {"star": [bucket.elements]}.get(
+                plan.algorithm,
+                [end - first for first, end in chunk_spans(bucket.elements, plan.workers)],
+            )
+            calls += [add(width, training.dtype) for width in widths]
+    return {call.signature: call for call in calls}
+
+
+def space_calls(
+    model: ModelGraph, training: Training, workers: int, least_microbatch: int
+) -> dict[str, OpCall]:
+    """Return the op calls of every plan on ``workers`` devices with microbatches that large."""
+    found: dict[str, OpCall] = {}
+    for plan in candidates(model, training, workers, {"workers": workers}):
+        divides = training.batch % (workers * plan.microbatch) == 0
+        if divides and plan.microbatch >= least_microbatch:
+            found |= plan_calls(model, training, plan)
+    return found
+
+
+def general_calls(dtype: str) -> dict[str, OpCall]:
+    """Return the op calls that curves are fitted to: each kind, sizes of no particular model."""
+    calls: list[OpCall] = []
+    for inputs, features, samples in (
+        (24, 40, 8),
+        (96, 32, 24),
+        (48, 200, 40),
+        (160, 96, 16),
+        (300, 150, 48),
+        (400, 400, 12),
+        (600, 24, 56),
+        (700, 300, 28),
+        (1024, 700, 80),
+    ):
+        layer = Layer(
+            name="fit", kind="linear", in_shape=(inputs,), attrs=(("features", features),)
+        )
+        calls += _phases(layer, samples, dtype)
+    for channels, size, maps, kernel, samples in (
+        (1, 12, 4, 3, 8),
+        (1, 28, 8, 5, 24),
+        (3, 20, 12, 3, 12),
+        (4, 16, 24, 5, 20),
+        (8, 14, 16, 3, 40),
+        (16, 10, 32, 3, 24),
+        (12, 24, 24, 5, 12),
+    ):
+        attrs = (("channels", maps), ("kernel", kernel))
+        conv = Layer(name="fit", kind="conv2d", in_shape=(channels, size, size), attrs=attrs)
+        calls += _phases(conv, samples, dtype)
+    for channels, size, samples in ((4, 8, 4), (6, 12, 12), (8, 24, 20), (16, 20, 48)):
+        shape = (channels, size, size)
+        calls += _phases(Layer(name="fit", kind="tanh", in_shape=shape), samples, dtype)
+        calls += _phases(Layer(name="fit", kind="flatten", in_shape=shape), samples, dtype)
+        pool = Layer(name="fit", kind="avg_pool", in_shape=shape, attrs=(("window", 2),))
+        calls += _phases(pool, samples, dtype)
+    for elements in (100, 3000, 20_000, 100_000, 400_000):
+        calls.append(add(elements, dtype))
+        calls.append(update(elements, dtype, learning_rate=0.0, momentum=0.0))
+    for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 10)):
+        calls += _ends(samples, size, classes, dtype)
+    return {call.signature: call for call in calls}
+
+
+def _phases(layer: Layer, samples: int, dtype: str) -> Iterable[OpCall]:
+    phases = ("forward", "weight_grad", "input_grad") if layer.parameters else ()
+    return [layer.call(p, samples, dtype) for p in phases or ("forward", "input_grad")]
+
+
+def _ends(samples: int, size: int, classes: int, dtype: str) -> list[OpCall]:
+    """Return a load of 8x8 records (as maps and as vectors) and a loss of some sizes."""
+    maps = Layer(name="fit", kind="flatten", in_shape=(1, size, size))
+    dense = Layer(
+        name="fit", kind="linear", in_shape=maps.out_shape, attrs=(("features", classes),)
+    )
+    vector = Layer(name="fit", kind="linear", in_shape=(64,), attrs=(("features", classes),))
+    models = [
+        ModelGraph(name="fit", layers=layers, record_shape=(8, 8), classes=classes)
+        for layers in ((maps, dense), (vector,))
+    ]
+    return [*(load(m, samples, dtype) for m in models), loss(models[0], samples, dtype, samples)]
+
+
+def sentinels() -> dict[str, OpCall]:
+    """Return three ops whose times say whether the machine is as it was: matmul, tanh, add."""
+    matmul = Layer(name="s", kind="linear", in_shape=(256,), attrs=(("features", 256),))
+    tanh = Layer(name="s", kind="tanh", in_shape=(1 << 10,))
+    calls = [
+        matmul.call("forward", 256, "float32"),
+        tanh.call("forward", 128, "float32"),
+        add(1 << 18, "float32"),
+    ]
+    return {call.signature: call for call in calls}

@@ -1,0 +1,121 @@
+"""Plans: what is split, where it sits, and the rules it must keep."""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from hwprofiles.cluster import Cluster
+from planner.model import ModelGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What the user asked for; a plan never changes it."""
+
+    batch: int
+    """Samples of one synchronous update, over all workers."""
+    dtype: str = "float32"
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One way to train: layout, placement, exchange, registers."""
+
+    workers: int
+    microbatch: int
+    """Samples of one forward and backward pass on one worker."""
+    placement: tuple[int, ...]
+    """Device of each rank."""
+    algorithm: str
+    """Collective algorithm of the gradient exchange; ``none`` for one worker."""
+    bucket_bytes: int
+    """A bucket of gradients closes once it holds this much."""
+    overlap: bool
+    """Whether a bucket may leave before the backward pass has ended."""
+    input_slots: int = 1
+    """Decoded microbatches that may wait."""
+    activation_slots: int = 1
+    """Microbatches whose activations may be alive at once."""
+    landing_slots: int = 1
+    """Chunks that may have arrived and not yet been added, a bucket."""
+
+    def microbatches(self, batch: int) -> int:
+        """Forward and backward passes of each worker in one step."""
+        return batch // (self.workers * self.microbatch)
+
+    @property
+    def label(self) -> str:
+        """Short name, unique among the candidates of one search."""
+        parts = [f"dp{self.workers}", f"mb{self.microbatch}"]
+        if self.workers > 1:
+            parts += [self.algorithm, f"{self.bucket_bytes // 1024}KiB"]
+            parts += ["overlap"] if self.overlap else []
+        return "-".join(parts)
+
+
+class Verdict(Enum):
+    """Why a candidate cannot be; the value is the sentence a person reads."""
+
+    FITS = "fits"
+    DOES_NOT_DIVIDE = "the batch is not workers x microbatch x a whole number"
+    SPLITS_NORM_GROUP = "the microbatch is not a multiple of the model's norm group"
+    TOO_MANY_WORKERS = "more workers than the cluster has devices"
+    OUT_OF_MEMORY = "the static arena is larger than a device's memory"
+
+
+def verdict(model: ModelGraph, training: Training, plan: Plan, cluster: Cluster) -> Verdict:
+    """Check everything about a plan but its memory."""
+    if plan.workers > len(cluster.devices):
+        return Verdict.TOO_MANY_WORKERS
+    if training.batch % (plan.workers * plan.microbatch):
+        return Verdict.DOES_NOT_DIVIDE
+    if plan.microbatch % model.norm_group:
+        return Verdict.SPLITS_NORM_GROUP
+    return Verdict.FITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A contiguous slice of the flat gradient that is exchanged as one."""
+
+    first: int
+    """First element."""
+    end: int
+    """One past the last element."""
+    layers: tuple[int, ...]
+    """Layers whose gradients lie in it."""
+
+    @property
+    def elements(self) -> int:
+        """Number of gradients."""
+        return self.end - self.first
+
+
+def parameter_offsets(model: ModelGraph) -> dict[int, int]:
+    """First element of each layer's parameters in the flat arrays.
+
+    The last layer comes first: that is the order in which gradients become ready, so that every
+    bucket is one slice. Within a layer: ``w`` then ``b``.
+    """
+    offsets: dict[int, int] = {}
+    at = 0
+    for i in reversed(range(len(model.layers))):
+        if model.layers[i].parameter_count:
+            offsets[i] = at
+            at += model.layers[i].parameter_count
+    return offsets
+
+
+def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:
+    """Cut the flat gradient at layer boundaries, a bucket closing once it is large enough."""
+    found: list[Bucket] = []
+    current = Bucket(first=0, end=0, layers=())
+    for layer in parameter_offsets(model):
+        end = current.end + model.layers[layer].parameter_count
+        current = replace(current, end=end, layers=(*current.layers, layer))
+        if current.elements >= bucket_elements:
+            found.append(current)
+            current = Bucket(first=end, end=end, layers=())
+    return (*found, current) if current.elements else tuple(found)

@@ -1,0 +1,155 @@
+"""Predict one plan: lower it, check it, simulate it, and say how the number is known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwprofiles.grade import Grade
+from hwprofiles.units import PS_PER_S
+from planner.cost import estimate
+from planner.lower import lower
+from planner.machine import Machine
+from planner.model import ModelGraph
+from planner.plan import Plan, Training
+from planner.program import PHASES, ComputeTask, Program
+from planner.registers import memory_bytes
+from sim.checks import check_graph, peak_live_bytes
+from sim.critical_path import critical_path
+from sim.heap_engine import simulate
+from sim.timeline import Timeline
+
+HEADLINE_FRAC = 0.05
+"""The headline grade is the weakest that covers this much of the critical path."""
+
+INTERVAL_FRAC = {Grade.MEASURED: 0.10, Grade.FITTED: 0.25, Grade.DATASHEET: 0.60}
+"""Half-width of the stated interval by grade. The first two are the claims that ``execute --check``
+tests (docs/accuracy.md); the last says a peak is rarely reached. Not calibrated to 80 % yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a plan will do: time, memory, and how sure we are."""
+
+    step_s: float
+    """Simulated time of one step."""
+    closed_form_s: float
+    bound_s: float
+    samples_per_s: float
+    interval_s: tuple[float, float]
+    """Stated interval of the step time, by the headline grade."""
+    phases_s: Mapping[str, float]
+    """Busy time of rank 0 by phase, and its waiting."""
+    memory_bytes: Mapping[str, int]
+    """Static arena of rank 0 by category."""
+    arena_bytes: tuple[int, ...]
+    """By rank."""
+    live_peak_bytes: tuple[int, ...]
+    """By rank: the most that is alive at once."""
+    grade: str
+    """Weakest grade that covers 5 % or more of the critical path."""
+    grade_frac: Mapping[str, float]
+    """Share of the critical path by grade."""
+    tasks: int
+    graph_sha256: str
+
+    @property
+    def waste(self) -> float:
+        """Arena over live peak on the fullest worker: what static allocation costs."""
+        return max(a / p for a, p in zip(self.arena_bytes, self.live_peak_bytes, strict=True))
+
+
+def predict(
+    model: ModelGraph, training: Training, plan: Plan, machine: Machine
+) -> tuple[Prediction, Program, Timeline]:
+    """Simulate one plan; return the prediction with the program and the timeline behind it.
+
+    Raises
+    ------
+    DeadlockError
+        When the plan's registers do not admit a step; the message names the tasks that wait.
+    """
+    cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+    program = lower(model, training, plan, cluster, books)
+    graph = program.graph
+    check_graph(graph, label=program.label, name_register=program.register_names.__getitem__)
+    timeline = simulate(graph)
+    closed = estimate(model, training, plan, cluster, books)
+    shares = grade_shares(program, timeline, machine, plan)
+    headline = max(
+        (g for g, share in shares.items() if share >= HEADLINE_FRAC), default=Grade.MEASURED
+    )
+    step_s = timeline.makespan_s
+    static = [r.arena_bytes for r in program.registers[0] if r.category in RESIDENT]
+    live = peak_live_bytes(graph, timeline)
+    arena = tuple(program.arena_bytes(rank) for rank in range(program.ranks))
+    prediction = Prediction(
+        step_s=step_s,
+        closed_form_s=closed.closed_form_ps / PS_PER_S,
+        bound_s=closed.bound_ps / PS_PER_S,
+        samples_per_s=training.batch / step_s,
+        interval_s=(step_s * (1 - INTERVAL_FRAC[headline]), step_s * (1 + INTERVAL_FRAC[headline])),
+        phases_s=phase_seconds(program, timeline, 0),
+        memory_bytes=memory_bytes(model, training, plan),
+        arena_bytes=arena,
+        live_peak_bytes=tuple(
+            sum(static) + int(live[plan.placement[rank]]) for rank in range(program.ranks)
+        ),
+        grade=headline.label,
+        grade_frac={g.label: share for g, share in shares.items()},
+        tasks=graph.tasks,
+        graph_sha256=graph.sha256(),
+    )
+    return prediction, program, timeline
+
+
+RESIDENT = ("parameters", "gradients", "optimizer")
+"""Categories that live from step to step, beside the registers that tasks fill and free."""
+
+
+def phase_seconds(program: Program, timeline: Timeline, rank: int) -> dict[str, float]:
+    """Seconds in which ``rank`` is busy with each phase, and in which it waits.
+
+    Where phases overlap on different lanes the earlier one of ``PHASES`` claims the time, except
+    that compute always goes before exchange: what is left of ``exchange`` is exposed.
+    """
+    spans: dict[str, list[tuple[int, int]]] = {phase: [] for phase in PHASES}
+    for task in program.of_rank(rank):
+        span = (int(timeline.start_ps[task]), int(timeline.end_ps[task]))
+        spans[program.tasks[task].phase].append(span)
+    order = ("forward", "backward", "update", "load", "exchange")
+    edges = sorted({0, timeline.makespan_ps, *(e for s in spans.values() for t in s for e in t)})
+    owner = np.full(len(edges) - 1, -1)
+    for i in reversed(range(len(order))):
+        for start, end in spans[order[i]]:
+            owner[np.searchsorted(edges, start) : np.searchsorted(edges, end)] = i
+    lengths = np.diff(np.array(edges, dtype=np.int64)) / PS_PER_S
+    found = {phase: float(lengths[owner == order.index(phase)].sum()) for phase in PHASES}
+    return found | {"waiting": float(lengths[owner == -1].sum())}
+
+
+def grade_shares(
+    program: Program, timeline: Timeline, machine: Machine, plan: Plan
+) -> dict[Grade, float]:
+    """Share of the critical path by the grade of what determines each task's length."""
+    cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+    totals = dict.fromkeys(Grade, 0)
+    for task in critical_path(program.graph, timeline):
+        info = program.tasks[task]
+        length = int(timeline.end_ps[task] - timeline.start_ps[task])
+        if isinstance(info, ComputeTask):
+            book = books[cluster.devices[plan.placement[info.rank]].name]
+            call = info.call
+            grade = book.cost(
+                call.signature,
+                op_class=call.op_class,
+                dtype=call.dtype,
+                flop=call.flop,
+                moved_bytes=call.moved_bytes,
+            ).grade
+        else:
+            route = cluster.route(plan.placement[info.src], plan.placement[info.dst])
+            grade = max(link.grade for link in route.links)
+        totals[grade] += length
+    path_ps = sum(totals.values()) or 1
+    return {grade: total / path_ps for grade, total in totals.items()}

@@ -1,0 +1,219 @@
+"""Files between commands: frozen records, written whole or not at all."""
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hwprofiles.calibration import OpSample
+from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.device import Device
+from hwprofiles.errors import RecordError
+from hwprofiles.link import Link
+from planner.machine import Machine
+from planner.plan import Plan, Training
+from planner.predict import Prediction
+from planner.search import Certificate
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+SCHEMA = 1
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRecord:
+    """A cluster and its op costs for one number of workers, complete enough to price any plan."""
+
+    name: str
+    devices: tuple[str, ...]
+    """Name of each device, by index."""
+    device_kinds: tuple[Device, ...]
+    """Each distinct device once, with its fitted curves."""
+    links: tuple[Link, ...]
+    edges: tuple[tuple[int | str, int | str, int], ...]
+    """``(from, to, index into links)``."""
+    ops: Mapping[str, tuple[OpSample, ...]]
+    """Measured ops by device name."""
+    identity: Mapping[str, Any]
+    """What the measurements were taken on; empty for a shipped cluster."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RankedPlan:
+    """One plan of a plan file. Its ``plan`` may be edited by hand: it is then checked again."""
+
+    label: str
+    plan: Plan
+    prediction: Prediction
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFile:
+    """plan.json: the question, the ranked answer, and everything the answer rests on."""
+
+    schema: int
+    tool: str
+    model: str
+    cluster: str
+    training: Training
+    model_sha256: str
+    plans: tuple[RankedPlan, ...]
+    """Best first."""
+    plans_sha256: str
+    """Hash of the plans as they were predicted; another hash means that they were edited."""
+    certificate: Certificate
+    machine: Mapping[int, ClusterRecord]
+    """By number of workers; 0 serves every number not listed."""
+
+    def to_machine(self) -> Machine:
+        """Return the machine that the predictions were made for, from this file alone."""
+        clusters, books = {}, {}
+        for workers, record in self.machine.items():
+            kinds = {device.name: device for device in record.device_kinds}
+            clusters[workers] = Cluster.from_edges(
+                record.name,
+                [kinds[name] for name in record.devices],
+                [(a, b, record.links[i]) for a, b, i in record.edges],
+            )
+            books[workers] = {
+                name: CostBook(
+                    device=device, ops={op.signature: op for op in record.ops.get(name, ())}
+                )
+                for name, device in kinds.items()
+            }
+        identities = {w: r.identity for w, r in self.machine.items() if r.identity}
+        return Machine(
+            name=self.cluster, clusters=clusters, cost_books=books, identities=identities
+        )
+
+
+def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> ClusterRecord:
+    """Return the record of ``machine`` at ``workers``, with the measured ops in ``signatures``."""
+    cluster, books = machine.cluster(workers), machine.books(workers)
+    kinds = {device.name: device for device in cluster.devices}
+    links = list(dict.fromkeys(cluster.links))
+    edges = sorted(
+        (
+            (a, b, links.index(cluster.links[d["link_id"]]))
+            for a, b, d in cluster.fabric.edges.data()
+        ),
+        key=str,
+    )
+    return ClusterRecord(
+        name=cluster.name,
+        devices=tuple(device.name for device in cluster.devices),
+        device_kinds=tuple(kinds.values()),
+        links=tuple(links),
+        edges=tuple(edges),
+        ops={
+            name: tuple(book.ops[s] for s in sorted(book.ops) if s in signatures)
+            for name, book in books.items()
+        },
+        identity=machine.identities.get(workers, {}),
+    )
+
+
+def plans_sha256(plans: tuple[RankedPlan, ...]) -> str:
+    """Hash of the plans themselves, without labels and predictions."""
+    import hashlib
+
+    rows = [dataclasses.asdict(ranked.plan) for ranked in plans]
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+
+
+def to_jsonable(record: object) -> Any:
+    """Return a record as JSON types; an infinite field is left out, for JSON has no infinity."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.init}
+        return {key: to_jsonable(value) for key, value in values.items() if value != float("inf")}
+    if isinstance(record, Mapping):
+        return {str(key): to_jsonable(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [to_jsonable(value) for value in record]
+    return record
+
+
+def write_record(path: Path, record: object) -> None:
+    """Write a record as JSON: to a temporary file beside ``path``, then renamed over it."""
+    text = json.dumps(to_jsonable(record), indent=1, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` whole or not at all.
+
+    Raises
+    ------
+    RecordError
+        When the folder is missing or cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise RecordError(
+            f"{path}: cannot be written ({error.strerror}); name a folder that exists and is yours"
+        ) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_record(path: Path, kind: type[R], what: str) -> R:
+    """Read a record of type ``kind``; every fault is one sentence.
+
+    Raises
+    ------
+    RecordError
+        When the file is missing, is not JSON, has another schema or a field that is wrong.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(
+            f"{path}: expected {what}, got {error.strerror}; check the path"
+        ) from error
+    except ValueError as error:
+        raise RecordError(
+            f"{path}: expected {what}, but the file is not whole JSON ({error}); write it again"
+        ) from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise RecordError(
+            f"{path}: expected {what} of schema {SCHEMA}, got schema {schema!r}; write it with this"
+            " version of foreplan"
+        )
+    return parse_record(data, kind, str(path))
+
+
+def parse_record(data: object, kind: type[R], where: str) -> R:
+    """Turn JSON types into a record, naming every field that is wrong."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        record: R = TypeAdapter(kind).validate_python(data)
+        return record
+    except ValidationError as error:
+        raise RecordError(f"{where}: {_first_faults(error)}") from error
+
+
+def _first_faults(error: "ValidationError") -> str:
+    faults = [
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}, got {fault['input']!r:.40}"
+        for fault in error.errors()[:3]
+    ]
+    rest = f" and {error.error_count() - 3} more" if error.error_count() > 3 else ""
+    return "; ".join(faults) + rest

@@ -1,0 +1,155 @@
+"""Plan tables: P candidates as arrays, priced in one call.
+
+A *factor* is a function with named axes (``PassTimes``: workers, microbatch; ``ExchangeTimes``:
+workers, algorithm, bucket size); its table is built over the product of those axes and gathered by
+index. All sums are integers, so the result equals the scalar path of ``planner.cost`` to the bit.
+
+Index letters: P candidates, A rows of the pass table, E rows of the exchange table, B buckets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwprofiles.units import Ints
+from planner.cost import ExchangeTimes, PassTimes, exchange_times, pass_times
+from planner.machine import Machine
+from planner.model import ModelGraph
+from planner.plan import Plan, Training, Verdict, verdict
+from planner.registers import memory_bytes
+
+VERDICTS = tuple(Verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTable:
+    """Candidates and their prices; row ``i`` is ``plans[i]``."""
+
+    plans: tuple[Plan, ...]
+    verdict: Ints
+    """(P,) index into ``VERDICTS``."""
+    bound_ps: Ints
+    """(P,) lower bound; 0 where the verdict is not FITS."""
+    closed_form_ps: Ints
+    """(P,) closed form; 0 where the verdict is not FITS."""
+    arena_bytes: Ints
+    """(P,) static arena of the fullest worker; 0 where the plan does not divide."""
+
+    @property
+    def feasible(self) -> Ints:
+        """Rows that fit, ascending."""
+        return np.flatnonzero(self.verdict == VERDICTS.index(Verdict.FITS)).astype(np.int64)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows have each verdict."""
+        return {v.name.lower(): int((self.verdict == i).sum()) for i, v in enumerate(VERDICTS)}
+
+
+def price(
+    model: ModelGraph, training: Training, plans: Sequence[Plan], machine: Machine
+) -> PlanTable:
+    """Give every candidate its verdict, memory, bound and closed form."""
+    found = np.zeros(len(plans), dtype=np.int64)
+    arena = np.zeros(len(plans), dtype=np.int64)
+    memory: dict[tuple[int | str, ...], int] = {}
+    for i, plan in enumerate(plans):
+        cluster = machine.cluster(plan.workers)
+        verdict_i = verdict(model, training, plan, cluster)
+        if verdict_i is Verdict.FITS:
+            key = (plan.workers, plan.microbatch, plan.algorithm, plan.bucket_bytes)
+            if key not in memory:
+                memory[key] = sum(memory_bytes(model, training, plan).values())
+            arena[i] = memory[key]
+            if any(arena[i] > cluster.devices[d].memory_bytes for d in plan.placement):
+                verdict_i = Verdict.OUT_OF_MEMORY
+        found[i] = VERDICTS.index(verdict_i)
+    rows = np.flatnonzero(found == VERDICTS.index(Verdict.FITS))
+    bound, closed = np.zeros_like(found), np.zeros_like(found)
+    if len(rows):
+        bound[rows], closed[rows] = _times(model, training, [plans[int(i)] for i in rows], machine)
+    return PlanTable(
+        plans=tuple(plans),
+        verdict=found,
+        bound_ps=bound,
+        closed_form_ps=closed,
+        arena_bytes=arena,
+    )
+
+
+def _times(
+    model: ModelGraph, training: Training, plans: Sequence[Plan], machine: Machine
+) -> tuple[Ints, Ints]:
+    """Bound and closed form of candidates that fit, shape (P,) each."""
+    passes: dict[tuple[int, int], PassTimes] = {}
+    exchanges: dict[tuple[int, str, int], ExchangeTimes] = {}
+    for p in plans:
+        cluster, books = machine.cluster(p.workers), machine.books(p.workers)
+        book = books[cluster.devices[p.placement[0]].name]
+        if (key := (p.workers, p.microbatch)) not in passes:
+            passes[key] = pass_times(model, training, p.microbatch, book)
+        if (at := (p.workers, p.algorithm, p.bucket_bytes)) not in exchanges:
+            exchanges[at] = exchange_times(model, training, p, cluster, books)
+    a_of = {key: i for i, key in enumerate(passes)}
+    e_of = {key: i for i, key in enumerate(exchanges)}
+    a = np.array([a_of[p.workers, p.microbatch] for p in plans])
+    e = np.array([e_of[p.workers, p.algorithm, p.bucket_bytes] for p in plans])
+    rounds = np.array([p.microbatches(training.batch) for p in plans], dtype=np.int64)
+    overlap = np.array([p.overlap for p in plans])
+    holds = np.array([machine.holds_compute(p) for p in plans])
+    return compose_table(
+        list(passes.values()), list(exchanges.values()), a, e, rounds, overlap, holds
+    )
+
+
+def compose_table(
+    passes: Sequence[PassTimes],
+    exchanges: Sequence[ExchangeTimes],
+    a: Ints,
+    e: Ints,
+    rounds: Ints,
+    overlap: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+    holds: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+) -> tuple[Ints, Ints]:
+    """Compose gathered factors; the array twin of :func:`planner.cost.compose`."""
+    load = np.array([p.load_ps for p in passes])[a]
+    once = np.array([p.compute_ps(1) for p in passes])[a]
+    more = np.array([sum(p.accumulate_ps) for p in passes])[a]
+    compute = rounds * once + (rounds - 1) * more
+    loading = np.where(holds, load * rounds, load)
+    begin = loading + compute
+    send = np.array([x.send_ps for x in exchanges])[e]
+    receive = np.array([x.receive_ps for x in exchanges])[e]
+    added = np.array([x.add_ps for x in exchanges])[e]
+    total = np.array([x.total_ps for x in exchanges])[e]
+    updates = np.array([sum(x.update_ps) for x in exchanges])[e]
+    lane = np.maximum(begin + np.where(holds, total, added) + updates, load * rounds)
+    per_round, extra, tail = _bucket_tables(passes, exchanges)
+    # (P, B): earliest ready time of each bucket; absent buckets repeat bucket 0, which changes no
+    # minimum and no maximum
+    ready = (
+        loading[:, None] + rounds[:, None] * per_round[a, e] + (rounds - 1)[:, None] * extra[a, e]
+    )
+    start = np.where(overlap, ready.min(axis=1), begin)
+    chain = np.where(overlap, (ready + tail[e]).max(axis=1), begin + tail[e].max(axis=1))
+    bound = np.maximum(lane, start + np.maximum(send, receive))
+    return bound, np.maximum(bound, chain)
+
+
+def _bucket_tables(
+    passes: Sequence[PassTimes], exchanges: Sequence[ExchangeTimes]
+) -> tuple[Ints, Ints, Ints]:
+    """Ready work a round and an extra round, shape (A, E, B); exchange and update, (E, B)."""
+    width = max(len(x.buckets) for x in exchanges)
+    per_round = np.zeros((len(passes), len(exchanges), width), dtype=np.int64)
+    extra = np.zeros_like(per_round)
+    tail = np.zeros((len(exchanges), width), dtype=np.int64)
+    for j, exchange in enumerate(exchanges):
+        for b in range(width):
+            k = b if b < len(exchange.buckets) else 0
+            tail[j, b] = exchange.cost_ps[k] + exchange.update_ps[k]
+            for i, factor in enumerate(passes):
+                per_round[i, j, b] = factor.ready_ps(exchange.buckets[k], 1)
+                two = factor.ready_ps(exchange.buckets[k], 2)
+                extra[i, j, b] = two - 2 * per_round[i, j, b]
+    return per_round, extra, tail

@@ -1,0 +1,1 @@
+"""What a person reads: comparison, figures, the page and its Markdown twin."""

@@ -1,0 +1,1 @@
+"""The same program in real time: kernels, transport, actors, measurement."""

@@ -1,0 +1,180 @@
+"""The actor loop: what one worker does with its part of a program.
+
+A task may start when its inputs have arrived and every register it writes has a free slot; of
+those that may, the one with the least (priority, instant, id) goes first: the rule of the
+simulator, in real time. A transfer is started as soon as both hold on this side, and completes
+when MPI says so: all transfers use rendezvous (synchronous send), so "sent" means "received", and
+the posted receive is the credit that a free landing slot returns to its sender. No rank waits for
+a particular message, so no order of arrival can block another.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Protocol
+
+from hwprofiles.errors import DeadlockError
+
+POLLS_BEFORE_YIELD = 200
+"""Fruitless polls before the core is offered to somebody else: about 50 us of waiting."""
+
+
+class Request(Protocol):
+    """A persistent message, started again in every step."""
+
+    def Start(self) -> None:  # noqa: N802 - MPI's own name
+        """Begin."""
+        ...
+
+    def Test(self) -> bool:  # noqa: N802 - MPI's own name
+        """Whether it has completed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """One task as its worker sees it; task ids are local positions."""
+
+    priority: int
+    fire: Callable[[], object] | None
+    """Run a kernel; None for a transfer."""
+    request: Request | None = None
+    """The message of a transfer; None for a kernel."""
+    after: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
+    """Registers of which a slot is taken."""
+    frees: tuple[int, ...] = ()
+    """Items (positions in the list of all written slots) that this task has read."""
+
+
+class ActorLoop:
+    """Run the firings of one worker, one step at a time."""
+
+    def __init__(
+        self,
+        firings: Sequence[Firing],
+        slots: Sequence[int],
+        item_register: Sequence[int],
+        item_readers: Sequence[int],
+        own_items: Sequence[tuple[int, ...]],
+    ) -> None:
+        self._firings = tuple(firings)
+        self._slots = list(slots)
+        self._item_register = list(item_register)
+        self._item_readers = list(item_readers)
+        self._unread = [
+            tuple(item_register[i] for i in items if item_readers[i] == 0) for items in own_items
+        ]
+        self._needs = [len(f.after) for f in firings]
+        self._dependents: list[list[int]] = [[] for _ in firings]
+        for task, firing in enumerate(firings):
+            for before in firing.after:
+                self._dependents[before].append(task)
+        self.start_ns = [0] * len(firings)
+        self.end_ns = [0] * len(firings)
+
+    def run(self, *, traced: bool = False) -> None:
+        """Run one step; with ``traced``, note start and end of every task."""
+        _Step(self, traced).run()
+
+
+class _Step:
+    """The state of one step: what is missing, what is free, what is under way."""
+
+    def __init__(self, loop: ActorLoop, traced: bool) -> None:
+        self.loop = loop
+        self.traced = traced
+        self.needs = loop._needs.copy()
+        self.free = loop._slots.copy()
+        self.readers = loop._item_readers.copy()
+        self.ready: list[tuple[int, int, int]] = []
+        self.starved: list[int] = []
+        self.pending: list[tuple[Request, int]] = []
+        self.clock = 0
+        self.left = len(self.needs)
+        for task, needed in enumerate(self.needs):
+            if not needed:
+                self.offer(task)
+
+    def offer(self, task: int) -> None:
+        """Queue a task whose inputs are complete, if the registers it writes have room."""
+        firing = self.loop._firings[task]
+        free = self.free
+        for register in firing.writes:
+            if free[register] < 1:
+                self.starved.append(task)
+                return
+        self.clock += 1
+        heappush(self.ready, (firing.priority, self.clock, task))
+
+    def complete(self, task: int) -> None:
+        """Give back slots and offer what waited for this task."""
+        loop, firing = self.loop, self.loop._firings[task]
+        if self.traced:
+            loop.end_ns[task] = time.perf_counter_ns()
+        self.left -= 1
+        returned = False
+        for register in loop._unread[task]:
+            self.free[register] += 1
+            returned = True
+        for item in firing.frees:
+            self.readers[item] -= 1
+            if not self.readers[item]:
+                self.free[loop._item_register[item]] += 1
+                returned = True
+        for dependent in loop._dependents[task]:
+            self.needs[dependent] -= 1
+            if not self.needs[dependent]:
+                self.offer(dependent)
+        if returned and self.starved:
+            waiting, self.starved = self.starved, []
+            for other in waiting:
+                self.offer(other)
+
+    def start(self, task: int) -> None:
+        """Start the next task: run a kernel to its end, or set a message under way."""
+        firing = self.loop._firings[task]
+        for register in firing.writes:
+            if self.free[register] < 1:  # another task of this register went first
+                self.starved.append(task)
+                return
+        for register in firing.writes:
+            self.free[register] -= 1
+        if self.traced:
+            self.loop.start_ns[task] = time.perf_counter_ns()
+        if firing.fire is not None:
+            firing.fire()
+            self.complete(task)
+        elif firing.request is not None:
+            firing.request.Start()
+            self.pending.append((firing.request, task))
+
+    def poll(self) -> bool:
+        """Complete the messages that have arrived; return whether any had."""
+        done = [entry for entry in self.pending if entry[0].Test()]
+        if done:
+            self.pending = [entry for entry in self.pending if entry not in done]
+            for _, task in done:
+                self.complete(task)
+        return bool(done)
+
+    def run(self) -> None:
+        """Fire until everything has completed."""
+        fruitless = 0
+        while self.left:
+            if self.pending and self.poll():
+                fruitless = 0
+            if self.ready:
+                self.start(heappop(self.ready)[2])
+                fruitless = 0
+            elif self.pending:
+                fruitless += 1
+                if fruitless > POLLS_BEFORE_YIELD:
+                    os.sched_yield()
+            elif self.left:
+                raise DeadlockError(
+                    f"step: {self.left} tasks wait for each other or for a slot, and no message is"
+                    " under way; this plan should have been refused before it ran"
+                )

@@ -1,0 +1,96 @@
+"""Calibration: time ops, transfers and dispatch on all ranks at once."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwprofiles.calibration import Calibration
+from hwprofiles.identity import Identity
+from planner.opcall import OpCall
+from planner.opsets import sentinels
+from planner.records import parse_record, to_jsonable
+from runtime.launch import Progress, ProgressPrinter, launch
+from runtime.records import RecordFile, write_records
+from runtime.timing import (
+    TRANSFER_BYTES,
+    time_dispatch,
+    time_op,
+    time_sentinels,
+    time_transfer,
+)
+
+RECORDS = 4096
+"""Records of the scratch file that loading is timed on."""
+
+
+def calibrate(
+    calls: Mapping[str, OpCall],
+    identity: Identity,
+    cores: Iterable[int],
+    *,
+    timeout_s: float = 600.0,
+    progress: Progress = lambda done, total: None,
+) -> Calibration:
+    """Time ``calls`` on ``identity.lanes`` workers at once; return what was measured."""
+    job = {
+        "kind": "calibrate",
+        "cores": list(cores),
+        "identity": identity.to_dict(),
+        "calls": [to_jsonable(call) for call in calls.values()],
+    }
+    answer = launch(job, identity.lanes, timeout_s=timeout_s, progress=progress)
+    return parse_record(answer, Calibration, "calibration")
+
+
+def calibrate_ranks(job: dict[str, Any], comm: Any, folder: Path) -> Calibration:
+    """Do the timing on this rank, together with all others."""
+    calls = parse_record(job["calls"], tuple[OpCall, ...], "job")
+    printer = ProgressPrinter(len(calls) + len(TRANSFER_BYTES)) if comm.rank == 0 else None
+    ops = {}
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for done, call in enumerate(calls):
+            ops[call.signature] = time_op(call, comm, _fetch(call, Path(scratch)))
+            if printer:
+                printer.at(done + 1)
+    transfers = []
+    if comm.size > 1:
+        for done, size in enumerate(TRANSFER_BYTES):
+            sample = time_transfer(size, comm)
+            transfers += [sample] if sample else []
+            if printer:
+                printer.at(len(calls) + done + 1)
+    comm.Barrier()
+    dispatch = comm.allgather(time_dispatch())
+    return Calibration(
+        ops=ops,
+        transfers=tuple(transfers),
+        scalars={"launch_overhead_s": float(np.median(dispatch))},
+        sentinels=time_sentinels(sentinels(), comm),
+        context=dict(job["identity"]["context"]),
+    )
+
+
+def _fetch(call: OpCall, folder: Path) -> Callable[[Any], object] | None:
+    """Return how a load op gets its bytes: from a scratch file of records of the right size."""
+    if call.kernel != "load.records":
+        return None
+    attrs = dict(call.attrs)
+    height, width = int(attrs["height"]), int(attrs["width"])
+    path = folder / f"{height}x{width}-{os.getpid()}.rec"
+    if not path.exists():
+        rng = np.random.default_rng(0)
+        samples = rng.integers(0, 17, (RECORDS, height, width), dtype=np.uint8)
+        labels = rng.integers(0, 10, RECORDS)
+        write_records(path, samples, labels, classes=10, seed=0)
+    records = RecordFile(path)
+    at = [0]
+
+    def fetch(raw: Any) -> None:
+        records.read_into(at[0], raw)
+        at[0] = (at[0] + len(raw)) % RECORDS
+
+    return fetch

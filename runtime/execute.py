@@ -1,0 +1,296 @@
+"""Execute a plan: run the workers, compare with the prediction, and check the claim."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwprofiles.calibration import Calibration
+from hwprofiles.errors import CheckFailed
+from hwprofiles.grade import Grade
+from hwprofiles.units import PS_PER_S, to_ps
+from planner.lower import lower
+from planner.measurement import Execution, Measurement, OpTimes, Split, Trace, Verdict
+from planner.model import load_model
+from planner.predict import INTERVAL_FRAC, phase_seconds
+from planner.program import ComputeTask, Program
+from planner.records import SCHEMA, PlanFile, RankedPlan
+from runtime.launch import Progress, launch
+from sim.heap_engine import simulate
+from sim.timeline import Timeline
+
+SENTINEL_DRIFT_FRAC = 0.10
+"""At the start of a run: sentinels that moved more than this since calibration refuse the costs."""
+CHECK_DRIFT_FRAC = 0.05
+"""During a check: sentinels that moved more than this make the run void."""
+CHECK_RANKS_FRAC = 0.10
+"""During a check: ranks whose sentinels differ more than this make the run void."""
+EXECUTIONS = 5
+ATTEMPTS = 3
+"""A void run is repeated at most twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run."""
+
+    train: Path
+    test: Path
+    cores: tuple[int, ...]
+    steps: int = 100
+    warmup: int = 10
+    traced: int = 20
+    timeout_s: float = 120.0
+    parameters: Path | None = None
+    """Where to save the trained parameters (.npy, layer order)."""
+
+
+def run_once(
+    plan_path: Path,
+    plans: PlanFile,
+    pick: int,
+    options: Options,
+    *,
+    detailed: bool,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Run one plan once; ``detailed`` adds traced steps and every op alone."""
+    plan = plans.plans[pick].plan
+    record = plans.machine.get(plan.workers, plans.machine.get(0))
+    job = {
+        "kind": "train",
+        "cores": list(options.cores),
+        "identity": dict(record.identity) if record else {},
+        "plan": str(plan_path.resolve()),
+        "pick": pick,
+        "train": str(options.train.resolve()),
+        "test": str(options.test.resolve()),
+        "steps": options.steps,
+        "warmup": options.warmup,
+        "traced": options.traced if detailed else 0,
+        "solo": detailed,
+        "sentinels": True,
+        "parameters": str(options.parameters.resolve()) if options.parameters else "",
+    }
+    answer: dict[str, Any] = launch(
+        job, plan.workers, timeout_s=options.timeout_s, progress=progress
+    )
+    return answer
+
+
+def execution(answer: Mapping[str, Any]) -> Execution:
+    """Return the record of one run."""
+    seconds = np.array(answer["seconds"])
+    low, median, high, p90 = np.percentile(seconds, (25, 50, 75, 90))
+    return Execution(
+        step_s=float(median),
+        step_p90_s=float(p90),
+        step_iqr_s=float(high - low),
+        steps=len(seconds),
+        sentinels_before_s={k: tuple(v) for k, v in answer["sentinels_before"].items()},
+        sentinels_after_s={k: tuple(v) for k, v in answer["sentinels_after"].items()},
+        losses=tuple(answer["losses"]),
+        test_accuracy=answer["accuracy"],
+        training_s=answer["training_s"],
+        arena_bytes=tuple(answer["arena_bytes"]),
+        arena_intact=answer["arena_intact"],
+        parameters_sha256=answer["parameters_sha256"],
+    )
+
+
+def drift(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
+    """Largest relative change of any sentinel's mean over ranks."""
+    moved = [
+        abs(float(np.mean(after[name])) / float(np.mean(times)) - 1)
+        for name, times in before.items()
+        if name in after
+    ]
+    return max(moved, default=0.0)
+
+
+def spread(times: Mapping[str, Any]) -> float:
+    """Largest relative difference of any sentinel between ranks."""
+    return max((max(t) / min(t) - 1 for t in times.values()), default=0.0)
+
+
+def void_reasons(runs: list[Execution], gate: float) -> tuple[str, ...]:
+    """Say why a set of runs does not count; empty when it does."""
+    reasons = []
+    moved = drift(runs[0].sentinels_before_s, runs[-1].sentinels_after_s)
+    if moved > CHECK_DRIFT_FRAC * gate:
+        reasons.append(f"sentinels moved {moved:.1%} (at most {CHECK_DRIFT_FRAC * gate:.0%})")
+    apart = max(spread(runs[0].sentinels_before_s), spread(runs[-1].sentinels_after_s))
+    if apart > CHECK_RANKS_FRAC * gate:
+        reasons.append(f"ranks differ {apart:.1%} (at most {CHECK_RANKS_FRAC * gate:.0%})")
+    return tuple(reasons)
+
+
+def measure(
+    plan_path: Path,
+    plans: PlanFile,
+    pick: int,
+    options: Options,
+    *,
+    executions: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> Measurement:
+    """Run a plan ``executions`` times; trace and split the last run."""
+    answers = []
+    for i in range(executions):
+
+        def shifted(done: int, total: int, base: int = i) -> None:
+            progress(base * total + done, executions * total)
+
+        detailed = i + 1 == executions
+        answers.append(
+            run_once(plan_path, plans, pick, options, detailed=detailed, progress=shifted)
+        )
+    runs = tuple(execution(answer) for answer in answers)
+    ranked = plans.plans[pick]
+    step_s = float(np.median([run.step_s for run in runs]))
+    return _with_details(plans, ranked, runs, step_s, answers[-1])
+
+
+def _with_details(
+    plans: PlanFile,
+    ranked: RankedPlan,
+    runs: tuple[Execution, ...],
+    step_s: float,
+    answer: Mapping[str, Any],
+) -> Measurement:
+    """Split the error by substitution, and set predicted and measured side by side."""
+    machine, plan = plans.to_machine(), ranked.plan
+    cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+    program = lower(load_model(plans.model), plans.training, plan, cluster, books)
+    predicted = simulate(program.graph)
+    traced, solo = answer["traced"], {int(k): v for k, v in answer["solo"].items()}
+    launch_s = cluster.devices[plan.placement[0]].launch_overhead_s
+    alone_s = [
+        solo[t] + (launch_s if isinstance(info, ComputeTask) else 0.0)
+        for t, info in enumerate(program.tasks)
+    ]
+    inside_s = [
+        s + (launch_s if isinstance(info, ComputeTask) else 0.0)
+        for s, info in zip(traced["median_s"], program.tasks, strict=True)
+    ]
+    split = Split(
+        predicted_s=predicted.makespan_s,
+        solo_s=simulate(_with_durations(program, alone_s)).makespan_s,
+        traced_s=simulate(_with_durations(program, inside_s)).makespan_s,
+        measured_s=step_s,
+    )
+    start_s, end_s = traced["start_s"], traced["end_s"]
+    measured = Timeline(
+        start_ps=np.array([to_ps(s) for s in start_s], dtype=np.int64),
+        end_ps=np.array([to_ps(s) for s in end_s], dtype=np.int64),
+    )
+    return Measurement(
+        schema=SCHEMA,
+        tool=plans.tool,
+        model=plans.model,
+        cluster=plans.cluster,
+        training=plans.training,
+        ranked=ranked,
+        executions=runs,
+        step_s=step_s,
+        error_frac=ranked.prediction.step_s / step_s - 1,
+        split=split,
+        ops=_op_times(program, predicted, alone_s, inside_s),
+        phases_s=phase_seconds(program, measured, 0),
+        trace=Trace(
+            task=tuple(program.label(t) for t in range(len(program.tasks))),
+            ranks=tuple(info.ranks for info in program.tasks),
+            phase=tuple(info.phase for info in program.tasks),
+            predicted_start_s=tuple((predicted.start_ps / PS_PER_S).tolist()),
+            predicted_end_s=tuple((predicted.end_ps / PS_PER_S).tolist()),
+            measured_start_s=tuple(start_s),
+            measured_end_s=tuple(end_s),
+        ),
+        check=None,
+        environment={
+            "identity": dict(plans.machine[plan.workers].identity)
+            if plan.workers in plans.machine
+            else {},
+            "python": sys.version.split()[0],
+            "numpy": np.__version__,
+        },
+    )
+
+
+def _with_durations(program: Program, seconds: list[float]) -> Any:
+    """Return the program's graph with other durations; a transfer's is all overhead."""
+    graph = program.graph
+    return replace(
+        graph,
+        duration_ps=np.array([to_ps(s) for s in seconds], dtype=np.int64),
+        payload_bytes=np.zeros_like(graph.payload_bytes),
+    )
+
+
+def _op_times(
+    program: Program, predicted: Timeline, alone_s: list[float], inside_s: list[float]
+) -> tuple[OpTimes, ...]:
+    """Group the tasks of a program by what they do."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for task, info in enumerate(program.tasks):
+        name = info.call.signature if isinstance(info, ComputeTask) else "transfer"
+        if not isinstance(info, ComputeTask):
+            name = f"transfer({int(program.graph.payload_bytes[task])} B)"
+        groups.setdefault((info.phase, name), []).append(task)
+    length_s = (predicted.end_ps - predicted.start_ps) / PS_PER_S
+    return tuple(
+        OpTimes(
+            signature=name,
+            phase=phase,
+            firings=len(tasks),
+            predicted_s=float(np.mean(length_s[tasks])),
+            solo_s=float(np.mean([alone_s[t] for t in tasks])),
+            traced_s=float(np.mean([inside_s[t] for t in tasks])),
+        )
+        for (phase, name), tasks in groups.items()
+    )
+
+
+def check(
+    measure_again: Callable[[], Measurement], *, gate: float, say: Callable[[str], None]
+) -> Measurement:
+    """Measure until a run is valid, at most three times; return it with its verdict.
+
+    ``measure_again`` calibrates, predicts and executes anew: a void run says nothing about its
+    costs either.
+    """
+    reasons: list[str] = []
+    measurement = None
+    for attempt in range(ATTEMPTS):
+        measurement = measure_again()
+        void = void_reasons(list(measurement.executions), gate)
+        if not void:
+            break
+        reasons.append(f"attempt {attempt + 1}: {'; '.join(void)}")
+        say(f"void run, {reasons[-1]}")
+    assert measurement is not None
+    claim = INTERVAL_FRAC[Grade[measurement.ranked.prediction.grade.upper()]]
+    valid = len(reasons) < ATTEMPTS
+    verdict = Verdict(
+        claim_frac=claim,
+        gate=gate,
+        error_frac=measurement.error_frac,
+        valid=valid,
+        void_reasons=tuple(reasons),
+        passed=valid and abs(measurement.error_frac) <= claim * gate,
+    )
+    return dataclasses.replace(measurement, check=verdict)
+
+
+def refuse_drift(expected: Calibration, sentinels_s: Mapping[str, tuple[float, ...]]) -> None:
+    """Refuse costs that were measured while the machine was faster or slower than now."""
+    moved = drift(expected.sentinels, sentinels_s)
+    if moved > SENTINEL_DRIFT_FRAC:
+        raise CheckFailed(
+            f"sentinel ops: moved {moved:.1%} since the calibration (at most"
+            f" {SENTINEL_DRIFT_FRAC:.0%}); run `foreplan hw calibrate` and plan again"
+        )

@@ -1,0 +1,277 @@
+"""Record files: labelled samples of one size, read by number.
+
+Layout: 8 bytes ``foreplan``, the length of the header as little-endian uint32, the header as JSON,
+zeros up to a multiple of 64, then the records: one label byte and the sample, row by row.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hwprofiles.errors import RecordError
+
+MAGIC = b"foreplan"
+SCHEMA: Final = 1
+ALIGNMENT = 64  # bytes; a cache line
+MAX_HEADER_BYTES = 65536  # a longer one is damage, not data
+VERIFY_RECORDS = 1024  # read at a time when the whole file is checked
+
+Bytes = npt.NDArray[np.uint8]
+
+_LENGTH = struct.Struct("<I")
+
+
+class RecordHeader(BaseModel):
+    """What a record file says of itself."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
+    count: int = Field(ge=1)
+    record_bytes: int = Field(ge=2)
+    """Bytes of a record: the label and the sample."""
+    sample_shape: tuple[int, ...] = Field(strict=False)
+    classes: int = Field(ge=1, le=256)
+    seed: int
+    """Seed of the order of the records."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Hash of all records."""
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if self.record_bytes != 1 + prod(self.sample_shape):
+            raise ValueError(
+                f"record_bytes must be 1 + the product of {self.sample_shape}, got"
+                f" {self.record_bytes}"
+            )
+        return self
+
+
+def _packed(header: RecordHeader) -> bytes:
+    """Return the bytes before the first record."""
+    text = json.dumps(header.model_dump(by_alias=True), sort_keys=True).encode()
+    size = len(MAGIC) + _LENGTH.size + len(text)
+    return MAGIC + _LENGTH.pack(len(text)) + text + bytes(-size % ALIGNMENT)
+
+
+def write_records(
+    path: Path, samples: Bytes, labels: npt.NDArray[np.integer], classes: int, seed: int
+) -> RecordHeader:
+    """Write a record file, whole or not at all, and return its header.
+
+    Parameters
+    ----------
+    path : Path
+    samples : uint8 array, shape (n, h, w)
+    labels : int array, shape (n,)
+        Each from 0 to ``classes - 1``.
+    classes : int
+        Number of classes, at most 256.
+    seed : int
+        What the order of the samples was drawn from; kept in the header.
+
+    Raises
+    ------
+    RecordError
+        When samples and labels do not fit together or the folder cannot be written.
+    """
+    count = len(samples)
+    if samples.dtype != np.uint8 or labels.shape != (count,) or count == 0:
+        raise RecordError(
+            f"record file {path}: expected n > 0 uint8 samples and n labels, got"
+            f" {samples.shape} {samples.dtype} and {labels.shape}; pass one label a sample"
+        )
+    if labels.min() < 0 or not labels.max() < classes <= 256:
+        raise RecordError(
+            f"record file {path}: expected labels from 0 to {min(classes, 256) - 1}, got"
+            f" {labels.min()} to {labels.max()}; a label is one byte"
+        )
+    body = np.empty((count, 1 + samples[0].size), np.uint8)
+    body[:, 0] = labels
+    body[:, 1:] = samples.reshape(count, -1)
+    header = RecordHeader(
+        count=count,
+        record_bytes=body.shape[1],
+        sample_shape=samples.shape[1:],
+        classes=classes,
+        seed=seed,
+        sha256=hashlib.sha256(body.data).hexdigest(),
+    )
+    try:
+        _replace(path, _packed(header), body)
+    except OSError as error:
+        raise RecordError(
+            f"record file {path}: expected to write {body.nbytes} bytes, got {error.strerror};"
+            " choose a folder that exists and has room"
+        ) from error
+    return header
+
+
+def _replace(path: Path, head: bytes, body: Bytes) -> None:
+    """Write beside ``path``, reach the disk, then take its name: readers see old or new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(head)
+            file.write(body.data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class RecordFile:
+    """An open record file, complete from construction on; a context manager.
+
+    Raises
+    ------
+    RecordError
+        When the file is missing, is no record file, has a wrong header or is cut short.
+    """
+
+    __slots__ = ("_fd", "_start", "header", "path")
+
+    path: Path
+    header: RecordHeader
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise RecordError(
+                f"record file {path}: expected a readable file, got {error.strerror}; write it"
+                " first or correct the path"
+            ) from error
+        try:
+            self.header, self._start = self._read_header()
+            self._check_size()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def count(self) -> int:
+        """Number of records."""
+        return self.header.count
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def read_into(self, first: int, out: Bytes) -> None:
+        """Fill ``out`` with the records from number ``first`` on, cyclically.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first record, taken modulo ``header.count``.
+        out : uint8 array, shape (n, record_bytes), C-contiguous, written
+            n is at most ``header.count``, so one read serves, or two around the end of the file.
+
+        Raises
+        ------
+        RecordError
+            When ``out`` does not fit the file or the file was cut since it was opened.
+        """
+        count, size = self.header.count, self.header.record_bytes
+        if out.shape[1:] != (size,) or len(out) > count:
+            raise self._error(
+                f"reads of at most {count} records of {size} bytes",
+                f"one of shape {out.shape}",
+                "use a smaller microbatch or the file that the model was made for",
+            )
+        first %= count
+        before_end = min(len(out), count - first)
+        whole = out.reshape(-1, copy=False).data
+        self._fill(self._start + first * size, whole[: before_end * size])
+        if before_end < len(out):
+            self._fill(self._start, whole[before_end * size :])
+
+    def verify(self) -> None:
+        """Read all records; raise RecordError if their hash is not the header's."""
+        count, digest = self.header.count, hashlib.sha256()
+        block = np.empty((min(count, VERIFY_RECORDS), self.header.record_bytes), np.uint8)
+        for first in range(0, count, VERIFY_RECORDS):
+            part = block[: count - first]
+            self.read_into(first, part)
+            digest.update(part.data)
+        if digest.hexdigest() != self.header.sha256:
+            raise self._error(
+                f"records with sha256 {self.header.sha256}", digest.hexdigest(), "write it again"
+            )
+
+    def _error(self, expected: str, got: str, advice: str) -> RecordError:
+        return RecordError(f"record file {self.path}: expected {expected}, got {got}; {advice}")
+
+    def _fill(self, offset: int, view: memoryview) -> None:
+        """Fill ``view`` from ``offset``: one read, unless the system returns early."""
+        while view:
+            done = os.preadv(self._fd, [view], offset)
+            if done == 0:
+                raise self._error(
+                    f"{len(view)} bytes at {offset}", "the end of the file", "write it again"
+                )
+            offset, view = offset + done, view[done:]
+
+    def _read_header(self) -> tuple[RecordHeader, int]:
+        """Return the header and the offset of the first record."""
+        head = os.pread(self._fd, len(MAGIC) + _LENGTH.size, 0)
+        if head[: len(MAGIC)] != MAGIC:
+            raise self._error(
+                f"the first bytes {MAGIC!r}",
+                repr(head[: len(MAGIC)]),
+                "name a file that foreplan wrote",
+            )
+        if len(head) < len(MAGIC) + _LENGTH.size:
+            raise self._error("a header", f"{len(head)} bytes in all", "write it again")
+        (length,) = _LENGTH.unpack_from(head, len(MAGIC))
+        text = os.pread(self._fd, min(length, MAX_HEADER_BYTES + 1), len(head))
+        if len(text) != length:
+            raise self._error(f"a header of {length} bytes", f"{len(text)} bytes", "write it again")
+        try:
+            header = RecordHeader.model_validate_json(text)
+        except ValidationError as error:
+            problems = ", ".join(
+                f"{'.'.join(map(str, x['loc'])) or 'header'}: {x['msg']}"
+                for x in error.errors(include_url=False)
+            )
+            raise self._error(
+                f"a header of schema {SCHEMA}", f"one with {problems}", "write it again"
+            ) from error
+        end = len(head) + length
+        return header, end + -end % ALIGNMENT
+
+    def _check_size(self) -> None:
+        expected = self._start + self.header.count * self.header.record_bytes
+        got = os.fstat(self._fd).st_size
+        if got != expected:
+            raise self._error(f"{expected} bytes", f"{got}", "it is damaged, write it again")

@@ -1,0 +1,155 @@
+"""Do the slots of the registers let every task run: the graph fired without time and lanes."""
+
+from collections import Counter, defaultdict
+from heapq import heappop, heappush
+
+from hwprofiles.errors import DeadlockError
+from sim.taskgraph import TaskGraph
+from sim.waits import (
+    Label,
+    free_slots,
+    held_items,
+    join_some,
+    register_label,
+    short_register,
+    task_label,
+)
+
+Needs = tuple[tuple[int, int], ...]
+"""(register, slots) pairs that one task takes."""
+
+
+def check_credits(
+    graph: TaskGraph, label: Label = task_label, name_register: Label = register_label
+) -> None:
+    """Check that the slots of the registers let every task run.
+
+    Tasks that take no slot fire as soon as they can, the others in the order of their ids. That
+    proves a deadlock where the writers of a register run in that order, as the firings of an actor
+    do; where they may overtake each other, it reports the hazard that they do not. Lanes cannot
+    deadlock: a task takes all of its lanes and slots at once.
+
+    Raises
+    ------
+    DeadlockError
+        Naming the tasks that wait for each other, and the registers between them.
+    """
+    fired = _Firing(graph).run()
+    if not all(fired):
+        cycle = _credit_cycle(graph, fired, label, name_register)
+        raise DeadlockError(
+            f"credit cycle of {len(cycle)} tasks: {join_some(cycle)}; give the registers more"
+            " slots, or let their readers depend on less"
+        )
+
+
+class _Firing:
+    """The token game: a task that can fire takes its slots and completes at once.
+
+    Tasks with the same needs can fire together, so only the first of them is a candidate.
+    """
+
+    def __init__(self, graph: TaskGraph) -> None:
+        tasks = range(graph.tasks)
+        self.graph = graph
+        self.free: list[int] = graph.register_slots.tolist()
+        counts = [Counter(graph.row("out", task)) for task in tasks]
+        self.needs: list[Needs] = [tuple(sorted(count.items())) for count in counts]
+        self.needing: dict[int, set[Needs]] = defaultdict(set)
+        for needs in self.needs:
+            for register, _ in needs:
+                self.needing[register].add(needs)
+        self.readers_left = [len(readers) for readers in graph.item_readers()]
+        dependencies = [graph.row("dep", task) for task in tasks]
+        self.missing = [len(row) for row in dependencies]
+        self.dependents: list[list[int]] = [[] for _ in tasks]
+        for task, row in enumerate(dependencies):
+            for dependency in row:
+                self.dependents[dependency].append(task)
+        self.ready: dict[Needs, list[int]] = defaultdict(list)
+        self.candidates: list[tuple[bool, int]] = []
+
+    def run(self) -> list[bool]:
+        """Return which tasks could fire."""
+        fired = [False] * self.graph.tasks
+        for task, missing in enumerate(self.missing):
+            if not missing:
+                self.become_ready(task)
+        while self.candidates:
+            _, task = heappop(self.candidates)
+            if fired[task] or not self.fits(self.needs[task]):
+                continue
+            heappop(self.ready[self.needs[task]])
+            fired[task] = True
+            self.fire(task)
+        return fired
+
+    def fits(self, needs: Needs) -> bool:
+        """Whether there are free slots for these needs."""
+        return all(self.free[register] >= count for register, count in needs)
+
+    def offer(self, needs: Needs) -> None:
+        """Make the first task with these needs a candidate, if there is one and it can fire."""
+        if self.ready[needs] and self.fits(needs):
+            heappush(self.candidates, (bool(needs), self.ready[needs][0]))
+
+    def become_ready(self, task: int) -> None:
+        """Let a task whose dependencies are complete wait for its slots."""
+        heappush(self.ready[self.needs[task]], task)
+        self.offer(self.needs[task])
+
+    def fire(self, task: int) -> None:
+        """Take the slots of a task, complete it, and see what that lets happen."""
+        for register, count in self.needs[task]:
+            self.free[register] -= count
+        for item in self.graph.row("in", task):
+            self.readers_left[item] -= 1
+            self.return_slot(item)
+        for item in range(self.graph.out_ptr[task], self.graph.out_ptr[task + 1]):
+            self.return_slot(item)
+        for dependent in self.dependents[task]:
+            self.missing[dependent] -= 1
+            if not self.missing[dependent]:
+                self.become_ready(dependent)
+        self.offer(self.needs[task])
+
+    def return_slot(self, item: int) -> None:
+        """Return the slot of an item that nobody has yet to read."""
+        if not self.readers_left[item]:
+            register = int(self.graph.out_idx[item])
+            self.free[register] += 1
+            for needs in self.needing[register]:
+                self.offer(needs)
+
+
+def _credit_cycle(
+    graph: TaskGraph, fired: list[bool], label: Label, name_register: Label
+) -> list[str]:
+    """Walk from a waiting task to what it waits for until the walk closes; return the cycle."""
+    held = held_items(graph, fired, fired)
+    free = free_slots(graph, held)
+    readers = graph.item_readers()
+    task = fired.index(False)
+    walk: dict[int, str] = {}
+    while task not in walk:
+        missing = [d for d in graph.row("dep", task) if not fired[d]]
+        if missing:
+            walk[task] = f"{label(task)} waits for {label(missing[0])}"
+            task = missing[0]
+            continue
+        short = short_register(graph, task, free)
+        assert short is not None, "a task with all dependencies and slots would have fired"
+        slots, needed = int(graph.register_slots[short]), graph.row("out", task).count(short)
+        if needed > slots:
+            raise DeadlockError(
+                f"{label(task)} can never start: it takes {needed} slots of {name_register(short)}"
+                f" at once, and there are {slots}; give it at least {needed} slots"
+            )
+        item = next(item for item in held if graph.out_idx[item] == short)
+        reader = next(r for r in readers[item] if not fired[r])
+        walk[task] = (
+            f"{label(task)} waits for a slot of {name_register(short)} ({free[short]} of {slots}"
+            f" free), held until {label(reader)} has read it"
+        )
+        task = reader
+    return list(walk.values())[list(walk).index(task) :]

@@ -1,0 +1,230 @@
+"""What holds for every kernel: found by name, writes all its results, allocates nothing."""
+
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwprofiles.errors import BackendUnavailable
+from hwprofiles.units import KIB, MIB
+from planner import steps
+from planner.model import load_model
+from planner.opcall import OpCall, Tensor
+from runtime.kernels import kernel, load, sources_sha256
+
+SAMPLES = 64
+MODELS = ["lenet-5", "mlp"]
+FLOAT32_ERROR = float(np.finfo(np.float32).eps) * (SAMPLES * 28 * 28) ** 0.5
+"""Of the largest value: eps sqrt(summands) of the longest sum, a bias gradient of ``c1``."""
+
+
+def model_calls(name: str, dtype: str, samples: int = SAMPLES) -> dict[str, OpCall]:
+    """Every op call of a training step, by signature."""
+    model = load_model(name)
+    calls = [
+        steps.load(model, samples, dtype),
+        steps.loss(model, samples, dtype, batch=samples),
+        steps.add(model.parameter_count, dtype),
+        steps.update(model.parameter_count, dtype, learning_rate=0.05, momentum=0.9),
+    ]
+    for layer in model.layers:
+        phases = ["forward", "input_grad", *(["weight_grad"] if layer.parameters else [])]
+        calls += [layer.call(phase, samples, dtype) for phase in phases]
+    return {call.signature: call for call in calls}
+
+
+ALL_CALLS = {
+    signature: call
+    for name in MODELS
+    for dtype in ("float32", "float64")
+    for signature, call in model_calls(name, dtype).items()
+}
+every_call = pytest.mark.parametrize("call", list(ALL_CALLS.values()), ids=list(ALL_CALLS))
+
+
+def drawn(tensor: Tensor, seed: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, *tensor.name.encode()])
+    if tensor.dtype in ("uint8", "int64"):
+        return rng.integers(0, 10, tensor.shape).astype(tensor.dtype)
+    return rng.normal(size=tensor.shape).astype(tensor.dtype)
+
+
+def bound(call: OpCall, arrays: dict[str, np.ndarray]) -> Callable[[], None]:
+    """Return the call as a function of nothing."""
+    settings: dict[str, object] = dict(call.attrs + call.settings)
+    if call.kernel == "load.records":
+        records = drawn(call.writes[2], seed=1)
+        settings["fetch"] = lambda raw: np.copyto(raw, records)
+    return partial(kernel(call.kernel), *(arrays[t.name] for t in call.tensors), **settings)
+
+
+def run(call: OpCall, arrays: dict[str, np.ndarray]) -> None:
+    bound(call, arrays)()
+
+
+def arguments(call: OpCall, old: float) -> dict[str, np.ndarray]:
+    """Random inputs; what the call writes holds ``old`` before."""
+    arrays = {tensor.name: drawn(tensor, seed=0) for tensor in (*call.reads, *call.updates)}
+    return arrays | {t.name: np.full(t.shape, old).astype(t.dtype) for t in call.writes}
+
+
+def peak_bytes(task: Callable[[], None]) -> int:
+    """Most memory that Python and NumPy held for ``task`` at one time."""
+    task()  # what the first call of a process allocates for good is not the task's
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        task()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - before
+
+
+@every_call
+def test_kernel_allocates_at_most_a_mebibyte_and_a_kibibyte(call):
+    assert peak_bytes(bound(call, arguments(call, old=0.0))) <= MIB + KIB
+
+
+def test_allocations_stay_small_when_the_microbatch_is_large():
+    for call in model_calls("lenet-5", "float32", samples=1024).values():
+        assert peak_bytes(bound(call, arguments(call, old=0.0))) <= MIB + KIB, call.signature
+
+
+def test_allocation_oracle_sees_a_kernel_without_out():
+    x = np.zeros((6, SAMPLES, 28, 28), np.float32)  # 1.2 MB, the output of c1
+    assert peak_bytes(lambda: np.copyto(x, np.tanh(x))) > MIB + KIB
+
+
+@every_call
+def test_result_does_not_depend_on_what_the_results_held(call):
+    one, other = arguments(call, old=7.0), arguments(call, old=3.0)
+    run(call, one)
+    run(call, other)
+    for name, array in one.items():
+        np.testing.assert_array_equal(other[name], array, err_msg=name)
+
+
+@every_call
+def test_what_is_only_read_stays_as_it_was(call):
+    arrays = arguments(call, old=0.0)
+    before = {tensor.name: arrays[tensor.name].copy() for tensor in call.reads}
+    run(call, arrays)
+    for name, array in before.items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_float32_gives_the_values_of_float64(name):
+    pairs = zip(
+        model_calls(name, "float32").values(), model_calls(name, "float64").values(), strict=True
+    )
+    for single, double in pairs:
+        got, expected = arguments(single, old=0.0), arguments(double, old=0.0)
+        run(single, got)
+        run(double, expected)
+        for tensor in (*single.updates, *single.writes):
+            exact = expected[tensor.name]
+            bound = FLOAT32_ERROR * max(1.0, np.abs(exact).max())
+            np.testing.assert_allclose(
+                got[tensor.name], exact, rtol=0, atol=bound, err_msg=single.signature
+            )
+
+
+def test_large_logits_give_a_finite_loss():
+    x = np.array([[1000.0, 0.0], [0.0, 1000.0]], np.float32)
+    dx, stats = np.empty_like(x), np.empty(2)
+    kernel("softmax_cross_entropy.forward")(x, np.array([0, 0]), dx, stats, batch=2)
+    np.testing.assert_allclose(stats, [500.0, 1.0])  # losses 0 and 1000, one hit
+    np.testing.assert_allclose(dx, [[0.0, 0.0], [-0.5, 0.5]])
+
+
+def test_equal_logits_count_for_the_first_class():
+    x, dx, stats = np.zeros((3, 4)), np.empty((3, 4)), np.empty(2)
+    kernel("softmax_cross_entropy.forward")(x, np.array([0, 1, 3]), dx, stats, batch=3)
+    np.testing.assert_allclose(stats, [np.log(4), 1.0])
+
+
+def test_load_repeats_every_pixel_and_scales_it_to_one():
+    record = np.array([[7, 0, 16, 4, 8]], np.uint8)  # the label, then 2 x 2 pixels
+    x, labels, raw = np.empty((2, 4, 6, 1)), np.empty(1, np.int64), np.empty((1, 5), np.uint8)
+    load.records(x, labels, raw, height=2, width=2, fetch=lambda out: np.copyto(out, record))
+    row_0, row_1 = [0, 0, 0, 1, 1, 1], [0.25, 0.25, 0.25, 0.5, 0.5, 0.5]
+    expected = np.array([row_0, row_0, row_1, row_1])
+    np.testing.assert_array_equal(x[..., 0], [expected, expected])
+    assert labels == 7
+
+
+def test_load_flattens_for_a_model_of_vectors():
+    record = np.array([[3, 0, 16, 4, 8]], np.uint8)
+    x, labels, raw = np.empty((1, 4), "float32"), np.empty(1, np.int64), np.empty((1, 5), np.uint8)
+    load.records(x, labels, raw, height=2, width=2, fetch=lambda out: np.copyto(out, record))
+    np.testing.assert_array_equal(x, [[0, 1, 0.25, 0.5]])
+    assert labels == 3
+
+
+def test_pooling_leaves_out_what_fills_no_window():
+    x = np.arange(15.0).reshape(1, 3, 5, 1)
+    y, dx = np.empty((1, 1, 2, 1)), np.full_like(x, np.nan)
+    kernel("avg_pool.forward")(x, y, window=2)
+    np.testing.assert_array_equal(y.ravel(), [(0 + 1 + 5 + 6) / 4, (2 + 3 + 7 + 8) / 4])
+    kernel("avg_pool.input_grad")(np.array([[[[4.0], [8.0]]]]), dx, window=2)
+    np.testing.assert_array_equal(dx[0, ..., 0], [[1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [0] * 5])
+
+
+def test_every_op_of_the_models_has_its_kernel():
+    assert {call.kernel for call in ALL_CALLS.values()} == {
+        "add.accumulate",
+        *(f"avg_pool.{phase}" for phase in ("forward", "input_grad")),
+        *(f"conv2d.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
+        *(f"flatten.{phase}" for phase in ("forward", "input_grad")),
+        *(f"linear.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
+        "load.records",
+        "sgd.update",
+        "softmax_cross_entropy.forward",
+        *(f"tanh.{phase}" for phase in ("forward", "input_grad")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("conv3d.forward", "NumPy kernel file 'conv3d': unknown; did you mean conv2d"),
+        ("conv2d.backward", "conv2d kernel 'backward': unknown; .*forward, input_grad, weight"),
+        ("avg_pool._corners", "avg_pool kernel '_corners': unknown"),
+        ("load.Callable", "load kernel 'Callable': unknown"),
+        ("tanh", "tanh kernel '': unknown; known: forward, input_grad"),
+        ("../secret.run", "NumPy kernel file '': unknown"),
+    ],
+)
+def test_unknown_kernel_is_refused_with_the_known_ones(name, message):
+    with pytest.raises(BackendUnavailable, match=message):
+        kernel(name)
+
+
+def test_hash_of_the_sources_changes_with_any_byte_of_any_kernel(tmp_path, monkeypatch):
+    copied = {}
+    for source in Path(load.__file__).parent.glob("*.py"):
+        copied[source.name] = tmp_path / source.name
+        copied[source.name].write_bytes(source.read_bytes())
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
+    seen = {sources_sha256()}
+    kernels = sorted(copied.keys() - {"__init__.py"})
+    for name in kernels:
+        copied[name].write_bytes(copied[name].read_bytes() + b"\n")
+        seen.add(sources_sha256())
+    assert len(seen) == 1 + len(kernels)
+
+
+def test_hash_of_the_sources_imports_no_kernel():
+    code = (
+        "import sys; from runtime.kernels import sources_sha256; print(sources_sha256());"
+        "sys.exit(any(m.startswith('runtime.kernels.') for m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == sources_sha256()

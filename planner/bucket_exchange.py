@@ -8,7 +8,6 @@ from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
 from planner.program import ComputeTask, TransferTask, View
-from planner.steps import add
 
 
 @dataclass(slots=True)
@@ -93,7 +92,7 @@ class BucketExchange:
             name=f"add.{self.number}[{first}:{end}]",
             rank=rank,
             phase="exchange",
-            call=add(end - first, work.training.dtype),
+            call=work.calls.add(end - first),
             views=(info.target, own),
         )
         return work.compute(addition, after=after, reads=[(arrived, self.landing)])

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, to_ps
+from planner.calls import StepCalls
 from planner.collectives.base import Load, Prices, algorithm
 from planner.lowering import op_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training
-from planner.registers import layer_calls, plan_buckets
-from planner.steps import add, load, loss, update
+from planner.registers import plan_buckets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class PassTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeTimes:
-    """Factor with axes (workers, algorithm, bucket size): the exchange and update of a step."""
+    """Factor with axes (workers, microbatch, algorithm, bucket size): exchange and update."""
 
     buckets: tuple[Bucket, ...]
     cost_ps: tuple[int, ...]
@@ -66,26 +66,25 @@ class ExchangeTimes:
     """Busiest rank where transfers hold the compute lane: send, receive and add."""
 
 
-def pass_times(model: ModelGraph, training: Training, samples: int, book: CostBook) -> PassTimes:
-    """Price every op of one microbatch of ``samples`` on the device of ``book``."""
-    calls = layer_calls(model, samples, training.dtype)
-    forward = [call.forward for call in calls]
-    forward.append(loss(model, samples, training.dtype, training.batch))
+def pass_times(model: ModelGraph, calls: StepCalls, book: CostBook) -> PassTimes:
+    """Price every op of one microbatch on the device of ``book``."""
+    layers = calls.layers
+    forward = [*(call.forward for call in layers), calls.loss]
     sizes = [layer.parameter_count for layer in model.layers]
     return PassTimes(
-        load_ps=op_ps(book, load(model, samples, training.dtype)),
+        load_ps=op_ps(book, calls.load),
         forward_ps=sum(op_ps(book, call) for call in forward),
-        input_grad_ps=tuple(op_ps(book, c.input_grad) if c.input_grad else 0 for c in calls),
-        weight_grad_ps=tuple(op_ps(book, c.weight_grad) if c.weight_grad else 0 for c in calls),
-        accumulate_ps=tuple(op_ps(book, add(n, training.dtype)) if n else 0 for n in sizes),
+        input_grad_ps=tuple(op_ps(book, c.input_grad) if c.input_grad else 0 for c in layers),
+        weight_grad_ps=tuple(op_ps(book, c.weight_grad) if c.weight_grad else 0 for c in layers),
+        accumulate_ps=tuple(op_ps(book, calls.add(n)) if n else 0 for n in sizes),
     )
 
 
 def exchange_prices(
-    plan: Plan, training: Training, cluster: Cluster, books: Mapping[str, CostBook]
+    plan: Plan, calls: StepCalls, cluster: Cluster, books: Mapping[str, CostBook]
 ) -> Prices:
     """Return the prices of transfers and additions between the ranks of ``plan``."""
-    item = DTYPE_BYTES[training.dtype]
+    item = DTYPE_BYTES[calls.training.dtype]
     devices = [cluster.devices[d] for d in plan.placement]
 
     def transfer_ps(src: int, dst: int, elements: int) -> int:
@@ -95,7 +94,7 @@ def exchange_prices(
         return to_ps(route.overhead_s(payload)) + flow_ps
 
     def add_ps(rank: int, elements: int) -> int:
-        return op_ps(books[devices[rank].name], add(elements, training.dtype))
+        return op_ps(books[devices[rank].name], calls.add(elements))
 
     return Prices(
         ranks=plan.workers,
@@ -108,16 +107,15 @@ def exchange_prices(
 
 def exchange_times(
     model: ModelGraph,
-    training: Training,
+    calls: StepCalls,
     plan: Plan,
     cluster: Cluster,
     books: Mapping[str, CostBook],
 ) -> ExchangeTimes:
     """Price the exchange and the update of every bucket of ``plan``."""
-    cut = plan_buckets(model, training, plan)
+    cut = plan_buckets(model, calls.training, plan)
     book = books[cluster.devices[plan.placement[0]].name]
-    rates = {"learning_rate": training.learning_rate, "momentum": training.momentum}
-    update_ps = tuple(op_ps(book, update(b.elements, training.dtype, **rates)) for b in cut)
+    update_ps = tuple(op_ps(book, calls.update(b.elements)) for b in cut)
     if plan.workers == 1:
         return ExchangeTimes(
             buckets=cut,
@@ -129,7 +127,7 @@ def exchange_times(
             total_ps=0,
         )
     module = algorithm(plan.algorithm)
-    prices = exchange_prices(plan, training, cluster, books)
+    prices = exchange_prices(plan, calls, cluster, books)
     by_bucket = [module.loads(bucket.elements, prices) for bucket in cut]
     ranks: list[tuple[Load, ...]] = list(zip(*by_bucket, strict=True))
     return ExchangeTimes(
@@ -177,8 +175,9 @@ def estimate(
 ) -> Estimate:
     """Closed form of one plan: the scalar path."""
     device = cluster.devices[plan.placement[0]]
-    passes = pass_times(model, training, plan.microbatch, books[device.name])
-    exchange = exchange_times(model, training, plan, cluster, books)
+    calls = StepCalls.of(model, training, plan)
+    passes = pass_times(model, calls, books[device.name])
+    exchange = exchange_times(model, calls, plan, cluster, books)
     rounds = plan.microbatches(training.batch)
     return compose(passes, exchange, rounds, plan.overlap, device.transfers_hold_compute)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import to_ps
+from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
-from planner.registers import LayerCalls, Register, layer_calls, plan_buckets, worker_registers
-from planner.steps import update
+from planner.registers import Register, plan_buckets, worker_registers
 from sim.taskgraph import GraphBuilder
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
@@ -52,8 +52,8 @@ class Lowering:
     books: Mapping[str, CostBook]
     graph: GraphBuilder = field(default_factory=GraphBuilder)
     tasks: list[ComputeTask | TransferTask] = field(default_factory=list)
+    calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
-    calls: tuple[LayerCalls, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
     registers: list[tuple[Register, ...]] = field(default_factory=list)
     register_ids: list[dict[str, int]] = field(default_factory=list)
@@ -63,9 +63,8 @@ class Lowering:
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        dtype = self.training.dtype
         self.buckets = plan_buckets(self.model, self.training, self.plan)
-        self.calls = layer_calls(self.model, self.plan.microbatch, dtype)
+        self.calls = StepCalls.of(self.model, self.training, self.plan)
         self.offsets = parameter_offsets(self.model)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
@@ -143,19 +142,13 @@ class Lowering:
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        call = update(
-            bucket.elements,
-            self.training.dtype,
-            learning_rate=self.training.learning_rate,
-            momentum=self.training.momentum,
-        )
         arrays = ("parameters", "gradients", "momentum")
         readers = (task for layer in bucket.layers for task in passes.readers[layer])
         info = ComputeTask(
             name=f"update.{number}",
             rank=rank,
             phase="update",
-            call=call,
+            call=self.calls.update(bucket.elements),
             views=tuple(self.flat(name, bucket.first, bucket.elements) for name in arrays),
         )
         self.compute(info, after=sorted({*done, *readers}))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from planner.lowering import Lowering, Passes
 from planner.opcall import OpCall
 from planner.program import ComputeTask, View
-from planner.steps import add, load, loss
 
 
 @dataclass(slots=True)
@@ -76,25 +75,22 @@ class Microbatch:
 
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""
-        work, training = self.work, self.work.training
-        samples = work.plan.microbatch
-        call = load(work.model, samples, training.dtype)
-        self._fire("load", "load", call, {"x": "x", "labels": "labels", "raw": "raw"})
+        work = self.work
+        self._fire("load", "load", work.calls.load, {"x": "x", "labels": "labels", "raw": "raw"})
         inputs = ["x", *(f"{layer.name}.y" for layer in work.model.layers)]
-        for i, (layer, calls) in enumerate(zip(work.model.layers, work.calls, strict=True)):
+        for i, (layer, calls) in enumerate(zip(work.model.layers, work.calls.layers, strict=True)):
             places = {"x": inputs[i], "y": inputs[i + 1]}
             places |= {t.name: f"{layer.name}.{t.name}" for t in calls.kept}
             task = self._fire("forward", layer.name, calls.forward, places, layer=i)
             passes.readers.setdefault(i, []).append(task)
-        call = loss(work.model, samples, training.dtype, training.batch)
         places = {"x": inputs[-1], "labels": "labels", "dx": "loss.dx", "stats": "loss.stats"}
-        self._fire("forward", "loss", call, places)
+        self._fire("forward", "loss", work.calls.loss, places)
         for i in reversed(range(len(work.model.layers))):
             self._backward(i, inputs, passes)
 
     def _backward(self, i: int, inputs: Sequence[str], passes: Passes) -> None:
         """Append the weight gradient and the input gradient of layer ``i``."""
-        layers, calls = self.work.model.layers, self.work.calls[i]
+        layers, calls = self.work.model.layers, self.work.calls.layers[i]
         layer = layers[i]
         above = f"{layers[i + 1].name}.dx" if i + 1 < len(layers) else "loss.dx"
         places = {"x": inputs[i], "y": inputs[i + 1], "dy": above, "dx": f"{layer.name}.dx"}
@@ -122,7 +118,7 @@ class Microbatch:
             name=f"{layer.name}.accumulate",
             rank=self.rank,
             phase="backward",
-            call=add(elements, work.training.dtype),
+            call=work.calls.add(elements),
             views=(
                 work.flat("partial", 0, elements),
                 work.flat("gradients", work.offsets[i], elements),

@@ -50,6 +50,8 @@ class OpCall:
     """Keyword arguments that change the work (a stride), so part of the signature."""
     settings: tuple[tuple[str, int | float], ...] = ()
     """Keyword arguments that do not change the work (a learning rate)."""
+    reuse_bytes: int = 0
+    """What the worker touches between two firings: how cold operands and code are. 0: all warm."""
 
     @property
     def moved_bytes(self) -> int:
@@ -64,7 +66,7 @@ class OpCall:
 
     @property
     def signature(self) -> str:
-        """Name of the op in the op store: kernel, shapes, attributes, dtype; never its place.
+        """Name of the op in the op store: kernel, shapes, attributes, dtype, coldness.
 
         >>> x = Tensor(name="x", shape=(2, 3), dtype="float32")
         >>> OpCall(kernel="tanh.forward", op_class="tanh", dtype="float32", flop=6,
@@ -73,4 +75,16 @@ class OpCall:
         """
         shapes = ";".join("x".join(map(str, t.shape)) for t in self.tensors)
         attrs = "".join(f",{key}={value}" for key, value in self.attrs)
-        return f"{self.kernel}({shapes}{attrs}){self.dtype}"
+        cold = f"@{self.reuse_bytes >> 10}KiB" if self.reuse_bytes else ""
+        return f"{self.kernel}({shapes}{attrs}){self.dtype}{cold}"
+
+    @property
+    def fresh(self) -> tuple[int, ...]:
+        """Positions of the tensors that the op before has just written, so that they are warm.
+
+        A chain hands on its activations (``x``) forward and their gradients (``dy``) backward; an
+        addition gets what has just arrived (``other``).
+        """
+        return tuple(i for i, t in enumerate(self.reads) if t.name in ("dy", "other")) or tuple(
+            i for i, t in enumerate(self.reads) if t.name == "x"
+        )

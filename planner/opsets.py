@@ -1,34 +1,65 @@
 """Sets of op calls: those a plan needs, those that curves are fitted to, and the sentinels."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from planner.collectives.base import chunk_spans
+from hwprofiles.units import MIB
+from planner.calls import StepCalls
+from planner.collectives.base import Tasks, algorithm
 from planner.model import Layer, ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
-from planner.registers import layer_calls, plan_buckets
+from planner.registers import plan_buckets
 from planner.search import candidates
 from planner.steps import add, load, loss, update
+
+FIT_REUSE_BYTES = 12 * MIB
+"""Coldness at which curves are fitted: what a step of a small model moves."""
 
 
 def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, OpCall]:
     """Return the distinct op calls of one plan, by signature, in the order of a step."""
-    calls: list[OpCall] = [load(model, plan.microbatch, training.dtype)]
-    for layer in layer_calls(model, plan.microbatch, training.dtype):
+    step = StepCalls.of(model, training, plan)
+    calls: list[OpCall] = [step.load]
+    for layer in step.layers:
         calls += [c for c in (layer.forward, layer.weight_grad, layer.input_grad) if c]
-    calls.append(loss(model, plan.microbatch, training.dtype, training.batch))
+    calls.append(step.loss)
     if plan.microbatches(training.batch) > 1:
-        sizes = [layer.parameter_count for layer in model.layers if layer.parameters]
-        calls += [add(size, training.dtype) for size in sizes]
+        calls += [step.add(x.parameter_count) for x in model.layers if x.parameters]
     for bucket in plan_buckets(model, training, plan):
-        calls.append(update(bucket.elements, training.dtype, learning_rate=0.0, momentum=0.0))
+        calls.append(step.update(bucket.elements))
         if plan.workers > 1:
-            widths = {"star": [bucket.elements]}.get(
-                plan.algorithm,
-                [end - first for first, end in chunk_spans(bucket.elements, plan.workers)],
-            )
-            calls += [add(width, training.dtype) for width in widths]
+            calls += [step.add(width) for width in added_widths(plan, bucket.elements)]
     return {call.signature: call for call in calls}
+
+
+def added_widths(plan: Plan, elements: int) -> list[int]:
+    """Return the distinct widths of the additions in one exchange of ``elements``."""
+    recorder = _Recorder(ranks=plan.workers, elements=elements)
+    algorithm(plan.algorithm).emit(recorder, [()] * plan.workers)
+    return sorted(recorder.widths)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Recorder:
+    """An exchange that only notes what would be added."""
+
+    ranks: int
+    elements: int
+    widths: set[int] = field(default_factory=set)
+
+    def send(
+        self, src: int, dst: int, span: tuple[int, int], *, after: Tasks, landing: bool
+    ) -> int:
+        """Note nothing."""
+        del src, dst, span, after, landing
+        return 0
+
+    def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
+        """Note the width."""
+        del rank, arrived, after
+        self.widths.add(span[1] - span[0])
+        return 0
 
 
 def space_calls(
@@ -84,7 +115,8 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls.append(update(elements, dtype, learning_rate=0.0, momentum=0.0))
     for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 10)):
         calls += _ends(samples, size, classes, dtype)
-    return {call.signature: call for call in calls}
+    cold = [replace(call, reuse_bytes=FIT_REUSE_BYTES) for call in calls]
+    return {call.signature: call for call in cold}
 
 
 def _phases(layer: Layer, samples: int, dtype: str) -> Iterable[OpCall]:

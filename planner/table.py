@@ -1,8 +1,8 @@
 """Plan tables: P candidates as arrays, priced in one call.
 
 A *factor* is a function with named axes (``PassTimes``: workers, microbatch; ``ExchangeTimes``:
-workers, algorithm, bucket size); its table is built over the product of those axes and gathered by
-index. All sums are integers, so the result equals the scalar path of ``planner.cost`` to the bit.
+these, algorithm, bucket size); its table is built over those axes and gathered by index. All sums are
+integers, so the result equals the scalar path of ``planner.cost`` to the bit.
 
 Index letters: P candidates, A rows of the pass table, E rows of the exchange table, B buckets.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwprofiles.units import Ints
+from planner.calls import StepCalls
 from planner.cost import ExchangeTimes, PassTimes, exchange_times, pass_times
 from planner.machine import Machine
 from planner.model import ModelGraph
@@ -67,7 +68,8 @@ def price(
     rows = np.flatnonzero(found == VERDICTS.index(Verdict.FITS))
     bound, closed = np.zeros_like(found), np.zeros_like(found)
     if len(rows):
-        bound[rows], closed[rows] = _times(model, training, [plans[int(i)] for i in rows], machine)
+        fits = [plans[int(i)] for i in rows]
+        bound[rows], closed[rows] = _times(model, training, fits, machine)
     return PlanTable(
         plans=tuple(plans),
         verdict=found,
@@ -78,22 +80,28 @@ def price(
 
 
 def _times(
-    model: ModelGraph, training: Training, plans: Sequence[Plan], machine: Machine
+    model: ModelGraph,
+    training: Training,
+    plans: Sequence[Plan],
+    machine: Machine,
 ) -> tuple[Ints, Ints]:
     """Bound and closed form of candidates that fit, shape (P,) each."""
+    pass_rows = [(p.workers, p.microbatch) for p in plans]
+    exchange_rows = [(p.workers, p.microbatch, p.algorithm, p.bucket_bytes) for p in plans]
     passes: dict[tuple[int, int], PassTimes] = {}
-    exchanges: dict[tuple[int, str, int], ExchangeTimes] = {}
-    for p in plans:
+    exchanges: dict[tuple[int, int, str, int], ExchangeTimes] = {}
+    for p, key, at in zip(plans, pass_rows, exchange_rows, strict=True):
+        if key in passes and at in exchanges:
+            continue
         cluster, books = machine.cluster(p.workers), machine.books(p.workers)
+        calls = StepCalls.of(model, training, p)
         book = books[cluster.devices[p.placement[0]].name]
-        if (key := (p.workers, p.microbatch)) not in passes:
-            passes[key] = pass_times(model, training, p.microbatch, book)
-        if (at := (p.workers, p.algorithm, p.bucket_bytes)) not in exchanges:
-            exchanges[at] = exchange_times(model, training, p, cluster, books)
+        passes.setdefault(key, pass_times(model, calls, book))
+        exchanges.setdefault(at, exchange_times(model, calls, p, cluster, books))
     a_of = {key: i for i, key in enumerate(passes)}
     e_of = {key: i for i, key in enumerate(exchanges)}
-    a = np.array([a_of[p.workers, p.microbatch] for p in plans])
-    e = np.array([e_of[p.workers, p.algorithm, p.bucket_bytes] for p in plans])
+    a = np.array([a_of[key] for key in pass_rows])
+    e = np.array([e_of[key] for key in exchange_rows])
     rounds = np.array([p.microbatches(training.batch) for p in plans], dtype=np.int64)
     overlap = np.array([p.overlap for p in plans])
     holds = np.array([machine.holds_compute(p) for p in plans])

@@ -12,13 +12,12 @@ from planner.opcall import OpCall
 from runtime.actors import ActorLoop, Firing
 from runtime.kernels import kernel
 
-ROTATION_BYTES = 4 << 20
-"""Buffers rotate over this much, so that an op finds its operands outside the nearest caches, as it
-does inside a step; several times the L2 cache of a core."""
-MOST_SETS = 64
-BLOCK_S = 1e-3
-"""A block of calls lasts at least this long, so that the clock's own cost does not count."""
 BLOCKS = 11
+CALLS = 4
+"""Calls of an op in a block; a block's mean counts, and the median over blocks."""
+WARM_UP = 3
+COLD_BYTES = 4 << 20
+"""What is touched between two messages, and between two dispatches, when they are timed."""
 TRANSFER_BYTES = (
     0,
     256,
@@ -31,55 +30,65 @@ TRANSFER_BYTES = (
     1 << 20,
     4 << 20,
 )
-NULL_TASKS = 200
+TRANSFER_ROUNDS = 40
+DISPATCHES = 200
+SENTINEL_CALLS = 200
 
-Clock = Callable[[], int]
+
+class Sweeper:
+    """Touch so many bytes that caches forget what they held: half of it read, half written."""
+
+    def __init__(self, touched_bytes: int) -> None:
+        elements = touched_bytes // 16
+        self._source = np.ones(elements)
+        self._target = np.zeros(elements)
+
+    def __call__(self) -> None:
+        """Touch them."""
+        np.add(self._source, 1.0, out=self._target)
 
 
-def argument_sets(
+def bound_call(
     call: OpCall, fetch: Callable[[Any], object] | None = None
-) -> list[Callable[[], object]]:
-    """Return the op bound to several sets of random arrays; call them in turn."""
+) -> tuple[Callable[[], object], list[Any]]:
+    """Return the op bound to random arrays, and those of them that are warm when it fires."""
     rng = np.random.default_rng(0)
-    set_bytes = sum(t.size_bytes for t in call.tensors)
-    count = int(np.clip(ROTATION_BYTES // max(1, set_bytes), 1, MOST_SETS))
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
     if fetch is not None:
         settings["fetch"] = fetch
-    bound: list[Callable[[], object]] = []
-    for _ in range(count):
-        arrays = []
-        for tensor in call.tensors:
-            array: Any = np.zeros(tensor.shape, dtype=tensor.dtype)
-            if tensor.dtype.startswith("float"):
-                array[...] = rng.standard_normal(tensor.shape) * 0.1
-            arrays.append(array)
-        bound.append(partial(kernel(call.kernel), *arrays, **settings))
-    return bound
+    arrays = []
+    for tensor in call.tensors:
+        array: Any = np.zeros(tensor.shape, dtype=tensor.dtype)
+        if tensor.dtype.startswith("float"):
+            array[...] = rng.standard_normal(tensor.shape) * 0.1
+        arrays.append(array)
+    run = partial(kernel(call.kernel), *arrays, **settings)
+    return run, [arrays[i] for i in call.fresh]
 
 
 def time_op(call: OpCall, comm: Any, fetch: Callable[[Any], object] | None = None) -> OpSample:
     """Time one op on all ranks of ``comm`` at once; return the median over all their blocks.
 
-    Every rank runs the same calls on its own arrays, so shared caches, clocks and memory are
-    loaded as they are in a data-parallel step.
+    Between two calls every rank touches ``call.reuse_bytes`` and then writes again what the op
+    before would have written, so that the op finds caches as a step leaves them. A block's mean
+    counts rather than its median, because what a step pays is the sum, rare slow calls included.
     """
-    calls = argument_sets(call, fetch)
-    for run in calls[:3]:
+    run, fresh = bound_call(call, fetch)
+    sweep = Sweeper(call.reuse_bytes)
+    for _ in range(WARM_UP):
         run()
-    start = time.perf_counter_ns()
-    for run in calls:
-        run()
-    one_s = max((time.perf_counter_ns() - start) / len(calls) / 1e9, 1e-7)
-    rounds = comm.bcast(max(1, round(BLOCK_S / one_s / len(calls))))
     comm.Barrier()
     seconds = []
     for _ in range(BLOCKS):
-        start = time.perf_counter_ns()
-        for _ in range(rounds):
-            for run in calls:
-                run()
-        seconds.append((time.perf_counter_ns() - start) / 1e9 / (rounds * len(calls)))
+        total_ns = 0
+        for _ in range(CALLS):
+            sweep()
+            for array in fresh:
+                np.positive(array, out=array)
+            start = time.perf_counter_ns()
+            run()
+            total_ns += time.perf_counter_ns() - start
+        seconds.append(total_ns / 1e9 / CALLS)
     every = np.concatenate(comm.allgather(np.array(seconds)))
     low, median, high = np.percentile(every, (25, 50, 75))
     return OpSample(
@@ -97,8 +106,10 @@ def time_op(call: OpCall, comm: Any, fetch: Callable[[Any], object] | None = Non
 def time_transfer(payload_bytes: int, comm: Any) -> TransferSample | None:
     """Time one message between ranks 0 and 1 the way a step sends it; None on other ranks.
 
-    Half of a there-and-back of persistent synchronous sends, both sides polling.
+    Half of a there-and-back of persistent synchronous sends, both sides polling, after both have
+    touched ``COLD_BYTES``.
     """
+    pair = comm.Split(int(comm.rank > 1), comm.rank)
     if comm.rank > 1:
         return None
     buffer = np.zeros(payload_bytes, dtype=np.uint8)
@@ -106,9 +117,12 @@ def time_transfer(payload_bytes: int, comm: Any) -> TransferSample | None:
     send = comm.Ssend_init(buffer, peer, tag=1)
     receive = comm.Recv_init(buffer, peer, tag=1)
     turns = (send, receive) if comm.rank == 0 else (receive, send)
-    rounds = max(10, min(200, (64 << 20) // max(1, payload_bytes)))
+    rounds = TRANSFER_ROUNDS
+    sweep = Sweeper(COLD_BYTES)
     seconds = []
     for _ in range(rounds):
+        sweep()
+        pair.Barrier()
         start = time.perf_counter_ns()
         for request in turns:
             request.Start()
@@ -124,52 +138,43 @@ def time_transfer(payload_bytes: int, comm: Any) -> TransferSample | None:
 
 
 def time_dispatch() -> float:
-    """Seconds that the actor loop adds to one kernel: a chain of kernels that do nothing."""
+    """Seconds that the actor loop takes between two kernels: the mean gap in a chain of them.
+
+    The kernels sweep the caches, for the loop finds its own code as cold as they leave it.
+    """
+    sweep = Sweeper(COLD_BYTES // 4)
     firings = [
         Firing(
             priority=1,
-            fire=partial(_nothing, 1, 2, 3, setting=4),
+            fire=sweep,
             after=(i - 1,) if i else (),
             writes=(i % 8,),
             frees=(i - 1,) if i else (),
         )
-        for i in range(NULL_TASKS)
+        for i in range(DISPATCHES)
     ]
     loop = ActorLoop(
         firings,
         slots=[2] * 8,
-        item_register=[i % 8 for i in range(NULL_TASKS)],
-        item_readers=[int(i + 1 < NULL_TASKS) for i in range(NULL_TASKS)],
-        own_items=[(i,) for i in range(NULL_TASKS)],
+        item_register=[i % 8 for i in range(DISPATCHES)],
+        item_readers=[int(i + 1 < DISPATCHES) for i in range(DISPATCHES)],
+        own_items=[(i,) for i in range(DISPATCHES)],
     )
-    seconds = []
-    for _ in range(BLOCKS):
-        start = time.perf_counter_ns()
-        loop.run()
-        seconds.append((time.perf_counter_ns() - start) / 1e9 / NULL_TASKS)
-    # the call itself is inside every op's own time: only the loop around it is dispatch
-    start = time.perf_counter_ns()
-    for firing in firings:
-        if firing.fire is not None:
-            firing.fire()
-    return max(0.0, float(np.median(seconds)) - (time.perf_counter_ns() - start) / 1e9 / NULL_TASKS)
-
-
-def _nothing(*_arrays: object, **_settings: object) -> None:
-    """A kernel that does nothing."""
+    loop.run(traced=True)
+    gaps = np.array(loop.start_ns[1:]) - np.array(loop.end_ns[:-1])
+    return float(gaps.mean()) / 1e9
 
 
 def time_sentinels(calls: Mapping[str, OpCall], comm: Any) -> dict[str, tuple[float, ...]]:
-    """Median seconds of each sentinel op on every rank, all ranks at once."""
+    """Median seconds of each sentinel op on every rank, all ranks at once, caches warm."""
     found = {}
     for signature, call in calls.items():
-        bound = argument_sets(call)
+        run, _ = bound_call(call)
         comm.Barrier()
         seconds = []
-        for _ in range(3 * BLOCKS):
+        for _ in range(SENTINEL_CALLS):
             start = time.perf_counter_ns()
-            for run in bound:
-                run()
-            seconds.append((time.perf_counter_ns() - start) / 1e9 / len(bound))
+            run()
+            seconds.append((time.perf_counter_ns() - start) / 1e9)
         found[signature] = tuple(float(v) for v in comm.allgather(float(np.median(seconds))))
     return found

@@ -21,9 +21,9 @@ from runtime.initial import initial_parameters
 from runtime.kernels import kernel
 from runtime.launch import ProgressPrinter
 from runtime.records import RecordFile
-from runtime.timing import time_sentinels
+from runtime.timing import COLD_BYTES, Sweeper, time_sentinels
 
-SOLO_ROUNDS = 20
+SOLO_ROUNDS = 12
 """Repeats of each task alone; the median counts."""
 
 
@@ -207,42 +207,52 @@ def _traced(worker: Worker, first_step: int, steps: int, comm: Any) -> dict[str,
 
 
 def _solo(worker: Worker, comm: Any) -> dict[int, float]:
-    """Median seconds of each task of this rank alone; ranks run the same kind at the same time.
+    """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
 
-    The values in the arena are spoilt by this: it comes last.
+    Ranks run their n-th kernel at the same time. The values in the arena are spoilt by this, so it
+    comes last.
     """
     found: dict[int, float] = {}
-    computes = [i for i, fire in enumerate(worker.fires) if fire is not None]
-    most = comm.allreduce(len(computes), op=_max())
-    for position in range(most):
+    infos = worker.program.tasks
+    kernels = [t for t in worker.tasks if isinstance(infos[t], ComputeTask)]
+    local = {task: i for i, task in enumerate(worker.tasks)}
+    for position in range(comm.allreduce(len(kernels), op=_max())):
         comm.Barrier()
-        if position < len(computes):
-            local = computes[position]
-            fire = worker.fires[local]
+        if position < len(kernels):
+            task = kernels[position]
+            info, fire = infos[task], worker.fires[local[task]]
+            assert isinstance(info, ComputeTask)
             assert fire is not None
-            found[worker.tasks[local]] = _median_s(fire, SOLO_ROUNDS)
-    everything = sorted(
-        t for t, info in enumerate(worker.program.tasks) if not isinstance(info, ComputeTask)
-    )
-    for task in everything:
-        comm.Barrier()
-        if task in worker.tasks:
-            request = worker.requests[worker.tasks.index(task)]
-            found[task] = _median_s(lambda r=request: _send_alone(r), SOLO_ROUNDS)  # type: ignore[misc]
+            fresh = [worker.arena.view(info.views[i]) for i in info.call.fresh]
+            found[task] = _alone_s(fire, Sweeper(info.call.reuse_bytes), fresh)
+    sweep = Sweeper(COLD_BYTES)
+    for task, transfer in enumerate(infos):
+        if isinstance(transfer, ComputeTask):
+            continue
+        request = worker.requests[local[task]] if task in local else None
+        seconds = []
+        for _ in range(SOLO_ROUNDS):
+            sweep()
+            comm.Barrier()
+            start = time.perf_counter_ns()
+            if request is not None:
+                request.Start()
+                while not request.Test():
+                    pass
+            seconds.append((time.perf_counter_ns() - start) / 1e9)
+        if request is not None:
+            found[task] = float(np.median(seconds))
     return found
 
 
-def _send_alone(request: Any) -> None:
-    request.Start()
-    while not request.Test():
-        pass
-
-
-def _median_s(run: Callable[[], object], rounds: int) -> float:
+def _alone_s(fire: Callable[[], object], sweep: Sweeper, fresh: list[Any]) -> float:
     seconds = []
-    for _ in range(rounds):
+    for _ in range(SOLO_ROUNDS):
+        sweep()
+        for array in fresh:
+            np.positive(array, out=array)
         start = time.perf_counter_ns()
-        run()
+        fire()
         seconds.append((time.perf_counter_ns() - start) / 1e9)
     return float(np.median(seconds))
 

@@ -5,6 +5,7 @@ an integer count of picoseconds. Vendor units live in TOML keys and in the forma
 1 KB = 1000 B and 1 KiB = 1024 B; both are parsed, neither is taken for the other.
 """
 
+import math
 import re
 from typing import TypeVar, overload
 
@@ -55,11 +56,13 @@ def parse_bytes(text: str) -> int:
 
 
 def _scaled(value: float, steps: list[tuple[float, str]], digits: int) -> str:
-    for factor, unit in steps:
-        if abs(value) >= factor:
-            return f"{value / factor:.{digits}g} {unit}"
-    factor, unit = steps[-1]
-    return f"{value / factor:.{digits}g} {unit}"
+    """Format with the largest unit that leaves at least 1 after rounding."""
+    rounded = float(f"{value:.{digits}g}")
+    factor, unit = next((s for s in steps if abs(rounded) >= s[0]), steps[-1])
+    scaled = rounded / factor
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(scaled) or 1)))
+    text = f"{scaled:,.{decimals}f}"
+    return f"{text.rstrip('0').rstrip('.') if decimals else text} {unit}"
 
 
 def format_s(seconds: float, digits: int = 3) -> str:
@@ -68,7 +71,7 @@ def format_s(seconds: float, digits: int = 3) -> str:
     >>> format_s(0.00315)
     '3.15 ms'
     """
-    if abs(seconds) >= 1000:
+    if not seconds or abs(seconds) >= 1000:
         return f"{seconds:,.0f} s"
     return _scaled(seconds, [(1, "s"), (MS, "ms"), (US, "us"), (1e-9, "ns")], digits)
 

@@ -75,7 +75,7 @@ def split_rows(split: Split) -> list[Row]:
 
 
 def _summand(name: str, symbol: str, meaning: str) -> dict[str, Any]:
-    return {"line": name, "symbol": symbol, "meaning": meaning, "change_ns": None, "points": None}
+    return {"line": f"{name} ({symbol})", "meaning": meaning, "change_ns": None, "points": None}
 
 
 def phase_rows(prediction: Prediction, measured: Measurement | None) -> list[Row]:
@@ -97,14 +97,13 @@ def phase_rows(prediction: Prediction, measured: Measurement | None) -> list[Row
 
 
 def _phase(name: str, meaning: str, predicted_s: float, measured_s: float | None) -> Row:
-    known = measured_s is not None
     return {
         "phase": name,
         "meaning": meaning,
         "predicted_s": predicted_s,
         "measured_s": measured_s,
         "change_s": measured_s - predicted_s if measured_s is not None else None,
-        "error_frac": predicted_s / measured_s - 1 if known and measured_s else None,
+        "error_frac": predicted_s / measured_s - 1 if predicted_s and measured_s else None,
     }
 
 
@@ -130,7 +129,9 @@ def op_rows(ops: tuple[OpTimes, ...]) -> list[Row]:
 
 
 def _shapes(signature: str) -> str:
+    """Return what follows an op's name: shapes, dtype, and how cold the op is."""
     inside, _, dtype = signature.partition("(")[2].rpartition(")")
+    dtype = dtype.replace("@", ", reused after ").replace("KiB", " KiB")
     return f"{inside.replace(';', ' ; ').replace(',', ', ')} {dtype}".strip()
 
 

@@ -1,5 +1,6 @@
 """The sections that show the run and its prediction part by part."""
 
+from hwprofiles.units import format_s
 from planner.measurement import Measurement
 from planner.predict import Prediction
 from reports.case import Case
@@ -15,7 +16,7 @@ from reports.compare import (
 from reports.figures import loss_figure, memory_figure, phase_figure, split_figure, timeline_figure
 from reports.parts import Drawing, Section
 from reports.rows import arena_rows, memory_rows
-from reports.tables import Column, table, text_s, text_signed_frac
+from reports.tables import Column, table, text_signed_frac
 from reports.timeline import Steps, busy_rows, end_s, replayed_steps, traced_steps
 
 NOT_MEASURED = Section(text=("This needs a measurement; there is none yet.",))
@@ -32,22 +33,22 @@ def phases(case: Case) -> Section:
     if case.measured:
         columns += [
             Column(key="measured_s", title="measured", kind="seconds"),
-            Column(key="change_s", title="measured - predicted", kind="signed_seconds"),
+            Column(key="change_s", title="difference", kind="signed_seconds"),
             Column(key="error_frac", title="error", kind="signed_frac"),
         ]
         text.append(_traced_note(case.measured))
     return Section(
         text=tuple(text),
         drawings=(Drawing(caption="Time of rank 0 by phase", svg=phase_figure(rows[:-1])),),
-        tables=(table(rows, columns, caption="Time of rank 0 by phase"),),
+        tables=(table(rows, columns),),
     )
 
 
 def _traced_note(measured: Measurement) -> str:
     traced_s = sum(measured.phases_s.values())
     return (
-        f"The measured side is one traced step, which took {text_s(traced_s)};"
-        f" the median untraced step took {text_s(measured.step_s)}"
+        f"The measured side is one traced step, which took {format_s(traced_s)};"
+        f" the median untraced step took {format_s(measured.step_s)}"
         f" ({text_signed_frac(traced_s / measured.step_s - 1)})."
     )
 
@@ -61,17 +62,24 @@ def split(case: Case) -> Section:
     steps = [measured.split.predicted_s, measured.split.solo_s, measured.split.traced_s]
     steps.append(measured.split.measured_s)
     points = tuple(
-        f"{part.name} ({part.symbol}): {text_s(a)} becomes {text_s(b)}; {part.meaning}."
+        f"{part.name} ({part.symbol}): {format_s(a)} becomes {format_s(b)}; {part.meaning}."
         for part, a, b in zip(parts, steps, steps[1:], strict=False)
     )
     largest = max(parts, key=lambda part: abs(part.change_ns))
+    total_ns = parts[-1].to_ns - parts[0].from_ns
+    gross_ns = sum(abs(part.change_ns) for part in parts)
+    cancel = (
+        f" They cancel in part: without their signs they are {gross_ns:,} ns."
+        if gross_ns > abs(total_ns)
+        else ""
+    )
     return Section(
         text=(
             "The same step is simulated three times: with the costs of the plan file (P0), with"
             " every op as it ran alone (P1), and with every op as it ran inside the step (P2). What"
             " then is missing to the measured step (M) no op time explains.",
-            f"The largest part is {largest.name}: {largest.change_ns:+,} ns of a total of"
-            f" {parts[-1].to_ns - parts[0].from_ns:+,} ns.",
+            f"Together the parts add {total_ns:+,} ns to the predicted step; the largest is"
+            f" {largest.name} with {largest.change_ns:+,} ns.{cancel}",
         ),
         points=points,
         drawings=(Drawing(caption="From predicted to measured", svg=split_figure(parts)),),
@@ -80,7 +88,6 @@ def split(case: Case) -> Section:
                 split_rows(measured.split),
                 [
                     Column(key="line", title="summand", note="meaning"),
-                    Column(key="symbol", title="as"),
                     Column(key="change_ns", title="adds to the step", kind="signed_ns"),
                     Column(key="step_ns", title="step so far", kind="ns"),
                     Column(key="points", title="part of the error", kind="points"),
@@ -128,7 +135,7 @@ def timeline(case: Case) -> Section:
     steps: Steps | None
     if measured and measured.trace:
         steps = traced_steps(measured.trace)
-        text = f"Predicted end {text_s(end_s(steps.predicted))}. {_traced_note(measured)}"
+        text = f"Predicted end {format_s(end_s(steps.predicted))}. {_traced_note(measured)}"
     else:
         steps = replayed_steps(case.plans, case.subject)
         text = "The predicted step; a measurement adds the real one below it."
@@ -150,7 +157,7 @@ def timeline(case: Case) -> Section:
         text=(text,),
         drawings=(
             Drawing(
-                caption="One lane a rank; exchange in the strip below its computation; gaps are waiting",
+                caption="One lane a rank; exchange in the strip below computation; gaps: waiting",
                 svg=timeline_figure(steps),
                 is_wide=True,
             ),
@@ -189,7 +196,6 @@ def memory(case: Case) -> Section:
                     Column(key="bytes", title="arena of rank 0", kind="bytes"),
                     Column(key="frac", title="share", kind="frac"),
                 ],
-                caption="Arena of rank 0 by category",
             ),
             table(
                 arena_rows(prediction),
@@ -212,7 +218,7 @@ def training(case: Case) -> Section:
     runs = case.measured.executions
     last = runs[-1]
     same = len({run.parameters_sha256 for run in runs}) == 1
-    text = [f"{len(last.losses):,} steps took {text_s(last.training_s)}, warm-up included."]
+    text = [f"{len(last.losses):,} steps took {format_s(last.training_s)}, warm-up included."]
     if last.test_accuracy is not None:
         text.append(f"Accuracy on the test set: {100 * last.test_accuracy:.1f} %.")
     if len(runs) > 1:

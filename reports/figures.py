@@ -1,4 +1,4 @@
-"""Rows to figures: SVG text that takes its ink from the page, so that light, dark and paper all work.
+"""Rows to figures: SVG text that takes its ink from the page, in light, in dark and on paper.
 
 Fills are the colours of Okabe and Ito, which stay apart for the common kinds of colour blindness.
 """
@@ -13,8 +13,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hwprofiles.units import format_bytes, format_s
 from reports.compare import SplitPart
-from reports.tables import Row, text_bytes, text_s
+from reports.tables import Row
 from reports.timeline import EXCHANGE, Span, Steps, end_s
 
 INK = "#010203"
@@ -60,15 +61,16 @@ RC = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10.0,
-    "axes.titlelocation": "left",
     "hatch.linewidth": 0.6,
 }
 WIDTH_IN, WIDE_IN = 6.4, 10.0
 LANE_IN, LANES_IN = 0.62, 9.0
 """Height of a lane, and the most that all lanes of a timeline take."""
-GLYPH_IN = 0.075  # a generous width of one character of a task's name at 8 points
+LABEL_LENGTH = 16
+GLYPH_IN = 0.065  # width of one character of a task's name at 8 points
 
 
+@style.context(RC, after_reset=True)
 def phase_figure(rows: Sequence[Row]) -> str:
     """Busy time of rank 0 by phase, predicted and measured, as bars."""
     both = any(row["measured_s"] is not None for row in rows)
@@ -81,30 +83,31 @@ def phase_figure(rows: Sequence[Row]) -> str:
         at = [i + shift for i in range(len(rows))]
         axes.barh(at, [v / scale for v in values], height=0.36, color=colour, label=label)
         for y, value in zip(at, values, strict=True):
-            axes.text(value / scale, y, f" {text_s(value)}", va="center", fontsize=9)
-    axes.set_yticks(range(len(rows)), [row["phase"] for row in rows])
+            _beside(axes, value / scale, y, format_s(value))
+    axes.set_yticks(range(len(rows)), [_short(row["phase"]) for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * most_s / scale or 1)
     _finish(axes, f"time of rank 0 in one step ({unit})", legend=both)
     return _svg(figure, "phases", "Busy time of rank 0 by phase, predicted and measured")
 
 
+@style.context(RC, after_reset=True)
 def split_figure(parts: Sequence[SplitPart]) -> str:
     """Return the way from predicted to measured as a staircase of bars."""
     figure, axes = _figure(WIDTH_IN, 2.7)
     most = max(max(p.from_ns, p.to_ns) for p in parts)
     scale, unit = _time_unit(most / 1e9)
     names = ["predicted (P0)", *(f"{p.name} ({p.symbol})" for p in parts), "measured (M)"]
-    bars = [(0, parts[0].from_ns, BLUE, text_s(parts[0].from_ns / 1e9))]
+    bars = [(0, parts[0].from_ns, BLUE, format_s(parts[0].from_ns / 1e9))]
     for part in parts:
         sign = "+" if part.change_ns > 0 else ""
         colour = ORANGE if part.change_ns > 0 else GREEN
-        bars.append((part.from_ns, part.to_ns, colour, sign + text_s(part.change_ns / 1e9)))
-    bars.append((0, parts[-1].to_ns, AMBER, text_s(parts[-1].to_ns / 1e9)))
+        bars.append((part.from_ns, part.to_ns, colour, sign + format_s(part.change_ns / 1e9)))
+    bars.append((0, parts[-1].to_ns, AMBER, format_s(parts[-1].to_ns / 1e9)))
     for y, (start, end, colour, label) in enumerate(bars):
         left, right = sorted((start / 1e9 / scale, end / 1e9 / scale))
         axes.barh(y, right - left, left=left, height=0.6, color=colour)
-        axes.text(right, y, f" {label}", va="center", fontsize=9)
+        _beside(axes, right, y, label)
         if y + 1 < len(bars):
             axes.plot([end / 1e9 / scale] * 2, [y, y + 1], color=INK, linewidth=0.6, zorder=0)
     axes.set_yticks(range(len(bars)), names)
@@ -114,6 +117,7 @@ def split_figure(parts: Sequence[SplitPart]) -> str:
     return _svg(figure, "split", "From the predicted to the measured step time, part by part")
 
 
+@style.context(RC, after_reset=True)
 def memory_figure(rows: Sequence[Row], live_peak_bytes: int) -> str:
     """Arena of rank 0 by category, stacked, above its live peak."""
     figure, axes = _figure(WIDTH_IN, 2.5)
@@ -124,17 +128,15 @@ def memory_figure(rows: Sequence[Row], live_peak_bytes: int) -> str:
     left = 0.0
     for row in rows:
         width = row["bytes"] / scale
-        label = f"{row['category']} {text_bytes(row['bytes'])}"
+        label = f"{_short(row['category'])} {format_bytes(row['bytes'])}"
         colour = CATEGORY_COLOURS.get(row["category"], GREY)
         axes.barh(0, width, left=left, height=0.6, color=colour, label=label)
         left += width
-    axes.text(left, 0, f" {text_bytes(total)}", va="center", fontsize=9)
+    _beside(axes, left, 0, format_bytes(total))
     axes.barh(
         1, live_peak_bytes / scale, height=0.6, color=GREY, hatch="///", edgecolor=INK, lw=0.6
     )
-    axes.text(
-        live_peak_bytes / scale, 1, f" {text_bytes(live_peak_bytes)}", va="center", fontsize=9
-    )
+    _beside(axes, live_peak_bytes / scale, 1, format_bytes(live_peak_bytes))
     axes.set_yticks([0, 1], ["arena", "live peak"])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.16 * max(total, live_peak_bytes) / scale or 1)
@@ -145,6 +147,7 @@ def memory_figure(rows: Sequence[Row], live_peak_bytes: int) -> str:
     return _svg(figure, "memory", "Arena of rank 0 by category, and its live peak")
 
 
+@style.context(RC, after_reset=True)
 def loss_figure(losses: Sequence[float]) -> str:
     """Training loss by step."""
     figure, axes = _figure(WIDTH_IN, 2.6)
@@ -155,6 +158,7 @@ def loss_figure(losses: Sequence[float]) -> str:
     return _svg(figure, "loss", "Training loss by step")
 
 
+@style.context(RC, after_reset=True)
 def timeline_figure(steps: Steps) -> str:
     """Return both timelines, one above the other, on one time axis: a lane a rank."""
     panels = [("predicted", steps.predicted)]
@@ -168,7 +172,7 @@ def timeline_figure(steps: Steps) -> str:
         _lanes(axes, spans, scale, whole_s)
         last_s = end_s(spans)
         axes.axvline(last_s / scale, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        axes.set_title(f"{name}: ends after {text_s(last_s)}")
+        axes.set_title(f"{name}: ends after {format_s(last_s)}", loc="left")
         every = -(-steps.ranks // 16)
         ranks = range(0, steps.ranks, every)
         axes.set_yticks(list(ranks), [f"rank {rank}" for rank in ranks])
@@ -203,7 +207,7 @@ def _lanes(axes: Axes, spans: Sequence[Span], scale: float, whole_s: float) -> N
     lane_in = axes.get_figure(root=True).get_figwidth() * 0.9  # type: ignore[union-attr]
     for span in spans:
         width_in = (span.end_s - span.start_s) / whole_s * lane_in
-        fits = width_in > GLYPH_IN * (len(span.task) + 1)
+        fits = width_in > GLYPH_IN * len(span.task)
         if fits and span.task.isascii() and span.phase != EXCHANGE:
             axes.text(
                 (span.start_s + span.end_s) / 2 / scale,
@@ -217,6 +221,17 @@ def _lanes(axes: Axes, spans: Sequence[Span], scale: float, whole_s: float) -> N
             )
 
 
+def _beside(axes: Axes, x: float, y: float, label: str) -> None:
+    """Write a bar's value just right of its end."""
+    axes.annotate(label, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+
+
+def _short(name: str) -> str:
+    """Return a name from a file as a label: not long, and no formula."""
+    name = name if len(name) <= LABEL_LENGTH else f"{name[: LABEL_LENGTH - 2]}.."
+    return name.replace("$", r"\$")
+
+
 def _time_unit(most_s: float) -> tuple[float, str]:
     return next(
         (f, u) for f, u in ((1, "s"), (1e-3, "ms"), (1e-6, "us")) if most_s >= f or f < 1e-5
@@ -224,10 +239,9 @@ def _time_unit(most_s: float) -> tuple[float, str]:
 
 
 def _grid(width_in: float, height_in: float, panels: int) -> tuple[Figure, list[Axes]]:
-    with style.context(RC, after_reset=True):
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.subplots(panels, 1, sharex=True, squeeze=False)
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots(panels, 1, sharex=True, squeeze=False)
     return figure, list(axes[:, 0])
 
 
@@ -240,15 +254,14 @@ def _finish(axes: Axes, xlabel: str, *, legend: bool = False, axis: str = "x") -
     axes.set_xlabel(xlabel)
     axes.grid(axis="both" if axis == "both" else "x")
     if legend:
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 
 
 def _svg(figure: Figure, name: str, label: str) -> str:
     """Return the figure as inline SVG: no date, no address, ids that no other figure has."""
     text = StringIO()
     bare = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with style.context(RC, after_reset=True):
-        figure.savefig(text, format="svg", transparent=True, metadata=bare)
+    figure.savefig(text, format="svg", transparent=True, metadata=bare)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")

@@ -3,8 +3,8 @@
 from planner.predict import HEADLINE_FRAC
 from reports.case import Case
 from reports.parts import Section
-from reports.rows import command_lines, environment_rows, grade_rows, source_rows
-from reports.tables import Column, table
+from reports.rows import command_lines, environment_facts, grade_rows, source_rows
+from reports.tables import Column, facts, table
 from reports.words import ASSUMPTIONS, GLOSSARY
 
 
@@ -13,8 +13,8 @@ def grades(case: Case) -> Section:
     prediction = case.subject.prediction
     return Section(
         text=(
-            f"Headline grade: {prediction.grade}, the weakest that covers {100 * HEADLINE_FRAC:.0f} %"
-            " or more of the critical path.",
+            f"Headline grade: {prediction.grade}, the weakest that covers"
+            f" {100 * HEADLINE_FRAC:.0f} % or more of the critical path.",
         ),
         tables=(
             table(
@@ -31,7 +31,7 @@ def grades(case: Case) -> Section:
                     Column(key="part", title="part"),
                     Column(key="kind", title="is a"),
                     Column(key="count", title="in the cluster", kind="count"),
-                    Column(key="source", title="source"),
+                    Column(key="source", title="source", wraps=True),
                 ],
                 caption="Where the figures of the cluster come from",
             ),
@@ -39,22 +39,14 @@ def grades(case: Case) -> Section:
     )
 
 
-def assumptions(case: Case) -> Section:  # noqa: ARG001 - every section takes the case
+def assumptions(case: Case) -> Section:
     """Return what the prediction takes for granted."""
     return Section(points=ASSUMPTIONS)
 
 
 def environment(case: Case) -> Section:
     """Return hashes, versions and the identity of the workers."""
-    return Section(
-        tables=(
-            table(
-                environment_rows(case),
-                [Column(key="what", title="what"), Column(key="value", title="value")],
-                caption="Identity of the files and of the machine",
-            ),
-        )
-    )
+    return Section(tables=(facts(environment_facts(case)),))
 
 
 def reproduction(case: Case) -> Section:
@@ -65,6 +57,6 @@ def reproduction(case: Case) -> Section:
     )
 
 
-def glossary(case: Case) -> Section:  # noqa: ARG001 - every section takes the case
+def glossary(case: Case) -> Section:
     """Return what the words of the page mean."""
     return Section(terms=GLOSSARY)

@@ -49,12 +49,17 @@ def verdict_rows(plans: PlanFile) -> list[Row]:
     return [
         {
             "verdict": name.replace("_", " "),
-            "meaning": Verdict[name.upper()].value if name.upper() in Verdict.__members__ else "",
+            "meaning": _meaning(name),
             "count": count,
             "frac": count / total if total else 0.0,
         }
         for name, count in counts.items()
     ]
+
+
+def _meaning(name: str) -> str:
+    found = Verdict.__members__.get(name.upper())
+    return found.value if found and found is not Verdict.FITS else ""
 
 
 def search_rows(plans: PlanFile) -> list[Row]:
@@ -135,7 +140,7 @@ def source_rows(case: Case) -> list[Row]:
     return [*devices, *links]
 
 
-def environment_rows(case: Case) -> list[Row]:
+def environment_facts(case: Case) -> list[tuple[str, Any]]:
     """Return hashes and versions, and what the measurements were taken on."""
     plans, prediction = case.plans, case.subject.prediction
     pairs: list[tuple[str, Any]] = [
@@ -150,7 +155,7 @@ def environment_rows(case: Case) -> list[Row]:
         pairs += _flat(case.measured.environment)
     elif (record := machine_record(case)) is not None:
         pairs += _flat(record.identity)
-    return [{"what": name, "value": value} for name, value in pairs]
+    return pairs
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The sections of a page, in order: each turns the records of a case into words, tables, figures."""
+"""The sections of a page, in order: each turns a case into words, tables and figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Rows to tables: the one place that turns quantities into text, for HTML and Markdown alike."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -9,25 +9,7 @@ import pandas as pd
 from hwprofiles.units import format_bytes, format_frac, format_s
 
 Row = Mapping[str, Any]
-NONE = "–"
-
-
-def text_s(seconds: float, digits: int = 3) -> str:
-    """Seconds, rounded before the unit is chosen: 999.6 us is 1 ms, not 1e+03 us.
-
-    >>> text_s(0.0009996)
-    '1 ms'
-    """
-    return format_s(_significant(seconds, digits), digits) if seconds else "0 s"
-
-
-def text_bytes(count: float, digits: int = 3) -> str:
-    """Bytes, rounded before the unit is chosen.
-
-    >>> text_bytes(999_600)
-    '1 MB'
-    """
-    return format_bytes(_significant(count, digits), digits)
+NONE = "-"
 
 
 def text_rate(per_s: float) -> str:
@@ -57,7 +39,7 @@ def _significant(value: float, digits: int) -> float:
 
 
 def _signed_s(seconds: float, digits: int) -> str:
-    return f"+{text_s(seconds, digits)}" if seconds > 0 else text_s(seconds, digits)
+    return f"+{format_s(seconds, digits)}" if seconds > 0 else format_s(seconds, digits)
 
 
 FORMATS: Mapping[str, Callable[[Any, int], str]] = {
@@ -67,9 +49,9 @@ FORMATS: Mapping[str, Callable[[Any, int], str]] = {
     "signed_ns": lambda value, digits: f"{value:+,d} ns",
     "count": lambda value, digits: f"{value:,.0f}",
     "number": lambda value, digits: f"{value:.{digits}f}",
-    "seconds": text_s,
+    "seconds": format_s,
     "signed_seconds": _signed_s,
-    "bytes": text_bytes,
+    "bytes": format_bytes,
     "rate": lambda value, digits: text_rate(value),
     "frac": lambda value, digits: format_frac(value),
     "signed_frac": lambda value, digits: text_signed_frac(value),
@@ -90,6 +72,8 @@ class Column:
     digits: int = 3
     note: str = ""
     """Field shown small under the value; empty for none."""
+    wraps: bool = False
+    """Whether a long value may be broken anywhere, as a hash may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +94,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     sortable: bool = False
+    headless: bool = False
+    """Whether the columns need no titles."""
 
     def is_number(self, column: int) -> bool:
         """Whether a column is set to the right and sorted by value."""
@@ -149,21 +135,18 @@ def _cell(record: Mapping[Any, Any], column: Column) -> Cell:
     return Cell(text=text, note=note, sort=sort)
 
 
-def facts(pairs: Iterable[tuple[str, Any]], *, caption: str = "") -> Table:
-    """Return a table of names and values that are text already."""
+def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
+    """Return a table of names and values, without titles."""
     rows = [{"what": name, "value": value} for name, value in pairs]
-    return table(
-        rows,
-        [Column(key="what", title="what"), Column(key="value", title="value")],
-        caption=caption,
-    )
+    columns = [Column(key="what", title=""), Column(key="value", title="", wraps=True)]
+    return replace(table(rows, columns), headless=True)
 
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in a paragraph or in a cell of a table.
 
-    >>> escape_markdown("<b>|*x*")
-    '&lt;b&gt;\\\\|\\\\*x\\\\*'
+    >>> escape_markdown("<b> & c")
+    '&lt;b&gt; &amp; c'
     """
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*|[]":

@@ -1,4 +1,4 @@
-"""Spans of one step for the timelines: what each rank did from when to when, predicted, measured."""
+"""Spans of one step for the timelines: what each rank does from when to when."""
 
 from dataclasses import dataclass
 
@@ -65,8 +65,8 @@ def _spans(trace: Trace, start: tuple[float, ...], end: tuple[float, ...]) -> tu
 def replayed_steps(plans: PlanFile, ranked: RankedPlan) -> Steps | None:
     """Return the predicted timeline of a plan that has not run, from the costs in its file.
 
-    None where the model is not known here or its task graph is another than the plan file's: a
-    timeline that is not the prediction's is not drawn.
+    None where the model is not known here or the step ends at another instant than the plan file
+    says: a timeline that is not the prediction's is not drawn.
     """
     try:
         model = load_model(plans.model)
@@ -75,7 +75,8 @@ def replayed_steps(plans: PlanFile, ranked: RankedPlan) -> Steps | None:
         )
     except ForeplanError:
         return None
-    if prediction.graph_sha256 != ranked.prediction.graph_sha256:
+    told = ranked.prediction
+    if (prediction.step_s, prediction.tasks) != (told.step_s, told.tasks):
         return None
     start, end = timeline.start_ps / PS_PER_S, timeline.end_ps / PS_PER_S
     return Steps(

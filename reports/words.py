@@ -43,7 +43,7 @@ SPLIT_WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "structure": (
         "M - P2",
-        "what no op time explains: gaps between tasks, and waiting that the simulator does not know",
+        "what no op time explains: gaps between tasks, waiting that the simulator does not know",
     ),
 }
 
@@ -54,9 +54,9 @@ ASSUMPTIONS = (
     " evenly. That busy neighbours slow an op down is inside its measured time.",
     "A fitted curve has one overhead and two rates for all shapes of a class of ops: tile and wave"
     " quantisation, caches and the choice of kernel are not modelled.",
-    "A cost from the datasheet takes the vendor's peak as reached; real kernels reach 50-90 % of it.",
-    "A transfer takes its overhead, then its bytes at the bandwidth of the slowest link; flows on one"
-    " link share it max-min fairly. Packets, congestion control and retries are not modelled.",
+    "A cost from the datasheet takes the vendor's peak as reached; real kernels reach 50-90 %.",
+    "A transfer takes its overhead, then its bytes at the bandwidth of the slowest link; flows on"
+    " one link share it max-min fairly. Packets, congestion control and retries are not modelled.",
     "Stragglers, failures, other jobs on the machine and changes of clock rate are not modelled;"
     " the sentinels show whether they happened.",
     "The stated interval is a half-width by grade (10 % measured, 25 % fitted, 60 % datasheet), not"

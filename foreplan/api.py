@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import foreplan
 from foreplan.machines import Local, data_folder, load_machine
-from hwprofiles.errors import PlanError, RecordError
-from hwprofiles.registry import names
+from hwprofiles.errors import DeadlockError, PlanError, RecordError
+from hwprofiles.registry import lookup, names
+from hwprofiles.units import format_bytes
+from planner.collectives.base import algorithm_names
 from planner.machine import Machine
 from planner.measurement import Measurement
 from planner.model import load_model
+from planner.opcall import TRAINING_DTYPES
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
@@ -25,6 +29,7 @@ from planner.records import (
     read_record,
     write_record,
 )
+from planner.registers import memory_bytes
 from planner.search import search
 
 Progress = Callable[[int, int], None]
@@ -48,8 +53,38 @@ def write_digits(folder: Path | None = None, seed: int = 0) -> tuple[Path, Path]
     from runtime.digits import write_digits as write
 
     target = data_folder(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(
+            f"{target}: expected a folder to write records to, got {error.strerror}; name another"
+        ) from error
     return write(target, seed)
+
+
+def check_training(where: str, training: Training) -> None:
+    """Refuse a training that cannot be; ``where`` holds ``{}`` for the name of the field.
+
+    Raises
+    ------
+    PlanError
+        Naming the first field that is wrong.
+    """
+    rate, momentum = training.learning_rate, training.momentum
+    rules = {
+        "batch": (training.batch >= 1, "at least 1 sample"),
+        "dtype": (training.dtype in TRAINING_DTYPES, " or ".join(TRAINING_DTYPES)),
+        "learning_rate": (rate > 0 and isfinite(rate), "a finite rate > 0"),
+        "momentum": (0 <= momentum < 1, "at least 0 and below 1"),
+        "seed": (training.seed >= 0, "at least 0"),
+    }
+    for name, (holds, expected) in rules.items():
+        if not holds:
+            shown = name.replace("_", "-") if where.startswith("--") else name
+            raise PlanError(
+                f"{where.format(shown)}: expected {expected}, got {getattr(training, name)!r};"
+                " give another value"
+            )
 
 
 def calibrate(
@@ -90,6 +125,7 @@ def plan(
     progress: Callable[[int, int, float], None] = lambda done, most, best_s: None,
 ) -> PlanFile:
     """Search the plans of ``model`` on ``cluster``; return the best with their certificate."""
+    check_training("training.{}", training)
     machine = load_machine(cluster)
     graph = load_model(model)
     result = search(
@@ -150,33 +186,70 @@ def read_plans(path: Path) -> PlanFile:
         )
     if not plans.plans:
         raise RecordError(f"{path}: expected at least one plan, got none; plan again")
+    check_training(f"{path}: training.{{}}", plans.training)
+    machine = _machine(path, plans)
     if plans_sha256(plans.plans) == plans.plans_sha256:
         return plans
-    machine = plans.to_machine()
     checked = tuple(_check_edited(path, plans, ranked.plan, machine) for ranked in plans.plans)
     return replace(plans, plans=checked, plans_sha256=plans_sha256(checked))
 
 
+def _machine(path: Path, plans: PlanFile) -> Machine:
+    """Return the machine of a plan file, or say that its records do not hang together."""
+    try:
+        return plans.to_machine()
+    except (KeyError, IndexError) as error:
+        raise RecordError(
+            f"{path}: machine: expected every device and link that is named to be there, got none"
+            f" for {error}; plan again"
+        ) from error
+
+
+LEAST = {
+    "workers": 1,
+    "microbatch": 1,
+    "bucket_bytes": 1,
+    "input_slots": 0,
+    "activation_slots": 0,
+    "landing_slots": 0,
+}
+"""Least value of an edited field; too few slots are for the check of credits to explain."""
+
+
 def _check_edited(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> RankedPlan:
     """Check one edited plan and predict it."""
-    model = load_model(plans.model)
-    for name in ("workers", "microbatch", "bucket_bytes"):
-        if getattr(edited, name) < 1:
+    model, where = load_model(plans.model), f"{path}: plan {edited.label!r}"
+    for name, least in LEAST.items():
+        if getattr(edited, name) < least:
             raise PlanError(
-                f"{path}: plan {edited.label!r}: {name} must be at least 1, got"
-                f" {getattr(edited, name)}"
+                f"{where}: {name} must be at least {least}, got {getattr(edited, name)}; edit it"
+                " again"
             )
+    known = ["none"] if edited.workers == 1 else algorithm_names()
+    lookup(f"{where}: algorithm", edited.algorithm, known, error=PlanError)
     cluster = machine.cluster(edited.workers)
     found = verdict(model, plans.training, edited, cluster)
     if found is not Verdict.FITS:
-        raise PlanError(f"{path}: plan {edited.label!r}: {found.value}; edit it again")
-    placed = set(edited.placement)
-    if len(placed) != edited.workers or not placed <= set(range(len(cluster.devices))):
+        raise PlanError(f"{where}: {found.value}; edit it again")
+    placed, devices = edited.placement, len(cluster.devices)
+    if not len(placed) == len(set(placed)) == edited.workers or not set(placed) <= set(
+        range(devices)
+    ):
         raise PlanError(
-            f"{path}: plan {edited.label!r}: placement must name {edited.workers} different devices"
-            f" of 0 to {len(cluster.devices) - 1}, got {list(edited.placement)}"
+            f"{where}: placement must name {edited.workers} different devices of 0 to"
+            f" {devices - 1}, got {list(placed)}; edit it again"
         )
-    prediction, _, _ = predict(model, plans.training, edited, machine)
+    needed = sum(memory_bytes(model, plans.training, edited).values())
+    most = min(cluster.devices[device].memory_bytes for device in placed)
+    if needed > most:
+        raise PlanError(
+            f"{where}: {Verdict.OUT_OF_MEMORY.value} ({format_bytes(needed)} of"
+            f" {format_bytes(most)}); edit it again"
+        )
+    try:
+        prediction, _, _ = predict(model, plans.training, edited, machine)
+    except DeadlockError as error:
+        raise DeadlockError(f"{where}: {error}") from error
     return RankedPlan(label=edited.label, plan=edited, prediction=prediction)
 
 
@@ -218,7 +291,7 @@ def execute(
     )
     runs = executions or (EXECUTIONS if check else 1)
     if not check:
-        measured = measure(path, plans, pick, options, executions=runs, progress=progress)
+        measured = measure(plans, pick, options, executions=runs, progress=progress)
         local = Local.here().calibration(plans.plans[pick].plan.workers)
         if local and plans.cluster == "local" and not allow_drift:
             refuse_drift(local, measured.executions[0].sentinels_before_s)
@@ -229,7 +302,7 @@ def execute(
         fresh = plans if keep_costs else _calibrated(plans, pick, say, progress)
         write_record(priced, fresh)
         index = pick if keep_costs else 0
-        return measure(priced, fresh, index, options, executions=runs, progress=progress)
+        return measure(fresh, index, options, executions=runs, progress=progress)
 
     return run_check(again, gate=gate, say=say)
 

@@ -4,7 +4,9 @@ Nothing heavy is imported here: each command imports what it needs when it runs,
 quick.
 """
 
+import signal
 import sys
+from types import FrameType
 
 import typer
 from typer.exceptions import TyperException
@@ -30,26 +32,58 @@ app.add_typer(hw.app, name="hw")
 app.add_typer(models.app, name="models")
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from hwprofiles.errors import ForeplanError
 
+    signal.signal(signal.SIGTERM, _terminate)  # so that workers are ended with us
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="foreplan", standalone_mode=False)
     except ForeplanError as error:
         _say(str(error))
         sys.exit(error.exit_code)
     except TyperException as error:
-        _say(f"{error.format_message()} (see `foreplan --help`)".replace("\n", " "))
+        _say(_usage(error, sys.argv[1:] if arguments is None else arguments))
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; nothing was written that is not whole")
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.exit(0)
+    if code == INTERRUPTED:  # by Typer, or by a command that wrote the best so far
+        _say("interrupted; nothing was written that is not whole")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    sys.exit(TERMINATED)
+
+
+def _usage(error: TyperException, arguments: list[str]) -> str:
+    """Say in one sentence what is wrong with the arguments, and which help to read."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    path = context.command_path if context else "foreplan"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message())  # noqa: T201 - the help that was asked for by saying nothing
+        return f"{path}: expected a command, got none; give one of those listed"
+    text = error.format_message().rstrip(".").replace("\n", " ")
+    if parameter is not None and error.message:
+        given = _given(arguments, parameter.opts)
+        text = f"{parameter.opts[0]}: {error.message[0].lower()}{error.message[1:].rstrip('.')}"
+        text += f", got {given!r}" if given is not None else ""
+    return f"{text}; see `{path} --help`"
+
+
+def _given(arguments: list[str], options: list[str]) -> str | None:
+    """Return the text that was given to an option, None where it cannot be told."""
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = here.partition("=")
+        if name in options:
+            return value if equals else after
+    return None
 
 
 def _say(text: str) -> None:

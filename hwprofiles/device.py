@@ -82,19 +82,20 @@ class Device:
         Notes
         -----
         ASSUMES: the datasheet's peaks are reached. Real kernels reach 50-90 % of them.
+
+        ASSUMES: where only the matrix unit has a rate for ``dtype``, all other ops compute in
+        float32 and keep ``dtype`` in memory, as the common frameworks do.
         """
         if (fitted := self.curves.get(f"{op_class}/{dtype}")) is not None:
             return fitted
-        if dtype not in self.peak_flop_per_s:
-            plain = (key for key in self.peak_flop_per_s if not key.endswith("_matrix"))
-            known = ", ".join(sorted(plain)) or "none"
+        peaks = self.peak_flop_per_s
+        matrix = peaks.get(f"{dtype}_matrix")
+        vector = peaks.get(dtype, peaks.get("float32") if matrix else None)
+        rate = matrix if matrix and op_class.startswith(MATRIX_OPS) else vector
+        if rate is None:
+            known = ", ".join(sorted({key.removesuffix("_matrix") for key in peaks})) or "none"
             raise ProfileError(
                 f"device {self.name!r}: no rate for op class {op_class!r} in {dtype}; known dtypes:"
                 f" {known}"
             )
-        matrix = f"{dtype}_matrix" if op_class.startswith(MATRIX_OPS) else dtype
-        return OpCurve(
-            flop_per_s=self.peak_flop_per_s.get(matrix, self.peak_flop_per_s[dtype]),
-            bytes_per_s=self.memory_bytes_per_s,
-            source=self.source,
-        )
+        return OpCurve(flop_per_s=rate, bytes_per_s=self.memory_bytes_per_s, source=self.source)

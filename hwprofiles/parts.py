@@ -4,129 +4,35 @@ Vendor units stand in the keys and end here. All problems of a file are told in 
 """
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.device import Device
 from hwprofiles.errors import ProfileError
+from hwprofiles.facts import Block, DevicePart, LinkPart, Sourced, Text
 from hwprofiles.link import Link
-from hwprofiles.registry import lookup, names
-from hwprofiles.units import GB, GIB, TFLOP, US
+from hwprofiles.registry import names
+from hwprofiles.units import GB, US
 
 DATA = "hwprofiles.data"
 MAX_DEVICES = 1_000_000  # above any machine there is: a slip must not fill the memory
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
+NEAREST, LISTED = 5, 12  # an error names so many near parts, and all of them only up to so many
 
 
-class _Block(BaseModel):
-    """Any table of a file: no unknown key, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _Sourced(_Block):
-    source: Text
-    note: str = ""
-
-
-class _Memory(_Sourced):
-    """Exactly one capacity: 1 GB = 1000^3 bytes, 1 GiB = 1024^3 bytes."""
-
-    capacity_bytes: Annotated[int, Field(gt=0)] | None = None
-    capacity_gb: Positive | None = None
-    capacity_gib: Positive | None = None
-    bandwidth_gb_per_s: Positive
-
-    @model_validator(mode="after")
-    def _one_capacity(self) -> Self:
-        given = [c for c in (self.capacity_bytes, self.capacity_gb, self.capacity_gib) if c]
-        if len(given) != 1:
-            raise ValueError("should have exactly one of capacity_bytes, _gb and _gib")
-        return self
-
-    @property
-    def total_bytes(self) -> int:
-        in_gb, in_gib = self.capacity_gb or 0, self.capacity_gib or 0
-        return self.capacity_bytes or round(in_gb * GB + in_gib * GIB)
-
-
-class _Peak(_Sourced):
-    """Dense peaks; a ``_matrix`` key is the matrix unit's where the vector unit has another."""
-
-    float64_tflop_per_s: Positive | None = None
-    float64_matrix_tflop_per_s: Positive | None = None
-    float32_tflop_per_s: Positive | None = None
-    float32_matrix_tflop_per_s: Positive | None = None
-    float16_tflop_per_s: Positive | None = None
-    float16_matrix_tflop_per_s: Positive | None = None
-    bfloat16_tflop_per_s: Positive | None = None
-    bfloat16_matrix_tflop_per_s: Positive | None = None
-
-    @model_validator(mode="after")
-    def _vector_beside_matrix(self) -> Self:
-        rates = self.flop_per_s
-        if not rates:
-            raise ValueError("should have a rate, e.g. float32_tflop_per_s")
-        for dtype in rates:
-            if (plain := dtype.removesuffix("_matrix")) not in rates:
-                raise ValueError(f"should have {plain}_tflop_per_s beside {dtype}_tflop_per_s")
-        return self
-
-    @property
-    def flop_per_s(self) -> dict[str, float]:
-        suffix = "_tflop_per_s"
-        keys = (key for key in type(self).model_fields if key.endswith(suffix))
-        rates = ((key.removesuffix(suffix), getattr(self, key)) for key in keys)
-        return {dtype: rate * TFLOP for dtype, rate in rates if rate is not None}
-
-
-class _Execution(_Sourced):
-    launch_overhead_us: NotNegative = 0.0
-    transfers_hold_compute: bool = False
-
-
-class _Power(_Sourced):
-    board_w: Positive
-
-
-class _Price(_Sourced):
-    usd_per_h: Positive
-    date: Text
-
-
-class _DeviceFile(_Block):
-    title: Text
-    kind: Literal["cpu", "gpu", "tpu"]
-    note: str = ""
-    memory: _Memory
-    peak: _Peak
-    execution: _Execution | None = None
-    power: _Power | None = None
-    price: _Price | None = None
-
-
-class _LinkFile(_Sourced):
-    title: Text
-    bandwidth_gb_per_s: Positive
-    latency_us: NotNegative
-    flow_cap_gb_per_s: Positive | None = None
-
-
-class _Devices(_Block):
+class _Devices(Block):
     part: Text
     count: Annotated[int, Field(ge=1, le=MAX_DEVICES)] = 1
 
 
-class _Edge(_Block):
+class _Edge(Block):
     """One wire; both directions unless ``directed``. An end is a device number or a switch."""
 
     start: int | str = Field(alias="from")
@@ -135,31 +41,33 @@ class _Edge(_Block):
     directed: bool = False
 
 
-class _Fabric(_Sourced):
-    switches: list[Text] = []
-    edges: list[_Edge] = []
+class _Fabric(Sourced):
+    switches: list[Text] = Field(default_factory=list)
+    edges: list[_Edge] = Field(default_factory=list)
 
 
-class _ClusterFile(_Sourced):
+class _ClusterFile(Sourced):
     title: Text
     devices: Annotated[list[_Devices], Field(min_length=1)]
     fabric: _Fabric | None = None
 
 
 Kind = Literal["device", "link", "cluster"]
-_File = TypeVar("_File", bound=_Block)
+_File = TypeVar("_File", bound=Block)
 _Part = TypeVar("_Part", Device, Link)
 
 
 def load_device(name_or_path: str | Path) -> Device:
     """Return the device of ``hwprofiles/data/devices/NAME.toml``, or of a path to a TOML file.
 
+    An alias is as good as the name; the device carries the name.
+
     Raises
     ------
     ProfileError
         Unknown name, no such file, or a file that is wrong: all its problems at once.
     """
-    name, _, content = _read("device", name_or_path, _DeviceFile)
+    name, _, content = _read("device", name_or_path, DevicePart)
     execution, power, price = content.execution, content.power, content.price
     return Device(
         name=name,
@@ -175,15 +83,28 @@ def load_device(name_or_path: str | Path) -> Device:
     )
 
 
+def device_facts(name_or_path: str | Path) -> DevicePart:
+    """Return all that the file of a device says, in the vendor's units and with every source.
+
+    Raises
+    ------
+    ProfileError
+        As :func:`load_device`.
+    """
+    return _read("device", name_or_path, DevicePart)[2]
+
+
 def load_link(name_or_path: str | Path) -> Link:
     """Return one direction of a link, from ``hwprofiles/data/links/NAME.toml`` or a path.
+
+    Its bandwidth is the raw one; :attr:`LinkPart.achievable_gb_per_s` says what was measured.
 
     Raises
     ------
     ProfileError
         Unknown name, no such file, or a file that is wrong: all its problems at once.
     """
-    name, _, content = _read("link", name_or_path, _LinkFile)
+    name, _, content = _read("link", name_or_path, LinkPart)
     cap = content.flow_cap_gb_per_s
     return Link(
         name=name,
@@ -192,6 +113,17 @@ def load_link(name_or_path: str | Path) -> Link:
         flow_cap_bytes_per_s=cap * GB if cap else float("inf"),
         source=f"{content.title}; {content.source}",
     )
+
+
+def link_facts(name_or_path: str | Path) -> LinkPart:
+    """Return all that the file of a link says, in the vendor's units and with its source.
+
+    Raises
+    ------
+    ProfileError
+        As :func:`load_link`.
+    """
+    return _read("link", name_or_path, LinkPart)[2]
 
 
 def load_cluster(name_or_path: str | Path) -> Cluster:
@@ -233,14 +165,51 @@ def part_names(kind: Kind) -> list[str]:
     return names(f"{DATA}.{kind}s", ".toml")
 
 
+@cache
+def part_aliases(kind: Kind) -> Mapping[str, str]:
+    """Return the name that each alias of a shipped part stands for; reads every file once."""
+    named = ((name, tomllib.loads(_shipped(kind, name))) for name in part_names(kind))
+    return {alias: name for name, content in named for alias in content.get("aliases", ())}
+
+
+def part_name(kind: Kind, name: str) -> str:
+    """Return the name of a shipped part, given that or an alias.
+
+    Raises
+    ------
+    ProfileError
+        Unknown; the message has the nearest names and aliases.
+    """
+    if name in (known := part_names(kind)):
+        return name
+    if name in (aliases := part_aliases(kind)):
+        return aliases[name]
+    near: dict[str, str] = {}
+    for text in _near(name.lower().replace(" ", "-").replace("_", "-"), [*known, *aliases]):
+        near.setdefault(aliases.get(text, text), f" ({text})" if text in aliases else "")
+    likely = [part + alias for part, alias in near.items()][:NEAREST]
+    hint = f"did you mean {' or '.join(likely)}? " if likely else ""
+    every = "known: " + ", ".join(known) if len(known) <= LISTED else f"{len(known)} are known"
+    raise ProfileError(f"{kind} {name!r}: unknown; {hint}{every}")
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Return the known names that contain ``name``, shortest first, then those spelt alike."""
+    holding = sorted((text for text in known if name in text), key=lambda text: (len(text), text))
+    return [*holding, *get_close_matches(name, known, n=NEAREST, cutoff=0.5)]
+
+
+def _shipped(kind: Kind, name: str) -> str:
+    return resources.files(f"{DATA}.{kind}s").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
 def _read(kind: Kind, name_or_path: str | Path, model: type[_File]) -> tuple[str, str, _File]:
     """Return the name of a part, how an error calls it, and its validated content."""
     name = str(name_or_path)
     if not name.endswith(".toml"):
-        lookup(kind, name, part_names(kind))
-        shipped = resources.files(f"{DATA}.{kind}s").joinpath(f"{name}.toml")
+        name = part_name(kind, name)
         where = f"{kind} {name!r}"
-        return name, where, _parse(where, shipped.read_text(encoding="utf-8"), model)
+        return name, where, _parse(where, _shipped(kind, name), model)
     where = f"{kind} file {name!r}"
     try:
         text = Path(name).read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ class BucketExchange:
     bucket: Bucket
     last_landing: dict[int, int] = field(default_factory=dict)
     landed: dict[int, int] = field(default_factory=dict)
+    last_add: dict[int, int] = field(default_factory=dict)
 
     @property
     def ranks(self) -> int:
@@ -83,7 +84,7 @@ class BucketExchange:
         return task
 
     def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
-        """Append the addition of what has landed to the rank's own gradients."""
+        """Append the addition of what has landed; slots return in the order they were taken."""
         work, (first, end) = self.work, span
         info = work.tasks[arrived]
         assert isinstance(info, TransferTask)
@@ -95,4 +96,7 @@ class BucketExchange:
             call=work.calls.add(end - first),
             views=(info.target, own),
         )
-        return work.compute(addition, after=after, reads=[(arrived, self.landing)])
+        turn = [self.last_add[rank]] if rank in self.last_add else []
+        task = work.compute(addition, after=[*after, *turn], reads=[(arrived, self.landing)])
+        self.last_add[rank] = task
+        return task

@@ -23,7 +23,7 @@ from planner.registers import plan_buckets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassTimes:
-    """Factor with axes (workers, microbatch): one microbatch on one device, picoseconds."""
+    """Factor with axes (workers, microbatch, placement): one microbatch, picoseconds."""
 
     load_ps: int
     forward_ps: int
@@ -50,7 +50,7 @@ class PassTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeTimes:
-    """Factor with axes (workers, microbatch, algorithm, bucket size): exchange and update."""
+    """Exchange and update: a factor of the axes of ``PassTimes``, algorithm, bucket, slots."""
 
     buckets: tuple[Bucket, ...]
     cost_ps: tuple[int, ...]

@@ -61,6 +61,8 @@ class Lowering:
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
+    last_writer: dict[int, int] = field(default_factory=dict)
+    """By register id; writers keep their order, for a view names the slot of its turn."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
@@ -100,6 +102,8 @@ class Lowering:
     ) -> int:
         """Append one firing of a kernel; ``reads`` are (writer, register), registers by name."""
         ids = self.register_ids[info.rank]
+        taken = [ids[register] for register in writes]
+        turns = [self.last_writer[register] for register in taken if register in self.last_writer]
         device = self.cluster.devices[self.plan.placement[info.rank]].name
         key = (device, info.call.signature)
         if key not in self.prices:
@@ -109,10 +113,11 @@ class Lowering:
             self.prices[key],
             actor=self.actors.setdefault((info.rank, info.name), len(self.actors)),
             priority=PRIORITY[info.phase],
-            after=after,
+            after=[*after, *turns],
             reads=[(writer, ids[register]) for writer, register in reads],
-            writes=[ids[register] for register in writes],
+            writes=taken,
         )
+        self.last_writer.update(dict.fromkeys(taken, task))
         self.tasks.append(info)
         return task
 

@@ -102,6 +102,11 @@ class ModelGraph:
         return self.layers[0].in_shape
 
     @property
+    def first_trained(self) -> int:
+        """First layer with parameters: no gradient need go below its output."""
+        return next((i for i, layer in enumerate(self.layers) if layer.parameters), 0)
+
+    @property
     def parameter_count(self) -> int:
         """Number of trained parameters."""
         return sum(layer.parameter_count for layer in self.layers)
@@ -113,10 +118,10 @@ class ModelGraph:
 
     def flop(self, phase: str, samples: int = 1) -> int:
         """FLOP of one phase (``forward``, ``input_grad``, ``weight_grad``) over ``samples``."""
-        total = 0
+        total, first = 0, self.first_trained
         for i, layer in enumerate(self.layers):
             skipped = (phase == "weight_grad" and not layer.parameters) or (
-                phase == "input_grad" and i == 0
+                phase == "input_grad" and i <= first
             )
             total += 0 if skipped else layer.call(phase, samples, "float32").flop
         return total

@@ -113,7 +113,7 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
         calls.append(update(elements, dtype, learning_rate=0.0, momentum=0.0))
-    for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 10)):
+    for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 14)):
         calls += _ends(samples, size, classes, dtype)
     cold = [replace(call, reuse_bytes=FIT_REUSE_BYTES) for call in calls]
     return {call.signature: call for call in cold}
@@ -125,14 +125,14 @@ def _phases(layer: Layer, samples: int, dtype: str) -> Iterable[OpCall]:
 
 
 def _ends(samples: int, size: int, classes: int, dtype: str) -> list[OpCall]:
-    """Return a load of 8x8 records (as maps and as vectors) and a loss of some sizes."""
+    """Return a load of 4x8 records (as maps and as vectors) and a loss of some sizes."""
     maps = Layer(name="fit", kind="flatten", in_shape=(1, size, size))
     dense = Layer(
         name="fit", kind="linear", in_shape=maps.out_shape, attrs=(("features", classes),)
     )
-    vector = Layer(name="fit", kind="linear", in_shape=(64,), attrs=(("features", classes),))
+    vector = Layer(name="fit", kind="linear", in_shape=(32,), attrs=(("features", classes),))
     models = [
-        ModelGraph(name="fit", layers=layers, record_shape=(8, 8), classes=classes)
+        ModelGraph(name="fit", layers=layers, record_shape=(4, 8), classes=classes)
         for layers in ((maps, dense), (vector,))
     ]
     return [*(load(m, samples, dtype) for m in models), loss(models[0], samples, dtype, samples)]

@@ -80,7 +80,7 @@ def predict(
         (g for g, share in shares.items() if share >= HEADLINE_FRAC), default=Grade.MEASURED
     )
     step_s = timeline.makespan_s
-    static = [r.arena_bytes for r in program.registers[0] if r.category in RESIDENT]
+    static = [r.arena_bytes for r in program.registers[0] if r.name in RESIDENT]
     live = peak_live_bytes(graph, timeline)
     arena = tuple(program.arena_bytes(rank) for rank in range(program.ranks))
     prediction = Prediction(
@@ -103,8 +103,8 @@ def predict(
     return prediction, program, timeline
 
 
-RESIDENT = ("parameters", "gradients", "optimizer")
-"""Categories that live from step to step, beside the registers that tasks fill and free."""
+RESIDENT = ("parameters", "gradients", "momentum")
+"""Registers that live from step to step, beside those that tasks fill and free."""
 
 
 def phase_seconds(program: Program, timeline: Timeline, rank: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +12,7 @@ from hwprofiles.calibration import OpSample
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
-from hwprofiles.errors import RecordError
+from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.link import Link
 from planner.machine import Machine
 from planner.plan import Plan, Training
@@ -98,19 +98,16 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
     cluster, books = machine.cluster(workers), machine.books(workers)
     kinds = {device.name: device for device in cluster.devices}
     links = list(dict.fromkeys(cluster.links))
-    edges = sorted(
-        (
-            (a, b, links.index(cluster.links[d["link_id"]]))
-            for a, b, d in cluster.fabric.edges.data()
-        ),
-        key=str,
+    # in link order, so that the cluster built from this numbers its links alike
+    edges: list[tuple[int | str, int | str, int]] = sorted(
+        cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2])
     )
     return ClusterRecord(
         name=cluster.name,
         devices=tuple(device.name for device in cluster.devices),
         device_kinds=tuple(kinds.values()),
         links=tuple(links),
-        edges=tuple(edges),
+        edges=tuple((a, b, links.index(cluster.links[i])) for a, b, i in edges),
         ops={
             name: tuple(book.ops[s] for s in sorted(book.ops) if s in signatures)
             for name, book in books.items()
@@ -151,14 +148,12 @@ def write_text(path: Path, text: str) -> None:
     Raises
     ------
     RecordError
-        When the folder is missing or cannot be written.
+        When the folder is missing, or the file cannot be written.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise RecordError(
-            f"{path}: cannot be written ({error.strerror}); name a folder that exists and is yours"
-        ) from error
+        raise _cannot_be_written(path, error) from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -167,9 +162,17 @@ def write_text(path: Path, text: str) -> None:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _cannot_be_written(path, error) from error
         raise
+
+
+def _cannot_be_written(path: Path, error: OSError) -> RecordError:
+    return RecordError(
+        f"{path}: cannot be written ({error.strerror}); name a folder that exists and is yours"
+    )
 
 
 def read_record(path: Path, kind: type[R], what: str) -> R:
@@ -205,9 +208,28 @@ def parse_record(data: object, kind: type[R], where: str) -> R:
 
     try:
         record: R = TypeAdapter(kind).validate_python(data)
-        return record
     except ValidationError as error:
         raise RecordError(f"{where}: {_first_faults(error)}") from error
+    except ForeplanError as error:
+        raise RecordError(f"{where}: {error}") from error
+    # A misspelt optional field would otherwise be its default, without a word
+    unknown = list(_unknown_fields(data, to_jsonable(record)))
+    if unknown:
+        raise RecordError(f"{where}: {'; '.join(f'{name}: not a field' for name in unknown[:3])}")
+    return record
+
+
+def _unknown_fields(data: object, known: object, place: str = "") -> Iterator[str]:
+    """Yield the places of what is in ``data`` and not in the record made from it."""
+    if isinstance(data, dict) and isinstance(known, dict):
+        for key, value in data.items():
+            if str(key) not in known:
+                yield f"{place}{key}"
+            else:
+                yield from _unknown_fields(value, known[str(key)], f"{place}{key}.")
+    elif isinstance(data, list) and isinstance(known, list):
+        for i, (value, other) in enumerate(zip(data, known, strict=False)):
+            yield from _unknown_fields(value, other, f"{place}{i}.")
 
 
 def _first_faults(error: "ValidationError") -> str:

@@ -58,12 +58,13 @@ class LayerCalls:
 
 
 def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
-    """Return the op calls of every layer; the first layer needs no input gradient."""
+    """Return the op calls of every layer; input gradients stop above the first parameters."""
+    first = model.first_trained
     return tuple(
         LayerCalls(
             forward=layer.call("forward", samples, dtype),
             weight_grad=layer.call("weight_grad", samples, dtype) if layer.parameters else None,
-            input_grad=layer.call("input_grad", samples, dtype) if i else None,
+            input_grad=layer.call("input_grad", samples, dtype) if i > first else None,
         )
         for i, layer in enumerate(model.layers)
     )

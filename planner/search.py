@@ -147,7 +147,7 @@ def search(
         stopped_by = "interrupt"
     best = tuple(candidate for _, _, candidate in found[:top])
     return SearchResult(
-        best=best, certificate=_certificate(table, order, found, stopped_by), table=table
+        best=best, certificate=_certificate(table, order, found, stopped_by, top), table=table
     )
 
 
@@ -170,27 +170,30 @@ def _certificate(
     order: Sequence[int],
     found: Sequence[tuple[int, int, Candidate]],
     stopped_by: str,
+    top: int,
 ) -> Certificate:
     """Say what was proved."""
-    best_ps = found[0][0]
-    left = len(order) - len(found)
-    slower = [row for row in order[len(found) :] if table.closed_form_ps[row] >= best_ps]
+    best_ps, last_ps = found[0][0], found[:top][-1][0]
+    left = [int(table.closed_form_ps[row]) for row in order[len(found) :]]
+    pruned = sum(closed_ps >= last_ps for closed_ps in left)
+    least = min(left, default=None)
     runner = found[1] if len(found) > 1 else None
     frac = runner[0] / best_ps - 1 if runner else 0.0
-    if len(slower) == left:
+    if least is None or least >= best_ps:
         statement = "none of the candidates can be faster"
     else:
-        least = min(table.closed_form_ps[row] for row in order[len(found) :])
         statement = f"a candidate not simulated may be up to {1 - least / best_ps:.1%} faster"
     if runner:
-        statement += f"; the runner-up {runner[2].plan.label} is {frac:.1%} slower"
+        proved = least is None or least >= runner[0]
+        second = "the runner-up" if proved else "the next best of those simulated,"
+        statement += f"; {second} {runner[2].plan.label} is {frac:.1%} slower"
     return Certificate(
         candidates=len(table.plans),
         by_verdict=table.counts(),
         simulated=len(found),
-        pruned_by_bound=len(slower),
+        pruned_by_bound=pruned,
         pruned_by_dominance=0,
-        not_reached=left - len(slower),
+        not_reached=len(left) - pruned,
         runner_up=runner[2].plan.label if runner else "",
         runner_up_frac=frac,
         engine="heap",

@@ -1,8 +1,9 @@
 """Plan tables: P candidates as arrays, priced in one call.
 
-A *factor* is a function with named axes (``PassTimes``: workers, microbatch; ``ExchangeTimes``:
-these, algorithm, bucket size); its table is built over those axes and gathered by index. All sums are
-integers, so the result equals the scalar path of ``planner.cost`` to the bit.
+A *factor* is a function with named axes (``PassTimes``: workers, microbatch, placement;
+``ExchangeTimes``: these, algorithm, bucket size, landing slots); its table is built over those axes
+and gathered by index. All sums are integers, so the result equals the scalar path of
+``planner.cost`` to the bit.
 
 Index letters: P candidates, A rows of the pass table, E rows of the exchange table, B buckets.
 """
@@ -53,12 +54,12 @@ def price(
     """Give every candidate its verdict, memory, bound and closed form."""
     found = np.zeros(len(plans), dtype=np.int64)
     arena = np.zeros(len(plans), dtype=np.int64)
-    memory: dict[tuple[int | str, ...], int] = {}
+    memory: dict[tuple[object, ...], int] = {}
     for i, plan in enumerate(plans):
         cluster = machine.cluster(plan.workers)
         verdict_i = verdict(model, training, plan, cluster)
         if verdict_i is Verdict.FITS:
-            key = (plan.workers, plan.microbatch, plan.algorithm, plan.bucket_bytes)
+            key = (*_exchange_axes(plan), plan.input_slots, plan.activation_slots)
             if key not in memory:
                 memory[key] = sum(memory_bytes(model, training, plan).values())
             arena[i] = memory[key]
@@ -79,6 +80,14 @@ def price(
     )
 
 
+def _pass_axes(plan: Plan) -> tuple[object, ...]:
+    return (plan.workers, plan.microbatch, plan.placement)
+
+
+def _exchange_axes(plan: Plan) -> tuple[object, ...]:
+    return (*_pass_axes(plan), plan.algorithm, plan.bucket_bytes, plan.landing_slots)
+
+
 def _times(
     model: ModelGraph,
     training: Training,
@@ -86,10 +95,10 @@ def _times(
     machine: Machine,
 ) -> tuple[Ints, Ints]:
     """Bound and closed form of candidates that fit, shape (P,) each."""
-    pass_rows = [(p.workers, p.microbatch) for p in plans]
-    exchange_rows = [(p.workers, p.microbatch, p.algorithm, p.bucket_bytes) for p in plans]
-    passes: dict[tuple[int, int], PassTimes] = {}
-    exchanges: dict[tuple[int, int, str, int], ExchangeTimes] = {}
+    pass_rows = [_pass_axes(p) for p in plans]
+    exchange_rows = [_exchange_axes(p) for p in plans]
+    passes: dict[tuple[object, ...], PassTimes] = {}
+    exchanges: dict[tuple[object, ...], ExchangeTimes] = {}
     for p, key, at in zip(plans, pass_rows, exchange_rows, strict=True):
         if key in passes and at in exchanges:
             continue

@@ -18,7 +18,7 @@ from planner.measurement import Execution, Measurement, OpTimes, Split, Trace, V
 from planner.model import load_model
 from planner.predict import INTERVAL_FRAC, phase_seconds
 from planner.program import ComputeTask, Program
-from planner.records import SCHEMA, PlanFile, RankedPlan
+from planner.records import SCHEMA, PlanFile, RankedPlan, to_jsonable
 from runtime.launch import Progress, launch
 from sim.heap_engine import simulate
 from sim.timeline import Timeline
@@ -50,7 +50,6 @@ class Options:
 
 
 def run_once(
-    plan_path: Path,
     plans: PlanFile,
     pick: int,
     options: Options,
@@ -65,7 +64,7 @@ def run_once(
         "kind": "train",
         "cores": list(options.cores),
         "identity": dict(record.identity) if record else {},
-        "plan": str(plan_path.resolve()),
+        "plans": to_jsonable(plans),
         "pick": pick,
         "train": str(options.train.resolve()),
         "test": str(options.test.resolve()),
@@ -130,7 +129,6 @@ def void_reasons(runs: list[Execution], gate: float) -> tuple[str, ...]:
 
 
 def measure(
-    plan_path: Path,
     plans: PlanFile,
     pick: int,
     options: Options,
@@ -146,9 +144,7 @@ def measure(
             progress(base * total + done, executions * total)
 
         detailed = i + 1 == executions
-        answers.append(
-            run_once(plan_path, plans, pick, options, detailed=detailed, progress=shifted)
-        )
+        answers.append(run_once(plans, pick, options, detailed=detailed, progress=shifted))
     runs = tuple(execution(answer) for answer in answers)
     ranked = plans.plans[pick]
     step_s = float(np.median([run.step_s for run in runs]))

@@ -14,7 +14,7 @@ from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
 from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, View
-from planner.records import PlanFile, RankedPlan, read_record
+from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
 from runtime.bind import Worker, bind
 from runtime.initial import initial_parameters
@@ -30,10 +30,10 @@ SOLO_ROUNDS = 12
 def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
     """Run the job's plan on this rank; rank 0 returns what was measured.
 
-    The job names the plan file, the plan in it, the record files, and how many steps to warm up,
-    time and trace.
+    The job holds the plan file (as it was checked, hand edits predicted anew), which plan of it to
+    run, the record files, and how many steps to warm up, time and trace.
     """
-    plans = read_record(Path(job["plan"]), PlanFile, "a plan file")
+    plans = parse_record(job["plans"], PlanFile, "plan file")
     ranked, training, model = plans.plans[job["pick"]], plans.training, load_model(plans.model)
     worker, records = _prepare(plans, ranked, job, comm)
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
@@ -45,10 +45,11 @@ def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
     digests = comm.gather(digest)
     intact = comm.gather(worker.arena.is_intact)
     sizes = comm.gather(worker.arena.size_bytes)
-    traced = _traced(worker, total, job["traced"], comm)
+    # before the traced steps, which train on: losses, accuracy and parameters are of one moment
     accuracy = _accuracy(worker, model, training, Path(job["test"])) if comm.rank == 0 else None
     if comm.rank == 0 and job["parameters"]:
         np.save(job["parameters"], _layer_order(model, _flat(worker, "parameters")))
+    traced = _traced(worker, total, job["traced"], comm)
     solo = _solo(worker, comm) if job["solo"] else {}
     solo_all = comm.gather(solo)
     after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}

@@ -67,12 +67,16 @@ def main() -> None:
     except BaseException as error:
         if isinstance(error, ForeplanError):
             kind, text = type(error).__name__, str(error)
+        elif isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_OTHER:
+            # reading from a process that has died; a fault of ours has a class of its own
+            kind, why = "WorkerLost", " ".join(str(error).split())
+            text = f"rank {comm.rank}: another worker went away in the middle of a message ({why})"
         else:
             kind, text = "bug", traceback.format_exc()
         fault = {"kind": kind, "text": text, "rank": comm.rank}
-        target = path.parent / "error.json"
-        if not target.exists():
-            target.write_text(json.dumps(fault))
+        partial = path.parent / f"error.json.{comm.rank}"  # ranks may fail at once: whole or none
+        partial.write_text(json.dumps(fault))
+        partial.replace(path.parent / "error.json")
         comm.Abort(1)
     MPI.Finalize()
 

@@ -15,7 +15,7 @@ def digits(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: in $FOREPLAN_HOME.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the shuffle and the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the split.")] = 0,
 ) -> None:
     """Write scikit-learn's 1,797 handwritten digits, 80 % to train on and 20 % to test."""
     import foreplan

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foreplan.commands.options import Json, Quiet
+from foreplan.commands.options import Json, Quiet, writable
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ def execute(
         float, typer.Option(min=1.0, help="Seconds until workers are given up.")
     ] = 120.0,
     save: Annotated[
-        Path | None, typer.Option(help="Write the trained parameters here (.npy).")
+        Path | None,
+        typer.Option(callback=writable, help="Write the trained parameters here (.npy)."),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write.")] = Path(
-        "measurement.json"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=writable, help="Where to write.")
+    ] = Path("measurement.json"),
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

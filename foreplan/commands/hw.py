@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Dtype, Json, Quiet
+from foreplan.commands.options import Batch, Dtype, Json, Quiet
 from foreplan.console import note, out, progress, show_json, table
 
 app = typer.Typer(
@@ -83,7 +83,7 @@ def calibrate(
         bool, typer.Option("--quick", help="Only the ops of one model's plans, about 20 s.")
     ] = False,
     model: Annotated[str, typer.Option(help="With --quick: the model.")] = "lenet-5",
-    batch: Annotated[int, typer.Option(min=1, help="With --quick: the global batch.")] = 64,
+    batch: Batch = 64,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Only this number of workers; default: all.")
     ] = None,

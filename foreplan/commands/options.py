@@ -1,13 +1,37 @@
 """Options that several commands share."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+
+def writable(path: Path | None) -> Path | None:
+    """Return ``path``; refuse, before any work is done, a place where no file can be written."""
+    from hwprofiles.errors import RecordError
+
+    if path is None:
+        return None
+    if path.is_dir():
+        why = "it is a folder"
+    elif not path.parent.is_dir():
+        why = "its folder does not exist"
+    elif not os.access(path.parent, os.W_OK):
+        why = "its folder is not yours to write to"
+    else:
+        return path
+    raise RecordError(f"{path}: cannot be written ({why}); name a file in a folder of yours")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Global batch: samples of one update.")]
+MOST_SAMPLES = 2**31 - 1
+Batch = Annotated[
+    int,
+    typer.Option("--batch", min=1, max=MOST_SAMPLES, help="Global batch: samples of one update."),
+]
 Dtype = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]
 Rate = Annotated[float, typer.Option(help="Learning rate of SGD.")]
 Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]
-Seed = Annotated[int, typer.Option(help="Seed of the first parameters.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the first parameters.")]

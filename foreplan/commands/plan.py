@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foreplan.commands.options import Batch, Dtype, Json, Momentum, Quiet, Rate, Seed
+from foreplan.commands.options import (
+    Batch,
+    Dtype,
+    Json,
+    Momentum,
+    Quiet,
+    Rate,
+    Seed,
+    writable,
+)
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
@@ -29,9 +38,9 @@ def plan(
     learning_rate: Rate = 0.05,
     momentum: Momentum = 0.9,
     seed: Seed = 0,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write.")] = Path(
-        "plan.json"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=writable, help="Where to write.")
+    ] = Path("plan.json"),
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -77,12 +86,15 @@ def estimate(
     """Price one given plan: bound, closed form and simulation."""
     from foreplan.machines import load_machine
     from hwprofiles.errors import PlanError
+    from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
+    from planner.collectives.base import algorithm_names
     from planner.model import load_model
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = checked_training(batch, dtype, 0.05, 0.9, 0)
+    lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
     graph, machine = load_model(model), load_machine(cluster)
     chosen = Plan(
         workers=workers,
@@ -117,35 +129,32 @@ def checked_training(
     batch: int, dtype: str, learning_rate: float, momentum: float, seed: int
 ) -> "Training":
     """Return the training asked for, or say which value is wrong."""
-    from hwprofiles.errors import PlanError
-    from planner.opcall import TRAINING_DTYPES
+    from foreplan.api import check_training
     from planner.plan import Training
 
-    if dtype not in TRAINING_DTYPES:
-        raise PlanError(f"--dtype {dtype!r}: expected {', '.join(TRAINING_DTYPES)}")
-    if not (learning_rate > 0 and 0 <= momentum < 1):
-        raise PlanError(
-            f"--learning-rate {learning_rate}, --momentum {momentum}: expected a rate > 0 and a"
-            " momentum of at least 0 and below 1"
-        )
-    return Training(
+    training = Training(
         batch=batch, dtype=dtype, learning_rate=learning_rate, momentum=momentum, seed=seed
     )
+    check_training("--{}", training)
+    return training
 
 
 def fixed_fields(texts: list[str]) -> dict[str, object]:
     """Read ``field=value`` constraints on a plan."""
     from hwprofiles.errors import PlanError
+    from hwprofiles.registry import lookup
+    from planner.collectives.base import algorithm_names
 
     found: dict[str, object] = {}
     for text in texts:
         name, _, value = text.partition("=")
-        if name in ("workers", "microbatch", "bucket_bytes") and value.isdigit():
+        if name in ("workers", "microbatch", "bucket_bytes") and value.isdecimal():
             found[name] = int(value)
         elif name == "overlap" and value in ("on", "off"):
             found[name] = value == "on"
         elif name == "algorithm" and value:
-            found[name] = value
+            known = ["none", *algorithm_names()]
+            found[name] = lookup("--fix algorithm", value, known, error=PlanError)
         else:
             raise PlanError(
                 f"--fix {text!r}: expected workers=N, microbatch=N, bucket_bytes=N,"

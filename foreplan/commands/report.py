@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Quiet
+from foreplan.commands.options import Quiet, writable
 from foreplan.console import note
 
 
@@ -14,9 +14,9 @@ def report(
     measurement: Annotated[
         Path | None, typer.Argument(help="A file written by `execute` from that plan.")
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The page (.html).")] = Path(
-        "report.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=writable, help="The page (.html).")
+    ] = Path("report.html"),
     quiet: Quiet = False,
 ) -> None:
     """Write a self-contained page, and its Markdown twin beside it."""

@@ -10,12 +10,9 @@ from hwprofiles.registry import lookup, names
 
 
 def test_names_are_the_public_file_stems_in_order():
-    assert names("hwprofiles.data.links", ".toml") == [
-        "ici-tpu-v2",
-        "nvlink-2-x1",
-        "nvlink-2-x2",
-        "qpi-9.6-x2",
-    ]
+    found = names("hwprofiles.data.links", ".toml")
+    assert found == sorted(found)
+    assert {"ici-tpu-v2", "nvlink-2-x1", "nvlink-2-x2", "qpi-9.6-x2"} <= set(found)
     assert "__init__" not in names("hwprofiles")
 
 

@@ -1,0 +1,247 @@
+"""A whole program, run with the real kernels in any legal order, trains as one worker does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from planner.model import ModelGraph, load_model
+from planner.plan import parameter_offsets
+from planner.program import ComputeTask, Program, TransferTask, View
+from runtime.arena import Arena
+from runtime.initial import initial_parameters
+from runtime.kernels import kernel
+from tests.planner_cases import Case, case, legal_order, tiny_convnet, without_dependency
+
+STEPS = 2
+EPS_TIMES = 64
+"""Two ways to sum a few hundred terms differ by less than this many eps of the largest one."""
+
+
+@cache
+def records(model: ModelGraph, batch: int) -> np.ndarray:
+    """Random records of ``STEPS`` batches: a label, then pixels of 0 to 16."""
+    rng = np.random.default_rng(7)
+    found = rng.integers(0, 17, (STEPS * batch, model.record_bytes), dtype=np.uint8)
+    found[:, 0] = rng.integers(0, model.classes, len(found))
+    return found
+
+
+class World:
+    """All ranks of a program in one process: an arena each, transfers are copies."""
+
+    def __init__(self, c: Case, program: Program) -> None:
+        self.case, self.program, self.step = c, program, 0
+        self.arenas = [Arena(program, rank) for rank in range(program.ranks)]
+        flat = initial_parameters(c.model, c.training.dtype, c.training.seed)
+        at = 0
+        for i, offset in sorted(parameter_offsets(c.model).items()):
+            count = c.model.layers[i].parameter_count
+            for rank in range(program.ranks):
+                self.flat("parameters", rank)[offset : offset + count] = flat[at : at + count]
+            at += count
+        self.fires = [self.bound(task) for task in program.tasks]
+
+    def flat(self, register: str, rank: int) -> np.ndarray:
+        shape = (self.case.model.parameter_count,)
+        dtype = self.case.training.dtype
+        view = View(register=register, slot=0, offset_bytes=0, shape=shape, dtype=dtype)
+        return self.arenas[rank].view(view)
+
+    def bound(self, task: ComputeTask | TransferTask) -> Callable[[], object]:
+        if isinstance(task, TransferTask):
+            source = self.arenas[task.src].view(task.source)
+            return partial(np.copyto, self.arenas[task.dst].view(task.target), source)
+        settings: dict[str, Any] = dict((*task.call.attrs, *task.call.settings))
+        if task.phase == "load":
+            settings["fetch"] = partial(self.fetch, task.rank, task.microbatch)
+        arrays = [self.arenas[task.rank].view(view) for view in task.views]
+        return partial(kernel(task.call.kernel), *arrays, **settings)
+
+    def fetch(self, rank: int, number: int, raw: np.ndarray) -> None:
+        plan, batch = self.case.plan, self.case.training.batch
+        first = self.step * batch + rank * (batch // plan.workers) + number * plan.microbatch
+        raw[:] = records(self.case.model, batch)[first : first + plan.microbatch]
+
+    def run(self, order: Sequence[int]) -> None:
+        for task in order:
+            self.fires[task]()
+        self.step += 1
+
+
+def trained(c: Case, seed: int, program: Program | None = None, put_off: int = -1) -> np.ndarray:
+    """Parameters of every rank after two steps in a random legal order, shape (ranks, E)."""
+    program = program or c.lower()
+    world = World(c, program)
+    for step in range(STEPS):
+        world.run(list(legal_order(program.graph, seed + 4 * step, put_off)))
+    assert all(arena.is_intact for arena in world.arenas)
+    return np.stack([world.flat("parameters", rank) for rank in range(program.ranks)])
+
+
+@cache
+def by_one_worker(model: ModelGraph, batch: int, dtype: str) -> np.ndarray:
+    """Return what one worker makes of the whole batch at once, which no exchange touches."""
+    alone = case(model, workers=1, microbatch=batch, batch=batch, dtype=dtype)
+    return trained(alone, 3)[0]
+
+
+def check_values(
+    c: Case, seeds: Sequence[int], program: Program | None = None, put_off: int = -1
+) -> None:
+    first = trained(c, seeds[0], program, put_off)
+    for seed in seeds[1:]:
+        other = trained(c, seed, program, put_off)
+        np.testing.assert_array_equal(other, first, "orders differ")
+    np.testing.assert_array_equal(first, np.tile(first[0], (len(first), 1)), "ranks differ")
+    alone = by_one_worker(c.model, c.training.batch, c.training.dtype)
+    moved = np.abs(alone - initial_in_arena_order(c)).max()
+    assert moved > 1e-3, "two steps change parameters by far more than the tolerance"
+    room = EPS_TIMES * np.finfo(c.training.dtype).eps * np.abs(alone).max()
+    np.testing.assert_allclose(first[0], alone, rtol=0, atol=room)
+
+
+def initial_in_arena_order(c: Case) -> np.ndarray:
+    world = World(c, c.lower())
+    return world.flat("parameters", 0)
+
+
+def tiny(workers: int, rounds: int, **fields: object) -> Case:
+    fields = {"bucket_bytes": 1 << 30, **fields}
+    batch = 12 if rounds in (1, 3) else 24  # divides by 1-4 workers and 1-4 rounds, all but 3 x 4
+    if batch % (workers * rounds):
+        batch = 48
+    return case(
+        tiny_convnet(),
+        workers=workers,
+        batch=batch,
+        microbatch=batch // (workers * rounds),
+        dtype="float64",
+        **fields,
+    )
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("algorithm", ["ring", "star"])
+@pytest.mark.parametrize("workers", [2, 3, 4])
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+def test_any_plan_in_any_order_trains_as_one_worker(workers, rounds, algorithm, overlap):
+    c = tiny(workers, rounds, algorithm=algorithm, overlap=overlap, bucket_bytes=8 * 20)
+    check_values(c, range(4))
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 4])
+def test_one_worker_in_any_order_accumulates_to_the_whole_batch(rounds):
+    check_values(tiny(1, rounds), range(6))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+@pytest.mark.parametrize(("workers", "rounds"), [(2, 3), (2, 4), (4, 3)])
+@pytest.mark.parametrize("algorithm", ["ring", "star"])
+def test_more_slots_change_no_value(slots, workers, rounds, algorithm):
+    c = tiny(
+        workers,
+        rounds,
+        algorithm=algorithm,
+        overlap=True,
+        bucket_bytes=8 * 20,
+        input_slots=slots,
+        activation_slots=slots,
+        landing_slots=slots,
+    )
+    check_values(c, range(12))
+
+
+@pytest.mark.parametrize("algorithm", ["ring", "star"])
+def test_lenet_5_on_three_workers_trains_as_one(algorithm):
+    c = case(
+        load_model("lenet-5"),
+        workers=3,
+        batch=12,
+        dtype="float64",
+        algorithm=algorithm,
+        overlap=True,
+        bucket_bytes=1 << 16,
+    )
+    check_values(c, range(4))
+
+
+def test_single_precision_differs_by_its_own_rounding():
+    c = tiny(3, 2)
+    check_values(replace(c, training=replace(c.training, dtype="float32")), range(4))
+
+
+# The oracle, shown to fail
+
+
+def wrong_at(program: Program, task: int, view: int, **changes: object) -> Program:
+    """Return the program in which one view of a compute task is another one."""
+    info = program.tasks[task]
+    assert isinstance(info, ComputeTask)
+    views = list(info.views)
+    views[view] = replace(views[view], **changes)
+    tasks = list(program.tasks)
+    tasks[task] = replace(info, views=tuple(views))
+    return replace(program, tasks=tuple(tasks))
+
+
+def is_caught(c: Case, program: Program, put_off: int = -1) -> bool:
+    try:
+        check_values(c, range(8), program, put_off)
+    except AssertionError:
+        return True
+    return False
+
+
+def find(program: Program, name: str, **fields: object) -> list[int]:
+    return [
+        i
+        for i, task in enumerate(program.tasks)
+        if task.name == name and all(getattr(task, k) == v for k, v in fields.items())
+    ]
+
+
+@pytest.mark.parametrize("layer", ["h", "output"])
+def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
+    c = tiny(2, 2, overlap=True, bucket_bytes=8)
+    program = c.lower()
+    reader = find(program, f"{layer}.input_grad", rank=0, microbatch=1)[0]
+    (update,) = (
+        t
+        for t, task in enumerate(program.tasks)
+        if task.name.startswith("update.")
+        and task.ranks == (0,)
+        and reader in program.graph.row("dep", t)
+    )
+    assert not is_caught(c, program, put_off=reader)
+    hasty = without_dependency(program.graph, update, reader)
+    assert is_caught(c, replace(program, graph=hasty), put_off=reader)
+
+
+@pytest.mark.parametrize("register", ["c1.y", "c1.cols", "x"])
+def test_a_view_in_the_wrong_slot_is_caught(register):
+    c = tiny(2, 4, input_slots=2, activation_slots=2)
+    program = c.lower()
+    task, view = next(
+        (t, v)
+        for t, task in enumerate(program.tasks)
+        if isinstance(task, ComputeTask) and task.phase != "load" and task.microbatch == 1
+        for v, place in enumerate(task.views)
+        if place.register == register
+    )
+    slot = 1 - program.tasks[task].views[view].slot
+    assert not is_caught(c, program)
+    assert is_caught(c, wrong_at(program, task, view, slot=slot))
+
+
+@pytest.mark.parametrize("view", [0, 1, 2], ids=["parameters", "gradients", "momentum"])
+def test_an_update_at_the_wrong_offset_is_caught(view):
+    c = tiny(2, 2, overlap=True, bucket_bytes=8 * 20)
+    program = c.lower()
+    update = find(program, "update.1", rank=1)[0]
+    at = program.tasks[update].views[view].offset_bytes
+    assert not is_caught(c, program)
+    assert is_caught(c, wrong_at(program, update, view, offset_bytes=at - 8))

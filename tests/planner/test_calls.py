@@ -1,0 +1,90 @@
+"""Op calls of a plan: each as cold as a step leaves it, and only that tells plans apart."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.calls import REUSE_STEP_BYTES, StepCalls, rounded_reuse
+from planner.model import load_model
+from planner.plan import Training
+from tests.planner_cases import case
+
+
+def step_calls(model="lenet-5", **fields) -> StepCalls:
+    c = case(load_model(model), **fields)
+    return StepCalls.of(c.model, c.training, c.plan)
+
+
+def every(step: StepCalls):
+    layers = [x for c in step.layers for x in (c.forward, c.weight_grad, c.input_grad) if x]
+    return [step.load, *layers, step.loss]
+
+
+@given(traffic=st.integers(0, 1 << 40))
+def test_reuse_is_rounded_up_to_whole_steps_and_is_never_warm(traffic):
+    found = rounded_reuse(traffic)
+    assert found % REUSE_STEP_BYTES == 0
+    assert found >= max(traffic, 1)
+    assert found - traffic < REUSE_STEP_BYTES or found == REUSE_STEP_BYTES
+
+
+@given(a=st.integers(0, 1 << 30), b=st.integers(0, 1 << 30))
+def test_more_traffic_is_never_warmer(a, b):
+    assert rounded_reuse(min(a, b)) <= rounded_reuse(max(a, b))
+
+
+def test_reuse_of_a_step_on_paper():
+    """One microbatch a step: all calls once, and the update reads and writes three arrays."""
+    step = step_calls("mlp", workers=1, microbatch=4, batch=4)
+    update = 6 * 301_066 * 4
+    moved = sum(call.moved_bytes for call in every(step))
+    assert step.step_reuse_bytes == rounded_reuse(moved + update)
+    assert {call.reuse_bytes for call in every(step)} == {rounded_reuse(moved + update)}
+    assert step.update(301_066).moved_bytes == update
+
+
+def test_calls_of_a_microbatch_share_one_coldness_and_those_of_a_step_another():
+    step = step_calls(workers=1, microbatch=16, batch=128)
+    assert len({call.reuse_bytes for call in every(step)}) == 1
+    assert step.add(7).reuse_bytes == step.update(7).reuse_bytes == step.step_reuse_bytes
+    assert step.step_reuse_bytes > every(step)[0].reuse_bytes, "eight microbatches pass in between"
+
+
+def test_a_larger_microbatch_is_colder():
+    small, large = (step_calls(workers=1, microbatch=m, batch=128) for m in (4, 64))
+    assert every(large)[0].reuse_bytes > every(small)[0].reuse_bytes
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"algorithm": "star"}, {"bucket_bytes": 4}, {"overlap": True}, {"activation_slots": 3}],
+    ids=str,
+)
+def test_calls_depend_on_workers_and_microbatch_alone(fields):
+    assert step_calls(workers=2, **fields) == step_calls(workers=2)
+
+
+def test_the_learning_rate_is_no_part_of_a_signature_and_the_dtype_is():
+    c = case()
+
+    def signature(training: Training) -> str:
+        return StepCalls.of(c.model, training, c.plan).update(10).signature
+
+    assert signature(replace(c.training, learning_rate=1.0)) == signature(c.training)
+    assert signature(replace(c.training, dtype="float64")) != signature(c.training)
+
+
+def test_the_loss_divides_by_the_global_batch():
+    step = step_calls(workers=2, microbatch=3, batch=12)
+    assert dict(step.loss.settings) == {"batch": 12}
+    assert step.loss.reads[0].shape == (3, 10)
+
+
+def test_the_first_layer_has_no_input_gradient_and_the_parameterless_no_weight_gradient():
+    c = case(load_model("lenet-5"))
+    step = StepCalls.of(c.model, c.training, c.plan)
+    for i, (layer, calls) in enumerate(zip(c.model.layers, step.layers, strict=True)):
+        assert (calls.input_grad is None) == (i == 0)
+        assert (calls.weight_grad is None) == (not layer.parameters)

@@ -1,0 +1,159 @@
+"""Closed form and bounds: never above the simulation, exact where nothing is contended."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from planner.cost import Estimate, estimate
+from planner.model import ModelGraph, chain, load_model
+from planner.plan import Training
+from sim.checks import check_graph
+from sim.heap_engine import simulate
+from tests.planner_cases import (
+    Case,
+    case,
+    cases,
+    cluster_of,
+    device,
+    link,
+    machine_of,
+    machines,
+    models,
+    plans,
+    small_machine,
+)
+
+RANDOM = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def closed(c: Case) -> Estimate:
+    return estimate(c.model, c.training, c.plan, c.cluster, c.books)
+
+
+def simulated_ps(c: Case) -> int:
+    graph = c.lower().graph
+    check_graph(graph)
+    return simulate(graph).makespan_ps
+
+
+def check_bounds(found: Estimate, makespan_ps: int) -> None:
+    assert makespan_ps >= found.closed_form_ps >= found.bound_ps > 0
+    for name, value_ps in {**found.bounds_ps, **found.chains_ps}.items():
+        assert makespan_ps >= value_ps, f"{name} is no lower bound"
+
+
+@given(c=cases())
+@RANDOM
+def test_simulated_time_is_never_below_closed_form_nor_closed_form_below_bound(c):
+    check_bounds(closed(c), simulated_ps(c))
+
+
+def leading_tanh() -> ModelGraph:
+    rows: list[tuple[str, str, dict[str, int]]] = [
+        ("a", "tanh", {}),
+        ("b", "tanh", {}),
+        ("out", "linear", {"features": 3}),
+    ]
+    return ModelGraph(name="chain", layers=chain((9,), rows), record_shape=(3, 3), classes=3)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_layers_below_the_first_parameters_need_no_gradient(overlap):
+    """Nothing is learnt from them, so neither program nor closed form may wait for them."""
+    c = case(leading_tanh(), overlap=overlap, batch=4)
+    phases = [call.name for call in c.lower().tasks]
+    assert not [name for name in phases if name.endswith("input_grad")]
+    check_bounds(closed(c), simulated_ps(c))
+    assert c.model.flop("input_grad") == 0
+
+
+@st.composite
+def exact_cases(draw: st.DrawFn) -> Case:
+    """One bucket, no overlap, equal links, nothing shared; loading hidden or done once."""
+    model, holds = draw(models()), draw(st.booleans())
+    machine = draw(machines(holds=holds, fabrics=("mesh", "switch"), equal=True))
+    devices = 2 if holds else machine.devices
+    training, plan = draw(plans(model, devices, rounds=(1, 2, 3) if holds else (1,)))
+    assume(plan.workers > 1)
+    whole = model.parameter_count * 4
+    plan = replace(plan, overlap=False, bucket_bytes=whole)
+    even = plan.algorithm == "star" or model.parameter_count % plan.workers == 0
+    assume(even or plan.workers == 2)
+    return Case(model=model, training=training, plan=plan, machine=machine)
+
+
+@given(c=exact_cases())
+@RANDOM
+def test_closed_form_is_the_simulation_for_one_bucket_without_contention(c):
+    assert simulated_ps(c) == closed(c).closed_form_ps
+
+
+@given(model=models(), machine=machines(holds=True), rounds=st.integers(1, 4))
+@settings(max_examples=50, deadline=None)
+def test_closed_form_is_the_simulation_for_one_worker_that_loads_for_itself(model, machine, rounds):
+    c = case(model, machine=machine, workers=1, batch=2 * rounds)
+    assert simulated_ps(c) == closed(c).closed_form_ps
+
+
+@given(c=cases(equal=True), factor=st.sampled_from([1.01, 2.0, 100.0]), saved=st.booleans())
+@RANDOM
+def test_faster_links_raise_neither_closed_form_nor_bound(c, factor, saved):
+    links = [
+        replace(
+            x,
+            bandwidth_bytes_per_s=x.bandwidth_bytes_per_s * factor,
+            overheads=((0.0, 0.0),) if saved else x.overheads,
+        )
+        for x in c.cluster.links
+    ]
+    edges = [(a, b, links[d["link_id"]]) for a, b, d in c.cluster.fabric.edges.data()]
+    faster = machine_of(type(c.cluster).from_edges("faster", c.cluster.devices, edges))
+    before, after = closed(c), closed(replace(c, machine=faster))
+    assert after.closed_form_ps <= before.closed_form_ps
+    assert after.bound_ps <= before.bound_ps
+
+
+def test_the_closed_form_of_a_linear_layer_on_paper():
+    """One rank: load, forward, loss, weight gradient, update; each 1 us of launch, no other cost.
+
+    Two ranks in a ring of 8-element halves: two more transfers of 1 us + 32 ns, one addition.
+    """
+    rows: list[tuple[str, str, dict[str, int]]] = [("out", "linear", {"features": 4})]
+    model = ModelGraph(name="m", layers=chain((3,), rows), record_shape=(1, 3), classes=4)
+    fast = replace(
+        device(), peak_flop_per_s={"float32": 1e30}, memory_bytes_per_s=1e30, launch_overhead_s=1e-6
+    )
+    machine = machine_of(cluster_of(fast, 2, "mesh", link(bandwidth=1e12, latency_s=1e-6)))
+    us, rounding = 10**6, 10
+    one = case(model, machine=machine, workers=1, batch=2)
+    two = case(model, machine=machine, workers=2, batch=4)
+    assert abs(closed(one).closed_form_ps - 5 * us) <= rounding
+    assert abs(closed(two).closed_form_ps - (5 * us + us + 2 * (us + 32))) <= rounding
+
+
+def test_the_largest_of_the_named_bounds_is_the_bound():
+    found = closed(case(load_model("mlp"), workers=3, overlap=True, bucket_bytes=4))
+    assert found.bound_ps == max(found.bounds_ps.values())
+    assert set(found.bounds_ps) == {"compute lane", "input lane", "send lane", "receive lane"}
+
+
+# The oracle, shown to fail
+
+
+def test_the_bounds_show_work_that_is_counted_twice():
+    c = case(workers=2, batch=4, machine=small_machine(2, holds=True))
+    found = closed(c)
+    for name in found.bounds_ps:
+        doubled = replace(found, bounds_ps={**found.bounds_ps, name: 2 * found.closed_form_ps})
+        with pytest.raises(AssertionError):
+            check_bounds(doubled, simulated_ps(c))
+
+
+def test_the_bounds_show_a_chain_of_two_exchanges_where_there_is_one():
+    c = case(load_model("lenet-5"), workers=3, batch=6)
+    found, half = closed(c), closed(replace(c, training=Training(batch=12)))
+    assert half.closed_form_ps > found.closed_form_ps
+    with pytest.raises(AssertionError):
+        check_bounds(half, simulated_ps(c))

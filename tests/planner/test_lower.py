@@ -1,0 +1,366 @@
+"""Programs: who sees what, where views lie, and that no two tasks touch the same bytes at once."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hwprofiles.errors import DeadlockError
+from planner.collectives.base import algorithm
+from planner.model import load_model
+from planner.opcall import DTYPE_BYTES
+from planner.plan import Training, parameter_offsets
+from planner.program import ComputeTask, Program, TransferTask, View
+from planner.registers import plan_buckets
+from sim.checks import check_graph
+from sim.heap_engine import simulate
+from sim.taskgraph import TaskGraph
+from tests.oracles import validate_timeline
+from tests.planner_cases import Case, case, cases, small_machine, tiny_convnet, without_dependency
+
+RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def size_of(view: View) -> int:
+    size = DTYPE_BYTES[view.dtype]
+    for n in view.shape:
+        size *= n
+    return size
+
+
+def placed(program: Program):
+    """Yield (task, rank, view, is it read, is it written)."""
+    for t, info in enumerate(program.tasks):
+        if isinstance(info, TransferTask):
+            yield t, info.src, info.source, True, False
+            yield t, info.dst, info.target, False, True
+            continue
+        call = info.call
+        for view, tensor in zip(info.views, call.tensors, strict=True):
+            assert (view.shape, view.dtype) == (tensor.shape, tensor.dtype)
+            writes = tensor not in call.reads
+            yield t, info.rank, view, tensor not in call.writes, writes
+
+
+# Who sees what
+
+
+def check_visible(program: Program) -> None:
+    for t, info in enumerate(program.tasks):
+        for d in program.graph.row("dep", t):
+            shared = set(program.tasks[d].ranks) & set(info.ranks)
+            assert shared, f"{program.label(t)} cannot know when {program.label(d)} is done"
+
+
+@given(c=cases())
+@RANDOM
+def test_every_dependency_can_be_seen_by_a_rank_that_runs_the_task(c):
+    check_visible(c.lower())
+
+
+def test_a_dependency_on_another_rank_is_shown():
+    program = case(workers=2, batch=4).lower()
+    graph, other = program.graph, program.of_rank(1)[0]
+    last = graph.tasks - 1
+    assert other not in program.of_rank(0)
+    assert program.tasks[last].ranks == (1,)
+    swapped = list(program.tasks)
+    first = next(d for d in graph.row("dep", last) if program.tasks[d].ranks == (1,))
+    swapped[first] = replace(swapped[first], rank=0)
+    with pytest.raises(AssertionError, match="cannot know"):
+        check_visible(replace(program, tasks=tuple(swapped)))
+
+
+# Where views lie
+
+
+def check_views(program: Program) -> None:
+    for _, rank, view, _, _ in placed(program):
+        register = next(r for r in program.registers[rank] if r.name == view.register)
+        assert 0 <= view.slot < register.slots
+        assert view.offset_bytes >= 0
+        assert view.offset_bytes + size_of(view) <= register.slot_bytes, view
+    for rank in range(program.ranks):
+        offsets = program.offsets(rank)
+        ends = [(offsets[r.name], offsets[r.name] + r.arena_bytes) for r in program.registers[rank]]
+        assert all(a_end <= b for (_, a_end), (b, _) in pairwise(ends)), "registers overlap"
+        assert ends[-1][1] == program.arena_bytes(rank)
+        assert len(offsets) == len(program.registers[rank])
+
+
+@given(c=cases())
+@RANDOM
+def test_views_lie_inside_their_slot_and_registers_do_not_overlap(c):
+    check_views(c.lower())
+
+
+@given(c=cases())
+@RANDOM
+def test_both_ends_of_a_transfer_have_the_bytes_that_it_moves(c):
+    program = c.lower()
+    for t, info in enumerate(program.tasks):
+        if isinstance(info, TransferTask):
+            assert info.src != info.dst
+            assert size_of(info.source) == size_of(info.target) == program.graph.payload_bytes[t]
+
+
+@pytest.mark.parametrize("change", [{"slot": 1}, {"offset_bytes": 4}, {"offset_bytes": -4}])
+def test_a_view_outside_its_slot_is_shown(change):
+    program = case(workers=2).lower()
+    task = next(t for t, info in enumerate(program.tasks) if info.name == "c1")
+    tasks = list(program.tasks)
+    tasks[task] = replace(tasks[task], views=(replace(tasks[task].views[0], **change),) * 5)
+    with pytest.raises(AssertionError):
+        check_views(replace(program, tasks=tuple(tasks)))
+
+
+# Turns and slots
+
+
+def turns(program: Program) -> dict[int, list[int]]:
+    """Writers of each register of the graph, in program order."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for t in range(program.graph.tasks):
+        for register in program.graph.row("out", t):
+            found[register].append(t)
+    return found
+
+
+def written_slot(program: Program, task: int, name: str, rank: int) -> int:
+    slots = {
+        view.slot
+        for t, at, view, _, writes in placed(program)
+        if (t, at, view.register) == (task, rank, name) and writes
+    }
+    (slot,) = slots
+    return slot
+
+
+def check_turns(program: Program) -> None:
+    """The k-th writer of a register uses slot k modulo slots, and follows the one before it."""
+    for register, writers in turns(program).items():
+        name, _, rank = program.register_names[register].rpartition("@")
+        slots = int(program.graph.register_slots[register])
+        for k, task in enumerate(writers):
+            assert written_slot(program, task, name, int(rank)) == k % slots
+        for before, after in pairwise(writers):
+            assert before in program.graph.row("dep", after), "writers may overtake each other"
+
+
+@given(c=cases())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_slots_are_taken_in_turn(c):
+    small = replace(c, model=tiny_convnet())
+    check_turns(small.lower())
+
+
+def test_a_writer_that_may_overtake_is_shown():
+    program = case(workers=1, batch=6, activation_slots=2).lower()
+    writers = next(w for w in turns(program).values() if len(w) == 3)
+    graph = without_dependency(program.graph, writers[2], writers[1])
+    with pytest.raises(AssertionError, match="overtake"):
+        check_turns(replace(program, graph=graph))
+
+
+def before_masks(graph: TaskGraph) -> list[int]:
+    """Bit ``b`` of row ``a``: task ``b`` is over before ``a`` starts, by dependencies and slots.
+
+    Slots return in the order they were taken (asserted at the end), so the k-th writer of a
+    register with s slots starts after all readers of the item written k - s turns before.
+    """
+    readers = graph.item_readers()
+    items: dict[int, list[int]] = defaultdict(list)
+    masks: list[int] = []
+    for t in range(graph.tasks):
+        follows = set(graph.row("dep", t))
+        for item in range(int(graph.out_ptr[t]), int(graph.out_ptr[t + 1])):
+            register = int(graph.out_idx[item])
+            slots = int(graph.register_slots[register])
+            items[register].append(item)
+            if len(items[register]) > slots:
+                old = items[register][-1 - slots]
+                follows |= set(readers[old] or [int(graph.item_task()[old])])
+        assert all(f < t for f in follows), "a slot returns only after its next writer"
+        mask = 0
+        for f in follows:
+            mask |= masks[f] | 1 << f
+        masks.append(mask)
+    for register_items in items.values():
+        for old, new in pairwise(register_items):
+            for reader in readers[old]:
+                after = readers[new] or [int(graph.item_task()[new])]
+                in_turn = any(r == reader or masks[r] >> reader & 1 for r in after)
+                assert in_turn, f"an item of register {graph.out_idx[new]} may outlive the next"
+    return masks
+
+
+def check_races(program: Program) -> int:
+    """Of two tasks that touch the same bytes, one of them writing, one is over before the other.
+
+    Return how many such pairs there are.
+    """
+    masks = before_masks(program.graph)
+    touched: dict[int, list[tuple[int, int, int, bool]]] = defaultdict(list)
+    for t, rank, view, _, writes in placed(program):
+        register = next(r for r in program.registers[rank] if r.name == view.register)
+        start = program.offsets(rank)[view.register] + view.slot * register.stride_bytes
+        start += view.offset_bytes
+        touched[rank].append((start, start + size_of(view), t, writes))
+    pairs = 0
+    for spans in touched.values():
+        for i, (a, a_end, s, s_writes) in enumerate(spans):
+            for b, b_end, t, t_writes in spans[i + 1 :]:
+                if s == t or not (s_writes or t_writes) or a_end <= b or b_end <= a:
+                    continue
+                pairs += 1
+                first, last = sorted((s, t))
+                assert masks[last] >> first & 1, (
+                    f"{program.label(first)} and {program.label(last)} race"
+                )
+    return pairs
+
+
+@given(c=cases())
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_two_tasks_touch_the_same_bytes_at_once(c):
+    small = replace(c, model=tiny_convnet())
+    assert check_races(small.lower()) > 0
+
+
+@pytest.mark.parametrize("algorithm", ["ring", "star"])
+def test_every_dependency_of_an_update_on_a_reader_is_needed(algorithm):
+    c = case(workers=3, batch=6, algorithm=algorithm, overlap=True, bucket_bytes=4)
+    program = c.lower()
+    check_races(program)
+    dropped = 0
+    for t, info in enumerate(program.tasks):
+        for d in program.graph.row("dep", t):
+            other = program.tasks[d]
+            if info.phase == "update" and other.name.endswith("input_grad"):
+                dropped += 1
+                hasty = without_dependency(program.graph, t, d)
+                with pytest.raises(AssertionError, match="race"):
+                    check_races(replace(program, graph=hasty))
+    assert dropped == 3 * 2  # on each rank, the input gradients of two linear layers
+
+
+def test_additions_that_may_overtake_each_other_are_shown():
+    program = case(workers=4, batch=8, algorithm="ring", landing_slots=2).lower()
+    check_races(program)
+    adds = [t for t, i in enumerate(program.tasks) if i.phase == "exchange" and i.ranks == (0,)]
+    graph = without_dependency(program.graph, adds[1], adds[0])
+    with pytest.raises(AssertionError, match="may outlive the next"):
+        check_races(replace(program, graph=graph))
+
+
+# What is in a program
+
+
+@given(c=cases())
+@RANDOM
+def test_tasks_are_those_of_microbatches_exchanges_and_updates(c):
+    program, model, plan = c.lower(), c.model, c.plan
+    rounds, cut = plan.microbatches(c.training.batch), plan_buckets(model, c.training, plan)
+    trained = sum(1 for layer in model.layers if layer.parameters)
+    gradients = len(model.layers) - 1 - model.first_trained
+    once = 1 + len(model.layers) + 1 + trained + gradients
+    names = Counter("transfer" if isinstance(t, TransferTask) else t.phase for t in program.tasks)
+    n = plan.workers
+    passes = names["load"] + names["forward"] + names["backward"]
+    assert passes == n * (rounds * once + (rounds - 1) * trained)
+    assert names["update"] == n * len(cut)
+    transfers = {"ring": 2 * n * (n - 1), "star": 2 * (n - 1), "none": 0}[plan.algorithm]
+    assert names["transfer"] == transfers * len(cut)
+    assert names["exchange"] == transfers // 2 * len(cut)
+    assert len(program.tasks) == program.graph.tasks
+
+
+@given(c=cases())
+@RANDOM
+def test_program_is_well_formed_and_its_timeline_valid(c):
+    program = replace(c, model=tiny_convnet()).lower()
+    check_graph(program.graph)
+    if program.graph.tasks < 120:
+        validate_timeline(program.graph, simulate(program.graph))
+
+
+@given(c=cases())
+@RANDOM
+def test_equal_inputs_give_the_same_hash(c):
+    assert c.lower().graph.sha256() == c.lower().graph.sha256()
+
+
+def test_every_field_of_a_plan_changes_the_hash():
+    c = case(workers=3, batch=24, microbatch=2, algorithm="star", bucket_bytes=200, overlap=True)
+    changes = [
+        {"workers": 2, "placement": (0, 1)},
+        {"microbatch": 4},
+        {"placement": (3, 1, 0)},
+        {"algorithm": "ring"},
+        {"bucket_bytes": 1 << 20},
+        {"overlap": False},
+        {"input_slots": 2},
+        {"activation_slots": 2},
+        {"landing_slots": 2},
+    ]
+    assert {key for change in changes for key in change} == set(c.plan.__dataclass_fields__)
+    plans = [c.plan, *(replace(c.plan, **change) for change in changes)]
+    hashes = {replace(c, plan=plan).lower().graph.sha256() for plan in plans}
+    assert len(hashes) == len(plans)
+
+
+def test_ranks_are_placed_on_the_devices_of_the_plan():
+    program = case(workers=3, placement=(3, 0, 1)).lower()
+    for t, info in enumerate(program.tasks):
+        lanes = program.graph.row("lane", t)
+        devices = {int(program.graph.lane_device[lane]) for lane in lanes}
+        assert devices == {(3, 0, 1)[rank] for rank in info.ranks}
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_transfers_hold_the_compute_lane_only_where_the_device_says_so(holds):
+    program = case(machine=small_machine(3, holds=holds), workers=2).lower()
+    computes, moves = set(), set()
+    for t, info in enumerate(program.tasks):
+        lanes = set(program.graph.row("lane", t))
+        if isinstance(info, TransferTask):
+            moves |= lanes
+        elif info.phase != "load":
+            computes |= lanes
+    assert (moves == computes) if holds else not (moves & computes)
+
+
+@pytest.mark.parametrize("field", ["input_slots", "activation_slots", "landing_slots"])
+def test_a_plan_without_slots_is_refused_before_it_runs(field):
+    c = case(workers=2, **{field: 0})
+    with pytest.raises(DeadlockError, match=r"takes 1 slots of"):
+        check_graph(c.lower().graph)
+
+
+@given(workers=st.integers(2, 4), name=st.sampled_from(["ring", "star"]))
+@RANDOM
+def test_landings_are_as_wide_as_the_algorithm_says(workers, name):
+    c = case(workers=workers, algorithm=name, batch=2 * workers, bucket_bytes=4)
+    program = c.lower()
+    for rank, registers in enumerate(program.registers):
+        by_name = {r.name: r for r in registers}
+        for number, bucket in enumerate(plan_buckets(c.model, c.training, c.plan)):
+            widest = algorithm(name).landing_elements(bucket.elements, workers, rank)
+            landing = by_name.get(f"landing.{number}")
+            assert (landing.slot_bytes if landing else 0) == 4 * widest
+
+
+def test_gradients_of_a_layer_lie_where_the_offsets_say():
+    model = load_model("lenet-5")
+    c = Case(model=model, training=Training(batch=4), plan=case().plan, machine=small_machine(4))
+    offsets = parameter_offsets(model)
+    for info in c.lower().tasks:
+        if isinstance(info, ComputeTask) and info.name.endswith(".weight_grad"):
+            if info.views[-2].register != "gradients":
+                continue
+            names = [f"{layer.name}.weight_grad" for layer in model.layers]
+            layer = names.index(info.name)
+            assert info.views[-2].offset_bytes == 4 * offsets[layer]

@@ -1,0 +1,272 @@
+"""Small real models, clusters and plans at random, and an order-blind way to run a task graph."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.device import Device, OpCurve
+from hwprofiles.link import Link
+from planner.lower import lower
+from planner.machine import Machine
+from planner.model import ModelGraph, chain, load_model
+from planner.opcall import DTYPE_BYTES
+from planner.plan import Plan, Training
+from planner.program import Program
+from sim.taskgraph import TaskGraph
+
+ALGORITHMS = ("ring", "star")
+OP_CLASSES = ("add", "load", "sgd", "softmax", "tanh_forward", "linear_weight_grad", "flatten")
+BANDWIDTHS = (0.3e9, 1e9, 7e9, 50e9)
+LATENCIES_S = (0.0, 1e-7, 3.3e-6, 5e-5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A question and one of its plans."""
+
+    model: ModelGraph
+    training: Training
+    plan: Plan
+    machine: Machine
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.machine.cluster(self.plan.workers)
+
+    @property
+    def books(self):
+        return self.machine.books(self.plan.workers)
+
+    @property
+    def holds(self) -> bool:
+        return self.machine.holds_compute(self.plan)
+
+    def lower(self) -> Program:
+        return lower(self.model, self.training, self.plan, self.cluster, self.books)
+
+
+def device(*, holds: bool = False, memory_bytes: int = 1 << 34, launch_s: float = 1e-6, curves=()):
+    return Device(
+        name="cpu core" if holds else "gpu",
+        kind="cpu" if holds else "gpu",
+        memory_bytes=memory_bytes,
+        memory_bytes_per_s=20e9,
+        peak_flop_per_s={"float32": 50e9, "float64": 25e9},
+        launch_overhead_s=launch_s,
+        transfers_hold_compute=holds,
+        curves=dict(curves),
+    )
+
+
+def link(bandwidth: float = 1e9, latency_s: float = 1e-6, *, ramp_s: float = 0.0, cap=float("inf")):
+    overheads = ((0.0, latency_s), (65536.0, latency_s + ramp_s))
+    return Link(
+        name="wire",
+        bandwidth_bytes_per_s=bandwidth,
+        overheads=overheads,
+        flow_cap_bytes_per_s=cap,
+    )
+
+
+def edges_of(fabric: str, devices: int) -> list[tuple[int | str, int | str]]:
+    """Directed edges: a wire for each pair, a switch, or a line whose inner wires are shared."""
+    if fabric == "mesh":
+        return [(a, b) for a in range(devices) for b in range(devices) if a != b]
+    if fabric == "switch":
+        return [e for a in range(devices) for e in ((a, "hub"), ("hub", a))]
+    return [e for a in range(devices - 1) for e in ((a, a + 1), (a + 1, a))]
+
+
+def cluster_of(kind: Device, devices: int, fabric: str, wires) -> Cluster:
+    """``wires``: one link for all edges, or one for each."""
+    edges = edges_of(fabric, devices)
+    each = wires if isinstance(wires, list) else [wires] * len(edges)
+    joined = [(a, b, w) for (a, b), w in zip(edges, each, strict=True)]
+    return Cluster.from_edges("small", [kind] * devices, joined)
+
+
+def machine_of(cluster: Cluster) -> Machine:
+    books = {d.name: CostBook(device=d, ops={}) for d in cluster.devices}
+    return Machine(name="small", clusters={0: cluster}, cost_books={0: books}, identities={})
+
+
+def small_machine(devices: int = 3, *, holds: bool = False, **changes) -> Machine:
+    return machine_of(cluster_of(device(holds=holds, **changes), devices, "mesh", link()))
+
+
+@cache
+def tiny_convnet() -> ModelGraph:
+    """Every layer kind, 3x3 records, 128 parameters."""
+    rows: list[tuple[str, str, dict[str, int]]] = [
+        ("c1", "conv2d", {"channels": 2, "kernel": 3}),
+        ("c1_tanh", "tanh", {}),
+        ("pool", "avg_pool", {"window": 2}),
+        ("flat", "flatten", {}),
+        ("h", "linear", {"features": 5}),
+        ("h_tanh", "tanh", {}),
+        ("output", "linear", {"features": 3}),
+    ]
+    return ModelGraph(name="tiny", layers=chain((1, 6, 6), rows), record_shape=(3, 3), classes=3)
+
+
+@st.composite
+def chain_models(draw: st.DrawFn) -> ModelGraph:
+    """Chains of a few layers, some of which begin with layers without parameters."""
+    rows: list[tuple[str, str, dict[str, int]]] = []
+    if maps := draw(st.booleans()):
+        rows += [(f"t{i}", "tanh", {}) for i in range(draw(st.integers(0, 1)))]
+        if draw(st.booleans()):
+            rows.append(("c", "conv2d", {"channels": draw(st.integers(1, 3)), "kernel": 3}))
+        if draw(st.booleans()):
+            rows.append(("p", "avg_pool", {"window": 2}))
+        rows.append(("flat", "flatten", {}))
+    for i in range(draw(st.integers(0, 3))):
+        features = draw(st.integers(1, 40))
+        rows.append((f"h{i}", "linear", {"features": features}) if draw(st.booleans()) else ())
+        rows[-1] = rows[-1] or (f"a{i}", "tanh", {})
+    rows.append(("out", "linear", {"features": 3}))
+    shape = (1, 6, 6) if maps else (9,)
+    return ModelGraph(name="chain", layers=chain(shape, rows), record_shape=(3, 3), classes=3)
+
+
+def models() -> st.SearchStrategy[ModelGraph]:
+    return st.one_of(st.sampled_from(["lenet-5", "mlp"]).map(load_model), chain_models())
+
+
+@st.composite
+def devices_at_random(draw: st.DrawFn, holds: bool) -> Device:
+    """Rates of single op classes vary by orders, so that anything may be the bottleneck."""
+    some = draw(st.lists(st.sampled_from(OP_CLASSES), unique=True, max_size=3))
+    curves = {
+        f"{name}/float32": OpCurve(
+            flop_per_s=draw(st.sampled_from([1e8, 1e10, 1e13])),
+            bytes_per_s=draw(st.sampled_from([1e8, 1e10, 1e12])),
+        )
+        for name in some
+    }
+    launch_s = draw(st.sampled_from([0.0, 1e-6, 2e-5]))
+    return device(holds=holds, launch_s=launch_s, curves=curves)
+
+
+def links_at_random() -> st.SearchStrategy[Link]:
+    return st.builds(
+        link,
+        st.sampled_from(BANDWIDTHS),
+        st.sampled_from(LATENCIES_S),
+        ramp_s=st.sampled_from([0.0, 1e-6]),
+        cap=st.sampled_from([float("inf"), 2e9]),
+    )
+
+
+@st.composite
+def machines(
+    draw: st.DrawFn, holds: bool | None = None, fabrics=("mesh", "switch", "line"), equal=False
+) -> Machine:
+    """Two to four equal devices; ``equal`` links too."""
+    holds = draw(st.booleans()) if holds is None else holds
+    kind, devices = draw(devices_at_random(holds)), draw(st.integers(2, 4))
+    fabric = draw(st.sampled_from(fabrics))
+    count = len(edges_of(fabric, devices))
+    if equal or draw(st.booleans()):
+        return machine_of(cluster_of(kind, devices, fabric, draw(links_at_random())))
+    wires = [draw(links_at_random()) for _ in range(count)]
+    return machine_of(cluster_of(kind, devices, fabric, wires))
+
+
+@st.composite
+def plans(draw: st.DrawFn, model: ModelGraph, devices: int, rounds=(1, 2, 3, 4)):
+    """Return a training question and a plan that divides its batch."""
+    workers, microbatch = draw(st.integers(1, devices)), draw(st.integers(1, 3))
+    training = Training(batch=workers * microbatch * draw(st.sampled_from(rounds)))
+    whole = model.parameter_count * DTYPE_BYTES[training.dtype]
+    slots = st.integers(1, 3)
+    plan = Plan(
+        workers=workers,
+        microbatch=microbatch,
+        placement=tuple(draw(st.permutations(range(devices)))[:workers]),
+        algorithm=draw(st.sampled_from(ALGORITHMS)) if workers > 1 else "none",
+        bucket_bytes=draw(st.sampled_from([4, max(4, whole // 3), whole])),
+        overlap=draw(st.booleans()) and workers > 1,
+        input_slots=draw(slots),
+        activation_slots=draw(slots),
+        landing_slots=draw(slots),
+    )
+    return training, plan
+
+
+@st.composite
+def cases(draw: st.DrawFn, **machine_options) -> Case:
+    model, machine = draw(models()), draw(machines(**machine_options))
+    training, plan = draw(plans(model, machine.devices))
+    return Case(model=model, training=training, plan=plan, machine=machine)
+
+
+def case(model=None, *, machine=None, batch: int = 12, dtype: str = "float32", **fields) -> Case:
+    """Return one case by hand; ``fields`` are the plan's."""
+    model = model or tiny_convnet()
+    workers = fields.get("workers", 2)
+    plan = {
+        "workers": workers,
+        "microbatch": 2,
+        "placement": tuple(range(workers)),
+        "algorithm": "ring" if workers > 1 else "none",
+        "bucket_bytes": 1 << 30,
+        "overlap": False,
+    }
+    return Case(
+        model=model,
+        training=Training(batch=batch, dtype=dtype),
+        plan=Plan(**(plan | fields)),
+        machine=machine or small_machine(4),
+    )
+
+
+def legal_order(graph: TaskGraph, seed: int, put_off: int = -1) -> Iterator[int]:
+    """Yield all tasks in a random order that keeps dependencies and slots, and nothing else.
+
+    Even seeds choose uniformly; seeds of 1 and 3 modulo 4 always take the latest and the earliest
+    task in program order that may run. The task ``put_off`` runs when nothing else can.
+    """
+    rng = random.Random(seed)
+    free = graph.register_slots.tolist()
+    readers = [len(row) for row in graph.item_readers()]
+    missing = [len(graph.row("dep", task)) for task in range(graph.tasks)]
+    dependents: list[list[int]] = [[] for _ in range(graph.tasks)]
+    for task in range(graph.tasks):
+        for before in graph.row("dep", task):
+            dependents[before].append(task)
+    ready = [task for task, count in enumerate(missing) if not count]
+    while ready:
+        able = sorted(t for t in ready if all(free[r] > 0 for r in graph.row("out", t)))
+        assert able, f"tasks {ready} wait for slots"
+        able = [t for t in able if t != put_off] or able
+        task = able[-1] if seed % 4 == 1 else able[0] if seed % 4 == 3 else rng.choice(able)
+        ready.remove(task)
+        for register in graph.row("out", task):
+            free[register] -= 1
+        yield task
+        own = range(int(graph.out_ptr[task]), int(graph.out_ptr[task + 1]))
+        for item in graph.row("in", task):
+            readers[item] -= 1
+        for item in {*graph.row("in", task), *own}:
+            if not readers[item]:
+                free[int(graph.out_idx[item])] += 1
+        for dependent in dependents[task]:
+            missing[dependent] -= 1
+            if not missing[dependent]:
+                ready.append(dependent)
+
+
+def without_dependency(graph: TaskGraph, task: int, on: int) -> TaskGraph:
+    """Return the graph in which ``task`` no longer waits for ``on``."""
+    rows = [[d for d in graph.row("dep", t) if (t, d) != (task, on)] for t in range(graph.tasks)]
+    ptr = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    return replace(
+        graph, dep_ptr=ptr, dep_idx=np.array([d for r in rows for d in r], dtype=np.int64)
+    )

@@ -1,0 +1,131 @@
+"""Timing: sweeps of the stated size, ops bound to what they say, times above zero."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from planner.opcall import OpCall, Tensor
+from planner.opsets import sentinels
+from planner.steps import add
+from runtime.timing import (
+    BLOCKS,
+    SENTINEL_CALLS,
+    Sweeper,
+    bound_call,
+    time_dispatch,
+    time_op,
+    time_sentinels,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """A worker has one BLAS thread; more of them would only spin here."""
+    with threadpool_limits(1):
+        yield
+
+
+class Ranks:
+    """A communicator whose other ranks answer ``factor`` times what this one says."""
+
+    rank = 0
+
+    def __init__(self, factors=(1.0,)):
+        self.factors, self.size, self.barriers = factors, len(factors), 0
+
+    def Barrier(self):  # noqa: N802 - MPI's own name
+        self.barriers += 1
+
+    def allgather(self, value):
+        return [factor * value for factor in self.factors]
+
+
+@pytest.mark.parametrize("touched", [0, 16, 1 << 10, (4 << 20) + 8])
+def test_a_sweep_touches_what_it_says_half_read_half_written(touched):
+    sweep = Sweeper(touched)
+    sweep()
+    assert sweep._source.nbytes == sweep._target.nbytes
+    assert touched - 16 < sweep._source.nbytes + sweep._target.nbytes <= touched
+    assert (sweep._target == 2).all()
+
+
+def test_a_sweep_allocates_nothing():
+    sweep = Sweeper(1 << 20)
+    sweep()
+    tracemalloc.start()
+    sweep()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4096
+
+
+def test_an_op_is_bound_to_the_arrays_that_its_call_names():
+    call = add(1000, "float64")
+    run, fresh = bound_call(call)
+    arrays = run.args
+    assert [(a.shape, str(a.dtype)) for a in arrays] == [
+        (t.shape, t.dtype) for t in (*call.reads, *call.updates, *call.writes)
+    ]
+    assert sum(a.nbytes for a in arrays) == sum(t.size_bytes for t in call.tensors)
+    assert [any(f is a for f in fresh) for a in arrays] == [True, False]
+    total, other = arrays[1].copy(), arrays[0].copy()
+    run()
+    np.testing.assert_array_equal(arrays[1], total + other)
+
+
+def test_operands_are_random_but_the_same_every_time():
+    first, again = (bound_call(add(64, "float32"))[0].args for _ in range(2))
+    assert np.std(first[0]) > 0.01
+    np.testing.assert_array_equal(first[0], again[0])
+
+
+def test_a_loading_op_gets_its_fetch():
+    out = Tensor(name="raw", shape=(4, 65), dtype="uint8")
+    x = Tensor(name="x", shape=(4, 64), dtype="float32")
+    labels = Tensor(name="labels", shape=(4,), dtype="int64")
+    call = OpCall(
+        kernel="load.records",
+        op_class="load",
+        dtype="float32",
+        flop=0,
+        writes=(x, labels, out),
+        attrs=(("height", 8), ("width", 8)),
+    )
+    asked = []
+    run, _ = bound_call(call, asked.append)
+    run()
+    assert len(asked) == 1
+    assert asked[0].shape == (4, 65)
+
+
+def test_an_op_is_timed_above_zero_on_every_rank():
+    call = add(5000, "float32")
+    comm = Ranks((1.0, 3.0))
+    sample = time_op(call, comm)
+    assert sample.signature == call.signature
+    assert (sample.flop, sample.moved_bytes) == (call.flop, call.moved_bytes)
+    assert sample.median_s > 0
+    assert sample.iqr_s >= 0
+    assert sample.repeats == 2 * BLOCKS
+    assert comm.barriers == 1
+
+
+def test_more_work_takes_longer():
+    small, large = (time_op(add(n, "float32"), Ranks()).median_s for n in (10_000, 1_000_000))
+    assert large > 5 * small
+
+
+def test_dispatch_is_timed_above_zero_and_far_below_an_op_of_a_step():
+    assert 0 < time_dispatch() < 1e-3
+
+
+def test_sentinels_have_a_time_of_every_rank():
+    calls = sentinels()
+    found = time_sentinels(calls, Ranks((1.0, 2.0)))
+    assert found.keys() == calls.keys()
+    for first, second in found.values():
+        assert first > 0
+        assert second == pytest.approx(2 * first)
+    assert SENTINEL_CALLS >= 100, "a median of few calls drifts by itself"

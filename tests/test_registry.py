@@ -1,0 +1,78 @@
+"""Names that a user can give: pinned here, so that none appears or goes by accident."""
+
+import pytest
+
+from foreplan import models
+from hwprofiles.parts import part_names
+from hwprofiles.registry import names
+from planner.collectives.base import algorithm_names
+from planner.layers import __name__ as layers
+from planner.opsets import general_calls, sentinels
+from runtime.kernels import __name__ as kernels
+
+DEVICES = """
+a10 a100-pcie-40g a100-pcie-80g a100-sxm4-40g a100-sxm4-80g a40 a800-sxm4-80g b200-sxm-180g
+b300-sxm-288g epyc-7742 epyc-7763 epyc-9654 epyc-9755 gaudi-2 gaudi-3 gb200-186g gb300-288g
+gh200-144g grace-72c graviton-3 graviton-4 gtx-1080-ti h100-nvl-94g h100-pcie-80g h100-sxm5-80g
+h20-sxm5-96g h200-sxm-141g h800-sxm5-80g k40 k80-gk210 l4 l40s m40-12g mi100 mi250x-gcd mi300x
+mi325x mi350x mi355x p100-pcie-16g p100-sxm2-16g rtx-2080-ti rtx-3090 rtx-4090 rtx-5090
+rtx-a6000 t4 titan-x-maxwell titan-x-pascal tpu-v2 tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7
+trainium-1 trainium-2 trainium-3 v100-pcie-16g v100-sxm2-16g v100-sxm2-32g v100-sxm3-32g
+xeon-e5-2630-v3 xeon-e5-2640-v3 xeon-e5-2650-v3 xeon-e5-2660-v3 xeon-e5-2670-v3 xeon-e5-2680-v3
+xeon-e5-2683-v3 xeon-e5-2687w-v3 xeon-e5-2690-v3 xeon-e5-2695-v3 xeon-e5-2697-v3 xeon-e5-2698-v3
+xeon-e5-2699-v3 xeon-platinum-8180 xeon-platinum-8280 xeon-platinum-8380 xeon-platinum-8480-plus
+"""
+LINKS = """
+dcn-tpu-v5p efa-v1 efa-v2 efa-v3 efa-v4 ethernet-100g ethernet-10g ethernet-1g ethernet-25g
+ethernet-40g ethernet-50g gpudirect-tcpx ici-tpu-v2 ici-tpu-v3 ici-tpu-v4 ici-tpu-v5e
+ici-tpu-v5p ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fdr-56g infiniband-hdr-200g
+infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100 infinity-fabric-mi250x
+infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x
+infinity-fabric-mi355x neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2
+nvlink-2-x6 nvlink-3 nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x8 nvlink-4
+nvlink-4-x12 nvlink-4-x18 nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c nvswitch-1 nvswitch-2
+nvswitch-3 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0 qpi-8.0-x2 qpi-9.6
+qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric roce-800g roce-gaudi-2 roce-gaudi-2-x3
+roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16 xgmi-2-x16 xgmi-3-x16
+"""
+PINNED = {
+    "models": (models, ["lenet-5", "mlp"]),
+    "collectives": (algorithm_names, ["ring", "star"]),
+    "layers": (lambda: names(layers), ["avg_pool", "conv2d", "flatten", "linear", "tanh"]),
+    "kernels": (
+        lambda: names(kernels),
+        [
+            "add",
+            "avg_pool",
+            "conv2d",
+            "flatten",
+            "linear",
+            "load",
+            "sgd",
+            "softmax_cross_entropy",
+            "tanh",
+        ],
+    ),
+    "devices": (lambda: part_names("device"), DEVICES.split()),
+    "links": (lambda: part_names("link"), LINKS.split()),
+    "clusters": (
+        lambda: part_names("cluster"),
+        ["dual-xeon-e5-2660-v3", "tpu-v2-board", "v100-quad"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PINNED)
+def test_names_are_these(kind):
+    listed, pinned = PINNED[kind]
+    assert listed() == pinned
+
+
+def test_every_op_of_the_general_set_has_a_kernel():
+    calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
+    files = {call.kernel.partition(".")[0] for call in calls.values()}
+    assert files == set(names(kernels))
+
+
+def test_every_layer_has_a_kernel_of_its_name():
+    assert set(names(layers)) <= set(names(kernels))

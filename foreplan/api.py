@@ -277,7 +277,7 @@ def execute(
     the sentinels, and hold the error against the claim (times ``gate``). With ``keep_costs`` the
     costs of the plan file stay, so that its fitted curves are what is tested.
     """
-    from runtime.execute import EXECUTIONS, Options, measure, refuse_drift
+    from runtime.execute import EXECUTIONS, Options, measure
     from runtime.execute import check as run_check
 
     plans = read_plans(path)
@@ -287,15 +287,12 @@ def execute(
         cores=_cores(plans, pick, oversubscribe),
         steps=steps,
         timeout_s=timeout_s,
+        expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,
     )
     runs = executions or (EXECUTIONS if check else 1)
     if not check:
-        measured = measure(plans, pick, options, executions=runs, progress=progress)
-        local = Local.here().calibration(plans.plans[pick].plan.workers)
-        if local and plans.cluster == "local" and not allow_drift:
-            refuse_drift(local, measured.executions[0].sentinels_before_s)
-        return measured
+        return measure(plans, pick, options, executions=runs, progress=progress)
     priced = _beside(output or Path("measurement.json"))
 
     def again() -> Measurement:
@@ -305,6 +302,14 @@ def execute(
         return measure(fresh, index, options, executions=runs, progress=progress)
 
     return run_check(again, gate=gate, say=say)
+
+
+def _sentinels(plans: PlanFile, pick: int) -> Mapping[str, tuple[float, ...]]:
+    """Return the sentinel times that the costs of a ``local`` plan were measured with."""
+    if plans.cluster != "local":
+        return {}
+    calibration = Local.here().calibration(plans.plans[pick].plan.workers)
+    return calibration.sentinels if calibration else {}
 
 
 def _beside(output: Path) -> Path:

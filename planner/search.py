@@ -4,6 +4,7 @@ Every candidate's closed form is a lower bound of its simulated time, so once th
 is no smaller than the K-th best simulated time, no candidate left can enter the first K.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -64,7 +65,8 @@ class SearchResult:
 
 def divisors(number: int) -> list[int]:
     """Return the divisors of ``number``, ascending."""
-    return [d for d in range(1, number + 1) if number % d == 0]
+    low = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return sorted({*low, *(number // d for d in low)})
 
 
 def candidates(

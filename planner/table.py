@@ -5,7 +5,8 @@ A *factor* is a function with named axes (``PassTimes``: workers, microbatch, pl
 and gathered by index. All sums are integers, so the result equals the scalar path of
 ``planner.cost`` to the bit.
 
-Index letters: P candidates, A rows of the pass table, E rows of the exchange table, B buckets.
+Index letters: P candidates, A rows of the pass table, E rows of the exchange table, C ways to cut
+the gradient, B buckets.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from planner.calls import StepCalls
 from planner.cost import ExchangeTimes, PassTimes, exchange_times, pass_times
 from planner.machine import Machine
 from planner.model import ModelGraph
-from planner.plan import Plan, Training, Verdict, verdict
+from planner.plan import Bucket, Plan, Training, Verdict, verdict
 from planner.registers import memory_bytes
 
 VERDICTS = tuple(Verdict)
@@ -99,14 +100,18 @@ def _times(
     exchange_rows = [_exchange_axes(p) for p in plans]
     passes: dict[tuple[object, ...], PassTimes] = {}
     exchanges: dict[tuple[object, ...], ExchangeTimes] = {}
+    calls: dict[tuple[int, int], StepCalls] = {}
     for p, key, at in zip(plans, pass_rows, exchange_rows, strict=True):
-        if key in passes and at in exchanges:
+        if at in exchanges:
             continue
         cluster, books = machine.cluster(p.workers), machine.books(p.workers)
-        calls = StepCalls.of(model, training, p)
-        book = books[cluster.devices[p.placement[0]].name]
-        passes.setdefault(key, pass_times(model, calls, book))
-        exchanges.setdefault(at, exchange_times(model, calls, p, cluster, books))
+        if (p.workers, p.microbatch) not in calls:
+            calls[p.workers, p.microbatch] = StepCalls.of(model, training, p)
+        fired = calls[p.workers, p.microbatch]
+        if key not in passes:
+            book = books[cluster.devices[p.placement[0]].name]
+            passes[key] = pass_times(model, fired, book)
+        exchanges[at] = exchange_times(model, fired, p, cluster, books)
     a_of = {key: i for i, key in enumerate(passes)}
     e_of = {key: i for i, key in enumerate(exchanges)}
     a = np.array([a_of[key] for key in pass_rows])
@@ -130,9 +135,9 @@ def compose_table(
 ) -> tuple[Ints, Ints]:
     """Compose gathered factors; the array twin of :func:`planner.cost.compose`."""
     load = np.array([p.load_ps for p in passes])[a]
-    once = np.array([p.compute_ps(1) for p in passes])[a]
+    compute_once = np.array([p.compute_ps(1) for p in passes])[a]
     more = np.array([sum(p.accumulate_ps) for p in passes])[a]
-    compute = rounds * once + (rounds - 1) * more
+    compute = rounds * compute_once + (rounds - 1) * more
     loading = np.where(holds, load * rounds, load)
     begin = loading + compute
     send = np.array([x.send_ps for x in exchanges])[e]
@@ -141,11 +146,15 @@ def compose_table(
     total = np.array([x.total_ps for x in exchanges])[e]
     updates = np.array([sum(x.update_ps) for x in exchanges])[e]
     lane = np.maximum(begin + np.where(holds, total, added) + updates, load * rounds)
-    per_round, extra, tail = _bucket_tables(passes, exchanges)
+    cuts = {cut: i for i, cut in enumerate(dict.fromkeys(x.buckets for x in exchanges))}
+    cut = np.array([cuts[x.buckets] for x in exchanges])[e]
+    width = max(map(len, cuts))
+    once, extra = _ready_tables(passes, list(cuts), width)
+    tail = _tail_table(exchanges, width)
     # (P, B): earliest ready time of each bucket; absent buckets repeat bucket 0, which changes no
     # minimum and no maximum
     ready = (
-        loading[:, None] + rounds[:, None] * per_round[a, e] + (rounds - 1)[:, None] * extra[a, e]
+        loading[:, None] + rounds[:, None] * once[a, cut] + (rounds - 1)[:, None] * extra[a, cut]
     )
     start = np.where(overlap, ready.min(axis=1), begin)
     chain = np.where(overlap, (ready + tail[e]).max(axis=1), begin + tail[e].max(axis=1))
@@ -153,20 +162,26 @@ def compose_table(
     return bound, np.maximum(bound, chain)
 
 
-def _bucket_tables(
-    passes: Sequence[PassTimes], exchanges: Sequence[ExchangeTimes]
-) -> tuple[Ints, Ints, Ints]:
-    """Ready work a round and an extra round, shape (A, E, B); exchange and update, (E, B)."""
-    width = max(len(x.buckets) for x in exchanges)
-    per_round = np.zeros((len(passes), len(exchanges), width), dtype=np.int64)
-    extra = np.zeros_like(per_round)
+def _ready_tables(
+    passes: Sequence[PassTimes], cuts: Sequence[tuple[Bucket, ...]], width: int
+) -> tuple[Ints, Ints]:
+    """Ready work of a round and of adding to an earlier one, shape (A, C, B), for C cuts."""
+    once = np.zeros((len(passes), len(cuts), width), dtype=np.int64)
+    extra = np.zeros_like(once)
+    for i, factor in enumerate(passes):
+        for j, cut in enumerate(cuts):
+            for b in range(width):
+                bucket = cut[b if b < len(cut) else 0]
+                once[i, j, b] = factor.ready_ps(bucket, 1)
+                extra[i, j, b] = factor.ready_ps(bucket, 2) - 2 * once[i, j, b]
+    return once, extra
+
+
+def _tail_table(exchanges: Sequence[ExchangeTimes], width: int) -> Ints:
+    """Exchange and update that follow a bucket's last gradient, shape (E, B)."""
     tail = np.zeros((len(exchanges), width), dtype=np.int64)
-    for j, exchange in enumerate(exchanges):
+    for i, exchange in enumerate(exchanges):
         for b in range(width):
             k = b if b < len(exchange.buckets) else 0
-            tail[j, b] = exchange.cost_ps[k] + exchange.update_ps[k]
-            for i, factor in enumerate(passes):
-                per_round[i, j, b] = factor.ready_ps(exchange.buckets[k], 1)
-                two = factor.ready_ps(exchange.buckets[k], 2)
-                extra[i, j, b] = two - 2 * per_round[i, j, b]
-    return per_round, extra, tail
+            tail[i, b] = exchange.cost_ps[k] + exchange.update_ps[k]
+    return tail

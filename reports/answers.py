@@ -44,8 +44,8 @@ def sentence(case: Case) -> str:
     return (
         f"{plans.model} with batch {plans.training.batch} on {plans.cluster}:"
         f" {layout(case.best.plan)}: {format_s(best.step_s)} a step,"
-        f" {text_rate(best.samples_per_s)} (grade {best.grade}, stated interval {format_s(best.interval_s[0])} to"
-        f" {format_s(best.interval_s[1])})."
+        f" {text_rate(best.samples_per_s)} (grade {best.grade}, stated interval"
+        f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})."
     )
 
 

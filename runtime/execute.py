@@ -3,14 +3,12 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwprofiles.calibration import Calibration
-from hwprofiles.errors import CheckFailed
 from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S, to_ps
 from planner.lower import lower
@@ -19,12 +17,11 @@ from planner.model import load_model
 from planner.predict import INTERVAL_FRAC, phase_seconds
 from planner.program import ComputeTask, Program
 from planner.records import SCHEMA, PlanFile, RankedPlan, to_jsonable
+from runtime.drift import drift, spread
 from runtime.launch import Progress, launch
 from sim.heap_engine import simulate
 from sim.timeline import Timeline
 
-SENTINEL_DRIFT_FRAC = 0.10
-"""At the start of a run: sentinels that moved more than this since calibration refuse the costs."""
 CHECK_DRIFT_FRAC = 0.05
 """During a check: sentinels that moved more than this make the run void."""
 CHECK_RANKS_FRAC = 0.10
@@ -45,6 +42,8 @@ class Options:
     warmup: int = 10
     traced: int = 20
     timeout_s: float = 120.0
+    expected_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Sentinel times of the calibration; a run whose own differ is refused. Empty: any will do."""
     parameters: Path | None = None
     """Where to save the trained parameters (.npy, layer order)."""
 
@@ -73,6 +72,7 @@ def run_once(
         "traced": options.traced if detailed else 0,
         "solo": detailed,
         "sentinels": True,
+        "expected": {name: list(times) for name, times in options.expected_s.items()},
         "parameters": str(options.parameters.resolve()) if options.parameters else "",
     }
     answer: dict[str, Any] = launch(
@@ -99,21 +99,6 @@ def execution(answer: Mapping[str, Any]) -> Execution:
         arena_intact=answer["arena_intact"],
         parameters_sha256=answer["parameters_sha256"],
     )
-
-
-def drift(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
-    """Largest relative change of any sentinel's mean over ranks."""
-    moved = [
-        abs(float(np.mean(after[name])) / float(np.mean(times)) - 1)
-        for name, times in before.items()
-        if name in after
-    ]
-    return max(moved, default=0.0)
-
-
-def spread(times: Mapping[str, Any]) -> float:
-    """Largest relative difference of any sentinel between ranks."""
-    return max((max(t) / min(t) - 1 for t in times.values()), default=0.0)
 
 
 def void_reasons(runs: list[Execution], gate: float) -> tuple[str, ...]:
@@ -280,13 +265,3 @@ def check(
         passed=valid and abs(measurement.error_frac) <= claim * gate,
     )
     return dataclasses.replace(measurement, check=verdict)
-
-
-def refuse_drift(expected: Calibration, sentinels_s: Mapping[str, tuple[float, ...]]) -> None:
-    """Refuse costs that were measured while the machine was faster or slower than now."""
-    moved = drift(expected.sentinels, sentinels_s)
-    if moved > SENTINEL_DRIFT_FRAC:
-        raise CheckFailed(
-            f"sentinel ops: moved {moved:.1%} since the calibration (at most"
-            f" {SENTINEL_DRIFT_FRAC:.0%}); run `foreplan hw calibrate` and plan again"
-        )

@@ -17,6 +17,7 @@ from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
 from runtime.bind import Worker, bind
+from runtime.drift import refuse_drift
 from runtime.initial import initial_parameters
 from runtime.kernels import kernel
 from runtime.launch import ProgressPrinter
@@ -37,6 +38,7 @@ def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
     ranked, training, model = plans.plans[job["pick"]], plans.training, load_model(plans.model)
     worker, records = _prepare(plans, ranked, job, comm)
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
+    refuse_drift(job["expected"], before)
     total = job["warmup"] + job["steps"]
     seconds, losses = _steps(worker, total, comm, model, ranked, training)
     seconds = comm.gather(seconds[job["warmup"] :])

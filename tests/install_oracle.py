@@ -1,7 +1,7 @@
 """Install the PyTorch oracle if its CPU build is to be had in under 300 MB; else say so.
 
-The gradient tests always compare with central differences in float64; PyTorch is a second oracle. On
-some platforms the index serves only a CUDA build of several gigabytes: that one is not taken.
+The gradient tests always compare with central differences in float64; PyTorch is a second oracle.
+On some platforms the index serves only a CUDA build of several gigabytes: that one is not taken.
 """
 
 import json

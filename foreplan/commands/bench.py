@@ -7,7 +7,15 @@ import typer
 from foreplan.commands.options import Json
 from foreplan.console import show_json, table
 
-app = typer.Typer(help="How fast the engines and the search are.", no_args_is_help=True)
+app = typer.Typer(help="How fast the engines and the search are; without a command, both.")
+
+
+@app.callback(invoke_without_command=True)
+def everything(context: typer.Context) -> None:
+    """Run every benchmark, unless one is named."""
+    if context.invoked_subcommand is None:
+        engine()
+        search()
 
 
 @app.command()

@@ -90,18 +90,20 @@ def estimate(
     from hwprofiles.units import format_bytes, format_s, parse_bytes
     from planner.collectives.base import algorithm_names
     from planner.model import load_model
+    from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = checked_training(batch, dtype, 0.05, 0.9, 0)
     lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
     graph, machine = load_model(model), load_machine(cluster)
+    whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(
         workers=workers,
         microbatch=microbatch or max(1, batch // workers),
         placement=tuple(range(workers)),
         algorithm=algorithm if workers > 1 else "none",
-        bucket_bytes=parse_bytes(bucket) if bucket else 1 << 60,
+        bucket_bytes=parse_bytes(bucket) if bucket else whole,
         overlap=overlap and workers > 1,
     )
     found = verdict(graph, training, chosen, machine.cluster(workers))

@@ -30,13 +30,18 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     spans = chunk_spans(exchange.elements, n)
     current = {(rank, chunk): ready[rank] for rank in range(n) for chunk in range(n)}
     sends: list[list[int]] = [[] for _ in range(n)]
+    left: dict[tuple[int, int], int] = {}  # send by which a rank gave a chunk away, to be summed
     for step in range(2 * (n - 1)):
         reducing = step < n - 1
         for chunk in range(n):
             src, dst = (chunk + step) % n, (chunk + step + 1) % n
             after = current[src, chunk]
+            if not reducing and (dst, chunk) in left:
+                # the receive may be posted only once the old value has gone
+                after = (*after, left[dst, chunk])
             sent = exchange.send(src, dst, spans[chunk], after=after, landing=reducing)
             if reducing:
+                left[src, chunk] = sent
                 own = current[dst, chunk]
                 current[dst, chunk] = (exchange.add(dst, spans[chunk], sent, after=own),)
             else:

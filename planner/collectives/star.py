@@ -29,10 +29,15 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     """Append 2 (n - 1) transfers and n - 1 additions."""
     n, whole = exchange.ranks, (0, exchange.elements)
     total = ready[0]
+    given = {}
     for worker in range(1, n):
-        sent = exchange.send(worker, 0, whole, after=ready[worker], landing=True)
-        total = (exchange.add(0, whole, sent, after=total),)
-    back = [exchange.send(0, worker, whole, after=total, landing=False) for worker in range(1, n)]
+        given[worker] = exchange.send(worker, 0, whole, after=ready[worker], landing=True)
+        total = (exchange.add(0, whole, given[worker], after=total),)
+    # a worker may post its receive only once its own gradients have gone
+    back = [
+        exchange.send(0, worker, whole, after=(*total, sent), landing=False)
+        for worker, sent in given.items()
+    ]
     return [tuple(back), *((sent,) for sent in back)]
 
 

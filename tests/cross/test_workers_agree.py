@@ -66,6 +66,7 @@ def train(home, plan_file, dp, tmp_path_factory):
             "traced": 0,
             "solo": False,
             "sentinels": False,
+            "expected": {},
             "parameters": str(saved),
         }
         answer = launch(job, workers, timeout_s=60.0)

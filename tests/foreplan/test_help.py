@@ -93,7 +93,7 @@ def test_what_prints_facts_prints_them_as_json_too(name):
     assert ("--json" in options) == (name not in WRITES_ONLY)
 
 
-@pytest.mark.parametrize("arguments", [[], ["hw"], ["models"], ["bench"], ["data"]])
+@pytest.mark.parametrize("arguments", [[], ["hw"], ["models"], ["data"]])
 def test_no_command_gives_the_list_of_commands_and_one_line(arguments, command, tmp_path):
     answer = command(arguments, tmp_path, tmp_path)
     path = " ".join(["foreplan", *arguments])

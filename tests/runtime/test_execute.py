@@ -8,6 +8,7 @@ import pytest
 from hwprofiles.calibration import Calibration
 from hwprofiles.errors import CheckFailed
 from planner.plan import Training
+from runtime.drift import refuse_drift
 from runtime.execute import (
     ATTEMPTS,
     Options,
@@ -15,7 +16,6 @@ from runtime.execute import (
     drift,
     execution,
     measure,
-    refuse_drift,
     spread,
     void_reasons,
 )
@@ -213,8 +213,8 @@ def test_three_void_runs_are_no_pass_whatever_the_error(measured):
 
 def test_costs_of_a_machine_that_has_drifted_are_refused():
     calibration = Calibration(sentinels={"s": (1.0, 1.0)})
-    refuse_drift(calibration, {"s": (1.09, 1.1)})
+    refuse_drift(calibration.sentinels, {"s": (1.09, 1.1)})
     with pytest.raises(CheckFailed, match=r"moved 11\.0% since .*10%.*`foreplan hw calibrate`"):
-        refuse_drift(calibration, {"s": (1.11, 1.11)})
+        refuse_drift(calibration.sentinels, {"s": (1.11, 1.11)})
     with pytest.raises(CheckFailed):
-        refuse_drift(calibration, {"s": (0.8, 0.8)})
+        refuse_drift(calibration.sentinels, {"s": (0.8, 0.8)})

@@ -33,6 +33,7 @@ def job(home, plan_file, dp):
         "traced": 0,
         "solo": False,
         "sentinels": False,
+        "expected": {},
         "parameters": "",
     }
 

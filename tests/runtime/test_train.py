@@ -59,6 +59,7 @@ def job(home, plan_file, dp):
         "traced": 3,
         "solo": True,
         "sentinels": True,
+        "expected": {},
         "parameters": "",
     }
 

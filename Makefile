@@ -33,7 +33,7 @@ test: .venv/oracle
 	$(PYTEST) -q
 
 quick: .venv/installed
-	$(PYTEST) -q -m 'not slow' -x
+	$(PYTEST) -q -m 'not slow' -x -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff check .

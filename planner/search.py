@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from hwprofiles.errors import NothingFits
-from hwprofiles.units import KIB, PS_PER_S
+from hwprofiles.units import KIB, PS_PER_S, format_frac
 from planner.collectives.base import algorithm_names
 from planner.machine import Machine
 from planner.model import ModelGraph
@@ -184,11 +184,13 @@ def _certificate(
     if least is None or least >= best_ps:
         statement = "none of the candidates can be faster"
     else:
-        statement = f"a candidate not simulated may be up to {1 - least / best_ps:.1%} faster"
+        statement = (
+            f"a candidate not simulated may be up to {format_frac(1 - least / best_ps)} faster"
+        )
     if runner:
         proved = least is None or least >= runner[0]
         second = "the runner-up" if proved else "the next best of those simulated,"
-        statement += f"; {second} {runner[2].plan.label} is {frac:.1%} slower"
+        statement += f"; {second} {runner[2].plan.label} is {format_frac(frac)} slower"
     return Certificate(
         candidates=len(table.plans),
         by_verdict=table.counts(),

@@ -142,8 +142,8 @@ def _credit_cycle(
         slots, needed = int(graph.register_slots[short]), graph.row("out", task).count(short)
         if needed > slots:
             raise DeadlockError(
-                f"{label(task)} can never start: it takes {needed} slots of {name_register(short)}"
-                f" at once, and there are {slots}; give it at least {needed} slots"
+                f"{label(task)} can never start: {name_register(short)} has too few slots"
+                f" ({slots}, and the task takes {needed} at once); give it at least {needed}"
             )
         item = next(item for item in held if graph.out_idx[item] == short)
         reader = next(r for r in readers[item] if not fired[r])

@@ -16,6 +16,8 @@ from runtime.initial import initial_parameters
 from runtime.kernels import kernel
 from tests.planner_cases import Case, case, legal_order, tiny_convnet, without_dependency
 
+pytestmark = pytest.mark.slow
+
 STEPS = 2
 EPS_TIMES = 64
 """Two ways to sum a few hundred terms differ by less than this many eps of the largest one."""

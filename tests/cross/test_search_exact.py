@@ -22,6 +22,8 @@ from planner.registers import memory_bytes
 from planner.search import SearchResult, candidates, divisors, search
 from tests.planner_cases import chain_models, machines, small_machine, tiny_convnet
 
+pytestmark = pytest.mark.slow
+
 PERCENT = 0.06
 """The statement rounds to tenths of a per cent."""
 

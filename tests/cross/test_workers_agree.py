@@ -25,6 +25,8 @@ from runtime.launch import launch
 from runtime.records import RecordFile
 from runtime.train import _prepare
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS = 48, 20
 POSITIONS = {"lenet-5": 28 * 28, "mlp": 1}
 WHOLE = 1 << 30

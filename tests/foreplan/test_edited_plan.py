@@ -8,6 +8,8 @@ from planner.measurement import Measurement
 from planner.plan import Training
 from planner.records import read_record, to_jsonable
 
+pytestmark = pytest.mark.slow
+
 EXECUTE = ["execute", "plan.json", "--steps", "5", "--oversubscribe", "--quiet"]
 
 

@@ -11,6 +11,8 @@ from hwprofiles.errors import ProfileError
 from planner.plan import Training
 from planner.records import read_record, write_record
 
+pytestmark = pytest.mark.slow
+
 PLAN = ["plan", "mlp", "local", "--batch", "64", "--fix", "workers=1", "--budget", "20"]
 
 

@@ -15,6 +15,8 @@ import pytest
 from reports.page import render
 from tests.reports.cases import hostile, measurement, plan_file
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (380, 1400)
 FLAGS = [
     "--headless",

@@ -12,6 +12,8 @@ from planner.plan import Training
 from planner.records import to_jsonable
 from runtime.launch import ProgressPrinter, launch, mpiexec
 
+pytestmark = pytest.mark.slow
+
 FOREVER = 100_000_000
 KILLED = r"^workers: mpiexec ended with code \d+ before|^rank [01]: another worker went away"
 """By whom it is noticed first: the launcher, or the other worker in the middle of a message."""

@@ -7,7 +7,7 @@ is given and allocates nothing of weight (at most 1 MiB + 1 KiB a task).
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module, resources
 from typing import Any
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from hwprofiles.errors import BackendUnavailable
 from hwprofiles.registry import lookup, names
+from planner.opcall import OpCall
 
 Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
@@ -49,6 +50,27 @@ def kernel(name: str) -> Kernel:
     found = lookup(f"{stem} kernel", function, sorted(functions), error=BackendUnavailable)
     result: Kernel = functions[found]
     return result
+
+
+def refuse_missing(model: str, calls: Iterable[OpCall]) -> None:
+    """Refuse a model that needs kernels which there are not, naming them all.
+
+    Raises
+    ------
+    BackendUnavailable
+        When a call's kernel is missing.
+    """
+    missing = set()
+    for name in {call.kernel for call in calls}:
+        try:
+            kernel(name)
+        except BackendUnavailable:
+            missing.add(name)
+    if missing:
+        raise BackendUnavailable(
+            f"model {model!r}: the NumPy backend has no kernel for {', '.join(sorted(missing))};"
+            " plan and estimate it, or run a model whose kernels there are (lenet-5, mlp)"
+        )
 
 
 def sources_sha256() -> str:

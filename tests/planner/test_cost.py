@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from planner.build import Rows, chain
 from planner.cost import Estimate, estimate
-from planner.model import ModelGraph, chain, load_model
+from planner.model import ModelGraph, load_model
 from planner.plan import Training
 from sim.checks import check_graph
 from sim.heap_engine import simulate
@@ -51,12 +52,12 @@ def test_simulated_time_is_never_below_closed_form_nor_closed_form_below_bound(c
 
 
 def leading_tanh() -> ModelGraph:
-    rows: list[tuple[str, str, dict[str, int]]] = [
+    rows: Rows = [
         ("a", "tanh", {}),
         ("b", "tanh", {}),
         ("out", "linear", {"features": 3}),
     ]
-    return ModelGraph(name="chain", layers=chain((9,), rows), record_shape=(3, 3), classes=3)
+    return ModelGraph(name="chain", blocks=chain((9,), rows), record_shape=(3, 3), classes=3)
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -120,8 +121,8 @@ def test_the_closed_form_of_a_linear_layer_on_paper():
 
     Two ranks in a ring of 8-element halves: two more transfers of 1 us + 32 ns, one addition.
     """
-    rows: list[tuple[str, str, dict[str, int]]] = [("out", "linear", {"features": 4})]
-    model = ModelGraph(name="m", layers=chain((3,), rows), record_shape=(1, 3), classes=4)
+    rows: Rows = [("out", "linear", {"features": 4})]
+    model = ModelGraph(name="m", blocks=chain((3,), rows), record_shape=(1, 3), classes=4)
     fast = replace(
         device(), peak_flop_per_s={"float32": 1e30}, memory_bytes_per_s=1e30, launch_overhead_s=1e-6
     )

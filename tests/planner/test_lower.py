@@ -265,8 +265,9 @@ def test_tasks_are_those_of_microbatches_exchanges_and_updates(c):
     program, model, plan = c.lower(), c.model, c.plan
     rounds, cut = plan.microbatches(c.training.batch), plan_buckets(model, c.training, plan)
     trained = sum(1 for layer in model.layers if layer.parameters)
-    gradients = len(model.layers) - 1 - model.first_trained
-    once = 1 + len(model.layers) + 1 + trained + gradients
+    gradients = sum(model.needs_input_grad)
+    sums = sum(max(0, len(parts) - 1) for parts in model.wiring.parts)
+    once = 1 + len(model.layers) + 1 + trained + gradients + sums
     names = Counter("transfer" if isinstance(t, TransferTask) else t.phase for t in program.tasks)
     n = plan.workers
     passes = names["load"] + names["forward"] + names["backward"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from planner.model import INPUT, Block, Layer, Shape
+from planner.model import INPUT, Block, Layer, ModelGraph, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,15 @@ class BlockBuilder:
         x = self.conv(name, x, channels, kernel, **attrs)
         return self.layer(f"{name}_relu", "relu", x)
 
+    def linear_relu(self, name: str, x: Value, features: int) -> Value:
+        """Append a fully connected layer and the ReLU after it."""
+        x = self.layer(name, "linear", x, features=features)
+        return self.layer(f"{name}_relu", "relu", x)
+
+    def norm_relu(self, name: str, x: Value) -> Value:
+        """Append a batch normalisation and the ReLU after it."""
+        return self.layer(f"{name}_relu", "relu", self.layer(name, "batch_norm", x))
+
     def conv_norm(self, name: str, x: Value, channels: int, kernel: int, **attrs: int) -> Value:
         """Append a convolution without bias and the batch normalisation after it."""
         x = self.conv(name, x, channels, kernel, bias=0, **attrs)
@@ -51,8 +60,8 @@ class BlockBuilder:
         self, name: str, x: Value, channels: int, kernel: int, **attrs: int
     ) -> Value:
         """Append a convolution without bias, batch normalisation and ReLU."""
-        x = self.conv_norm(name, x, channels, kernel, **attrs)
-        return self.layer(f"{name}_relu", "relu", x)
+        x = self.conv(name, x, channels, kernel, bias=0, **attrs)
+        return self.norm_relu(f"{name}_norm", x)
 
 
 Body = Callable[..., Value]
@@ -63,18 +72,27 @@ Body = Callable[..., Value]
 class Row:
     """The blocks of a model so far; each reads what the one before gives."""
 
-    shape: Shape
+    input_shape: Shape
     blocks: list[Block] = field(default_factory=list)
 
     def add(self, name: str, body: Body, *, count: int = 1, **options: int) -> None:
         """Append ``count`` blocks that ``body`` describes."""
-        if not count:
-            return
-        builder = BlockBuilder(Value(INPUT, self.shape))
+        shape = self.blocks[-1].out_shape if self.blocks else self.input_shape
+        builder = BlockBuilder(Value(INPUT, shape))
         last = body(builder, builder.input, **options)
         assert last.name == builder.layers[-1].name, f"block {name!r} must end in its output"
         self.blocks.append(Block(name=name, layers=tuple(builder.layers), count=count))
-        self.shape = last.shape
+
+    def model(self, name: str, source: str, norm_group: int = 1) -> ModelGraph:
+        """Return the model: a classifier of records as large as its input."""
+        return ModelGraph(
+            name=name,
+            blocks=tuple(self.blocks),
+            record_shape=self.input_shape,
+            classes=self.blocks[-1].out_shape[0],
+            norm_group=norm_group,
+            source=source,
+        )
 
 
 Rows = Sequence[tuple[str, str, dict[str, int]]]

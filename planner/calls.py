@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from hwprofiles.units import MIB
 from planner import steps
+from planner.layer_calls import LayerCalls, layer_calls
 from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
-from planner.registers import LayerCalls, layer_calls
 
 REUSE_STEP_BYTES = 2 * MIB
 """Coldness is rounded up to a multiple of this, which keeps distinct measurements few."""

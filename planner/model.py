@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module
+from itertools import compress
 from math import prod
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -311,16 +312,13 @@ class ModelGraph:
 
         Sums of gradients count as input gradients.
         """
-        if phase == "forward":
-            fired = [True] * len(self.layers)
-        elif phase == "weight_grad":
-            fired = [bool(layer.parameters) for layer in self.layers]
-        else:
-            fired = list(self.needs_input_grad)
+        fires = {
+            "forward": [True] * len(self.layers),
+            "weight_grad": [bool(layer.parameters) for layer in self.layers],
+            "input_grad": self.needs_input_grad,
+        }[phase]
         total = sum(
-            layer.call(phase, samples, "float32").flop
-            for layer, fires in zip(self.layers, fired, strict=True)
-            if fires
+            layer.call(phase, samples, "float32").flop for layer in compress(self.layers, fires)
         )
         if phase == "input_grad":
             for layer, parts in zip(self.layers, self.wiring.parts, strict=True):

@@ -5,13 +5,13 @@ cannot disagree: the arena is these registers, one after the other, each slot al
 """
 
 from dataclasses import dataclass
-from math import prod
 
 from planner.collectives.base import algorithm
-from planner.model import Layer, ModelGraph
-from planner.opcall import DTYPE_BYTES, OpCall, Tensor
+from planner.layer_calls import layer_calls
+from planner.model import ModelGraph
+from planner.opcall import DTYPE_BYTES, Tensor
 from planner.plan import Bucket, Plan, Training, buckets
-from planner.steps import add, load, loss
+from planner.steps import load, loss
 
 ALIGNMENT_BYTES = 64  # one cache line, and the widest vector register (AVX-512)
 
@@ -36,69 +36,6 @@ class Register:
     def arena_bytes(self) -> int:
         """Bytes the register takes in the arena."""
         return self.slots * self.stride_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCalls:
-    """The op calls of one layer for one microbatch."""
-
-    forward: OpCall
-    weight_grad: OpCall | None
-    input_grad: OpCall | None
-    sums: tuple[OpCall, ...]
-    """Additions of the gradients that several readers give."""
-
-    @property
-    def fired(self) -> tuple[OpCall, ...]:
-        """Those there are."""
-        gradients = (call for call in (self.weight_grad, self.input_grad) if call)
-        return (self.forward, *self.sums, *gradients)
-
-    @property
-    def kept(self) -> tuple[Tensor, ...]:
-        """What forward writes beside ``y``, for the backward pass."""
-        return self.forward.writes[1:]
-
-    @property
-    def handed(self) -> tuple[Tensor, ...]:
-        """What the weight gradient writes beside ``dw`` and ``db``, for the input gradient."""
-        written = self.weight_grad.writes if self.weight_grad else ()
-        return tuple(t for t in written if t.name not in ("dw", "db"))
-
-    @property
-    def workspace(self) -> tuple[Tensor, ...]:
-        """What the input gradient writes beside its results."""
-        written = self.input_grad.writes if self.input_grad else ()
-        return tuple(t for t in written if not t.name.startswith("dx"))
-
-
-def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
-    """Return the op calls of every layer; gradients stop where nothing below is trained."""
-    needs = model.needs_input_grad
-    return tuple(
-        LayerCalls(
-            forward=layer.call("forward", samples, dtype),
-            weight_grad=layer.call("weight_grad", samples, dtype) if layer.parameters else None,
-            input_grad=layer.call("input_grad", samples, dtype) if needs[i] else None,
-            sums=_sums(model, i, samples, dtype),
-        )
-        for i, layer in enumerate(model.layers)
-    )
-
-
-def _sums(model: ModelGraph, i: int, samples: int, dtype: str) -> tuple[OpCall, ...]:
-    """Return the additions that make one gradient of the output of layer ``i``.
-
-    Where every part is shared, the first addition writes a register of its own.
-    """
-    parts, shape = model.wiring.parts[i], model.layers[i].out_shape
-    if len(parts) < 2:
-        return ()
-    more = [add(samples * prod(shape), dtype)] * (len(parts) - 1)
-    if model.wiring.gradients[i] in parts:
-        return tuple(more)
-    pair = Layer(name="sum", kind="add", in_shapes=(shape, shape), inputs=("a", "b"))
-    return (pair.call("forward", samples, dtype), *more[1:])
 
 
 def plan_buckets(model: ModelGraph, training: Training, plan: Plan) -> tuple[Bucket, ...]:

@@ -14,8 +14,9 @@ import pytest
 import foreplan
 import planner.search
 from foreplan import cli
+from planner.jsonable import to_jsonable
 from planner.plan import Training
-from planner.records import to_jsonable, write_record
+from planner.records import write_record
 from runtime.records import write_records
 from sim.graphfile import write_graph
 from sim.taskgraph import GraphBuilder

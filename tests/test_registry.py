@@ -36,11 +36,17 @@ nvswitch-3 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0 qpi-8.
 qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric roce-800g roce-gaudi-2 roce-gaudi-2-x3
 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16 xgmi-2-x16 xgmi-3-x16
 """
+MODELS = """
+alexnet alexnet-owt densenet-121 densenet-161 googlenet inception-v3 lenet-5 mlp mobilenet
+resnet-101 resnet-152 resnet-18 resnet-34 resnet-50 resnet-50-v1-5 resnext-101-32x4d
+resnext-101-64x4d resnext-50-32x4d se-resnet-50 se-resnext-101 se-resnext-50 squeezenet vgg-11
+vgg-16 vgg-19
+"""
 LAYERS = """
 add avg_pool batch_norm concat conv2d dropout flatten gate linear lrn max_pool relu sigmoid tanh
 """
 PINNED = {
-    "models": (models, ["lenet-5", "mlp"]),
+    "models": (models, MODELS.split()),
     "collectives": (algorithm_names, ["ring", "star"]),
     "layers": (lambda: names(layers), LAYERS.split()),
     "kernels": (

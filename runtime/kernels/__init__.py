@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module, resources
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -53,24 +54,31 @@ def kernel(name: str) -> Kernel:
 
 
 def refuse_missing(model: str, calls: Iterable[OpCall]) -> None:
-    """Refuse a model that needs kernels which there are not, naming them all.
+    """Refuse a model that calls kernels which there are not, or not in that form, naming them all.
 
     Raises
     ------
     BackendUnavailable
         When a call's kernel is missing.
     """
-    missing = set()
-    for name in {call.kernel for call in calls}:
-        try:
-            kernel(name)
-        except BackendUnavailable:
-            missing.add(name)
+    missing = sorted({call.kernel for call in calls if not _runs(call)})
     if missing:
         raise BackendUnavailable(
-            f"model {model!r}: the NumPy backend has no kernel for {', '.join(sorted(missing))};"
-            " plan and estimate it, or run a model whose kernels there are (lenet-5, mlp)"
+            f"model {model!r}: the NumPy backend has no kernel for {', '.join(missing)} as this"
+            " model calls it; plan and estimate the model, or run lenet-5 or mlp"
         )
+
+
+def _runs(call: OpCall) -> bool:
+    """Whether there is a kernel that takes these arguments."""
+    settings = dict((*call.attrs, *call.settings))
+    if call.kernel == "load.records":
+        settings["fetch"] = 0
+    try:
+        signature(kernel(call.kernel)).bind(*call.tensors, **settings)
+    except (BackendUnavailable, TypeError):
+        return False
+    return True
 
 
 def sources_sha256() -> str:

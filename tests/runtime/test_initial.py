@@ -74,3 +74,19 @@ def test_layers_of_one_shape_start_differently():
     longer = of_layers(first, first_tanh, second, twin, second_tanh, last)
     views = by_name(longer, initial_parameters(longer, "float64", 0))
     assert not np.array_equal(views["h2", "w"], views["h3", "w"])
+
+
+def test_scales_of_a_normalisation_start_at_one_and_convolutions_need_no_bias():
+    model = load_model("resnet-18")
+    views = by_name(model, initial_parameters(model, "float32", 0))
+    assert ("stem.conv1", "b") not in views
+    assert (views["stem.conv1_norm", "w"] == 1).all()
+    assert not views["stem.conv1_norm", "b"].any()
+    fan_in = 3 * 7 * 7
+    assert abs(views["stem.conv1", "w"].std() * fan_in**0.5 - 1) < 0.05
+
+
+def test_fan_in_of_a_grouped_convolution_is_that_of_its_group():
+    model = load_model("mobilenet")
+    views = by_name(model, initial_parameters(model, "float32", 0))
+    assert abs(views["block9.depthwise", "w"].std() * 9**0.5 - 1) < 0.05

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from planner.model import INPUT, Block, Layer, ModelGraph, Shape
+from planner.layer import INPUT, Layer, Shape
+from planner.model import Block, ModelGraph
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from planner.layer import Layer
 from planner.layer_calls import layer_calls
-from planner.model import Layer, ModelGraph
+from planner.model import ModelGraph
 from planner.opcall import OpCall
 
 FLOAT_BYTES = 4

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
-from planner.model import Layer, ModelGraph
+from planner.layer import Layer
+from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
 from planner.steps import add
 

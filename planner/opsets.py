@@ -7,7 +7,8 @@ from hwprofiles.units import MIB
 from planner.build import Rows, chain
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks, algorithm
-from planner.model import Layer, ModelGraph, Shape
+from planner.layer import Layer, Shape
+from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
 from planner.registers import plan_buckets

@@ -1,6 +1,7 @@
 """Op calls of a training step that belong to no layer: load, loss, sum, update."""
 
-from planner.model import ModelGraph, batched
+from planner.layer import batched
+from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
 
 

@@ -10,7 +10,8 @@
 
 from dataclasses import dataclass
 
-from planner.model import Layer, ModelGraph
+from planner.layer import Layer
+from planner.model import ModelGraph
 
 LOSS_GRADIENT = "loss.dx"
 

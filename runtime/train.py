@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
+from planner.layer import INPUT
 from planner.lower import lower
-from planner.model import INPUT, ModelGraph, load_model
+from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
 from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, View

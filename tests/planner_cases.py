@@ -13,9 +13,10 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
 from planner.build import BlockBuilder, Rows, Value, chain
+from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
-from planner.model import INPUT, Block, ModelGraph, load_model
+from planner.model import Block, ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program

@@ -1,5 +1,6 @@
 """``models``: the built-in models and their facts."""
 
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,9 +45,14 @@ def show(
     json: Json = False,
 ) -> None:
     """Show layers, parameters, features and FLOP (multiply-add = 2)."""
+    from hwprofiles.errors import ModelError
     from planner.burden import burden, countings
     from planner.model import load_model
 
+    if samples is not None and not isfinite(samples * epochs):
+        raise ModelError(
+            f"--samples {samples} --epochs {epochs}: expected finite numbers; give others"
+        )
     model = load_model(name)
     found = burden(model, batch)
     training = countings(found, samples, epochs) if samples is not None else ()

@@ -4,7 +4,7 @@ A layer kind is a module with ``out_shape`` and the op calls ``forward``, ``weig
 where there are ``parameters``) and ``input_grad`` (but for a kind whose input gradients are the
 output gradient itself). Shapes of a layer are per sample: ``(C, H, W)`` or ``(F,)``. With a batch
 of n they become ``(C, H, W, n)`` (so that one matmul serves the whole microbatch and every window
-is a few long runs) and ``(n, F)``; :func:`planner.model.batched` says it. ``out_shape`` and
+is a few long runs) and ``(n, F)``; :func:`planner.layer.batched` says it. ``out_shape`` and
 ``parameters`` take the shapes of the inputs, then the attributes by name.
 
 Names that a kind uses for its tensors are its contract with ``lower``: ``x, y`` input and output

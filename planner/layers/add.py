@@ -1,6 +1,6 @@
 """Elementwise sum of inputs of one shape; the gradient of each of them is that of the output."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 

@@ -1,7 +1,7 @@
 """Mean over square windows; without a stride they are disjoint, as LeNet's subsampling."""
 
+from planner.layer import Layer, Shape
 from planner.layers.conv2d import places
-from planner.model import Layer, Shape
 from planner.opcall import OpCall
 
 

@@ -6,7 +6,7 @@ the plan; ``stats`` keeps mean and inverse deviation for the backward pass.
 
 from dataclasses import replace
 
-from planner.model import NORM_GROUP, Layer, Shape
+from planner.layer import NORM_GROUP, Layer, Shape
 from planner.opcall import DTYPE_BYTES, OpCall
 
 

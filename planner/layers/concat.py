@@ -1,6 +1,6 @@
 """Maps of several inputs one after the other along the channels (or features of vectors)."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 

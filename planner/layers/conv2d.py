@@ -10,7 +10,7 @@ keep none and read ``x`` again for the weight gradient, so their memory is overs
 
 from math import prod
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import Attrs, OpCall
 
 

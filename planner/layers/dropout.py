@@ -4,7 +4,7 @@ The mask is a function of seed, step, layer, sample and element, so it is drawn 
 backward pass and not kept. ASSUMES: drawing costs less than the memory traffic of the op.
 """
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 IN_PLACE = True

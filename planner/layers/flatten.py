@@ -2,7 +2,7 @@
 
 from math import prod
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 OP_CLASS = "flatten"

@@ -4,7 +4,7 @@ Source: Hu, Shen and Sun, CVPR 2018, eq. 4. ``x0`` is ``(C, H, W)``, ``x1`` a fa
 each channel, ``(C, 1, 1)``.
 """
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 IN_PLACE = True

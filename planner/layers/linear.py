@@ -1,6 +1,6 @@
 """Fully connected layer: ``y = x w + b`` with ``w`` of shape (in, out)."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 

@@ -3,7 +3,7 @@
 Source: Krizhevsky, Sutskever and Hinton, NeurIPS 2012, section 3.3.
 """
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 

@@ -1,7 +1,7 @@
 """Maximum over square windows that may overlap and reach over the edge (``pad``)."""
 
+from planner.layer import Layer, Shape
 from planner.layers.conv2d import places
-from planner.model import Layer, Shape
 from planner.opcall import OpCall
 
 

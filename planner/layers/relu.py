@@ -1,6 +1,6 @@
 """Rectifier, elementwise. Source: Nair and Hinton, ICML 2010."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 IN_PLACE = True

@@ -1,6 +1,6 @@
 """Logistic function, elementwise."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 

@@ -1,6 +1,6 @@
 """Hyperbolic tangent, elementwise."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 

@@ -7,7 +7,8 @@ parameters.
 from dataclasses import dataclass
 
 from planner.build import BlockBuilder, Row, Value
-from planner.model import NORM_GROUP, ModelGraph
+from planner.layer import NORM_GROUP
+from planner.model import ModelGraph
 
 
 @dataclass(frozen=True, slots=True)

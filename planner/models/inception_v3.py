@@ -4,7 +4,8 @@ The sizes are those of the released network, which differ from the paper's table
 """
 
 from planner.build import BlockBuilder, Row, Value
-from planner.model import NORM_GROUP, ModelGraph
+from planner.layer import NORM_GROUP
+from planner.model import ModelGraph
 
 NAMES = ("inception-v3",)
 

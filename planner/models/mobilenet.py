@@ -4,7 +4,8 @@ Source: Howard et al., arXiv:1704.04861 (2017), table 1. 4,231,976 parameters.
 """
 
 from planner.build import BlockBuilder, Row, Value
-from planner.model import NORM_GROUP, ModelGraph
+from planner.layer import NORM_GROUP
+from planner.model import ModelGraph
 
 NAMES = ("mobilenet",)
 BLOCKS = (

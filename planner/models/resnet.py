@@ -7,7 +7,8 @@ ResNet-50 to 152 put the stride of a stage into its first 1x1 convolution, as pu
 from dataclasses import dataclass
 
 from planner.build import BlockBuilder, Row, Value
-from planner.model import NORM_GROUP, ModelGraph
+from planner.layer import NORM_GROUP
+from planner.model import ModelGraph
 
 RESNET = "He, Zhang, Ren and Sun, CVPR 2016, table 1"
 RESNEXT = "Xie et al., CVPR 2017, table 1"

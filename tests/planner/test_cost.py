@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from planner.build import BlockBuilder, Rows, Value, chain
 from planner.cost import Estimate, estimate
-from planner.model import INPUT, Block, ModelGraph, load_model
+from planner.layer import INPUT
+from planner.model import Block, ModelGraph, load_model
 from planner.plan import Training, buckets
 from sim.checks import check_graph
 from sim.heap_engine import simulate

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from hwprofiles.errors import ForeplanError
 from hwprofiles.registry import names
-from planner.model import Layer, load_model
+from planner.layer import Layer
+from planner.model import load_model
 
 
 def layer(kind, *in_shapes, **attrs):

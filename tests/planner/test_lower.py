@@ -12,7 +12,8 @@ from hwprofiles.errors import DeadlockError
 from planner.build import BlockBuilder, Value
 from planner.collectives.base import algorithm
 from planner.cost import estimate
-from planner.model import INPUT, Block, ModelGraph, load_model
+from planner.layer import INPUT
+from planner.model import Block, ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View

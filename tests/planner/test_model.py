@@ -7,7 +7,8 @@ import pytest
 
 from hwprofiles.errors import ModelError
 from planner.build import chain
-from planner.model import Block, ModelGraph, batched, load_model, model_names
+from planner.layer import batched
+from planner.model import Block, ModelGraph, load_model, model_names
 
 MODELS = ["lenet-5", "mlp"]
 

@@ -3,8 +3,9 @@
 from hypothesis import HealthCheck, given, settings
 
 from planner.build import BlockBuilder, Value
+from planner.layer import INPUT
 from planner.layer_calls import layer_calls
-from planner.model import INPUT, Block, ModelGraph, load_model
+from planner.model import Block, ModelGraph, load_model
 from planner.wiring import LOSS_GRADIENT
 from tests.planner_cases import branched_models, models
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from planner import steps
 from planner.build import chain
-from planner.model import Layer, ModelGraph
+from planner.layer import Layer
+from planner.model import ModelGraph
 from planner.opcall import OpCall
 from runtime.kernels import Kernel, kernel
 

@@ -1,6 +1,5 @@
 """``models``: the built-in models and their facts."""
 
-from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The built-in models.", no_args_is_help=True)
 EXAFLOP = 1e18
+MOST = 1e12
+"""Largest training set, and most epochs: nothing endless."""
 
 
 @app.command("list")
@@ -39,20 +40,18 @@ def show(
     name: Annotated[str, typer.Argument(help="A built-in model.")],
     batch: Annotated[int, typer.Option(min=1, help="Samples.")] = 1,
     samples: Annotated[
-        float | None, typer.Option(min=1, help="Samples of a training set: count its FLOP.")
+        float | None,
+        typer.Option(min=1, max=MOST, help="Samples of a training set: count its FLOP."),
     ] = None,
-    epochs: Annotated[float, typer.Option(min=0, help="Passes over the training set.")] = 1,
+    epochs: Annotated[
+        float, typer.Option(min=0, max=MOST, help="Passes over the training set.")
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Show layers, parameters, features and FLOP (multiply-add = 2)."""
-    from hwprofiles.errors import ModelError
     from planner.burden import burden, countings
     from planner.model import load_model
 
-    if samples is not None and not isfinite(samples * epochs):
-        raise ModelError(
-            f"--samples {samples} --epochs {epochs}: expected finite numbers; give others"
-        )
     model = load_model(name)
     found = burden(model, batch)
     training = countings(found, samples, epochs) if samples is not None else ()

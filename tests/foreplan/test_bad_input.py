@@ -191,7 +191,7 @@ INSIDE = [
         ["'1 mile'", "KiB"],
     ),
     (["models", "show", "lenet"], ["'lenet'", "did you mean lenet"]),
-    (["models", "show", "mlp", "--samples", "nan"], ["--samples nan", "expected finite numbers"]),
+    (["models", "show", "mlp", "--samples", "inf"], ["--samples", "1000000000000, got 'inf'"]),
     (["hw", "show", "v101"], ["'v101'", "known: "]),
     (["hw", "calibrate", "--workers", "4096"], ["--workers 4096", "cores"]),
     (["hw", "calibrate", "--dtype", "float16"], ["--dtype 'float16'", "float32 or float64"]),

@@ -8,12 +8,12 @@ from pathlib import Path
 import foreplan
 from foreplan.machines import Local, data_folder, load_machine
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
-from hwprofiles.registry import lookup, names
+from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
 from planner.collectives.base import algorithm_names
 from planner.machine import Machine
 from planner.measurement import Measurement
-from planner.model import load_model
+from planner.model import load_model, model_names
 from planner.opcall import TRAINING_DTYPES
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
@@ -45,7 +45,7 @@ def tool() -> str:
 
 def models() -> list[str]:
     """Return the names of the built-in models."""
-    return [stem.replace("_", "-") for stem in names("planner.models")]
+    return list(model_names())
 
 
 def write_digits(folder: Path | None = None, seed: int = 0) -> tuple[Path, Path]:
@@ -99,11 +99,14 @@ def calibrate(
     With ``model`` and ``training`` only the ops that plans of it use; else the general set that
     curves are fitted to. Return how many ops were timed, by number of workers.
     """
+    from runtime.kernels import refuse_missing
+
     local = Local.here()
     counts = {}
     for w in [workers] if workers else range(1, local.facts.physical_cores + 1):
         if model and training:
             calls = space_calls(load_model(model), training, w, LEAST_MICROBATCH)
+            refuse_missing(model, calls.values())
         else:
             calls = general_calls(training.dtype if training else "float32")
 
@@ -279,8 +282,11 @@ def execute(
     """
     from runtime.execute import EXECUTIONS, Options, measure
     from runtime.execute import check as run_check
+    from runtime.kernels import refuse_missing
 
     plans = read_plans(path)
+    needed = plan_calls(load_model(plans.model), plans.training, plans.plans[0].plan)
+    refuse_missing(plans.model, needed.values())  # the same kernels for every plan
     options = Options(
         train=_records(data, 0),
         test=_records(data, 1),

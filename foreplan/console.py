@@ -26,7 +26,7 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 def show_json(record: object) -> None:
     """Print a record as JSON."""
-    from planner.records import to_jsonable
+    from planner.jsonable import to_jsonable
 
     out(json.dumps(to_jsonable(record), indent=1))
 

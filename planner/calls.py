@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from hwprofiles.units import MIB
 from planner import steps
+from planner.layer_calls import LayerCalls, layer_calls
 from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
-from planner.registers import LayerCalls, layer_calls
 
 REUSE_STEP_BYTES = 2 * MIB
 """Coldness is rounded up to a multiple of this, which keeps distinct measurements few."""
@@ -46,7 +46,8 @@ class StepCalls:
         load = steps.load(model, samples, training.dtype)
         loss = steps.loss(model, samples, training.dtype, training.batch)
         update = _update(training, model.parameter_count)
-        passed = sum(call.moved_bytes for call in (load, loss, *_flat(layers)))
+        fired = [call for calls in layers for call in calls.fired]
+        passed = sum(call.moved_bytes for call in (load, loss, *fired))
         between = rounded_reuse(passed + update.moved_bytes // rounds)
 
         def cold(call: OpCall) -> OpCall:
@@ -59,6 +60,7 @@ class StepCalls:
                     forward=cold(c.forward),
                     weight_grad=cold(c.weight_grad) if c.weight_grad else None,
                     input_grad=cold(c.input_grad) if c.input_grad else None,
+                    sums=tuple(map(cold, c.sums)),
                 )
                 for c in layers
             ),
@@ -85,8 +87,3 @@ def _update(training: Training, elements: int) -> OpCall:
         learning_rate=training.learning_rate,
         momentum=training.momentum,
     )
-
-
-def _flat(layers: tuple[LayerCalls, ...]) -> list[OpCall]:
-    """Return the op calls of all layers in one list."""
-    return [c for x in layers for c in (x.forward, x.weight_grad, x.input_grad) if c]

@@ -29,20 +29,24 @@ class PassTimes:
     forward_ps: int
     """All layers and the loss."""
     input_grad_ps: tuple[int, ...]
-    """By layer; 0 for the first."""
+    """By layer; 0 where none is computed."""
     weight_grad_ps: tuple[int, ...]
     """By layer; 0 where there are no parameters."""
+    sum_ps: tuple[int, ...]
+    """By layer: adding the gradients that several readers of its output give."""
     accumulate_ps: tuple[int, ...]
     """By layer: adding a later microbatch's gradient."""
 
     def compute_ps(self, microbatches: int) -> int:
         """Forward and backward of a whole step."""
-        once = self.forward_ps + sum(self.input_grad_ps) + sum(self.weight_grad_ps)
+        backward = (*self.input_grad_ps, *self.weight_grad_ps, *self.sum_ps)
+        once = self.forward_ps + sum(backward)
         return microbatches * once + (microbatches - 1) * sum(self.accumulate_ps)
 
     def ready_ps(self, bucket: Bucket, microbatches: int) -> int:
         """Work that precedes the last gradient of ``bucket``, loading apart."""
-        above = sum(self.input_grad_ps[min(bucket.layers) + 1 :])
+        above = sum(self.input_grad_ps[i] for i in bucket.after)
+        above += sum(self.sum_ps[i] for i in {*bucket.after, *bucket.layers})
         own = sum(self.weight_grad_ps[i] for i in bucket.layers)
         added = sum(self.accumulate_ps[i] for i in bucket.layers)
         return microbatches * (self.forward_ps + above + own) + (microbatches - 1) * added
@@ -76,6 +80,7 @@ def pass_times(model: ModelGraph, calls: StepCalls, book: CostBook) -> PassTimes
         forward_ps=sum(op_ps(book, call) for call in forward),
         input_grad_ps=tuple(op_ps(book, c.input_grad) if c.input_grad else 0 for c in layers),
         weight_grad_ps=tuple(op_ps(book, c.weight_grad) if c.weight_grad else 0 for c in layers),
+        sum_ps=tuple(sum(op_ps(book, call) for call in c.sums) for c in layers),
         accumulate_ps=tuple(op_ps(book, calls.add(n)) if n else 0 for n in sizes),
     )
 

@@ -1,11 +1,26 @@
 """One microbatch on one worker: load, forward, loss and backward."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from planner.lowering import Lowering, Passes
-from planner.opcall import OpCall
+from planner.opcall import OpCall, Tensor
 from planner.program import ComputeTask, View
+
+FLAT = {"w": "parameters", "b": "parameters", "mean": "moments", "var": "moments"}
+"""Flat arrays by the names of the tensors that lie in them."""
+
+
+@dataclass(slots=True)
+class Item:
+    """What one register holds for one microbatch."""
+
+    writer: int
+    """Task that took the slot."""
+    value: int
+    """Task that wrote last: ``writer``, or one that wrote over it in place."""
+    readers: list[int] = field(default_factory=list)
+    """Tasks that read what ``value`` wrote."""
 
 
 @dataclass(slots=True)
@@ -15,12 +30,17 @@ class Microbatch:
     work: Lowering
     rank: int
     number: int
-    last_writer: dict[str, int] = field(default_factory=dict)
+    items: dict[str, Item] = field(default_factory=dict)
 
-    def _view(self, register: str, shape: tuple[int, ...], dtype: str) -> View:
+    def _view(self, register: str, tensor: Tensor, offset_bytes: int) -> View:
         slots = {r.name: r.slots for r in self.work.registers[self.rank]}[register]
-        slot = self.number % max(1, slots)
-        return View(register=register, slot=slot, offset_bytes=0, shape=shape, dtype=dtype)
+        return View(
+            register=register,
+            slot=self.number % max(1, slots),
+            offset_bytes=offset_bytes,
+            shape=tensor.shape,
+            dtype=tensor.dtype,
+        )
 
     def _fire(
         self,
@@ -32,34 +52,31 @@ class Microbatch:
         layer: int = -1,
         gradient: str = "",
     ) -> int:
-        """Append one firing: ``places`` maps tensor names to registers, parameters excepted."""
-        views, reads, writes = [], [], []
-        written = {t.name for t in call.writes}
+        """Append one firing: ``places`` maps tensor names to registers, flat arrays excepted.
+
+        A register that is read and written is written in place: the task takes no slot, and waits
+        for all that read the old value.
+        """
+        views, read, written = [], dict[str, None](), dict[str, None]()
         workspace_at = 0
         for tensor in call.tensors:
-            if tensor.name in ("w", "b", "dw", "db"):
-                register = gradient if tensor.name.startswith("d") else "parameters"
+            base = tensor.name.removeprefix("d")
+            if base in FLAT:
+                register = FLAT[base] if base == tensor.name else gradient
                 views.append(self.work.parameter(layer, tensor.name, register))
                 continue
             register = places[tensor.name]
-            if register == "workspace":
-                views.append(
-                    View(
-                        register=register,
-                        slot=0,
-                        offset_bytes=workspace_at,
-                        shape=tensor.shape,
-                        dtype=tensor.dtype,
-                    )
-                )
-                workspace_at += tensor.size_bytes
-            else:
-                views.append(self._view(register, tensor.shape, tensor.dtype))
-            if tensor.name in written:
-                writes.append(register)
-            else:
-                reads.append((self.last_writer[register], register))
-        writes = list(dict.fromkeys(writes))
+            in_workspace = register == "workspace"
+            views.append(self._view(register, tensor, workspace_at if in_workspace else 0))
+            workspace_at += tensor.size_bytes if in_workspace else 0
+            if tensor not in call.writes:
+                read[register] = None
+            if tensor not in call.reads:
+                written[register] = None
+        taken = [register for register in written if register not in read]
+        after = [self.items[register].value for register in read]
+        for register in read:
+            after += self.items[register].readers if register in written else []
         info = ComputeTask(
             name=name,
             rank=self.rank,
@@ -68,44 +85,73 @@ class Microbatch:
             views=tuple(views),
             microbatch=self.number,
         )
-        taken = [*writes, "partial"] if gradient == "partial" else writes
-        task = self.work.compute(info, reads=reads, writes=taken)
-        self.last_writer.update(dict.fromkeys(writes, task))
+        task = self.work.compute(
+            info,
+            after=after,
+            reads=[(self.items[register].writer, register) for register in read],
+            writes=[*taken, "partial"] if gradient == "partial" else taken,
+        )
+        for register in read:
+            item = self.items[register]
+            if register in written:
+                item.value, item.readers = task, []
+            else:
+                item.readers.append(task)
+        self.items |= {register: Item(writer=task, value=task) for register in taken}
         return task
 
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""
         work = self.work
         self._fire("load", "load", work.calls.load, {"x": "x", "labels": "labels", "raw": "raw"})
-        inputs = ["x", *(f"{layer.name}.y" for layer in work.model.layers)]
         for i, (layer, calls) in enumerate(zip(work.model.layers, work.calls.layers, strict=True)):
-            places = {"x": inputs[i], "y": inputs[i + 1]}
-            places |= {t.name: f"{layer.name}.{t.name}" for t in calls.kept}
-            task = self._fire("forward", layer.name, calls.forward, places, layer=i)
+            task = self._fire("forward", layer.name, calls.forward, self._places(i), layer=i)
             passes.readers.setdefault(i, []).append(task)
-        places = {"x": inputs[-1], "labels": "labels", "dx": "loss.dx", "stats": "loss.stats"}
+        logits = work.model.wiring.outputs[-1]
+        places = {"x": logits, "labels": "labels", "dx": "loss.dx", "stats": "loss.stats"}
         self._fire("forward", "loss", work.calls.loss, places)
         for i in reversed(range(len(work.model.layers))):
-            self._backward(i, inputs, passes)
+            self._backward(i, passes)
 
-    def _backward(self, i: int, inputs: Sequence[str], passes: Passes) -> None:
-        """Append the weight gradient and the input gradient of layer ``i``."""
-        layers, calls = self.work.model.layers, self.work.calls.layers[i]
-        layer = layers[i]
-        above = f"{layers[i + 1].name}.dx" if i + 1 < len(layers) else "loss.dx"
-        places = {"x": inputs[i], "y": inputs[i + 1], "dy": above, "dx": f"{layer.name}.dx"}
-        places |= {t.name: f"{layer.name}.{t.name}" for t in calls.kept}
+    def _places(self, i: int) -> dict[str, str]:
+        """Return the registers of all tensors of layer ``i``."""
+        layer, calls = self.work.model.layers[i], self.work.calls.layers[i]
+        wiring = self.work.model.wiring
+        names = layer.input_names
+        places = dict(zip(names, wiring.inputs[i], strict=True))
+        places |= {"y": wiring.outputs[i], "dy": wiring.gradients[i]}
+        places |= dict(zip((f"d{name}" for name in names), wiring.input_grads[i], strict=False))
+        places |= {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
+        return places | {t.name: "workspace" for t in calls.workspace}
+
+    def _backward(self, i: int, passes: Passes) -> None:
+        """Append the sum of the output's gradients, and the two gradients of layer ``i``."""
+        layer, calls = self.work.model.layers[i], self.work.calls.layers[i]
+        self._sum(i)
         if calls.weight_grad:
-            self._weight_grad(i, calls.weight_grad, places, passes)
+            self._weight_grad(i, calls.weight_grad, passes)
         if calls.input_grad:
-            extra = {t.name: "workspace" for t in calls.input_grad.writes[1:]}
             name = f"{layer.name}.input_grad"
-            task = self._fire("backward", name, calls.input_grad, places | extra, layer=i)
+            task = self._fire("backward", name, calls.input_grad, self._places(i), layer=i)
             passes.readers.setdefault(i, []).append(task)
 
-    def _weight_grad(self, i: int, call: OpCall, places: Mapping[str, str], passes: Passes) -> None:
+    def _sum(self, i: int) -> None:
+        """Append the additions of the gradients that the readers of layer ``i`` give."""
+        wiring, sums = self.work.model.wiring, self.work.calls.layers[i].sums
+        total = wiring.gradients[i]
+        parts = list(wiring.parts[i])
+        if total in parts:
+            parts.remove(total)
+        for call in sums:
+            if call.updates:
+                places = {"total": total, "other": parts.pop(0)}
+            else:
+                places = {"y": total, "x0": parts.pop(0), "x1": parts.pop(0)}
+            self._fire("backward", f"{self.work.model.layers[i].name}.sum", call, places)
+
+    def _weight_grad(self, i: int, call: OpCall, passes: Passes) -> None:
         """Write the first microbatch's gradient in place; add every later one to it."""
-        work, layer = self.work, self.work.model.layers[i]
+        work, layer, places = self.work, self.work.model.layers[i], self._places(i)
         name = f"{layer.name}.weight_grad"
         if self.number == 0:
             passes.gradient[i] = self._fire(

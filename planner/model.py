@@ -1,81 +1,59 @@
 """Model graphs: layers with per-sample shapes, and what a training step of them needs.
 
-FLOPs are counted once: multiply-add = 2. ``forward``, ``input_grad`` and ``weight_grad`` are apart.
+A model is a row of named blocks. A block is a small graph of layers with one input and one output,
+its last layer; equal blocks in a row are stored once with a count. FLOPs are counted once:
+multiply-add = 2. ``forward``, ``input_grad`` and ``weight_grad`` are apart.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
+from itertools import compress
 from math import prod
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from hwprofiles.errors import ModelError
 from hwprofiles.registry import lookup, names
-from planner.opcall import OpCall, Tensor
+from planner.layer import INPUT, Layer, Shape
 
-Shape = tuple[int, ...]
-
-
-def batched(shape: Shape, samples: int) -> Shape:
-    """Shape of ``samples`` of a per-sample shape: ``(C, H, W, n)`` for maps, else ``(n, F)``."""
-    return (*shape, samples) if len(shape) == 3 else (samples, *shape)
+if TYPE_CHECKING:
+    from planner.wiring import Wiring
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One layer of a model; the kind's module in ``planner.layers`` knows its work."""
+class Block:
+    """Layers with one input and one output, their last; ``count`` of them in a row."""
 
     name: str
-    kind: str
-    in_shape: Shape
-    attrs: tuple[tuple[str, int], ...] = ()
-
-    @cached_property
-    def module(self) -> ModuleType:
-        """Return the module of the layer's kind."""
-        lookup("layer kind", self.kind, names("planner.layers"))
-        return import_module(f"planner.layers.{self.kind}")
+    """Put before the names of its layers; empty for layers that stand by themselves."""
+    layers: tuple[Layer, ...]
+    """In topological order; ``input`` is what the block takes."""
+    count: int = 1
 
     @property
     def out_shape(self) -> Shape:
         """Per-sample shape of the output."""
-        shape: Shape = self.module.out_shape(self.in_shape, **dict(self.attrs))
-        return shape
+        return self.layers[-1].out_shape
 
-    @property
-    def parameters(self) -> Mapping[str, Shape]:
-        """Shapes of the parameters by name (``w``, ``b``), in the order they lie in memory."""
-        shapes: Mapping[str, Shape] = self.module.parameters(self.in_shape, **dict(self.attrs))
-        return shapes
-
-    @property
-    def parameter_count(self) -> int:
-        """Number of parameters of this layer."""
-        return sum(prod(shape) for shape in self.parameters.values())
-
-    def tensor(self, name: str, samples: int, dtype: str) -> Tensor:
-        """Return the tensor called ``name`` (``x``, ``y``, ``w``, ``dw``, ...) of this layer."""
-        base = name.removeprefix("d")
-        if base in ("x", "y"):
-            shape = batched(self.in_shape if base == "x" else self.out_shape, samples)
-        else:
-            shape = self.parameters[base]
-        return Tensor(name=name, shape=shape, dtype=dtype)
-
-    def call(self, phase: str, samples: int, dtype: str) -> OpCall:
-        """Return the op call of ``phase``: ``forward``, ``weight_grad`` or ``input_grad``."""
-        call: OpCall = getattr(self.module, phase)(self, samples, dtype)
-        return call
+    def unrolled(self, before: str) -> Iterator[Layer]:
+        """Yield every layer under its full name; ``before`` is the layer that the block reads."""
+        for copy in range(self.count):
+            prefix = f"{self.name}.{copy}." if self.count > 1 else f"{self.name}." * bool(self.name)
+            full = {layer.name: f"{prefix}{layer.name}" for layer in self.layers} | {INPUT: before}
+            for layer in self.layers:
+                inputs = tuple(full.get(name, name) for name in layer.inputs)
+                yield replace(layer, name=full[layer.name], inputs=inputs)
+            before = full[self.layers[-1].name]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelGraph:
-    """A chain of layers that ends in logits, and the records it trains on."""
+    """A row of blocks that ends in logits, and the records it trains on."""
 
     name: str
-    layers: tuple[Layer, ...]
+    blocks: tuple[Block, ...]
     record_shape: Shape
     """Shape of one sample on disk, uint8; a record is one label byte and then the sample."""
     classes: int
@@ -84,32 +62,94 @@ class ModelGraph:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
-            if before.out_shape != after.in_shape:
-                raise ModelError(
-                    f"model {self.name!r}: layer {after.name!r} takes {after.in_shape} but"
-                    f" {before.name!r} gives {before.out_shape}"
-                )
-        if self.layers[-1].out_shape != (self.classes,):
+        shapes, unread = {INPUT: self.input_shape}, {INPUT}
+        for layer in self.layers:
+            for name, shape in zip(layer.inputs, layer.in_shapes, strict=True):
+                if shapes.get(name) != shape:
+                    given = f"gives {shapes[name]}" if name in shapes else "does not come before"
+                    raise ModelError(
+                        f"model {self.name!r}: layer {layer.name!r} takes {shape} but {name!r}"
+                        f" {given}"
+                    )
+            if layer.name in shapes:
+                raise ModelError(f"model {self.name!r}: two layers are called {layer.name!r}")
+            shapes[layer.name] = layer.out_shape
+            unread = unread.difference(layer.inputs) | {layer.name}
+        last = self.layers[-1]
+        if last.out_shape != (self.classes,):
             raise ModelError(
                 f"model {self.name!r}: the last layer must give ({self.classes},) logits, got"
-                f" {self.layers[-1].out_shape}"
+                f" {last.out_shape}"
             )
+        if unread != {last.name}:
+            unread_names = ", ".join(sorted(unread - {last.name}))
+            raise ModelError(f"model {self.name!r}: nothing reads the output of {unread_names}")
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer, repeated blocks unrolled, in topological order."""
+        found: list[Layer] = []
+        for block in self.blocks:
+            found += block.unrolled(found[-1].name if found else INPUT)
+        return tuple(found)
+
+    @cached_property
+    def producers(self) -> tuple[tuple[int, ...], ...]:
+        """By layer: the layers that it reads; -1 is the model's input."""
+        at = {INPUT: -1} | {layer.name: i for i, layer in enumerate(self.layers)}
+        return tuple(tuple(at[name] for name in layer.inputs) for layer in self.layers)
+
+    @cached_property
+    def above(self) -> tuple[int, ...]:
+        """By layer: bit ``c`` is set when layer ``c`` reads from it, directly or through others."""
+        masks = [0] * len(self.layers)
+        for i in reversed(range(len(masks))):
+            for producer in self.producers[i]:
+                if producer >= 0:
+                    masks[producer] |= masks[i] | 1 << i
+        return tuple(masks)
+
+    @cached_property
+    def trained(self) -> tuple[bool, ...]:
+        """By layer: whether it or a layer below it has parameters.
+
+        No gradient need go to the output of a layer where this is false.
+        """
+        found: list[bool] = []
+        for layer, producers in zip(self.layers, self.producers, strict=True):
+            below = any(found[p] for p in producers if p >= 0)
+            found.append(bool(layer.parameters) or below)
+        return tuple(found)
+
+    @cached_property
+    def needs_input_grad(self) -> tuple[bool, ...]:
+        """By layer: whether the gradient of an input must be computed."""
+        return tuple(
+            not layer.passes_gradient and any(self.trained[p] for p in producers if p >= 0)
+            for layer, producers in zip(self.layers, self.producers, strict=True)
+        )
+
+    @cached_property
+    def wiring(self) -> "Wiring":
+        """Which register holds what."""
+        from planner.wiring import wire
+
+        return wire(self)
 
     @property
     def input_shape(self) -> Shape:
-        """Per-sample shape of what the first layer takes."""
+        """Per-sample shape of what the model takes."""
         return self.layers[0].in_shape
 
-    @property
-    def first_trained(self) -> int:
-        """First layer with parameters: no gradient need go below its output."""
-        return next((i for i, layer in enumerate(self.layers) if layer.parameters), 0)
-
-    @property
+    @cached_property
     def parameter_count(self) -> int:
         """Number of trained parameters."""
         return sum(layer.parameter_count for layer in self.layers)
+
+    @cached_property
+    def moment_count(self) -> int:
+        """Number of running moments, which are stored and not trained."""
+        return sum(layer.moment_count for layer in self.layers)
 
     @property
     def record_bytes(self) -> int:
@@ -117,41 +157,45 @@ class ModelGraph:
         return 1 + prod(self.record_shape)
 
     def flop(self, phase: str, samples: int = 1) -> int:
-        """FLOP of one phase (``forward``, ``input_grad``, ``weight_grad``) over ``samples``."""
-        total, first = 0, self.first_trained
-        for i, layer in enumerate(self.layers):
-            skipped = (phase == "weight_grad" and not layer.parameters) or (
-                phase == "input_grad" and i <= first
-            )
-            total += 0 if skipped else layer.call(phase, samples, "float32").flop
+        """FLOP of one phase (``forward``, ``input_grad``, ``weight_grad``) over ``samples``.
+
+        Sums of gradients count as input gradients.
+        """
+        fires = {
+            "forward": [True] * len(self.layers),
+            "weight_grad": [bool(layer.parameters) for layer in self.layers],
+            "input_grad": self.needs_input_grad,
+        }[phase]
+        total = sum(
+            layer.call(phase, samples, "float32").flop for layer in compress(self.layers, fires)
+        )
+        if phase == "input_grad":
+            for layer, parts in zip(self.layers, self.wiring.parts, strict=True):
+                total += max(0, len(parts) - 1) * samples * prod(layer.out_shape)
         return total
 
     def sha256(self) -> str:
         """Hash of everything that a prediction depends on."""
         parts = [self.record_shape, self.classes, self.norm_group]
-        rows = [(x.name, x.kind, x.in_shape, x.attrs) for x in self.layers]
+        rows = [(x.name, x.kind, x.in_shapes, x.attrs, x.inputs) for x in self.layers]
         return hashlib.sha256(repr((parts, rows)).encode()).hexdigest()
 
 
-def chain(input_shape: Shape, rows: list[tuple[str, str, dict[str, int]]]) -> tuple[Layer, ...]:
-    """Build layers from ``(name, kind, attributes)`` rows; each takes what the one before gives."""
-    layers: list[Layer] = []
-    shape = input_shape
-    for name, kind, attrs in rows:
-        layer = Layer(name=name, kind=kind, in_shape=shape, attrs=tuple(sorted(attrs.items())))
-        layers.append(layer)
-        shape = layer.out_shape
-    return tuple(layers)
+def model_names() -> dict[str, str]:
+    """Return the built-in models, and the file of ``planner/models`` that builds each."""
+    stems = names("planner.models")
+    return dict(sorted((n, s) for s in stems for n in import_module(f"planner.models.{s}").NAMES))
 
 
 def load_model(name: str) -> ModelGraph:
-    """Return the built-in model called ``name``: a file of ``planner/models``, ``-`` for ``_``.
+    """Return the built-in model called ``name``.
 
     Raises
     ------
     ModelError
         When there is no such model; the message lists those there are.
     """
-    stem = lookup("model", name.replace("-", "_"), names("planner.models"), error=ModelError)
-    model: ModelGraph = import_module(f"planner.models.{stem}").build()
+    known = model_names()
+    stem = known[lookup("model", name, list(known), error=ModelError)]
+    model: ModelGraph = import_module(f"planner.models.{stem}").build(name)
     return model

@@ -6,6 +6,9 @@ from math import prod
 DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
 TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
+Attrs = tuple[tuple[str, int | float], ...]
+"""Keyword arguments of a kernel, by name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
@@ -46,18 +49,20 @@ class OpCall:
     """Read and written in place."""
     writes: tuple[Tensor, ...] = ()
     """Results first, then workspace."""
-    attrs: tuple[tuple[str, int | float], ...] = ()
+    attrs: Attrs = ()
     """Keyword arguments that change the work (a stride), so part of the signature."""
-    settings: tuple[tuple[str, int | float], ...] = ()
+    settings: Attrs = ()
     """Keyword arguments that do not change the work (a learning rate)."""
+    reread_bytes: int = 0
+    """What is read a second time, because it is too large to be still in a cache."""
     reuse_bytes: int = 0
     """What the worker touches between two firings: how cold operands and code are. 0: all warm."""
 
     @property
     def moved_bytes(self) -> int:
-        """Every element read and every element written, once each."""
+        """Every element read and every element written once each, and what is read again."""
         once = sum(t.size_bytes for t in (*self.reads, *self.writes))
-        return once + 2 * sum(t.size_bytes for t in self.updates)
+        return once + self.reread_bytes + 2 * sum(t.size_bytes for t in self.updates)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from hwprofiles.units import MIB
+from planner.build import Rows, chain
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks, algorithm
-from planner.model import Layer, ModelGraph
+from planner.layer import Layer, Shape
+from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
 from planner.registers import plan_buckets
@@ -22,7 +24,7 @@ def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, O
     step = StepCalls.of(model, training, plan)
     calls: list[OpCall] = [step.load]
     for layer in step.layers:
-        calls += [c for c in (layer.forward, layer.weight_grad, layer.input_grad) if c]
+        calls += layer.fired
     calls.append(step.loss)
     if plan.microbatches(training.batch) > 1:
         calls += [step.add(x.parameter_count) for x in model.layers if x.parameters]
@@ -88,10 +90,7 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         (700, 300, 28),
         (1024, 700, 80),
     ):
-        layer = Layer(
-            name="fit", kind="linear", in_shape=(inputs,), attrs=(("features", features),)
-        )
-        calls += _phases(layer, samples, dtype)
+        calls += _phases("linear", (inputs,), samples, dtype, features=features)
     for channels, size, maps, kernel, samples in (
         (1, 12, 4, 3, 8),
         (1, 28, 8, 5, 24),
@@ -101,15 +100,13 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         (16, 10, 32, 3, 24),
         (12, 24, 24, 5, 12),
     ):
-        attrs = (("channels", maps), ("kernel", kernel))
-        conv = Layer(name="fit", kind="conv2d", in_shape=(channels, size, size), attrs=attrs)
-        calls += _phases(conv, samples, dtype)
+        shape = (channels, size, size)
+        calls += _phases("conv2d", shape, samples, dtype, channels=maps, kernel=kernel)
     for channels, size, samples in ((4, 8, 4), (6, 12, 12), (8, 24, 20), (16, 20, 48)):
         shape = (channels, size, size)
-        calls += _phases(Layer(name="fit", kind="tanh", in_shape=shape), samples, dtype)
-        calls += _phases(Layer(name="fit", kind="flatten", in_shape=shape), samples, dtype)
-        pool = Layer(name="fit", kind="avg_pool", in_shape=shape, attrs=(("window", 2),))
-        calls += _phases(pool, samples, dtype)
+        calls += _phases("tanh", shape, samples, dtype)
+        calls += _phases("flatten", shape, samples, dtype)
+        calls += _phases("avg_pool", shape, samples, dtype, window=2)
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
         calls.append(update(elements, dtype, learning_rate=0.0, momentum=0.0))
@@ -119,32 +116,31 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
     return {call.signature: call for call in cold}
 
 
-def _phases(layer: Layer, samples: int, dtype: str) -> Iterable[OpCall]:
+def _layer(kind: str, in_shape: Shape, **attrs: int) -> Layer:
+    return Layer(name=kind, kind=kind, in_shapes=(in_shape,), attrs=tuple(sorted(attrs.items())))
+
+
+def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) -> Iterable[OpCall]:
+    layer = _layer(kind, in_shape, **attrs)
     phases = ("forward", "weight_grad", "input_grad") if layer.parameters else ()
     return [layer.call(p, samples, dtype) for p in phases or ("forward", "input_grad")]
 
 
 def _ends(samples: int, size: int, classes: int, dtype: str) -> list[OpCall]:
     """Return a load of 4x8 records (as maps and as vectors) and a loss of some sizes."""
-    maps = Layer(name="fit", kind="flatten", in_shape=(1, size, size))
-    dense = Layer(
-        name="fit", kind="linear", in_shape=maps.out_shape, attrs=(("features", classes),)
-    )
-    vector = Layer(name="fit", kind="linear", in_shape=(32,), attrs=(("features", classes),))
+    rows: Rows = [("flat", "flatten", {}), ("dense", "linear", {"features": classes})]
     models = [
-        ModelGraph(name="fit", layers=layers, record_shape=(4, 8), classes=classes)
-        for layers in ((maps, dense), (vector,))
+        ModelGraph(name="fit", blocks=blocks, record_shape=(4, 8), classes=classes)
+        for blocks in (chain((1, size, size), rows), chain((32,), rows[1:]))
     ]
     return [*(load(m, samples, dtype) for m in models), loss(models[0], samples, dtype, samples)]
 
 
 def sentinels() -> dict[str, OpCall]:
     """Return three ops whose times say whether the machine is as it was: matmul, tanh, add."""
-    matmul = Layer(name="s", kind="linear", in_shape=(256,), attrs=(("features", 256),))
-    tanh = Layer(name="s", kind="tanh", in_shape=(1 << 10,))
     calls = [
-        matmul.call("forward", 256, "float32"),
-        tanh.call("forward", 128, "float32"),
+        _layer("linear", (256,), features=256).call("forward", 256, "float32"),
+        _layer("tanh", (1 << 10,)).call("forward", 128, "float32"),
         add(1 << 18, "float32"),
     ]
     return {call.signature: call for call in calls}

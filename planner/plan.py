@@ -1,7 +1,10 @@
 """Plans: what is split, where it sits, and the rules it must keep."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+from functools import reduce
+from itertools import accumulate
+from operator import or_
 
 from hwprofiles.cluster import Cluster
 from planner.model import ModelGraph
@@ -86,6 +89,8 @@ class Bucket:
     """One past the last element."""
     layers: tuple[int, ...]
     """Layers whose gradients lie in it."""
+    after: tuple[int, ...]
+    """Layers above one of these: their input gradients come before its last gradient."""
 
     @property
     def elements(self) -> int:
@@ -108,14 +113,24 @@ def parameter_offsets(model: ModelGraph) -> dict[int, int]:
     return offsets
 
 
+def moment_offsets(model: ModelGraph) -> dict[int, int]:
+    """First element of each layer's running moments in their flat array, in layer order."""
+    counts = [layer.moment_count for layer in model.layers]
+    starts = accumulate(counts, initial=0)
+    return {i: start for i, (start, count) in enumerate(zip(starts, counts, strict=False)) if count}
+
+
 def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:
     """Cut the flat gradient at layer boundaries, a bucket closing once it is large enough."""
     found: list[Bucket] = []
-    current = Bucket(first=0, end=0, layers=())
-    for layer in parameter_offsets(model):
-        end = current.end + model.layers[layer].parameter_count
-        current = replace(current, end=end, layers=(*current.layers, layer))
-        if current.elements >= bucket_elements:
-            found.append(current)
-            current = Bucket(first=end, end=end, layers=())
-    return (*found, current) if current.elements else tuple(found)
+    first, end, layers = 0, 0, list[int]()
+    offsets = parameter_offsets(model)
+    for layer in offsets:
+        end += model.layers[layer].parameter_count
+        layers.append(layer)
+        if end - first >= bucket_elements or layer == min(offsets):
+            mask = reduce(or_, (model.above[i] for i in layers))
+            after = tuple(i for i in range(len(model.layers)) if mask >> i & 1)
+            found.append(Bucket(first=first, end=end, layers=tuple(layers), after=after))
+            first, layers = end, []
+    return tuple(found)

@@ -14,6 +14,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
 from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.link import Link
+from planner.jsonable import to_jsonable
 from planner.machine import Machine
 from planner.plan import Plan, Training
 from planner.predict import Prediction
@@ -122,18 +123,6 @@ def plans_sha256(plans: tuple[RankedPlan, ...]) -> str:
 
     rows = [dataclasses.asdict(ranked.plan) for ranked in plans]
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
-
-
-def to_jsonable(record: object) -> Any:
-    """Return a record as JSON types; an infinite field is left out, for JSON has no infinity."""
-    if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.init}
-        return {key: to_jsonable(value) for key, value in values.items() if value != float("inf")}
-    if isinstance(record, Mapping):
-        return {str(key): to_jsonable(value) for key, value in record.items()}
-    if isinstance(record, list | tuple):
-        return [to_jsonable(value) for value in record]
-    return record
 
 
 def write_record(path: Path, record: object) -> None:

@@ -7,8 +7,9 @@ cannot disagree: the arena is these registers, one after the other, each slot al
 from dataclasses import dataclass
 
 from planner.collectives.base import algorithm
+from planner.layer_calls import layer_calls
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES, OpCall, Tensor
+from planner.opcall import DTYPE_BYTES, Tensor
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.steps import load, loss
 
@@ -37,39 +38,6 @@ class Register:
         return self.slots * self.stride_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCalls:
-    """The op calls of one layer for one microbatch."""
-
-    forward: OpCall
-    weight_grad: OpCall | None
-    input_grad: OpCall | None
-
-    @property
-    def kept(self) -> tuple[Tensor, ...]:
-        """What forward writes beside ``y``, for the backward pass."""
-        return self.forward.writes[1:]
-
-    @property
-    def workspace_bytes(self) -> int:
-        """Bytes that the input gradient needs beside its result."""
-        extra = self.input_grad.writes[1:] if self.input_grad else ()
-        return sum(t.size_bytes for t in extra)
-
-
-def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
-    """Return the op calls of every layer; input gradients stop above the first parameters."""
-    first = model.first_trained
-    return tuple(
-        LayerCalls(
-            forward=layer.call("forward", samples, dtype),
-            weight_grad=layer.call("weight_grad", samples, dtype) if layer.parameters else None,
-            input_grad=layer.call("input_grad", samples, dtype) if i > first else None,
-        )
-        for i, layer in enumerate(model.layers)
-    )
-
-
 def plan_buckets(model: ModelGraph, training: Training, plan: Plan) -> tuple[Bucket, ...]:
     """Return the gradient buckets of a plan; one bucket when there is nobody to exchange with."""
     if plan.workers == 1:
@@ -94,24 +62,39 @@ def worker_registers(
         register("gradients", "gradients", 1, flat_bytes),
         register("momentum", "optimizer", 1, flat_bytes),
     ]
+    if model.moment_count:
+        found.append(register("moments", "parameters", 1, model.moment_count * item))
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
         register("labels", "input", plan.input_slots, labels.size_bytes),
         register("raw", "input", 1, raw.size_bytes),
     ]
-    for layer, call in zip(model.layers, calls, strict=True):
-        for tensor in call.forward.writes:
-            name = f"{layer.name}.{tensor.name}"
-            found.append(register(name, "activations", plan.activation_slots, tensor.size_bytes))
+    wiring = model.wiring
+    for i, (layer, call) in enumerate(zip(model.layers, calls, strict=True)):
+
+        def own(tensor: Tensor, slots: int, of: str = layer.name) -> Register:
+            return register(f"{of}.{tensor.name}", "activations", slots, tensor.size_bytes)
+
+        y, *kept = call.forward.writes
+        in_place = wiring.outputs[i] != f"{layer.name}.y"
+        found += [own(t, plan.activation_slots) for t in ([] if in_place else [y]) + kept]
+        found += [own(t, 1) for t in call.handed]
         if call.input_grad:
-            dx = call.input_grad.writes[0]
-            found.append(register(f"{layer.name}.dx", "activations", 1, dx.size_bytes))
+            results = zip(wiring.input_grads[i], call.input_grad.writes, strict=False)
+            found += [own(t, 1) for name, t in results if name == f"{layer.name}.{t.name}"]
+        if wiring.gradients[i] == f"{layer.name}.dy":
+            found.append(register(f"{layer.name}.dy", "activations", 1, y.size_bytes))
     gradient, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
     found += [
         register("loss.dx", "activations", 1, gradient.size_bytes),
         register("loss.stats", "activations", rounds, stats.size_bytes),
-        register("workspace", "workspace", 1, max(c.workspace_bytes for c in calls)),
+        register(
+            "workspace",
+            "workspace",
+            1,
+            max(sum(t.size_bytes for t in call.workspace) for call in calls),
+        ),
     ]
     if rounds > 1:
         widest = max(layer.parameter_count for layer in model.layers)

@@ -1,6 +1,7 @@
 """Op calls of a training step that belong to no layer: load, loss, sum, update."""
 
-from planner.model import ModelGraph, batched
+from planner.layer import batched
+from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
 
 
@@ -13,13 +14,14 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
     raw = Tensor(name="raw", shape=(samples, model.record_bytes), dtype="uint8")
     x = Tensor(name="x", shape=batched(model.input_shape, samples), dtype=dtype)
     labels = Tensor(name="labels", shape=(samples,), dtype="int64")
+    names = ("channels", "height", "width")
     return OpCall(
         kernel="load.records",
         op_class="load",
         dtype=dtype,
         flop=0,
         writes=(x, labels, raw),
-        attrs=tuple(zip(("height", "width"), model.record_shape, strict=True)),
+        attrs=tuple(zip(names[-len(model.record_shape) :], model.record_shape, strict=True)),
     )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from hwprofiles.calibration import Calibration
 from hwprofiles.identity import Identity
+from planner.jsonable import to_jsonable
 from planner.opcall import OpCall
 from planner.opsets import sentinels
-from planner.records import parse_record, to_jsonable
+from planner.records import parse_record
 from runtime.launch import Progress, ProgressPrinter, launch
 from runtime.records import RecordFile, write_records
 from runtime.timing import (

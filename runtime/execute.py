@@ -11,12 +11,13 @@ import numpy as np
 
 from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S, to_ps
+from planner.jsonable import to_jsonable
 from planner.lower import lower
 from planner.measurement import Execution, Measurement, OpTimes, Split, Trace, Verdict
 from planner.model import load_model
 from planner.predict import INTERVAL_FRAC, phase_seconds
 from planner.program import ComputeTask, Program
-from planner.records import SCHEMA, PlanFile, RankedPlan, to_jsonable
+from planner.records import SCHEMA, PlanFile, RankedPlan
 from runtime.drift import drift, spread
 from runtime.launch import Progress, launch
 from sim.heap_engine import simulate

@@ -12,9 +12,10 @@ from planner.model import ModelGraph
 def initial_parameters(model: ModelGraph, dtype: str, seed: int) -> npt.NDArray[np.floating[Any]]:
     """Return all parameters of ``model`` in one flat array, ready to train.
 
-    Weights are normal with mean 0 and deviation ``1 / sqrt(fan_in)``, biases 0. Each layer has its
-    own stream, ``default_rng([seed, layer index])``, drawn in float64 and then cast: so a stage
-    that holds some layers draws what a worker that holds all does, and dtypes differ by rounding.
+    Weights are normal with mean 0 and deviation ``1 / sqrt(fan_in)``, biases and shifts 0, scales
+    of a normalisation 1. Each layer has its own stream, ``default_rng([seed, layer index])``, drawn
+    in float64 and then cast: so a stage that holds some layers draws what a worker that holds all
+    does, and dtypes differ by rounding.
 
     Parameters
     ----------
@@ -38,7 +39,9 @@ def initial_parameters(model: ModelGraph, dtype: str, seed: int) -> npt.NDArray[
         rng = np.random.default_rng([seed, index])
         for name, shape in layer.parameters.items():
             start, end = end, end + prod(shape)
-            if name == "w":
-                fan_in = prod(shape) // prod(layer.parameters["b"])  # inputs of one output
+            if name == "w" and len(shape) == 1:  # the scale of a normalisation
+                flat[start:end] = 1
+            elif name == "w":
+                fan_in = prod(shape) // layer.out_shape[0]  # inputs of one output
                 flat[start:end] = rng.normal(0.0, 1 / sqrt(fan_in), end - start)
     return flat

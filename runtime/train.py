@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
+from planner.layer import INPUT
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
@@ -281,7 +282,7 @@ def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path)
             **dict(call.attrs),
             fetch=lambda raw: records.read_into(0, raw),
         )
-    x, labels = arrays["x"], arrays["labels"]
+    values = {INPUT: arrays["x"]}
     for i, layer in enumerate(model.layers):
         forward = layer.call("forward", count, training.dtype)
         at, parameters = offsets.get(i, 0), {}
@@ -289,8 +290,10 @@ def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path)
             size = int(np.prod(shape))
             parameters[name] = flat[at : at + size].reshape(shape)
             at += size
-        reads = [x if t.name == "x" else parameters[t.name] for t in forward.reads]
+        inputs = {n: values[name] for n, name in zip(layer.input_names, layer.inputs, strict=True)}
+        reads = [{**inputs, **parameters}[t.name] for t in forward.reads]
         writes = [np.zeros(t.shape, t.dtype) for t in forward.writes]
         kernel(forward.kernel)(*reads, *writes, **dict(forward.attrs))
-        x = writes[0]
-    return float((x.argmax(axis=1) == labels).mean())
+        values[layer.name] = writes[0]
+    logits = values[model.layers[-1].name]
+    return float((logits.argmax(axis=1) == arrays["labels"]).mean())

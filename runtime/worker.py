@@ -37,7 +37,7 @@ def check_identity(expected: dict[str, Any]) -> None:
 
 def run(job: dict[str, Any], comm: Any, folder: Path) -> None:
     """Do the job; rank 0 writes ``result.json``."""
-    from planner.records import to_jsonable
+    from planner.jsonable import to_jsonable
 
     pin(job["cores"][comm.rank % len(job["cores"])])
     check_identity(job["identity"])

@@ -12,9 +12,11 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
+from planner.build import BlockBuilder, Rows, Value, chain
+from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
-from planner.model import ModelGraph, chain, load_model
+from planner.model import Block, ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program
@@ -103,7 +105,7 @@ def small_machine(devices: int = 3, *, holds: bool = False, **changes) -> Machin
 @cache
 def tiny_convnet() -> ModelGraph:
     """Every layer kind, 3x3 records, 128 parameters."""
-    rows: list[tuple[str, str, dict[str, int]]] = [
+    rows: Rows = [
         ("c1", "conv2d", {"channels": 2, "kernel": 3}),
         ("c1_tanh", "tanh", {}),
         ("pool", "avg_pool", {"window": 2}),
@@ -112,7 +114,7 @@ def tiny_convnet() -> ModelGraph:
         ("h_tanh", "tanh", {}),
         ("output", "linear", {"features": 3}),
     ]
-    return ModelGraph(name="tiny", layers=chain((1, 6, 6), rows), record_shape=(3, 3), classes=3)
+    return ModelGraph(name="tiny", blocks=chain((1, 6, 6), rows), record_shape=(3, 3), classes=3)
 
 
 @st.composite
@@ -132,11 +134,44 @@ def chain_models(draw: st.DrawFn) -> ModelGraph:
         rows[-1] = rows[-1] or (f"a{i}", "tanh", {})
     rows.append(("out", "linear", {"features": 3}))
     shape = (1, 6, 6) if maps else (9,)
-    return ModelGraph(name="chain", layers=chain(shape, rows), record_shape=(3, 3), classes=3)
+    return ModelGraph(name="chain", blocks=chain(shape, rows), record_shape=(3, 3), classes=3)
+
+
+MAP_KINDS = ("conv", "norm", "relu", "dropout", "tanh", "add", "concat", "gate", "max_pool", "lrn")
+
+
+@st.composite
+def branched_models(draw: st.DrawFn) -> ModelGraph:
+    """Graphs of layers on 4x4 maps: outputs that several read, sums, gates, work in place."""
+    b = BlockBuilder(Value(INPUT, (2, 4, 4)))
+    values = [b.input]
+    for i in range(draw(st.integers(1, 7))):
+        x, kind = draw(st.sampled_from(values)), draw(st.sampled_from(MAP_KINDS))
+        other = draw(st.sampled_from([v for v in values if v.shape == x.shape]))
+        if kind == "conv":
+            attrs = {"groups": draw(st.sampled_from([1, 2])), "bias": draw(st.integers(0, 1))}
+            y = b.conv(f"l{i}", x, draw(st.sampled_from([2, 4])), 3, pad=1, **attrs)
+        elif kind in ("add", "concat"):
+            y = b.layer(f"l{i}", kind, x, other)
+        elif kind == "gate":
+            s = b.layer(f"squeeze{i}", "avg_pool", other, window=4)
+            y = b.layer(f"l{i}", "gate", x, b.layer(f"sigmoid{i}", "sigmoid", s))
+        elif kind == "max_pool":
+            y = b.layer(f"l{i}", kind, x, window=3, stride=1, pad=1)
+        else:
+            y = b.layer(f"l{i}", {"norm": "batch_norm"}.get(kind, kind), x)
+        values.append(y)
+    read = {name for layer in b.layers for name in layer.inputs}
+    unread = [v for v in values if v.name not in read]
+    last = b.layer("join", "concat", *unread) if len(unread) > 1 else unread[0]
+    b.layer("out", "linear", b.layer("flat", "flatten", last), features=3)
+    block = Block(name="", layers=tuple(b.layers))
+    return ModelGraph(name="branched", blocks=(block,), record_shape=(4, 4), classes=3)
 
 
 def models() -> st.SearchStrategy[ModelGraph]:
-    return st.one_of(st.sampled_from(["lenet-5", "mlp"]).map(load_model), chain_models())
+    known = st.sampled_from(["lenet-5", "mlp"]).map(load_model)
+    return st.one_of(known, chain_models(), branched_models())
 
 
 @st.composite

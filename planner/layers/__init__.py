@@ -1,12 +1,16 @@
 """Layer kinds, one file each; the kernels of the same name live in ``runtime/kernels``.
 
-A layer kind is a module with ``out_shape``, ``parameters`` and the three op calls ``forward``,
-``weight_grad`` (only where there are parameters) and ``input_grad``. Shapes of a layer are per
-sample: ``(C, H, W)`` or ``(F,)``. With a batch of n they become ``(C, H, W, n)`` (so that one
-matmul serves the whole microbatch and every window is a few long runs) and ``(n, F)``;
-:func:`planner.model.batched` says it.
+A layer kind is a module with ``out_shape`` and the op calls ``forward``, ``weight_grad`` (only
+where there are ``parameters``) and ``input_grad`` (but for a kind whose input gradients are the
+output gradient itself). Shapes of a layer are per sample: ``(C, H, W)`` or ``(F,)``. With a batch
+of n they become ``(C, H, W, n)`` (so that one matmul serves the whole microbatch and every window
+is a few long runs) and ``(n, F)``; :func:`planner.layer.batched` says it. ``out_shape`` and
+``parameters`` take the shapes of the inputs, then the attributes by name.
 
-Names that a kind uses for its tensors are its contract with ``lower``: ``x, y`` input and output,
-``w, b`` parameters, ``dx, dy, dw, db`` their gradients; any other written tensor is kept for the
-backward pass if ``forward`` writes it, and is workspace otherwise.
+Names that a kind uses for its tensors are its contract with ``lower``: ``x, y`` input and output
+(``x0, x1, ...`` where there are several inputs), ``w, b`` parameters, ``dx, dy, dw, db`` their
+gradients, ``mean, var`` running moments (``moments`` gives their shapes). What else ``forward``
+writes is kept for the backward pass, what else ``weight_grad`` writes is handed to ``input_grad``,
+and what else ``input_grad`` writes is workspace. A kind with ``IN_PLACE`` has kernels that may
+write ``y`` over the first input and ``dx`` over ``dy``, and whose gradients need no ``x`` of those.
 """

@@ -1,43 +1,26 @@
-"""Average pooling over disjoint square windows (LeNet's subsampling without its two weights)."""
+"""Mean over square windows; without a stride they are disjoint, as LeNet's subsampling."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
+from planner.layers.conv2d import places
 from planner.opcall import OpCall
 
 
-def out_shape(in_shape: Shape, *, window: int) -> Shape:
-    """Return ``(C, H / window, W / window)``."""
-    channels, height, width = in_shape
-    return (channels, height // window, width // window)
-
-
-def parameters(in_shape: Shape, *, window: int) -> dict[str, Shape]:
-    """Return none."""
-    return {}
+def out_shape(in_shape: Shape, *, window: int, stride: int = 0, pad: int = 0) -> Shape:
+    """Return ``(C, P, Q)``; ``stride`` 0 is the window."""
+    channels, *sides = in_shape
+    return (channels, *(places(side, window, stride or window, pad) for side in sides))
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
-    """``y`` = mean of each window of ``x``; one FLOP an input element."""
-    x, y = (layer.tensor(name, samples, dtype) for name in "xy")
-    return OpCall(
-        kernel="avg_pool.forward",
-        op_class="avg_pool_forward",
-        dtype=dtype,
-        flop=x.elements,
-        reads=(x,),
-        writes=(y,),
-        attrs=layer.attrs,
-    )
+    """``y`` = mean of each window of ``x``; one FLOP a place of a window."""
+    return _call(layer, samples, dtype, "forward", "x -> y")
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
-    """``dx`` = ``dy / window^2`` spread over each window; one FLOP an output element."""
-    dy, dx = (layer.tensor(name, samples, dtype) for name in ("dy", "dx"))
-    return OpCall(
-        kernel="avg_pool.input_grad",
-        op_class="avg_pool_input_grad",
-        dtype=dtype,
-        flop=dx.elements,
-        reads=(dy,),
-        writes=(dx,),
-        attrs=layer.attrs,
-    )
+    """``dx`` = ``dy / window^2`` spread over each window; one FLOP a place of a window."""
+    return _call(layer, samples, dtype, "input_grad", "dy -> dx")
+
+
+def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
+    flop = layer.elements("y", samples) * dict(layer.attrs)["window"] ** 2
+    return layer.op(phase, samples, dtype, arguments, flop=flop, attrs=layer.attrs)

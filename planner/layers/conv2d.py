@@ -1,65 +1,86 @@
-"""Convolution without padding, as one matmul over gathered columns (im2col).
+"""Convolution as one matmul over gathered columns (im2col).
 
-The columns ``cols[c, i, j, p, q, n] = x[c, p s + i, q s + j, n]`` are written by the forward pass
-and kept for the weight gradient. Source of the method: Chellapilla, Puri and Simard, ICFHR 2006.
+The columns ``cols[c, i, j, p, q, n] = x[c, p s + i - pad, q s + j - pad, n]`` are written by the
+forward pass and kept for the weight gradient. Source of the method: Chellapilla, Puri and Simard,
+ICFHR 2006.
+
+ASSUMES: columns on every device. Libraries of GPUs gather them inside the matmul (implicit GEMM),
+keep none and read ``x`` again for the weight gradient, so their memory is overstated here.
 """
 
-from planner.model import Layer, Shape
-from planner.opcall import OpCall, Tensor
+from math import prod
+
+from planner.layer import Layer, Shape
+from planner.opcall import Attrs, OpCall
 
 
-def out_shape(in_shape: Shape, *, channels: int, kernel: int, stride: int = 1) -> Shape:
+def places(side: int, window: int, stride: int, pad: int) -> int:
+    """Return how often a window fits into a padded side.
+
+    >>> places(224, 7, 2, 3)
+    112
+    """
+    return (side + 2 * pad - window) // stride + 1
+
+
+def _geometry(attrs: dict[str, int]) -> dict[str, int]:
+    """Return all attributes; ``kernel_w`` and ``pad_w`` are those of the rows unless given."""
+    given = {"stride": 1, "pad": 0, "groups": 1, "bias": 1} | attrs
+    found = {"kernel_w": given["kernel"], "pad_w": given["pad"]} | given
+    assert len(found) == 8, f"conv2d: an attribute of {sorted(attrs)} is unknown"
+    return found
+
+
+def out_shape(in_shape: Shape, **attrs: int) -> Shape:
     """Return ``(channels, P, Q)`` of the output maps."""
+    g = _geometry(attrs)
     _, height, width = in_shape
-    return (channels, (height - kernel) // stride + 1, (width - kernel) // stride + 1)
+    rows = places(height, g["kernel"], g["stride"], g["pad"])
+    return (g["channels"], rows, places(width, g["kernel_w"], g["stride"], g["pad_w"]))
 
 
-def parameters(in_shape: Shape, *, channels: int, kernel: int, stride: int = 1) -> dict[str, Shape]:
-    """Weights ``(K, C, R, S)`` and one bias a map."""
-    return {"w": (channels, in_shape[0], kernel, kernel), "b": (channels,)}
+def parameters(in_shape: Shape, **attrs: int) -> dict[str, Shape]:
+    """Weights ``(K, C / groups, R, S)`` and, with ``bias``, one bias a map."""
+    g = _geometry(attrs)
+    maps = (g["channels"],)
+    weights = {"w": (*maps, in_shape[0] // g["groups"], g["kernel"], g["kernel_w"])}
+    return weights | ({"b": maps} if g["bias"] else {})
 
 
-def _columns(layer: Layer, samples: int, dtype: str, name: str) -> Tensor:
-    kernel, (_, rows, columns) = dict(layer.attrs)["kernel"], layer.out_shape
-    shape = (layer.in_shape[0], kernel, kernel, rows, columns, samples)
-    return Tensor(name=name, shape=shape, dtype=dtype)
-
-
-def _call(layer: Layer, samples: int, dtype: str, phase: str, names: tuple[str, str]) -> OpCall:
+def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
     """Return the call whose arguments are named; all three phases do the same multiply-adds."""
-    reads, writes = (
-        tuple(
-            _columns(layer, samples, dtype, name)
-            if name.endswith("cols")
-            else layer.tensor(name, samples, dtype)
-            for name in side.split()
-        )
-        for side in names
-    )
+    g = _geometry(dict(layer.attrs))
     _, rows, columns = layer.out_shape
-    weights = layer.tensor("w", samples, dtype).elements
-    stride = dict(layer.attrs).get("stride", 1)
-    return OpCall(
-        kernel=f"conv2d.{phase}",
-        op_class=f"conv2d_{phase}",
-        dtype=dtype,
-        flop=2 * samples * rows * columns * weights,
-        reads=reads,
-        writes=writes,
-        attrs=(("stride", stride),) if phase != "weight_grad" else (),
+    gathered = (layer.in_shape[0], g["kernel"], g["kernel_w"], rows, columns, samples)
+    if not g["bias"]:
+        arguments = arguments.replace(" b", "").replace(" db", "")
+    # Only what changes the work: padding and groups show in a signature where there are any
+    attrs: Attrs = (("stride", g["stride"]),) if phase != "weight_grad" else ()
+    if g["pad"] or g["pad_w"]:
+        attrs += (("pad", g["pad"]), ("pad_w", g["pad_w"])) if phase != "weight_grad" else ()
+    if g["groups"] > 1:
+        attrs += (("groups", g["groups"]),)
+    return layer.op(
+        phase,
+        samples,
+        dtype,
+        arguments,
+        flop=2 * samples * rows * columns * prod(layer.parameters["w"]),
+        attrs=attrs,
+        others={"cols": gathered, "dcols": gathered},
     )
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
     """Gather columns, then ``y = w cols + b``."""
-    return _call(layer, samples, dtype, "forward", ("x w b", "y cols"))
+    return _call(layer, samples, dtype, "forward", "x w b -> y cols")
 
 
 def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dw = dy cols^T``, ``db`` = sums of ``dy``."""
-    return _call(layer, samples, dtype, "weight_grad", ("cols dy", "dw db"))
+    return _call(layer, samples, dtype, "weight_grad", "cols dy -> dw db")
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dcols = w^T dy``, scattered back onto ``dx`` (col2im); ``dcols`` is workspace."""
-    return _call(layer, samples, dtype, "input_grad", ("dy w", "dx dcols"))
+    return _call(layer, samples, dtype, "input_grad", "dy w -> dx dcols")

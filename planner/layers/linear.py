@@ -1,6 +1,6 @@
 """Fully connected layer: ``y = x w + b`` with ``w`` of shape (in, out)."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 
@@ -14,30 +14,21 @@ def parameters(in_shape: Shape, *, features: int) -> dict[str, Shape]:
     return {"w": (in_shape[0], features), "b": (features,)}
 
 
-def _call(layer: Layer, samples: int, dtype: str, phase: str, names: tuple[str, str]) -> OpCall:
-    reads, writes = (
-        tuple(layer.tensor(name, samples, dtype) for name in side.split()) for side in names
-    )
-    return OpCall(
-        kernel=f"linear.{phase}",
-        op_class=f"linear_{phase}",
-        dtype=dtype,
-        flop=2 * samples * layer.in_shape[0] * layer.out_shape[0],
-        reads=reads,
-        writes=writes,
-    )
+def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
+    flop = 2 * samples * layer.in_shape[0] * layer.out_shape[0]
+    return layer.op(phase, samples, dtype, arguments, flop=flop)
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``y = x w + b``."""
-    return _call(layer, samples, dtype, "forward", ("x w b", "y"))
+    return _call(layer, samples, dtype, "forward", "x w b -> y")
 
 
 def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dw = x^T dy``, ``db`` = column sums of ``dy``."""
-    return _call(layer, samples, dtype, "weight_grad", ("x dy", "dw db"))
+    return _call(layer, samples, dtype, "weight_grad", "x dy -> dw db")
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = dy w^T``."""
-    return _call(layer, samples, dtype, "input_grad", ("dy w", "dx"))
+    return _call(layer, samples, dtype, "input_grad", "dy w -> dx")

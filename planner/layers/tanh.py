@@ -1,6 +1,6 @@
 """Hyperbolic tangent, elementwise."""
 
-from planner.model import Layer, Shape
+from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 
@@ -9,32 +9,12 @@ def out_shape(in_shape: Shape) -> Shape:
     return in_shape
 
 
-def parameters(in_shape: Shape) -> dict[str, Shape]:
-    """Return none."""
-    return {}
-
-
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``y = tanh(x)``, counted as one FLOP an element."""
-    x, y = (layer.tensor(name, samples, dtype) for name in "xy")
-    return OpCall(
-        kernel="tanh.forward",
-        op_class="tanh_forward",
-        dtype=dtype,
-        flop=x.elements,
-        reads=(x,),
-        writes=(y,),
-    )
+    return layer.op("forward", samples, dtype, "x -> y", flop=layer.elements("y", samples))
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = dy (1 - y^2)``, three FLOP an element."""
-    y, dy, dx = (layer.tensor(name, samples, dtype) for name in ("y", "dy", "dx"))
-    return OpCall(
-        kernel="tanh.input_grad",
-        op_class="tanh_input_grad",
-        dtype=dtype,
-        flop=3 * y.elements,
-        reads=(y, dy),
-        writes=(dx,),
-    )
+    flop = 3 * layer.elements("y", samples)
+    return layer.op("input_grad", samples, dtype, "y dy -> dx", flop=flop)

@@ -1,1 +1,1 @@
-"""Built-in models, one file each: a function ``build()`` that returns a ``ModelGraph``."""
+"""Built-in models, a file a family: ``NAMES`` and ``build(name)``, which gives a ``ModelGraph``."""

@@ -4,12 +4,15 @@ Differences from the paper, each usual today: C3 sees all six maps, subsampling 
 its own, the output is softmax with cross-entropy. 61,706 parameters.
 """
 
-from planner.model import ModelGraph, chain
+from planner.build import Rows, chain
+from planner.model import ModelGraph
+
+NAMES = ("lenet-5",)
 
 
-def build() -> ModelGraph:
+def build(name: str) -> ModelGraph:
     """Return LeNet-5; the 8x8 digits are repeated fourfold to its 32x32 input."""
-    rows: list[tuple[str, str, dict[str, int]]] = [
+    rows: Rows = [
         ("c1", "conv2d", {"channels": 6, "kernel": 5}),
         ("c1_tanh", "tanh", {}),
         ("s2", "avg_pool", {"window": 2}),
@@ -24,8 +27,8 @@ def build() -> ModelGraph:
         ("output", "linear", {"features": 10}),
     ]
     return ModelGraph(
-        name="lenet-5",
-        layers=chain((1, 32, 32), rows),
+        name=name,
+        blocks=chain((1, 32, 32), rows),
         record_shape=(8, 8),
         classes=10,
         source="LeCun et al., Proc. IEEE 86(11), 1998, section II.B",

@@ -7,9 +7,10 @@ is given and allocates nothing of weight (at most 1 MiB + 1 KiB a task).
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module, resources
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from hwprofiles.errors import BackendUnavailable
 from hwprofiles.registry import lookup, names
+from planner.opcall import OpCall
 
 Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
@@ -49,6 +51,34 @@ def kernel(name: str) -> Kernel:
     found = lookup(f"{stem} kernel", function, sorted(functions), error=BackendUnavailable)
     result: Kernel = functions[found]
     return result
+
+
+def refuse_missing(model: str, calls: Iterable[OpCall]) -> None:
+    """Refuse a model that calls kernels which there are not, or not in that form, naming them all.
+
+    Raises
+    ------
+    BackendUnavailable
+        When a call's kernel is missing.
+    """
+    missing = sorted({call.kernel for call in calls if not _runs(call)})
+    if missing:
+        raise BackendUnavailable(
+            f"model {model!r}: the NumPy backend has no kernel for {', '.join(missing)} as this"
+            " model calls it; plan and estimate the model, or run lenet-5 or mlp"
+        )
+
+
+def _runs(call: OpCall) -> bool:
+    """Whether there is a kernel that takes these arguments."""
+    settings = dict((*call.attrs, *call.settings))
+    if call.kernel == "load.records":
+        settings["fetch"] = 0
+    try:
+        signature(kernel(call.kernel)).bind(*call.tensors, **settings)
+    except (BackendUnavailable, TypeError):
+        return False
+    return True
 
 
 def sources_sha256() -> str:

@@ -17,10 +17,11 @@ from functools import cache
 import numpy as np
 import pytest
 
+from planner.jsonable import to_jsonable
 from planner.measurement import Measurement
 from planner.model import load_model
 from planner.plan import Training, buckets
-from planner.records import read_record, to_jsonable, write_record
+from planner.records import read_record, write_record
 from runtime.launch import launch
 from runtime.records import RecordFile
 from runtime.train import _prepare

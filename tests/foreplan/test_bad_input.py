@@ -14,8 +14,9 @@ import pytest
 import foreplan
 import planner.search
 from foreplan import cli
+from planner.jsonable import to_jsonable
 from planner.plan import Training
-from planner.records import to_jsonable, write_record
+from planner.records import write_record
 from runtime.records import write_records
 from sim.graphfile import write_graph
 from sim.taskgraph import GraphBuilder
@@ -190,6 +191,7 @@ INSIDE = [
         ["'1 mile'", "KiB"],
     ),
     (["models", "show", "lenet"], ["'lenet'", "did you mean lenet"]),
+    (["models", "show", "mlp", "--samples", "inf"], ["--samples", "1000000000000, got 'inf'"]),
     (["hw", "show", "v101"], ["'v101'", "known: "]),
     (["hw", "calibrate", "--workers", "4096"], ["--workers 4096", "cores"]),
     (["hw", "calibrate", "--dtype", "float16"], ["--dtype 'float16'", "float32 or float64"]),

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from planner.jsonable import to_jsonable
 from planner.measurement import Measurement
 from planner.plan import Training
-from planner.records import read_record, to_jsonable
+from planner.records import read_record
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,7 @@ def step_calls(model="lenet-5", **fields) -> StepCalls:
 
 
 def every(step: StepCalls):
-    layers = [x for c in step.layers for x in (c.forward, c.weight_grad, c.input_grad) if x]
-    return [step.load, *layers, step.loss]
+    return [step.load, *(call for layer in step.layers for call in layer.fired), step.loss]
 
 
 @given(traffic=st.integers(0, 1 << 40))

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from planner.build import BlockBuilder, Rows, Value, chain
 from planner.cost import Estimate, estimate
-from planner.model import ModelGraph, chain, load_model
-from planner.plan import Training
+from planner.layer import INPUT
+from planner.model import Block, ModelGraph, load_model
+from planner.plan import Training, buckets
 from sim.checks import check_graph
 from sim.heap_engine import simulate
 from tests.planner_cases import (
@@ -51,12 +53,12 @@ def test_simulated_time_is_never_below_closed_form_nor_closed_form_below_bound(c
 
 
 def leading_tanh() -> ModelGraph:
-    rows: list[tuple[str, str, dict[str, int]]] = [
+    rows: Rows = [
         ("a", "tanh", {}),
         ("b", "tanh", {}),
         ("out", "linear", {"features": 3}),
     ]
-    return ModelGraph(name="chain", layers=chain((9,), rows), record_shape=(3, 3), classes=3)
+    return ModelGraph(name="chain", blocks=chain((9,), rows), record_shape=(3, 3), classes=3)
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -67,6 +69,37 @@ def test_layers_below_the_first_parameters_need_no_gradient(overlap):
     assert not [name for name in phases if name.endswith("input_grad")]
     check_bounds(closed(c), simulated_ps(c))
     assert c.model.flop("input_grad") == 0
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("name", ["resnet-18", "googlenet", "se-resnext-50", "densenet-121"])
+def test_closed_form_of_a_convnet_is_its_simulation_without_contention(name, rounds):
+    fields = {"workers": 2, "microbatch": 32, "batch": 64 * rounds}
+    c = case(load_model(name), machine=small_machine(2, holds=True), algorithm="star", **fields)
+    assert simulated_ps(c) == closed(c).closed_form_ps
+
+
+@pytest.mark.parametrize("name", ["resnet-18", "googlenet"])
+def test_closed_form_of_a_convnet_bounds_its_overlap(name):
+    fields = {"workers": 4, "microbatch": 32, "batch": 128, "overlap": True}
+    for bucket_bytes in (1 << 20, 25 << 20):
+        c = case(load_model(name), bucket_bytes=bucket_bytes, **fields)
+        check_bounds(closed(c), simulated_ps(c))
+
+
+def test_the_input_gradient_of_a_branch_is_not_waited_for_by_the_other():
+    """A bucket waits for what lies above its own layers, not for all that comes later."""
+    b = BlockBuilder(Value(INPUT, (2, 4, 4)))
+    left = b.conv("left", b.conv("left0", b.input, 2, 3, pad=1), 2, 3, pad=1)
+    right = b.conv("right", b.conv("right0", b.input, 2, 3, pad=1), 2, 3, pad=1)
+    flat = b.layer("flat", "flatten", b.layer("join", "add", left, right))
+    b.layer("out", "linear", flat, features=3)
+    block = Block(name="", layers=tuple(b.layers))
+    model = ModelGraph(name="m", blocks=(block,), record_shape=(4, 4), classes=3)
+    at = {layer.name: i for i, layer in enumerate(model.layers)}
+    by_layer = {bucket.layers: bucket.after for bucket in buckets(model, 1)}
+    assert set(by_layer[at["left0"],]) == {at[x] for x in ("left", "join", "flat", "out")}
+    assert set(by_layer[at["right0"],]) == {at[x] for x in ("right", "join", "flat", "out")}
 
 
 @st.composite
@@ -120,8 +153,8 @@ def test_the_closed_form_of_a_linear_layer_on_paper():
 
     Two ranks in a ring of 8-element halves: two more transfers of 1 us + 32 ns, one addition.
     """
-    rows: list[tuple[str, str, dict[str, int]]] = [("out", "linear", {"features": 4})]
-    model = ModelGraph(name="m", layers=chain((3,), rows), record_shape=(1, 3), classes=4)
+    rows: Rows = [("out", "linear", {"features": 4})]
+    model = ModelGraph(name="m", blocks=chain((3,), rows), record_shape=(1, 3), classes=4)
     fast = replace(
         device(), peak_flop_per_s={"float32": 1e30}, memory_bytes_per_s=1e30, launch_overhead_s=1e-6
     )

@@ -1,93 +1,106 @@
 """Layer kinds: shapes, parameters and op calls, on numbers that can be checked on paper."""
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from hwprofiles.errors import ForeplanError
 from hwprofiles.registry import names
-from planner.model import Layer, load_model
+from planner.layer import Layer
+from planner.model import load_model
 
 
-def layer(kind, in_shape, **attrs):
-    return Layer(name="l", kind=kind, in_shape=in_shape, attrs=tuple(sorted(attrs.items())))
+def layer(kind, *in_shapes, **attrs):
+    return Layer(
+        name="l",
+        kind=kind,
+        in_shapes=in_shapes,
+        inputs=tuple("abc"[: len(in_shapes)]),
+        attrs=tuple(sorted(attrs.items())),
+    )
 
 
-LAYERS = [
-    layer("conv2d", (3, 9, 7), channels=4, kernel=3, stride=2),
-    layer("linear", (6,), features=5),
-    layer("tanh", (2, 3, 4)),
-    layer("avg_pool", (2, 6, 4), window=2),
-    layer("flatten", (2, 3, 4)),
+MAPS, FACTORS = (2, 3, 4), (2, 1, 1)
+CASES = [
+    # layer, output shape, parameters, FLOP of two samples by phase
+    (
+        layer("conv2d", (3, 9, 7), channels=4, kernel=3, stride=2),
+        (4, 4, 3),
+        {"w": (4, 3, 3, 3), "b": (4,)},
+        dict.fromkeys(["forward", "weight_grad", "input_grad"], 2 * 2 * (4 * 3) * (4 * 3 * 3 * 3)),
+    ),
+    (
+        layer("linear", (6,), features=5),
+        (5,),
+        {"w": (6, 5), "b": (5,)},
+        dict.fromkeys(["forward", "weight_grad", "input_grad"], 2 * 2 * 6 * 5),
+    ),
+    (layer("tanh", MAPS), MAPS, {}, {"forward": 2 * 24, "input_grad": 3 * 2 * 24}),
+    (layer("sigmoid", MAPS), MAPS, {}, {"forward": 3 * 48, "input_grad": 3 * 48}),
+    (layer("relu", MAPS), MAPS, {}, {"forward": 48, "input_grad": 48}),
+    (layer("dropout", (7,), percent=20), (7,), {}, {"forward": 28, "input_grad": 28}),
+    (layer("avg_pool", (2, 6, 4), window=2), (2, 3, 2), {}, {"forward": 96, "input_grad": 96}),
+    (
+        layer("max_pool", (2, 7, 7), window=3, stride=2),
+        (2, 3, 3),
+        {},
+        {"forward": 2 * 18 * 9, "input_grad": 2 * 18 * 9},
+    ),
+    (layer("flatten", MAPS), (24,), {}, {"forward": 0, "input_grad": 0}),
+    (layer("lrn", MAPS, size=3), MAPS, {}, {"forward": 48 * 7, "input_grad": 48 * 9}),
+    (
+        layer("batch_norm", MAPS),
+        MAPS,
+        {"w": (2,), "b": (2,)},
+        {"forward": 6 * 48, "weight_grad": 4 * 48, "input_grad": 5 * 48},
+    ),
+    (layer("add", MAPS, MAPS, MAPS), MAPS, {}, {"forward": 2 * 48}),
+    (layer("concat", MAPS, (5, 3, 4)), (7, 3, 4), {}, {"forward": 0, "input_grad": 0}),
+    (layer("gate", MAPS, FACTORS), MAPS, {}, {"forward": 48, "input_grad": 3 * 48}),
 ]
+LAYERS = [case[0] for case in CASES]
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda x: x.kind)
+every_case = pytest.mark.parametrize(
+    ("layer", "out_shape", "parameters", "flop"), CASES, ids=lambda x: getattr(x, "kind", "")
+)
+
+
+def phases(layer):
+    return [p for p in ("forward", "weight_grad", "input_grad") if hasattr(layer.module, p)]
 
 
 def test_every_kind_is_covered_here():
     assert sorted(x.kind for x in LAYERS) == names("planner.layers")
 
 
-@pytest.mark.parametrize(
-    ("layer", "out_shape"),
-    list(zip(LAYERS, [(4, 4, 3), (5,), (2, 3, 4), (2, 3, 2), (24,)], strict=True)),
-    ids=lambda x: getattr(x, "kind", ""),
-)
-def test_output_shape_of(layer, out_shape):
+@every_case
+def test_shapes_parameters_and_flop_of(layer, out_shape, parameters, flop):
     assert layer.out_shape == out_shape
-
-
-@pytest.mark.parametrize(
-    ("layer", "parameters"),
-    [
-        (LAYERS[0], {"w": (4, 3, 3, 3), "b": (4,)}),
-        (LAYERS[1], {"w": (6, 5), "b": (5,)}),
-        *((layer, {}) for layer in LAYERS[2:]),
-    ],
-    ids=lambda x: getattr(x, "kind", ""),
-)
-def test_parameters_of(layer, parameters):
     assert layer.parameters == parameters
     assert list(layer.parameters) == list(parameters)
-
-
-@pytest.mark.parametrize(
-    ("layer", "phase", "flop"),
-    [
-        (LAYERS[0], "forward", 2 * 2 * (4 * 3) * (4 * 3 * 3 * 3)),  # 2 n (P Q) (K C R S)
-        (LAYERS[0], "weight_grad", 5184),
-        (LAYERS[0], "input_grad", 5184),
-        (LAYERS[1], "forward", 2 * 2 * 6 * 5),
-        (LAYERS[1], "weight_grad", 120),
-        (LAYERS[1], "input_grad", 120),
-        (LAYERS[2], "forward", 2 * 24),
-        (LAYERS[2], "input_grad", 3 * 2 * 24),
-        (LAYERS[3], "forward", 2 * 48),
-        (LAYERS[3], "input_grad", 2 * 48),
-        (LAYERS[4], "forward", 0),
-        (LAYERS[4], "input_grad", 0),
-    ],
-    ids=str,
-)
-def test_flop_of_two_samples(layer, phase, flop):
-    assert layer.call(phase, 2, "float32").flop == flop
+    assert {p: layer.call(p, 2, "float32").flop for p in phases(layer)} == flop
 
 
 @every_layer
 def test_flop_and_the_batch_grow_together(layer):
-    phases = ["forward", "input_grad", *(["weight_grad"] if layer.parameters else [])]
-    for phase in phases:
+    for phase in phases(layer):
         one, seven = (layer.call(phase, samples, "float32") for samples in (1, 7))
         assert seven.flop == 7 * one.flop
 
 
 @every_layer
 def test_gradients_have_the_shapes_of_what_they_are_the_gradients_of(layer):
-    forward, input_grad = (layer.call(p, 3, "float32") for p in ("forward", "input_grad"))
-    shapes = {t.name: t.shape for t in forward.tensors}
-    gradients = {t.name: t.shape for t in input_grad.tensors}
-    assert gradients["dx"] == shapes["x"]
-    assert gradients["dy"] == shapes["y"]
-    if layer.parameters:
-        weights = {t.name: t.shape for t in layer.call("weight_grad", 3, "float32").writes}
-        assert weights == {"dw": shapes["w"], "db": shapes["b"]}
+    shapes = {t.name: t.shape for t in layer.call("forward", 3, "float32").tensors}
+    assert ("input_grad" in phases(layer)) == (layer.kind != "add")
+    for phase in phases(layer)[1:]:
+        call = layer.call(phase, 3, "float32")
+        for tensor in call.tensors:
+            name = tensor.name.removeprefix("d")
+            if name != "cols":
+                assert tensor.shape == shapes.get(name, tensor.shape)
+        written = [t.name for t in call.writes]
+        expected = layer.parameters if phase == "weight_grad" else layer.input_names
+        assert written[: len(expected)] == [f"d{name}" for name in expected]
 
 
 @every_layer
@@ -96,13 +109,21 @@ def test_only_the_parameterless_have_no_weight_gradient(layer):
 
 
 @every_layer
-def test_backward_reads_only_what_forward_leaves_or_the_output_gradient(layer):
-    forward = layer.call("forward", 3, "float32")
-    known = {(t.name, t.shape) for t in forward.tensors} | {
-        ("dy", layer.tensor("dy", 3, "float32").shape)
-    }
-    for phase in ["input_grad", *(["weight_grad"] if layer.parameters else [])]:
-        assert {(t.name, t.shape) for t in layer.call(phase, 3, "float32").reads} <= known
+def test_backward_reads_only_what_came_before_it_or_the_output_gradient(layer):
+    known = {("dy", layer.tensor("dy", 3, "float32").shape)}
+    for phase in phases(layer):
+        call = layer.call(phase, 3, "float32")
+        if phase != "forward":
+            assert {(t.name, t.shape) for t in call.reads} <= known
+        known |= {(t.name, t.shape) for t in call.tensors}
+
+
+@every_layer
+def test_kinds_that_write_in_place_keep_the_shape_and_need_no_input_afterwards(layer):
+    if layer.writes_in_place:
+        assert layer.in_shape == layer.out_shape
+        reads = {t.name for t in layer.call("input_grad", 1, "float32").reads}
+        assert layer.input_names[0] not in reads
 
 
 @every_layer
@@ -118,14 +139,91 @@ def test_columns_of_a_convolution_hold_every_window():
 
 def test_stride_is_part_of_the_signature_where_it_changes_the_work():
     one, two = (layer("conv2d", (1, 5, 5), channels=1, kernel=1, stride=s) for s in (1, 2))
-    phases = ("forward", "input_grad")
-    for phase in phases:
+    for phase in ("forward", "input_grad"):
         assert one.call(phase, 1, "float32").signature != two.call(phase, 1, "float32").signature
 
 
+def test_padding_and_groups_are_part_of_the_signature_only_where_there_are_any():
+    plain, padded, grouped = (
+        layer("conv2d", (4, 5, 5), channels=4, kernel=3, **attrs)
+        for attrs in ({}, {"pad": 1}, {"groups": 2})
+    )
+    assert plain.call("forward", 1, "float32").attrs == (("stride", 1),)
+    assert ("pad", 1) in padded.call("forward", 1, "float32").attrs
+    assert ("groups", 2) in grouped.call("weight_grad", 1, "float32").attrs
+
+
+def test_a_convolution_in_groups_does_its_share_of_the_work():
+    one, four = (layer("conv2d", (8, 5, 5), channels=8, kernel=3, groups=g) for g in (1, 4))
+    assert four.parameters["w"] == (8, 2, 3, 3)
+    for phase in phases(one):
+        assert one.call(phase, 2, "float32").flop == 4 * four.call(phase, 2, "float32").flop
+
+
+def test_a_convolution_without_bias_has_none_anywhere():
+    bare = layer("conv2d", (3, 5, 5), channels=4, kernel=3, bias=0)
+    assert list(bare.parameters) == ["w"]
+    named = {t.name for phase in phases(bare) for t in bare.call(phase, 1, "float32").tensors}
+    assert named == {"x", "w", "y", "cols", "dy", "dw", "dx", "dcols"}
+
+
+def test_a_rectangular_kernel_keeps_the_map_with_rectangular_padding():
+    wide = layer("conv2d", (3, 17, 17), channels=5, kernel=1, kernel_w=7, pad=0, pad_w=3)
+    assert wide.out_shape == (5, 17, 17)
+    assert wide.parameters["w"] == (5, 3, 1, 7)
+
+
+def test_an_attribute_that_a_convolution_has_not_is_a_fault_of_the_model():
+    with pytest.raises(AssertionError, match="'padding'"):
+        _ = layer("conv2d", (3, 5, 5), channels=4, kernel=3, padding=1).out_shape
+
+
+@pytest.mark.parametrize(
+    ("side", "attrs", "expected"),
+    [
+        (112, {"window": 3, "stride": 2, "pad": 1}, 56),  # ResNet
+        (112, {"window": 3, "stride": 2}, 55),
+        (112, {"window": 3, "stride": 2, "ceil": 1}, 56),  # GoogLeNet in Caffe
+        (5, {"window": 2, "stride": 2, "pad": 1, "ceil": 1}, 3),  # the next begins in the padding
+    ],
+    ids=str,
+)
+def test_side_of_a_pooled_map(side, attrs, expected):
+    assert layer("max_pool", (1, side, side), **attrs).out_shape == (1, expected, expected)
+
+
+def fits(start, side, window, pad, *, ceil):
+    """Whether a window that begins at ``start`` (from the padded edge) is one of the pooling's."""
+    return start < side + pad if ceil else start + window <= side + 2 * pad
+
+
+@given(
+    side=st.integers(3, 40),
+    window=st.integers(1, 3),
+    stride=st.integers(1, 4),
+    pad=st.integers(0, 1),
+    ceil=st.integers(0, 1),
+)
+def test_a_pooled_side_has_one_place_for_each_window_that_fits(side, window, stride, pad, ceil):
+    assume(pad <= window // 2)
+    pool = layer("max_pool", (1, side, side), window=window, stride=stride, pad=pad, ceil=ceil)
+    count, starts = 0, range(0, side + 2 * pad, stride)
+    for start in starts:
+        before_reaches_the_end = start and start - stride + window >= side + 2 * pad
+        if fits(start, side, window, pad, ceil=ceil) and not before_reaches_the_end:
+            count += 1
+    assert pool.out_shape == (1, count, count)
+
+
+def test_batch_normalisation_reads_its_input_twice():
+    maps, pairs = 24 * 5 * 4, 2 * 2 * 4  # x, y; w and b, mean and var, stats
+    moved = layer("batch_norm", MAPS).call("forward", 5, "float32").moved_bytes
+    assert moved == 3 * maps + pairs + 2 * pairs + pairs
+
+
 def test_an_unknown_kind_is_refused_with_the_known_ones():
-    with pytest.raises(ForeplanError, match=r"layer kind 'relu': unknown; .*known: avg_pool"):
-        _ = layer("relu", (3,)).out_shape
+    with pytest.raises(ForeplanError, match=r"layer kind 'softmax': unknown; .*known: add"):
+        _ = layer("softmax", (3,)).out_shape
 
 
 def test_maps_keep_the_channel_axis_first_and_the_batch_last():

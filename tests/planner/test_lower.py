@@ -9,17 +9,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError
+from planner.build import BlockBuilder, Value
 from planner.collectives.base import algorithm
-from planner.model import load_model
+from planner.cost import estimate
+from planner.layer import INPUT
+from planner.model import Block, ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
-from planner.registers import plan_buckets
+from planner.registers import memory_bytes, plan_buckets
+from sim import simpy_engine
 from sim.checks import check_graph
 from sim.heap_engine import simulate
 from sim.taskgraph import TaskGraph
 from tests.oracles import validate_timeline
-from tests.planner_cases import Case, case, cases, small_machine, tiny_convnet, without_dependency
+from tests.planner_cases import (
+    Case,
+    branched_models,
+    case,
+    cases,
+    small_machine,
+    tiny_convnet,
+    without_dependency,
+)
 
 RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -150,11 +162,13 @@ def check_turns(program: Program) -> None:
             assert before in program.graph.row("dep", after), "writers may overtake each other"
 
 
-@given(c=cases())
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_slots_are_taken_in_turn(c):
-    small = replace(c, model=tiny_convnet())
-    check_turns(small.lower())
+small_models = st.one_of(st.just(tiny_convnet()), branched_models())
+
+
+@given(c=cases(), model=small_models)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_slots_are_taken_in_turn(c, model):
+    check_turns(replace(c, model=model).lower())
 
 
 def test_a_writer_that_may_overtake_is_shown():
@@ -223,11 +237,40 @@ def check_races(program: Program) -> int:
     return pairs
 
 
-@given(c=cases())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_two_tasks_touch_the_same_bytes_at_once(c):
-    small = replace(c, model=tiny_convnet())
-    assert check_races(small.lower()) > 0
+@given(c=cases(), model=small_models)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_two_tasks_touch_the_same_bytes_at_once(c, model):
+    assert check_races(replace(c, model=model).lower()) > 0
+
+
+def forked() -> ModelGraph:
+    """A convolution read by another one and then by a ReLU that writes over it; both are added."""
+    b = BlockBuilder(Value(INPUT, (2, 4, 4)))
+    c = b.conv("c", b.input, 2, 3, pad=1)
+    d = b.conv("d", c, 2, 3, pad=1)
+    joined = b.layer("a", "add", d, b.layer("r", "relu", c))
+    b.layer("out", "linear", b.layer("flat", "flatten", joined), features=3)
+    block = Block(name="", layers=tuple(b.layers))
+    return ModelGraph(name="forked", blocks=(block,), record_shape=(4, 4), classes=3)
+
+
+@pytest.mark.parametrize(
+    ("task", "on"),
+    [
+        ("r", "d"),  # writes over what d reads
+        ("a", "r"),  # reads what r wrote over c
+        ("c.sum", "r.input_grad"),
+        ("c.sum", "d.input_grad"),
+        ("c.weight_grad", "c.sum"),
+    ],
+)
+def test_every_dependency_of_work_in_place_is_needed(task, on):
+    program = case(forked(), workers=1, batch=2).lower()
+    check_races(program)
+    names = [info.name for info in program.tasks]
+    graph = without_dependency(program.graph, names.index(task), names.index(on))
+    with pytest.raises(AssertionError, match="race"):
+        check_races(replace(program, graph=graph))
 
 
 @pytest.mark.parametrize("algorithm", ["ring", "star"])
@@ -265,8 +308,9 @@ def test_tasks_are_those_of_microbatches_exchanges_and_updates(c):
     program, model, plan = c.lower(), c.model, c.plan
     rounds, cut = plan.microbatches(c.training.batch), plan_buckets(model, c.training, plan)
     trained = sum(1 for layer in model.layers if layer.parameters)
-    gradients = len(model.layers) - 1 - model.first_trained
-    once = 1 + len(model.layers) + 1 + trained + gradients
+    gradients = sum(model.needs_input_grad)
+    sums = sum(max(0, len(parts) - 1) for parts in model.wiring.parts)
+    once = 1 + len(model.layers) + 1 + trained + gradients + sums
     names = Counter("transfer" if isinstance(t, TransferTask) else t.phase for t in program.tasks)
     n = plan.workers
     passes = names["load"] + names["forward"] + names["backward"]
@@ -278,13 +322,38 @@ def test_tasks_are_those_of_microbatches_exchanges_and_updates(c):
     assert len(program.tasks) == program.graph.tasks
 
 
-@given(c=cases())
+@given(c=cases(), model=small_models)
 @RANDOM
-def test_program_is_well_formed_and_its_timeline_valid(c):
-    program = replace(c, model=tiny_convnet()).lower()
+def test_program_is_well_formed_and_its_timeline_valid(c, model):
+    program = replace(c, model=model).lower()
     check_graph(program.graph)
     if program.graph.tasks < 120:
         validate_timeline(program.graph, simulate(program.graph))
+
+
+@given(c=cases(), model=small_models)
+@RANDOM
+def test_both_engines_give_every_task_the_same_start_and_end(c, model):
+    graph = replace(c, model=model).lower().graph
+    heap, simpy = simulate(graph), simpy_engine.simulate(graph)
+    assert heap.start_ps.tolist() == simpy.start_ps.tolist()
+    assert heap.end_ps.tolist() == simpy.end_ps.tolist()
+
+
+@pytest.mark.parametrize("name", ["resnet-18", "googlenet", "se-resnet-50", "densenet-121"])
+def test_both_engines_agree_on_a_step_of(name):
+    model = load_model(name)
+    c = case(model, workers=2, microbatch=32, batch=64, overlap=True, bucket_bytes=25 << 20)
+    program = c.lower()
+    heap, simpy = simulate(program.graph), simpy_engine.simulate(program.graph)
+    assert heap.start_ps.tolist() == simpy.start_ps.tolist()
+    assert heap.end_ps.tolist() == simpy.end_ps.tolist()
+    assert heap.makespan_ps >= closed_form_ps(c)
+    assert sum(memory_bytes(model, c.training, c.plan).values()) == program.arena_bytes(0)
+
+
+def closed_form_ps(c: Case) -> int:
+    return estimate(c.model, c.training, c.plan, c.cluster, c.books).closed_form_ps
 
 
 @given(c=cases())

@@ -6,19 +6,27 @@ from itertools import pairwise
 import pytest
 
 from hwprofiles.errors import ModelError
-from hwprofiles.registry import names
-from planner.model import ModelGraph, batched, chain, load_model
+from planner.build import chain
+from planner.layer import batched
+from planner.model import Block, ModelGraph, load_model, model_names
 
 MODELS = ["lenet-5", "mlp"]
 
 
-def test_built_in_models_are_listed_here():
-    assert names("planner.models") == [name.replace("-", "_") for name in MODELS]
+def test_every_model_has_the_name_that_it_is_listed_by_and_a_source():
+    for name in model_names():
+        model = load_model(name)
+        assert model.name == name
+        assert model.source
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("lenet-5", 61_706), ("mlp", 301_066)])
 def test_parameter_count_is_the_published_one_of(name, parameters):
     assert load_model(name).parameter_count == parameters
+
+
+def of_layers(*layers):
+    return replace(load_model("mlp"), blocks=(Block(name="", layers=layers),))
 
 
 def test_parameters_of_lenet_5_by_layer():
@@ -75,10 +83,47 @@ def test_a_record_is_a_label_and_a_sample():
 
 def test_layers_that_do_not_meet_are_refused_by_name():
     model = load_model("mlp")
-    without_h2 = (*model.layers[:2], replace(model.layers[4], in_shape=(100,)))
+    last = replace(model.layers[4], in_shapes=((100,),), inputs=("h1_tanh",))
     message = r"model 'mlp': layer 'output' takes \(100,\) but 'h1_tanh' gives \(512,\)"
     with pytest.raises(ModelError, match=message):
-        replace(model, layers=without_h2)
+        of_layers(*model.layers[:2], last)
+
+
+def test_a_layer_that_reads_what_comes_later_is_refused():
+    h1, *rest = load_model("mlp").layers
+    message = r"layer 'h1' takes \(512,\) but 'h2_tanh' does not come before"
+    with pytest.raises(ModelError, match=message):
+        of_layers(replace(h1, in_shapes=((512,),), inputs=("h2_tanh",)), *rest)
+
+
+def test_an_output_that_nobody_reads_is_refused():
+    h1, *rest = load_model("mlp").layers
+    with pytest.raises(ModelError, match="nothing reads the output of spare"):
+        of_layers(h1, replace(rest[0], name="spare"), *rest)
+
+
+def test_two_layers_of_one_name_are_refused():
+    layers = load_model("mlp").layers
+    with pytest.raises(ModelError, match="two layers are called 'h1'"):
+        of_layers(*layers, layers[0])
+
+
+def test_equal_blocks_in_a_row_are_stored_once_and_unrolled_by_number():
+    h2, h2_tanh = (replace(x, inputs=()) for x in load_model("mlp").layers[2:4])
+    pair = (replace(h2, inputs=("input",)), replace(h2_tanh, inputs=("h2",)))
+    first, *_, last = load_model("mlp").layers
+    blocks = (
+        Block(name="", layers=(first,)),
+        Block(name="wide", layers=pair, count=3),
+        Block(name="", layers=(replace(last, inputs=("input",)),)),
+    )
+    model = replace(load_model("mlp"), blocks=blocks)
+    assert [x.name for x in model.layers] == [
+        "h1",
+        *(f"wide.{i}.{name}" for i in range(3) for name in ("h2", "h2_tanh")),
+        "output",
+    ]
+    assert model.producers == tuple((i,) for i in range(-1, 7))
 
 
 def test_a_model_that_ends_in_no_logits_is_refused():
@@ -87,7 +132,7 @@ def test_a_model_that_ends_in_no_logits_is_refused():
 
 
 def test_an_unknown_model_is_refused_with_the_nearest():
-    with pytest.raises(ModelError, match=r"model 'lenet_6': unknown; did you mean lenet_5\?"):
+    with pytest.raises(ModelError, match=r"model 'lenet-6': unknown; did you mean lenet-5"):
         load_model("lenet-6")
 
 
@@ -98,21 +143,20 @@ def test_maps_are_batched_in_the_last_axis_and_vectors_in_the_first():
 
 def small(**changes: object) -> ModelGraph:
     rows: list[tuple[str, str, dict[str, int]]] = [("output", "linear", {"features": 4})]
-    model = ModelGraph(name="m", layers=chain((6,), rows), record_shape=(2, 3), classes=4)
+    model = ModelGraph(name="m", blocks=chain((6,), rows), record_shape=(2, 3), classes=4)
     return replace(model, **changes)
 
 
 def test_the_hash_is_of_what_a_prediction_depends_on():
     base = small()
-    layers = chain((6,), [("output", "linear", {"features": 4})])
-    renamed = (replace(layers[0], name="last"),)
+    renamed = chain((6,), [("last", "linear", {"features": 4})])
     assert small().sha256() == base.sha256()
     assert small(source="a paper").sha256() == base.sha256()
     changed = [
-        small(layers=renamed),
+        small(blocks=renamed),
         small(record_shape=(3, 2)),
         small(norm_group=2),
-        small(layers=chain((5,), [("output", "linear", {"features": 4})])),
+        small(blocks=chain((5,), [("output", "linear", {"features": 4})])),
     ]
     assert len({base.sha256(), *(model.sha256() for model in changed)}) == 1 + len(changed)
 

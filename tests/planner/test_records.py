@@ -14,6 +14,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import OpCurve
 from hwprofiles.errors import RecordError
 from hwprofiles.grade import Grade
+from planner.jsonable import to_jsonable
 from planner.machine import Machine
 from planner.model import load_model
 from planner.opsets import plan_calls
@@ -26,7 +27,6 @@ from planner.records import (
     parse_record,
     plans_sha256,
     read_record,
-    to_jsonable,
     write_record,
     write_text,
 )

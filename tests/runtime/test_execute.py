@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import foreplan
 from hwprofiles.calibration import Calibration
-from hwprofiles.errors import CheckFailed
+from hwprofiles.errors import BackendUnavailable, CheckFailed
 from planner.plan import Training
+from planner.records import write_record
 from runtime.drift import refuse_drift
 from runtime.execute import (
     ATTEMPTS,
@@ -49,6 +51,13 @@ def measured(plans, home, progress):
         progress.append((done, total))
 
     return measure(plans, 0, options, executions=2, progress=note)
+
+
+def test_a_plan_of_a_model_without_kernels_is_refused_before_anything_runs(plan_file, dp, tmp_path):
+    path = tmp_path / "plan.json"
+    write_record(path, plan_file("squeezenet", Training(batch=2), dp(1, 2)))
+    with pytest.raises(BackendUnavailable, match=r"^model 'squeezenet': .* concat\.forward"):
+        foreplan.execute(path, data=tmp_path)
 
 
 def test_drift_is_the_largest_change_of_a_mean_over_ranks():

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from planner.model import load_model
+from planner.model import Block, load_model
 from runtime.initial import initial_parameters
 
 FAN_IN = {
@@ -23,6 +23,10 @@ def by_name(model, flat):
             start += prod(shape)
     assert start == len(flat)
     return views
+
+
+def of_layers(*layers):
+    return replace(load_model("mlp"), blocks=(Block(name="", layers=layers),))
 
 
 @pytest.mark.parametrize("name", FAN_IN)
@@ -56,8 +60,7 @@ def test_the_seed_alone_decides():
 
 def test_a_layer_draws_the_same_whatever_the_others_are():
     model = load_model("mlp")
-    wide = replace(model.layers[0], in_shape=(65,))
-    other = replace(model, layers=(wide, *model.layers[1:]))
+    other = of_layers(replace(model.layers[0], in_shapes=((65,),)), *model.layers[1:])
     views = by_name(model, initial_parameters(model, "float64", 0))
     others = by_name(other, initial_parameters(other, "float64", 0))
     np.testing.assert_array_equal(views["h2", "w"], others["h2", "w"])
@@ -65,8 +68,25 @@ def test_a_layer_draws_the_same_whatever_the_others_are():
 
 def test_layers_of_one_shape_start_differently():
     model = load_model("mlp")
-    twin = replace(model.layers[2], name="h3")
-    layers = (*model.layers[:4], twin, *model.layers[4:])
-    longer = replace(model, layers=layers)
+    twin = replace(model.layers[2], name="h3", inputs=("h2",))
+    first, first_tanh, second, second_tanh, last = model.layers
+    second_tanh = replace(second_tanh, inputs=("h3",))
+    longer = of_layers(first, first_tanh, second, twin, second_tanh, last)
     views = by_name(longer, initial_parameters(longer, "float64", 0))
     assert not np.array_equal(views["h2", "w"], views["h3", "w"])
+
+
+def test_scales_of_a_normalisation_start_at_one_and_convolutions_need_no_bias():
+    model = load_model("resnet-18")
+    views = by_name(model, initial_parameters(model, "float32", 0))
+    assert ("stem.conv1", "b") not in views
+    assert (views["stem.conv1_norm", "w"] == 1).all()
+    assert not views["stem.conv1_norm", "b"].any()
+    fan_in = 3 * 7 * 7
+    assert abs(views["stem.conv1", "w"].std() * fan_in**0.5 - 1) < 0.05
+
+
+def test_fan_in_of_a_grouped_convolution_is_that_of_its_group():
+    model = load_model("mobilenet")
+    views = by_name(model, initial_parameters(model, "float32", 0))
+    assert abs(views["block9.depthwise", "w"].std() * 9**0.5 - 1) < 0.05

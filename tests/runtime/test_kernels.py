@@ -13,9 +13,12 @@ import pytest
 from hwprofiles.errors import BackendUnavailable
 from hwprofiles.units import KIB, MIB
 from planner import steps
-from planner.model import load_model
+from planner.build import chain
+from planner.model import ModelGraph, load_model
 from planner.opcall import OpCall, Tensor
-from runtime.kernels import kernel, load, sources_sha256
+from planner.opsets import plan_calls
+from runtime.kernels import kernel, load, refuse_missing, sources_sha256
+from tests.planner_cases import case
 
 SAMPLES = 64
 MODELS = ["lenet-5", "mlp"]
@@ -228,3 +231,36 @@ def test_hash_of_the_sources_imports_no_kernel():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == sources_sha256()
+
+
+def calls_of(*rows, shape=(1, 6, 6)):
+    """Op calls of a plan of a model: the rows, then what makes 3 logits of them."""
+    ends = [("flat", "flatten", {}), ("out", "linear", {"features": 3})]
+    blocks = chain(shape, [*rows, *ends])
+    model = ModelGraph(name="m", blocks=blocks, record_shape=(3, 3), classes=3)
+    c = case(model, workers=1, microbatch=2, batch=2)
+    return plan_calls(model, c.training, c.plan).values()
+
+
+CONV = {"channels": 2, "kernel": 3}
+
+
+@pytest.mark.parametrize(
+    ("rows", "missing"),
+    [
+        ([("c", "conv2d", CONV), ("r", "relu", {})], "relu.forward, relu.input_grad"),
+        ([("n", "batch_norm", {})], "batch_norm.forward, batch_norm.weight_grad"),
+        ([("c", "conv2d", CONV | {"pad": 1})], "conv2d.forward"),
+        ([("c", "conv2d", CONV | {"bias": 0})], "conv2d.forward, conv2d.weight_grad"),
+    ],
+    ids=["kind", "kind with parameters", "attribute", "fewer arguments"],
+)
+def test_a_model_without_kernels_is_refused_with_all_that_are_missing(rows, missing):
+    message = f"model 'm': the NumPy backend has no kernel for {missing} as this model calls it"
+    with pytest.raises(BackendUnavailable, match=message):
+        refuse_missing("m", calls_of(*rows))
+
+
+def test_a_model_whose_kernels_there_are_is_not_refused():
+    pool = ("p", "avg_pool", {"window": 2})
+    refuse_missing("m", calls_of(("c", "conv2d", CONV), ("t", "tanh", {}), pool))

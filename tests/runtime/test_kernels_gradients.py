@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner import steps
-from planner.model import Layer, ModelGraph, chain
+from planner.build import chain
+from planner.layer import Layer
+from planner.model import ModelGraph
 from planner.opcall import OpCall
 from runtime.kernels import Kernel, kernel
 
@@ -32,7 +34,7 @@ Tally = list[int]
 
 
 def layer(kind: str, in_shape: tuple[int, ...], **attrs: int) -> Layer:
-    return Layer(name=kind, kind=kind, in_shape=in_shape, attrs=tuple(sorted(attrs.items())))
+    return Layer(name=kind, kind=kind, in_shapes=(in_shape,), attrs=tuple(sorted(attrs.items())))
 
 
 @st.composite
@@ -56,7 +58,7 @@ def layers(draw: st.DrawFn) -> Layer:
 
 def logits_model(classes: int) -> ModelGraph:
     rows: list[tuple[str, str, dict[str, int]]] = [("output", "linear", {"features": classes})]
-    return ModelGraph(name="m", layers=chain((3,), rows), record_shape=(1, 3), classes=classes)
+    return ModelGraph(name="m", blocks=chain((3,), rows), record_shape=(1, 3), classes=classes)
 
 
 def values(layer: Layer, samples: int, dtype: str, seed: int) -> Arrays:

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from hwprofiles.errors import RecordError, WorkerLost
+from planner.jsonable import to_jsonable
 from planner.plan import Training
-from planner.records import to_jsonable
 from runtime.launch import ProgressPrinter, launch, mpiexec
 
 pytestmark = pytest.mark.slow

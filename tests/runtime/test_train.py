@@ -8,9 +8,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from hwprofiles.errors import PlanError, RecordError
+from planner.jsonable import to_jsonable
 from planner.model import load_model
 from planner.plan import Training, parameter_offsets
-from planner.records import to_jsonable
 from runtime.initial import initial_parameters
 from runtime.records import RecordFile
 from runtime.train import _accuracy, _flat, _layer_order, _prepare, train_ranks

@@ -1,0 +1,72 @@
+"""The op calls of every layer for one microbatch, and what they hand on to one another."""
+
+from dataclasses import dataclass
+from math import prod
+
+from planner.layer import Layer
+from planner.model import ModelGraph
+from planner.opcall import OpCall, Tensor
+from planner.steps import add
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCalls:
+    """The op calls of one layer for one microbatch."""
+
+    forward: OpCall
+    weight_grad: OpCall | None
+    input_grad: OpCall | None
+    sums: tuple[OpCall, ...]
+    """Additions of the gradients that several readers give."""
+
+    @property
+    def fired(self) -> tuple[OpCall, ...]:
+        """Those there are."""
+        gradients = (call for call in (self.weight_grad, self.input_grad) if call)
+        return (self.forward, *self.sums, *gradients)
+
+    @property
+    def kept(self) -> tuple[Tensor, ...]:
+        """What forward writes beside ``y``, for the backward pass."""
+        return self.forward.writes[1:]
+
+    @property
+    def handed(self) -> tuple[Tensor, ...]:
+        """What the weight gradient writes beside ``dw`` and ``db``, for the input gradient."""
+        written = self.weight_grad.writes if self.weight_grad else ()
+        return tuple(t for t in written if t.name not in ("dw", "db"))
+
+    @property
+    def workspace(self) -> tuple[Tensor, ...]:
+        """What the input gradient writes beside its results."""
+        written = self.input_grad.writes if self.input_grad else ()
+        return tuple(t for t in written if not t.name.startswith("dx"))
+
+
+def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
+    """Return the op calls of every layer; gradients stop where nothing below is trained."""
+    needs = model.needs_input_grad
+    return tuple(
+        LayerCalls(
+            forward=layer.call("forward", samples, dtype),
+            weight_grad=layer.call("weight_grad", samples, dtype) if layer.parameters else None,
+            input_grad=layer.call("input_grad", samples, dtype) if needs[i] else None,
+            sums=_sums(model, i, samples, dtype),
+        )
+        for i, layer in enumerate(model.layers)
+    )
+
+
+def _sums(model: ModelGraph, i: int, samples: int, dtype: str) -> tuple[OpCall, ...]:
+    """Return the additions that make one gradient of the output of layer ``i``.
+
+    Where every part is shared, the first addition writes a register of its own.
+    """
+    parts, shape = model.wiring.parts[i], model.layers[i].out_shape
+    if len(parts) < 2:
+        return ()
+    more = [add(samples * prod(shape), dtype)] * (len(parts) - 1)
+    if model.wiring.gradients[i] in parts:
+        return tuple(more)
+    pair = Layer(name="sum", kind="add", in_shapes=(shape, shape), inputs=("a", "b"))
+    return (pair.call("forward", samples, dtype), *more[1:])

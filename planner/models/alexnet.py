@@ -1,0 +1,60 @@
+"""AlexNet, as published (two groups, local response normalisation) and in one tower.
+
+``alexnet`` is the network of the paper with the 227x227 input that its sizes imply: 60,965,224
+parameters. The table of convnet-burden holds a variant without response normalisation: 3 MB of
+features and 727 million multiply-adds, where the paper's has 4.8 MB and 729 million.
+``alexnet-owt`` is that of Krizhevsky's "One weird trick", in the sizes that benchmarks use:
+61,100,840 parameters.
+"""
+
+from planner.build import BlockBuilder, Row, Value
+from planner.model import ModelGraph
+
+NAMES = ("alexnet", "alexnet-owt")
+SOURCES = {
+    "alexnet": "Krizhevsky, Sutskever and Hinton, NeurIPS 2012, section 3.5",
+    "alexnet-owt": "Krizhevsky, arXiv:1404.5997 (2014); sizes as in soumith/convnet-benchmarks",
+}
+
+
+def build(name: str) -> ModelGraph:
+    """Return one of the two AlexNets."""
+    grouped = name == "alexnet"
+    side = 227 if grouped else 224
+    row = Row((3, side, side))
+    row.add("features", _two_groups if grouped else _one_tower)
+    row.add("classifier", classifier)
+    return row.model(name, SOURCES[name])
+
+
+def _two_groups(b: BlockBuilder, x: Value) -> Value:
+    x = b.conv_relu("conv1", x, 96, 11, stride=4)
+    x = b.layer("norm1", "lrn", x, size=5)
+    x = b.layer("pool1", "max_pool", x, window=3, stride=2)
+    x = b.conv_relu("conv2", x, 256, 5, pad=2, groups=2)
+    x = b.layer("norm2", "lrn", x, size=5)
+    x = b.layer("pool2", "max_pool", x, window=3, stride=2)
+    x = b.conv_relu("conv3", x, 384, 3, pad=1)
+    x = b.conv_relu("conv4", x, 384, 3, pad=1, groups=2)
+    x = b.conv_relu("conv5", x, 256, 3, pad=1, groups=2)
+    return b.layer("pool5", "max_pool", x, window=3, stride=2)
+
+
+def _one_tower(b: BlockBuilder, x: Value) -> Value:
+    x = b.conv_relu("conv1", x, 64, 11, stride=4, pad=2)
+    x = b.layer("pool1", "max_pool", x, window=3, stride=2)
+    x = b.conv_relu("conv2", x, 192, 5, pad=2)
+    x = b.layer("pool2", "max_pool", x, window=3, stride=2)
+    x = b.conv_relu("conv3", x, 384, 3, pad=1)
+    x = b.conv_relu("conv4", x, 256, 3, pad=1)
+    x = b.conv_relu("conv5", x, 256, 3, pad=1)
+    return b.layer("pool5", "max_pool", x, window=3, stride=2)
+
+
+def classifier(b: BlockBuilder, x: Value) -> Value:
+    """Append two hidden layers of 4096 with dropout, and the output."""
+    x = b.layer("flat", "flatten", x)
+    for name in ("fc6", "fc7"):
+        x = b.linear_relu(name, x, 4096)
+        x = b.layer(f"{name}_dropout", "dropout", x, percent=50)
+    return b.layer("fc8", "linear", x, features=1000)

@@ -1,0 +1,128 @@
+"""Residual networks: ResNet, ResNeXt (grouped) and SE (squeeze-and-excitation) variants.
+
+ResNet-50 to 152 put the stride of a stage into its first 1x1 convolution, as published;
+``resnet-50-v1-5``, and ResNeXt, put it into the 3x3 convolution.
+"""
+
+from dataclasses import dataclass
+
+from planner.build import BlockBuilder, Row, Value
+from planner.layer import NORM_GROUP
+from planner.model import ModelGraph
+
+RESNET = "He, Zhang, Ren and Sun, CVPR 2016, table 1"
+RESNEXT = "Xie et al., CVPR 2017, table 1"
+SQUEEZE = "Hu, Shen and Sun, CVPR 2018, table 1"
+STAGES = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+"""Residual blocks of each stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What tells one network of the family from another."""
+
+    depth: int
+    source: str = RESNET
+    groups: int = 1
+    width: int = 64
+    """Channels of the 3x3 convolutions of the first stage."""
+    late_stride: int = 0
+    """1: the 3x3 convolution has the stride."""
+    squeeze: int = 0
+    """1: every residual passes a squeeze-and-excitation gate."""
+
+    def options(self, stage: int) -> dict[str, int]:
+        """Return the options of the bottlenecks of a stage."""
+        return {
+            "width": self.width << stage,
+            "channels": 256 << stage,
+            "groups": self.groups,
+            "late_stride": self.late_stride,
+            "squeeze": self.squeeze,
+        }
+
+
+VARIANTS = {
+    "resnet-18": Variant(depth=18),
+    "resnet-34": Variant(depth=34),
+    "resnet-50": Variant(depth=50),
+    "resnet-50-v1-5": Variant(depth=50, late_stride=1, source=f"{RESNET}; stride in the 3x3"),
+    "resnet-101": Variant(depth=101),
+    "resnet-152": Variant(depth=152),
+    "resnext-50-32x4d": Variant(depth=50, groups=32, width=128, late_stride=1, source=RESNEXT),
+    "resnext-101-32x4d": Variant(depth=101, groups=32, width=128, late_stride=1, source=RESNEXT),
+    "resnext-101-64x4d": Variant(depth=101, groups=64, width=256, late_stride=1, source=RESNEXT),
+    "se-resnet-50": Variant(depth=50, squeeze=1, source=SQUEEZE),
+    "se-resnext-50": Variant(
+        depth=50, groups=32, width=128, late_stride=1, squeeze=1, source=SQUEEZE
+    ),
+    "se-resnext-101": Variant(
+        depth=101, groups=32, width=128, late_stride=1, squeeze=1, source=SQUEEZE
+    ),
+}
+NAMES = tuple(VARIANTS)
+
+
+def build(name: str) -> ModelGraph:
+    """Return one network of the family."""
+    variant = VARIANTS[name]
+    row = Row((3, 224, 224))
+    row.add("stem", _stem)
+    for i, count in enumerate(STAGES[variant.depth]):
+        body, options = _basic, {"channels": 64 << i}
+        if variant.depth >= 50:
+            body, options = _bottleneck, variant.options(i)
+        row.add(f"stage{i + 1}.first", body, stride=1 if i == 0 else 2, **options)
+        row.add(f"stage{i + 1}", body, count=count - 1, stride=1, **options)
+    row.add("classifier", _classifier)
+    return row.model(name, variant.source, NORM_GROUP)
+
+
+def _stem(b: BlockBuilder, x: Value) -> Value:
+    x = b.conv_norm_relu("conv1", x, 64, 7, stride=2, pad=3)
+    return b.layer("pool1", "max_pool", x, window=3, stride=2, pad=1)
+
+
+def _joined(b: BlockBuilder, x: Value, residual: Value, stride: int) -> Value:
+    """Add the residual to the input, projected where their shapes differ, and rectify."""
+    if x.shape != residual.shape:
+        x = b.conv_norm("project", x, residual.shape[0], 1, stride=stride)
+    return b.layer("relu", "relu", b.layer("add", "add", residual, x))
+
+
+def _basic(b: BlockBuilder, x: Value, *, channels: int, stride: int) -> Value:
+    y = b.conv_norm_relu("conv1", x, channels, 3, stride=stride, pad=1)
+    y = b.conv_norm("conv2", y, channels, 3, pad=1)
+    return _joined(b, x, y, stride)
+
+
+def _bottleneck(b: BlockBuilder, x: Value, *, stride: int, **options: int) -> Value:
+    late = stride if options["late_stride"] else 1
+    y = b.conv_norm_relu("conv1", x, options["width"], 1, stride=stride // late)
+    y = b.conv_norm_relu(
+        "conv2", y, options["width"], 3, stride=late, pad=1, groups=options["groups"]
+    )
+    y = b.conv_norm("conv3", y, options["channels"], 1)
+    if options["squeeze"]:
+        y = _excited(b, y)
+    return _joined(b, x, y, stride)
+
+
+def _excited(b: BlockBuilder, x: Value, reduction: int = 16) -> Value:
+    """Scale every channel by what two small layers make of the means of all channels."""
+    channels, side, _ = x.shape
+    s = b.layer("squeeze", "avg_pool", x, window=side)
+    s = b.conv_relu("squeeze_down", s, channels // reduction, 1)
+    s = b.layer("squeeze_gate", "sigmoid", b.conv("squeeze_up", s, channels, 1))
+    return b.layer("gate", "gate", x, s)
+
+
+def _classifier(b: BlockBuilder, x: Value) -> Value:
+    x = b.layer("pool", "avg_pool", x, window=7)
+    return b.layer("output", "linear", b.layer("flat", "flatten", x), features=1000)

@@ -60,7 +60,7 @@ def test_a_task_that_takes_more_slots_than_there_are_is_named():
     b = GraphBuilder()
     register = b.register(0, 1, 8)
     b.compute([b.lane(0)], 1, writes=[register, register])
-    with pytest.raises(DeadlockError, match="task 0 can never start: it takes 2 slots of register"):
+    with pytest.raises(DeadlockError, match=r"never start: register \d+ has too few slots"):
         check_credits(b.build())
 
 

@@ -62,12 +62,13 @@ def load_cluster(spec: str | Path) -> Cluster:
     ASSUMES: the latency of a network's link is that of a message between two machines, so a wire
     with one machine at its end has half of it, and every further switch adds ``SWITCH_S``.
     """
-    problems: list[str] = []
-    name, where, part, plan = _planned(spec, problems)
-    devices = _load_all(load_device, plan.parts, problems)
+    misfits: list[str] = []
+    name, where, part, plan = _planned(spec, misfits)
     wires = list(plan.wires())
+    problems: list[str] = []
+    devices = _load_all(load_device, plan.parts, problems)
     links = _load_all(load_wires, (wire.link for wire, _ in wires), problems)
-    if problems:
+    if problems := problems + misfits:
         raise ProfileError(f"{where}: {'; '.join(problems)}")
     cap = part.network.flow_cap_gb_per_s if part.network else None
 

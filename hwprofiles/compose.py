@@ -134,7 +134,7 @@ def _build(
     wires: list[Wire] = []
     try:
         for wire in block.build(ends):
-            wires.append(_at(folder, wire))
+            wires.append(_at(folder, wire))  # noqa: PERF401 - kept when a later one is wrong
     except ProfileError as error:
         problems += [f"{key}.{sentence}" for sentence in str(error).split("; ")]
     return tuple(wires)

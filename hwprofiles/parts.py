@@ -4,7 +4,7 @@ Vendor units stand in the keys and end here. All problems of a file are told in 
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -126,13 +126,18 @@ def part_name(kind: Kind, name: str) -> str:
         return name
     if name in (aliases := part_aliases(kind)):
         return aliases[name]
+    raise unknown(kind, name, known, aliases)
+
+
+def unknown(kind: str, name: str, known: Sequence[str], aliases: Mapping[str, str]) -> ProfileError:
+    """Return the error that says which names and aliases are nearest."""
     near: dict[str, str] = {}
     for text in _near(name.lower().replace(" ", "-").replace("_", "-"), [*known, *aliases]):
         near.setdefault(aliases.get(text, text), f" ({text})" if text in aliases else "")
     likely = [part + alias for part, alias in near.items()][:NEAREST]
     hint = f"did you mean {' or '.join(likely)}? " if likely else ""
     every = "known: " + ", ".join(known) if len(known) <= LISTED else f"{len(known)} are known"
-    raise ProfileError(f"{kind} {name!r}: unknown; {hint}{every}")
+    return ProfileError(f"{kind} {name!r}: unknown; {hint}{every}")
 
 
 def _near(name: str, known: list[str]) -> list[str]:

@@ -174,7 +174,8 @@ def _to_nic(wire: Wire) -> bool:
 def format_rate(bytes_per_s: float) -> str:
     """Return a rate of a link as vendors print it.
 
-    >>> format_rate(450e9)
-    '450 GB/s'
+    >>> format_rate(62.5e9), format_rate(1.152e14)
+    ('62.5 GB/s', '115,200 GB/s')
     """
-    return f"{bytes_per_s / GB:,.4g} GB/s"
+    rate = bytes_per_s / GB
+    return f"{rate:,.0f} GB/s" if rate >= 1000 else f"{rate:.4g} GB/s"

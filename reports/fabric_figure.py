@@ -31,8 +31,8 @@ HALF_HIGH = HIGH_IN / IN_PER_UNIT / 2
 LABEL_IN = 0.075  # width of one character at 8 points
 PAGE_IN, LEAST_IN = 13.5, 3.6
 TITLE_IN, HEADING_IN, NOTE_IN, LEGEND_IN = 0.5, 0.35, 0.2, 0.19
-MANY = 24
-"""So many wires are drawn at full width; of more each is thinner."""
+MANY, THINNEST = 24, 0.5
+"""So many wires are drawn at full width; of more each is thinner, down to a share of it."""
 
 
 @style.context(RC, after_reset=True)
@@ -168,7 +168,7 @@ def _style(link: Key, links: Sequence[Key], wires: int) -> dict[str, Any]:
     width = 0.5 + 3.0 * (link[1] / most) ** 0.5
     return {
         "color": LINK_COLOURS[links.index(link) % len(LINK_COLOURS)],
-        "linewidth": width * min(1.0, (MANY / max(1, wires)) ** 0.5),
+        "linewidth": width * min(1.0, max(THINNEST, (MANY / max(1, wires)) ** 0.5)),
         "solid_capstyle": "butt",
     }
 

@@ -242,7 +242,8 @@ def _network(cluster: Cluster, pairs: list[Pair], several: bool) -> Panel:
     for level, row in enumerate(rows):
         kind = "switch" if level else "node" if several else "device"
         spots |= _row(row, kind, LEVEL * level, RACK, min(RACK, max(map(len, rows))))
-    title = f"network: {len(rows[0])} {what}, {', '.join(counts)} switches"
+    word = "switch" if counts[-1].startswith("1 ") else "switches"
+    title = f"network: {len(rows[0])} {what}, {', '.join(counts)} {word}"
     return Panel(title=title, spots=spots, pairs=_shown(whole, spots), layered=True)
 
 

@@ -70,8 +70,8 @@ def _sources(system: System) -> list[str]:
         if not isinstance(block, Sourced):
             continue
         date = f"{part.price.date}. " if key == "price" and part.price else ""
-        source = "" if block.source == part.source else f": {block.source}"
+        source = "" if block.source == part.source else f" {block.source}."
         if source or date or block.note or block.confidence != part.confidence:
             note = f" {date}{one_line(block.note)}".rstrip()
-            lines.append(f"  - {key} ({block.confidence or 'not graded'}){source or ':'}{note}")
+            lines.append(f"  - {key} ({block.confidence or 'not graded'}):{source}{note}")
     return lines

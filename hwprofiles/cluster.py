@@ -1,6 +1,6 @@
 """Clusters: devices and switches joined by directed links."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -84,8 +84,8 @@ class Cluster:
             fabric=fabric,
             source=source,
             routing=rule,
-            _after={node: sorted(fabric.succ[node], key=_order) for node in fabric},
-            _before={node: sorted(fabric.pred[node], key=_order) for node in fabric},
+            _after={node: _in_order(fabric.succ[node], links) for node in fabric},
+            _before={node: _in_order(fabric.pred[node], links) for node in fabric},
         )
         if not rule.relay and (island := cluster._island()):
             raise ProfileError(
@@ -97,8 +97,8 @@ class Cluster:
     def route(self, src: int, dst: int) -> Route:
         """Return the links from device ``src`` to ``dst``, as :attr:`routing` chooses.
 
-        The path has the fewest hops; from node to node it leaves and enters by the NICs of its
-        devices. Without links where ``src == dst``.
+        The path has the fewest hops, and of such paths the widest; from node to node it leaves and
+        enters by the NICs of its devices. Without links where ``src == dst``.
         """
         if (src, dst) not in self._routes:
             path = self._path(src, dst)
@@ -130,6 +130,15 @@ class Cluster:
                 seen.update(new)
                 todo += new
         return [device for device in range(len(self.devices)) if device not in seen][:8]
+
+
+def _in_order(near: Mapping[Node, Mapping[str, int]], links: Sequence[Link]) -> dict[Node, float]:
+    """Return neighbours in the order of nodes, each with the rate of a lone flow."""
+    rates = {}
+    for node in sorted(near, key=_order):
+        link = links[near[node]["link_id"]]
+        rates[node] = min(link.bandwidth_bytes_per_s, link.flow_cap_bytes_per_s)
+    return rates
 
 
 def _order(node: Node) -> tuple[bool, Node]:

@@ -119,27 +119,31 @@ def _planned(spec: str | Path, problems: list[str]) -> tuple[str, str, ClusterPa
     folder = Path(text).parent
     part, count = _shaped(part, where, shape)
     if part.nodes:
-        nodes = _other_nodes(part, folder, problems)
-        nodes = nodes[:1] * count if shape else nodes
+        runs = _other_nodes(part, folder, problems)
+        runs = [(node, count) for node, _ in runs[:1]] if shape else runs
     else:
-        nodes = [node_plan(part, folder, problems)] * count
-    most = sum(len(node.parts) for node in nodes)
+        runs = [(node_plan(part, folder, problems), count)]
+    most = sum(len(node.parts) * times for node, times in runs)
     if most > MAX_DEVICES:
         problems.append(f"expected at most {MAX_DEVICES} devices, got {most}; give fewer nodes")
+        runs = []
+    nodes = [node for node, times in runs for _ in range(times)]
     plan = blueprint(nodes, part, folder, problems)
     return (f"{name}:{shape}" if shape else name), where, part, plan
 
 
-def _other_nodes(part: ClusterPart, folder: Path, problems: list[str]) -> list[NodePlan]:
-    """Return the nodes that a file takes from other files."""
-    nodes: list[NodePlan] = []
+def _other_nodes(
+    part: ClusterPart, folder: Path, problems: list[str]
+) -> list[tuple[NodePlan, int]]:
+    """Return the nodes that a file takes from other files, with how many of each."""
+    runs: list[tuple[NodePlan, int]] = []
     for block in part.nodes:
         at = str(folder / block.system) if block.system.endswith(".toml") else block.system
         try:
-            nodes += [*plan_cluster(at)[3].nodes] * block.count
+            runs.append((plan_cluster(at)[3].nodes[0], block.count))
         except ProfileError as error:
             problems.append(f"nodes: {error}")
-    return nodes
+    return runs
 
 
 def split_spec(spec: str | Path) -> tuple[str, str | None]:

@@ -14,7 +14,9 @@ from hwprofiles.fabrics.torus import number, place_of
 
 Choose = Callable[[Sequence[Node], int], Node]
 """Which of the next nodes, all equally near the goal, to take at a hop."""
-Neighbours = Mapping[Node, Sequence[Node]]
+Neighbours = Mapping[Node, Mapping[Node, float]]
+"""By node: the nodes that its links lead to (or come from), in the order of nodes, each with the
+rate of a lone flow."""
 WORD = 2**64 - 1
 
 
@@ -23,9 +25,9 @@ class Routing:
     """How a cluster chooses paths; the default is the first of the fewest hops."""
 
     paths: Literal["first", "hash", "balanced"] = "first"
-    """Of equal shortest paths: the one whose nodes come first (devices by index, then switches by
-    name); the one that a hash of the pair picks, as switches do that hash flows; or by turns over
-    the destinations, so that all of them together load equal paths alike."""
+    """Of shortest paths equally wide: the one whose nodes come first (devices by index, then
+    switches by name); the one that a hash of the pair picks, as switches do that hash flows; or by
+    turns over the destinations, so that all of them together load equal paths alike."""
     relay: bool = True
     """Whether a transfer may pass through a device that is neither of its ends."""
     node_devices: int = 0
@@ -88,19 +90,37 @@ def dimension_order(src: int, dst: int, dims: Sequence[int], wrap: Sequence[bool
 def shortest_path(
     after: Neighbours, before: Neighbours, src: Node, dst: Node, *, relay: bool, choose: Choose
 ) -> list[Node]:
-    """Return one path of the fewest hops from ``src`` to ``dst``.
+    """Return one path of the fewest hops from ``src`` to ``dst``, and of these of the widest.
 
     Parameters
     ----------
-    after, before : mapping of node to sequence of nodes
-        Where a node's links lead, and come from, in the order of nodes.
+    after, before : mapping of node to neighbours
+        Where a node's links lead, and come from.
     src, dst : int or str
         The ends; they are joined.
     relay : bool
         Whether the path may pass through other devices.
     choose : callable
-        Picks the next node where several lie on shortest paths.
+        Picks the next node where several lie on such paths.
     """
+    levels = _levels(after, before, src, dst, relay)
+    width = {dst: float("inf")}
+    for level, nearer in zip(levels[-2::-1], levels[:0:-1], strict=True):
+        for node in level:
+            ways = after[node]
+            width[node] = max(min(ways[n], width[n]) for n in nearer if n in ways)
+    path = [src]
+    for hop, nearer in enumerate(levels[1:]):
+        ways = after[path[-1]]
+        wide = [n for n in ways if n in nearer and min(ways[n], width[n]) >= width[src]]
+        path.append(wide[0] if len(wide) == 1 else choose(wide, hop))
+    return path
+
+
+def _levels(
+    after: Neighbours, before: Neighbours, src: Node, dst: Node, relay: bool
+) -> list[set[Node]]:
+    """Return the nodes on shortest paths by how many hops they are from ``src``."""
     hops, left = {src: 0}, {dst: 0}
     front, back = [src], [dst]
     met = {src} & {dst}
@@ -111,19 +131,12 @@ def shortest_path(
         else:
             back = _spread(back, before, left, src, relay)
             met = hops.keys() & back
-    middle = hops[next(iter(met))]
-    kept = [set[Node]()] * middle + [met]
-    for hop in range(middle, 0, -1):
-        kept[hop - 1] = {n for node in kept[hop] for n in before[node] if hops.get(n) == hop - 1}
-    path = [src]
-    while path[-1] != dst:
-        here, hop = path[-1], len(path) - 1
-        if hop < middle:
-            nearer = [n for n in after[here] if n in kept[hop + 1]]
-        else:
-            nearer = [n for n in after[here] if left.get(n, -1) == left[here] - 1]
-        path.append(nearer[0] if len(nearer) == 1 else choose(nearer, hop))
-    return path
+    levels = [met]
+    for hop in range(hops[next(iter(met))] - 1, -1, -1):
+        levels.insert(0, {n for node in levels[0] for n in before[node] if hops.get(n) == hop})
+    for rest in range(left[next(iter(met))] - 1, -1, -1):
+        levels.append({n for node in levels[-1] for n in after[node] if left.get(n) == rest})
+    return levels
 
 
 def _spread(

@@ -1,11 +1,11 @@
-"""Hardware as rows and as JSON: what ``hw list`` and ``hw show`` print. Holds no formula."""
+"""Hardware as rows and as JSON: what ``hw show`` prints. Holds no formula."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hwprofiles.clusterfacts import ClusterPart
-from hwprofiles.facts import DevicePart, LinkPart
+from hwprofiles.clusters import cluster_facts
 from hwprofiles.parts import (
     Kind,
     device_facts,
@@ -14,10 +14,9 @@ from hwprofiles.parts import (
     load_link,
     part_aliases,
     part_names,
-    read_part,
     unknown,
 )
-from hwprofiles.units import GB, format_bytes, format_flop, format_s
+from hwprofiles.units import format_bytes, format_flop, format_s
 
 Rows = list[tuple[str, str]]
 KINDS: tuple[Kind, ...] = ("device", "link", "cluster")
@@ -33,20 +32,6 @@ class Sheet:
     rows: Rows
     tables: Sequence[tuple[tuple[str, ...], list[tuple[str, ...]]]] = ()
     notes: Sequence[str] = field(default=())
-
-
-def listing() -> dict[str, list[dict[str, Any]]]:
-    """Return every name with its aliases and one fact: devices, links and systems."""
-    devices = {name: device_facts(name) for name in part_names("device")}
-    links = {name: link_facts(name) for name in part_names("link")}
-    systems = {name: _file_of(name) for name in part_names("cluster")}
-    local = {"name": "local", "aliases": [], "fact": "this machine, as it was measured"}
-    return {
-        "devices": [_line(name, part, _device_fact(part)) for name, part in devices.items()],
-        "links": [_line(name, part, _link_fact(part)) for name, part in links.items()],
-        "systems": [local]
-        + [_line(name, part, system_fact(part)) for name, part in systems.items()],
-    }
 
 
 def sheets(name: str) -> dict[str, Sheet]:
@@ -149,7 +134,7 @@ def system_sheet(spec: str) -> Sheet:
 
     system = describe(spec)
     part, plan = system.part, system.plan
-    node = part if part.devices else _file_of(part.nodes[0].system)
+    node = part if part.devices else cluster_facts(part.nodes[0].system)
     counts = {ref: plan.parts.count(ref) for ref in dict.fromkeys(plan.parts)}
     devices = {ref: load_device(ref) for ref in counts}
     made = " ".join(str(x) for x in (part.vendor, part.year) if x)
@@ -267,22 +252,6 @@ def local_sheet() -> Sheet:
     return Sheet(title="local: this machine", record=record, rows=rows, notes=advice)
 
 
-def system_fact(part: ClusterPart) -> str:
-    """Return a line: devices, what joins them, and the NICs of a node."""
-    if part.nodes:
-        of = ", ".join(f"{block.count} x {block.system}" for block in part.nodes)
-        return f"{of}, {part.network.builder if part.network else 'one node'}"
-    told = [", ".join(f"{block.count} x {block.part}" for block in part.devices)]
-    if part.fabric and "pod" in part.fabric.arguments:
-        sides = "x".join(map(str, part.fabric.arguments["pod"]))
-        return f"a slice of a pod of {sides} x {part.devices[0].part}"
-    told += [part.fabric.builder] if part.fabric else ["PCIe"]
-    if part.network:
-        nics = part.host.arguments.get("nics", 0) if part.host else 0
-        told.append(f"{f'{nics} x ' if nics > 1 else ''}{part.network.arguments['link']}")
-    return ", ".join(told)
-
-
 def _host_rows(part: ClusterPart) -> Rows:
     """Return what is known of the host of a node, and of its power."""
     rows: Rows = []
@@ -294,41 +263,6 @@ def _host_rows(part: ClusterPart) -> Rows:
         rows += [("disks", f"{host.disk}{rate}")] if host.disk else []
     rows += [("power of a node", f"{part.power.node_kw:g} kW")] if part.power else []
     return rows
-
-
-def _file_of(name: str) -> ClusterPart:
-    return read_part("cluster", name, ClusterPart)[2]
-
-
-def _line(name: str, part: DevicePart | LinkPart | ClusterPart, fact: str) -> dict[str, Any]:
-    return {"name": name, "aliases": list(part.aliases), "fact": fact}
-
-
-def _device_fact(part: DevicePart) -> str:
-    dtype, rate = max(part.peak.flop_per_s.items(), key=lambda item: _training_first(item[0]))
-    gb = part.memory.total_bytes / GB
-    return (
-        f"{gb:.4g} GB at {part.memory.bandwidth_gb_per_s:g} GB/s,"
-        f" {dtype.replace('_', ' ')} {format_flop(rate, 4)}/s"
-    )
-
-
-def _training_first(dtype: str) -> int:
-    """Rank dtypes: what most would train in comes last."""
-    order = (
-        "float64",
-        "float32",
-        "float32_matrix",
-        "float16_matrix",
-        "bfloat16",
-        "bfloat16_matrix",
-    )
-    return order.index(dtype) if dtype in order else -1
-
-
-def _link_fact(part: LinkPart) -> str:
-    latency_us = part.latency_us + (part.endpoint_us or 0)
-    return f"{part.bandwidth_gb_per_s:g} GB/s per direction, {latency_us:g} us, {part.kind}"
 
 
 def _note(text: str) -> list[str]:

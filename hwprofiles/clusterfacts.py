@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
 
@@ -18,6 +18,7 @@ from hwprofiles.fabrics.base import Wire
 from hwprofiles.facts import Block, Count, Positive, Sourced, Text
 from hwprofiles.problems import Faults, problem
 from hwprofiles.registry import lookup, names
+from hwprofiles.routing import Paths
 
 MAX_DEVICES = 1_000_000  # above any machine there is: a slip must not fill the memory
 FABRICS = "hwprofiles.fabrics"
@@ -107,7 +108,7 @@ class Host(BuilderBlock):
 class Network(BuilderBlock):
     """What joins nodes, NIC to NIC, or device to device where the NICs are on the devices."""
 
-    paths: Literal["first", "hash", "balanced"] = "first"
+    paths: Paths = "first"
     flow_cap_gb_per_s: Positive | None = None
     """Most that one transfer gets, where the provider or the protocol bounds it."""
 

@@ -13,7 +13,7 @@ from hwprofiles.clusterfacts import BuilderBlock, ClusterPart
 from hwprofiles.errors import ProfileError
 from hwprofiles.fabrics.base import Node, Wire
 from hwprofiles.fabrics.torus import wraps
-from hwprofiles.routing import Routing
+from hwprofiles.routing import Paths, Routing
 
 NIC = "nic"
 """What the name of a NIC begins with, in a builder's wires and in an edge list."""
@@ -42,7 +42,7 @@ class Blueprint:
     nodes: tuple[NodePlan, ...]
     network: tuple[Wire, ...] = ()
     """Between ports, numbered through all nodes."""
-    paths: str = "first"
+    paths: Paths = "first"
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Blueprint:
         ]
         alike = len(sizes) == 1 and all(node.dims == first.dims for node in self.nodes)
         return Routing(
-            paths=self.paths,  # type: ignore[arg-type]
+            paths=self.paths,
             relay=not (self.network or first.host),
             node_devices=sizes.pop() if alike and len(self.nodes) > 1 else 0,
             exits=tuple(str(name) for name in chain.from_iterable(named)) if self.network else (),

@@ -17,6 +17,7 @@ Choose = Callable[[Sequence[Node], int], Node]
 Neighbours = Mapping[Node, Mapping[Node, float]]
 """By node: the nodes that its links lead to (or come from), in the order of nodes, each with the
 rate of a lone flow."""
+Paths = Literal["first", "hash", "balanced"]
 WORD = 2**64 - 1
 
 
@@ -24,7 +25,7 @@ WORD = 2**64 - 1
 class Routing:
     """How a cluster chooses paths; the default is the first of the fewest hops."""
 
-    paths: Literal["first", "hash", "balanced"] = "first"
+    paths: Paths = "first"
     """Of shortest paths equally wide: the one whose nodes come first (devices by index, then
     switches by name); the one that a hash of the pair picks, as switches do that hash flows; or by
     turns over the destinations, so that all of them together load equal paths alike."""

@@ -13,7 +13,8 @@ from matplotlib.patches import FancyBboxPatch
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Link
 from hwprofiles.tiers import format_rate
-from reports.fabric_layout import Panel, Spot, panels
+from reports.fabric_layout import panels
+from reports.fabric_panel import Panel, Spot
 from reports.figures import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, RC
 
 LINK_COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, GREY)

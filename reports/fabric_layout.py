@@ -6,52 +6,32 @@ Big systems show one node and a few of every row; what is left out is counted.
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.fabrics.base import Node
 from hwprofiles.fabrics.torus import number
 from hwprofiles.link import Link
+from reports.fabric_network import network_panel
+from reports.fabric_panel import (
+    INSIDE,
+    NETWORK,
+    Pair,
+    Panel,
+    Spot,
+    by_number,
+    kind_of,
+    matches,
+    row_of,
+    shown,
+)
 
-Pair = tuple[Node, Node, Link]
-NETWORK = re.compile(r"(leaf|spine|pod|core|group|switch)[0-9]*(\.|$)")
 HOST = re.compile(r"(pcie|cpu|nic)[0-9]+$")
-INSIDE = re.compile(r"node[0-9]+\.")
-ROW, SOCKETS, LEAVES, RING, SIDE, SLICES = 9, 2, 24, 12, 16, 4
-"""Most that is drawn: of a row, sockets and what is under them, on a ring, along a side of a grid,
-and slices of a torus."""
-RACK, LEVEL = 6, 2.0
-"""Most of a row of a network, and the height between its rows."""
+SOCKETS, LEAVES, ROW, SIDE, SLICES = 2, 24, 12, 16, 4
+"""Most that is drawn: sockets and what is under them, a row of devices, a side of a grid, slices of
+a torus."""
 CUBE_MESH = ((0, 3), (1, 2), (1, 1), (0, 0), (4, 3), (3, 2), (3, 1), (4, 0))
 """Places of the eight GPUs of a hybrid cube mesh: no wire lies on another."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spot:
-    """One box, or with ``kind == "fold"`` the words for boxes left out."""
-
-    x: float
-    y: float
-    label: str
-    kind: str
-    """``device``, ``nic``, ``switch``, ``socket``, ``node`` or ``fold``."""
-    width: float = 0.0
-    """Of a switch drawn as a bar."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One part of the picture."""
-
-    title: str
-    spots: dict[Node, Spot]
-    pairs: list[Pair]
-    stubs: list[tuple[Node, tuple[float, float], Link]] = field(default_factory=list)
-    """Wires that wrap round: from a node a little way in a direction."""
-    note: str = ""
-    layered: bool = False
-    """Whether lines run from row to row: they then meet boxes above and below."""
 
 
 def panels(cluster: Cluster) -> list[Panel]:
@@ -62,7 +42,7 @@ def panels(cluster: Cluster) -> list[Panel]:
     inner = [p for p in pairs if p not in outer] if not several else _of_first_node(pairs)
     size = _first_node_devices(cluster, inner, several, bool(outer))
     found = []
-    host = [p for p in inner if any(_matches(HOST, n) for n in p[:2])]
+    host = [p for p in inner if any(matches(HOST, n) for n in p[:2])]
     fabric = [p for p in inner if p not in host]
     if cluster.routing.dims:
         found.append(_torus(cluster, fabric))
@@ -71,7 +51,7 @@ def panels(cluster: Cluster) -> list[Panel]:
     if host:
         found.append(_host(host))
     if outer:
-        found.append(_network(cluster, outer, several))
+        found.append(network_panel(cluster, outer, several))
     return found
 
 
@@ -109,10 +89,6 @@ def _is_int(node: Node) -> bool:
     return isinstance(node, int)
 
 
-def _matches(pattern: re.Pattern[str], node: Node) -> bool:
-    return isinstance(node, str) and pattern.match(node) is not None
-
-
 def _first_node_devices(
     cluster: Cluster, inner: Sequence[Pair], several: bool, networked: bool
 ) -> int:
@@ -132,13 +108,13 @@ def _fabric(cluster: Cluster, pairs: list[Pair], size: int) -> Panel:
     title = f"scale-up: {_made_of(cluster, size)}"
     switches = sorted({n for p in pairs for n in p[:2] if isinstance(n, str)})
     if switches:
-        spots = _row(list(range(size)), "device", 0.0, RING if size > RING + 4 else size)
+        spots = row_of(list(range(size)), "device", 0.0, ROW if size > ROW + 4 else size)
         xs = [spot.x for spot in spots.values()]
         step = (max(xs) - min(xs) + 1) / len(switches)
         for place, name in enumerate(switches):
             x = min(xs) - 0.5 + step * (place + 0.5)
             spots[name] = Spot(x=x, y=1.8, label=name, kind="switch", width=0.95 * step)
-        return Panel(title=title, spots=spots, pairs=_shown(pairs, spots), layered=True)
+        return Panel(title=title, spots=spots, pairs=shown(pairs, spots), layered=True)
     if size == len(CUBE_MESH) and len(pairs) == 2 * size:
         places: Sequence[tuple[float, float]] = CUBE_MESH
     else:
@@ -156,13 +132,13 @@ def _host(pairs: list[Pair]) -> Panel:
     for start, end, _ in pairs:
         near.setdefault(start, []).append(end)
         near.setdefault(end, []).append(start)
-    sockets = sorted((n for n in near if _kind(n) == "socket"), key=_by_number)
+    sockets = sorted((n for n in near if kind_of(n) == "socket"), key=by_number)
     groups: list[tuple[Node, list[tuple[Node, list[Node]]]]] = []
     leaves = 0
     for socket in sockets:
-        below = sorted((n for n in near[socket] if _kind(n) != "socket"), key=_by_number)
-        under = [(n, sorted((m for m in near[n] if _leaf(m)), key=_by_number)) for n in below]
-        count = sum(len(own) if _kind(n) == "switch" else 1 for n, own in under)
+        below = sorted((n for n in near[socket] if kind_of(n) != "socket"), key=by_number)
+        under = [(n, sorted((m for m in near[n] if _leaf(m)), key=by_number)) for n in below]
+        count = sum(len(own) if kind_of(n) == "switch" else 1 for n, own in under)
         if leaves and (leaves + count > LEAVES or len(groups) == SOCKETS):
             break
         leaves += count
@@ -172,7 +148,7 @@ def _host(pairs: list[Pair]) -> Panel:
     for socket, under in groups:
         first = x
         for name, own in under:
-            if _kind(name) != "switch":
+            if kind_of(name) != "switch":
                 spots[name] = _spot(name, x, 0.0)
                 x += 1
                 continue
@@ -182,7 +158,7 @@ def _host(pairs: list[Pair]) -> Panel:
             spots[name] = _spot(name, x - (len(own) + 1) / 2, 1.3)
         spots[socket] = _spot(socket, (first + x - 1) / 2, 2.6)
         x += 0.6
-    for nic in (n for n in list(near) if _kind(n) == "nic" and n not in spots):
+    for nic in (n for n in list(near) if kind_of(n) == "nic" and n not in spots):
         above = [spots[n].x for n in near[nic] if n in spots]
         if above:  # at the devices themselves
             spots[nic] = _spot(nic, sum(above) / len(above), -1.3)
@@ -191,110 +167,18 @@ def _host(pairs: list[Pair]) -> Panel:
     return Panel(
         title="host of a node: PCIe, sockets, NICs",
         spots=spots,
-        pairs=_shown(pairs, spots),
+        pairs=shown(pairs, spots),
         note=note,
         layered=True,
     )
 
 
-def _kind(node: Node) -> str:
-    if isinstance(node, int):
-        return "device"
-    return {"cpu": "socket", "nic": "nic"}.get(re.sub("[0-9.]+$", "", node), "switch")
-
-
 def _leaf(node: Node) -> bool:
-    return _kind(node) in ("device", "nic")
-
-
-def _by_number(node: Node) -> tuple[int, list[int]]:
-    """Devices, then NICs, then switches, each by the numbers in their names."""
-    if isinstance(node, int):
-        return 0, [node]
-    return 1 + (_kind(node) != "nic"), [int(digits) for digits in re.findall("[0-9]+", node)]
+    return kind_of(node) in ("device", "nic")
 
 
 def _spot(node: Node, x: float, y: float) -> Spot:
-    return Spot(x=x, y=y, label=str(node), kind=_kind(node))
-
-
-def _network(cluster: Cluster, pairs: list[Pair], several: bool) -> Panel:
-    """Place nodes below, then the switches by how far from a node they are."""
-    merged: dict[tuple[Node, Node], Link] = {}
-    for start, end, link in pairs:
-        a, b = (_owner(n, several, cluster) for n in (start, end))
-        merged.setdefault((a, b), link)
-    if any(_matches(re.compile("group"), n) for n in cluster.fabric):
-        return _groups(pairs)
-    whole = [(a, b, link) for (a, b), link in merged.items()]
-    near: dict[Node, set[Node]] = {}
-    for a, b, _ in whole:
-        near.setdefault(a, set()).add(b)
-        near.setdefault(b, set()).add(a)
-    rows = [sorted((n for n in near if not _matches(NETWORK, n)), key=_by_number)]
-    placed = set(rows[0])
-    while len(placed) < len(near):
-        rows.append(sorted({m for n in rows[-1] for m in near[n]} - placed, key=_by_number))
-        placed |= set(rows[-1])
-    what = "nodes" if several else "devices"
-    counts = [f"{len(row)} {_family(row[0])}" for row in rows[1:]]
-    spots: dict[Node, Spot] = {}
-    for level, row in enumerate(rows):
-        kind = "switch" if level else "node" if several else "device"
-        spots |= _row(row, kind, LEVEL * level, RACK, min(RACK, max(map(len, rows))))
-    word = "switch" if counts[-1].startswith("1 ") else "switches"
-    title = f"network: {len(rows[0])} {what}, {', '.join(counts)} {word}"
-    return Panel(title=title, spots=spots, pairs=_shown(whole, spots), layered=True)
-
-
-def _family(node: Node) -> str:
-    """Return what kind of switch a name stands for: ``spine`` for ``pod0.spine3``."""
-    words = re.findall("[a-z]+", str(node))
-    return str(words[-1])
-
-
-def _owner(node: Node, several: bool, cluster: Cluster) -> Node:
-    """Return the node that a NIC belongs to; where NICs are on devices, that of the device."""
-    if isinstance(node, str):
-        inside = INSIDE.match(node)
-        return node[: inside.end() - 1].replace("node", "node ") if inside else node
-    size = cluster.routing.node_devices
-    return f"node {node // size}" if several and size else node
-
-
-def _groups(pairs: list[Pair]) -> Panel:
-    """Place the groups of a dragonfly on a ring; inside one, routers are fully joined."""
-    groups: dict[str, set[str]] = {}
-    ends: dict[str, int] = {}
-    between: dict[tuple[Node, Node], Link] = {}
-    within: list[Link] = []
-    for start, end, link in pairs:
-        names = [n for n in (start, end) if _matches(NETWORK, n)]
-        owners = [str(n).partition(".")[0] for n in names]
-        for name, owner in zip(names, owners, strict=True):
-            groups.setdefault(owner, set()).add(str(name))
-        if len(names) == 1:
-            ends[owners[0]] = ends.get(owners[0], 0) + 1
-        elif owners[0] == owners[1]:
-            within.append(link)
-        else:
-            between.setdefault((owners[0], owners[1]), link)
-    shown = sorted(groups, key=_by_number)[:RING]
-    spots: dict[Node, Spot] = {}
-    for place, name in enumerate(shown):
-        turn = 2 * math.pi * place / len(shown)
-        label = f"{name}\n{len(groups[name])} routers\n{ends.get(name, 0)} ports"
-        x, y = 3.2 * math.sin(turn), 2.4 * math.cos(turn)
-        spots[name] = Spot(x=x, y=y, label=label, kind="node")
-    whole = [(a, b, link) for (a, b), link in between.items()]
-    rest = f"{len(groups) - len(shown)} more groups; " if len(groups) > len(shown) else ""
-    inside = f"in a group all routers are joined by {within[0].name}" if within else ""
-    return Panel(
-        title=f"network: dragonfly of {len(groups)} groups",
-        spots=spots,
-        pairs=_shown(whole, spots),
-        note=rest + inside,
-    )
+    return Spot(x=x, y=y, label=str(node), kind=kind_of(node))
 
 
 def _torus(cluster: Cluster, pairs: list[Pair]) -> Panel:
@@ -307,7 +191,7 @@ def _torus(cluster: Cluster, pairs: list[Pair]) -> Panel:
     slices, rows, columns = (min(s, m) for s, m in zip(sides, (SLICES, SIDE, SIDE), strict=True))
     across = 1 if columns > SIDE // 2 else 2
     spots: dict[Node, Spot] = {}
-    shown: list[Pair] = []
+    inside: list[Pair] = []
     stubs: list[tuple[Node, tuple[float, float], Link]] = []
     for place in product(range(slices), range(rows), range(columns)):
         z, y, x = place
@@ -319,7 +203,7 @@ def _torus(cluster: Cluster, pairs: list[Pair]) -> Panel:
             after[axis] += 1
             if after[axis] < (rows, columns)[axis - 1]:
                 other = number(after, sides)
-                shown.append((here, other, link[frozenset((here, other))]))
+                inside.append((here, other, link[frozenset((here, other))]))
                 continue
             after[axis] %= sides[axis]
             pair = frozenset((here, number(after, sides)))
@@ -334,25 +218,4 @@ def _torus(cluster: Cluster, pairs: list[Pair]) -> Panel:
     note += ", of which the first are shown" if (slices, rows, columns) != sides else ""
     shape = f"{'x'.join(map(str, dims))} {'torus' if rings else 'mesh'}"
     title = f"{shape}: {_made_of(cluster, math.prod(dims))}"
-    return Panel(title=title, spots=spots, pairs=shown, stubs=stubs, note=note)
-
-
-def _row(nodes: Sequence[Node], kind: str, y: float, most: int, span: int = 0) -> dict[Node, Spot]:
-    """Place a row over a width of ``span``; of one longer than ``most`` the ends and how many."""
-    keep = list(nodes)
-    fold = f"fold {y}"
-    if len(nodes) > most:
-        keep = [*nodes[: most - 3], fold, *nodes[-2:]]
-    span = max(span, len(keep))
-    spots: dict[Node, Spot] = {}
-    for place, node in enumerate(keep):
-        x = (place + 0.5) * span / len(keep)
-        spots[node] = Spot(x=x, y=y, label=str(node), kind=kind)
-    if fold in spots:
-        left = f"{len(nodes) - len(keep) + 1}\nmore"
-        spots[fold] = Spot(x=spots[fold].x, y=y, label=left, kind="fold")
-    return spots
-
-
-def _shown(pairs: Iterable[Pair], spots: dict[Node, Spot]) -> list[Pair]:
-    return [pair for pair in pairs if pair[0] in spots and pair[1] in spots]
+    return Panel(title=title, spots=spots, pairs=inside, stubs=stubs, note=note)

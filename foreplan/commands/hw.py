@@ -16,7 +16,7 @@ app = typer.Typer(
 @app.command("list")
 def list_parts(json: Json = False) -> None:
     """List devices, links and systems, with a fact each."""
-    from foreplan.hardware import listing
+    from foreplan.listing import listing
 
     found = listing()
     if json:

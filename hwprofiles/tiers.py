@@ -3,6 +3,7 @@
 From the file of the cluster and of its links alone; no cluster is built.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -87,10 +88,12 @@ def describe(spec: str | Path) -> System:
         tiers.append(_inside(inner.host, node, node.host, rate, "host"))
     if part.network:
         tiers.append(_between(part.network, plan, rate))
-    counts: dict[str, float] = {}
-    wires = ((w, 1.0) for n in plan.nodes for w in (*n.fabric, *n.host))
-    for wire, _ in (*wires, *((w, 1.0) for w in plan.network)):
-        counts[wire.link] = counts.get(wire.link, 0.0) + wire.cables
+    counts: defaultdict[str, float] = defaultdict(float)
+    for plan_of_node, times in _distinct(plan.nodes):
+        for wire in (*plan_of_node.fabric, *plan_of_node.host):
+            counts[wire.link] += times * wire.cables
+    for wire in plan.network:
+        counts[wire.link] += wire.cables
     return System(
         name=name,
         part=part,
@@ -100,6 +103,12 @@ def describe(spec: str | Path) -> System:
             LinkUse(name=ref, count=count, link=load_wires(ref)) for ref, count in counts.items()
         ),
     )
+
+
+def _distinct(nodes: Sequence[NodePlan]) -> Iterable[tuple[NodePlan, int]]:
+    """Return every node that is planned once with how often it stands in a cluster."""
+    times = Counter(map(id, nodes))
+    return [(node, times[key]) for key, node in {id(node): node for node in nodes}.items()]
 
 
 def _inside(

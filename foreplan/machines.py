@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwprofiles.calibration import Calibration
+from hwprofiles.clusters import load_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.errors import ProfileError
 from hwprofiles.identity import Identity, probe_identity
 from hwprofiles.local import LocalFacts, local_cluster, local_facts
 from hwprofiles.opstore import OpStore
-from hwprofiles.parts import load_cluster
 from planner.machine import Machine
 from planner.opcall import OpCall
 from runtime.kernels import sources_sha256

@@ -1,12 +1,14 @@
-"""The catalogue as a page: every shipped device and link with units, sources and confidence.
+"""The catalogue as a page: every shipped device, link and system with sources and confidence.
 
 ``python -m hwprofiles.catalogue > docs/hardware.md`` writes the page anew; a test holds it fresh.
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
+from hwprofiles.catalogue_systems import system_lines
 from hwprofiles.facts import DevicePart, LinkPart, Sourced
+from hwprofiles.markdown import aliases, doubt, number, one_line, table
 from hwprofiles.parts import device_facts, link_facts, part_names
 from hwprofiles.units import GB
 
@@ -35,9 +37,10 @@ RATES = {
 }
 INTRODUCTION = f"""# Hardware catalogue
 
-Every device and link that has a name. A name or an alias goes wherever a part is asked for, such as
-`part = "h100"` in a cluster file; `foreplan hw show h100-sxm5-80g` prints a device. This page is
-made from the files in `hwprofiles/data` by `{COMMAND}`.
+Every device, link and system that has a name. A name or an alias goes wherever a part is asked for,
+such as `part = "h100"` in a cluster file, or `foreplan plan MODEL dgx-h100:4`; `foreplan hw show
+NAME` prints one. This page is made from the files in `hwprofiles/data` by
+`{COMMAND}`.
 
 How to read it:
 - Rates are dense peaks in TFLOP/s (int8: TOP/s) at the vendor's clock, of a CPU at its base clock.
@@ -58,7 +61,8 @@ def page() -> str:
     """Return the text of ``docs/hardware.md``."""
     devices = {name: device_facts(name) for name in part_names("device")}
     links = {name: link_facts(name) for name in part_names("link")}
-    return "\n".join([INTRODUCTION, *device_lines(devices), *link_lines(links)])
+    lines = [*device_lines(devices), *link_lines(links), "", *system_lines()]
+    return "\n".join([INTRODUCTION, *lines])
 
 
 def device_lines(devices: Mapping[str, DevicePart]) -> list[str]:
@@ -103,28 +107,25 @@ def link_lines(links: Mapping[str, LinkPart]) -> list[str]:
             [
                 f"`{name}`",
                 str(link.links),
-                _number(link.bandwidth_gb_per_s),
-                _number(link.efficiency),
-                _number(link.achievable_gb_per_s),
-                _number(link.latency_us),
+                number(link.bandwidth_gb_per_s),
+                number(link.efficiency),
+                number(link.achievable_gb_per_s),
+                number(link.latency_us),
                 link.confidence or "",
             ]
             for name, link in some.items()
         ]
         lines += [*table(head, rows), ""]
         for name, link in some.items():
-            told = [_aliases(link.aliases), f"Source: {link.source}."]
+            told = [aliases(link.aliases), f"Source: {link.source}."]
             told += [f"Share {link.efficiency_basis}."] if link.efficiency_basis else []
-            told += [f"Latency: {link.latency_basis}.", _one_line(link.note)]
+            told += [f"Latency: {link.latency_basis}."]
+            if link.endpoint_us:
+                told += [f"A device adds {number(link.endpoint_us)} us: {link.endpoint_basis}."]
+            told += [one_line(link.note)]
             lines.append(f"- `{name}`: {link.title}. {' '.join(text for text in told if text)}")
         lines.append("")
     return lines[:-1]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a Markdown table; the first column is text, the others are numbers."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
 
 
 def _rate(device: DevicePart, dtype: str) -> str:
@@ -132,28 +133,28 @@ def _rate(device: DevicePart, dtype: str) -> str:
     unit = "top_per_s" if dtype == "int8" else "tflop_per_s"
     vector = getattr(device.peak, f"{dtype}_{unit}")
     matrix = getattr(device.peak, f"{dtype}_matrix_{unit}")
-    cells = [_number(vector)] if vector else []
-    cells += [f"**{_number(matrix)}**"] if matrix else []
-    return " ".join(cells) + _doubt(device.peak if cells else None)
+    cells = [number(vector)] if vector else []
+    cells += [f"**{number(matrix)}**"] if matrix else []
+    return " ".join(cells) + doubt(device.peak if cells else None)
 
 
 def _measured(device: DevicePart) -> str:
-    return _number(device.measured.bfloat16_matmul_tflop_per_s) if device.measured else ""
+    return number(device.measured.bfloat16_matmul_tflop_per_s) if device.measured else ""
 
 
 def _outside(device: DevicePart) -> list[str]:
     """Return all cells but rates."""
     host, peers, power, price = device.host, device.scale_up, device.power, device.price
-    capacity = _number(device.memory.total_bytes / GB) + _doubt(device.memory)
+    capacity = number(device.memory.total_bytes / GB) + doubt(device.memory)
     return [
         capacity,
-        _number(device.memory.bandwidth_gb_per_s),
+        number(device.memory.bandwidth_gb_per_s),
         host.interface if host else "",
-        _number(host.bandwidth_gb_per_s) + _doubt(host) if host else "",
+        number(host.bandwidth_gb_per_s) + doubt(host) if host else "",
         f"{peers.links} x {peers.interface}" if peers else "",
-        _number(peers.total_gb_per_s) + _doubt(peers) if peers else "",
-        _number(power.board_w) + _doubt(power) if power else "",
-        _number(price.usd_per_h) + _doubt(price) if price else "",
+        number(peers.total_gb_per_s) + doubt(peers) if peers else "",
+        number(power.board_w) + doubt(power) if power else "",
+        number(price.usd_per_h) + doubt(price) if price else "",
     ]
 
 
@@ -167,31 +168,15 @@ def _device_sources(name: str, device: DevicePart) -> list[str]:
     by_source: dict[tuple[str, str], list[str]] = {}
     for key, block in blocks.items():
         by_source.setdefault((block.source, block.confidence or "not graded"), []).append(key)
-    told = [_aliases(device.aliases), _one_line(device.note)]
+    told = [aliases(device.aliases), one_line(device.note)]
     lines = [f"- `{name}`: {device.title}. {' '.join(text for text in told if text)}".rstrip()]
     for (source, confidence), keys in by_source.items():
         lines.append(f"  - {', '.join(keys)} ({confidence}): {source}")
     for key, block in blocks.items():
         date = f"{device.price.date}. " if key == "price" and device.price else ""
-        if text := date + _one_line(block.note):
+        if text := date + one_line(block.note):
             lines.append(f"  - *{key}*: {text.rstrip()}")
     return lines
-
-
-def _aliases(aliases: Sequence[str]) -> str:
-    return "Also " + ", ".join(f"`{alias}`" for alias in aliases) + "." if aliases else ""
-
-
-def _doubt(block: Sourced | None) -> str:
-    return "?" if block is not None and block.confidence == "low" else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}" if value < 1 else f"{value:.5g}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Clusters: devices and switches joined by directed links."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -8,7 +8,9 @@ import networkx as nx
 
 from hwprofiles.device import Device
 from hwprofiles.errors import ProfileError
+from hwprofiles.fabrics.base import Node
 from hwprofiles.link import Link, Route
+from hwprofiles.routing import Neighbours, Routing, shortest_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,7 @@ class Cluster:
     """Devices by index, and a fabric whose edges carry one ``Link`` per direction.
 
     Built complete and checked by :meth:`from_edges`; ``fabric`` nodes ``0..len(devices)-1`` are the
-    devices, any other node is a switch.
+    devices, any other node is a switch, a NIC or a socket.
     """
 
     name: str
@@ -25,6 +27,10 @@ class Cluster:
     """Every directed link; its position is the id that routes and task graphs use."""
     fabric: "nx.DiGraph[int | str]"
     source: str = ""
+    routing: Routing = field(default_factory=Routing)
+    """Which of several paths a route takes."""
+    _after: Neighbours = field(repr=False, compare=False)
+    _before: Neighbours = field(repr=False, compare=False)
     _routes: dict[tuple[int, int], Route] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -32,8 +38,9 @@ class Cluster:
         cls,
         name: str,
         devices: Iterable[Device],
-        edges: Iterable[tuple[int | str, int | str, Link]],
+        edges: Iterable[tuple[Node, Node, Link]],
         source: str = "",
+        routing: Routing | None = None,
     ) -> "Cluster":
         """Build from directed edges ``(from, to, link)``; a string end is a switch.
 
@@ -69,25 +76,71 @@ class Cluster:
                 f"cluster {name!r}: every device must reach every other, but these are cut off:"
                 f" {sorted(map(str, lost))}"
             )
-        return cls(name=name, devices=device_list, links=tuple(links), fabric=fabric, source=source)
+        rule = routing or Routing()
+        cluster = cls(
+            name=name,
+            devices=device_list,
+            links=tuple(links),
+            fabric=fabric,
+            source=source,
+            routing=rule,
+            _after={node: _in_order(fabric.succ[node], links) for node in fabric},
+            _before={node: _in_order(fabric.pred[node], links) for node in fabric},
+        )
+        if not rule.relay and (island := cluster._island()):
+            raise ProfileError(
+                f"cluster {name!r}: every device must reach every other without passing through"
+                f" one, but device 0 does not reach {island}; add a host or a network"
+            )
+        return cluster
 
     def route(self, src: int, dst: int) -> Route:
-        """Return the links from device ``src`` to ``dst``: fewest hops, ties by node order.
+        """Return the links from device ``src`` to ``dst``, as :attr:`routing` chooses.
 
-        Of several shortest paths the one whose nodes come first is taken: devices by index, then
-        switches by name. Without links where ``src == dst``.
+        The path has the fewest hops, and of such paths the widest; from node to node it leaves and
+        enters by the NICs of its devices. Without links where ``src == dst``.
         """
         if (src, dst) not in self._routes:
-            path = self._first_shortest_path(src, dst)
+            path = self._path(src, dst)
             ids = tuple(self.fabric.edges[a, b]["link_id"] for a, b in pairwise(path))
             links = tuple(self.links[i] for i in ids)
             self._routes[src, dst] = Route(links=links, link_ids=ids)
         return self._routes[src, dst]
 
-    def _first_shortest_path(self, src: int, dst: int) -> list[int | str]:
-        hops: dict[int | str, int] = dict(nx.single_target_shortest_path_length(self.fabric, dst))
-        path: list[int | str] = [src]
-        while path[-1] != dst:
-            nearer = (n for n in self.fabric[path[-1]] if hops.get(n) == hops[path[-1]] - 1)
-            path.append(min(nearer, key=lambda node: (isinstance(node, str), node)))
+    def _path(self, src: int, dst: int) -> list[Node]:
+        rule = self.routing
+        if (on_torus := rule.on_torus(src, dst)) is not None:
+            return on_torus
+        choose = rule.chooser(src, dst)
+        path: list[Node] = [src]
+        for start, end in pairwise(rule.waypoints(src, dst)):
+            path += shortest_path(
+                self._after, self._before, start, end, relay=rule.relay, choose=choose
+            )[1:]
         return path
+
+    def _island(self) -> list[int]:
+        """Return some devices that device 0 reaches only through other devices, if there are."""
+        seen: set[Node] = {0}
+        todo: list[Node] = [0]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, str) or node == 0:
+                new = [n for n in self._after[node] if n not in seen]
+                seen.update(new)
+                todo += new
+        return [device for device in range(len(self.devices)) if device not in seen][:8]
+
+
+def _in_order(near: Mapping[Node, Mapping[str, int]], links: Sequence[Link]) -> dict[Node, float]:
+    """Return neighbours in the order of nodes, each with the rate of a lone flow."""
+    rates = {}
+    for node in sorted(near, key=_order):
+        link = links[near[node]["link_id"]]
+        rates[node] = min(link.bandwidth_bytes_per_s, link.flow_cap_bytes_per_s)
+    return rates
+
+
+def _order(node: Node) -> tuple[bool, Node]:
+    """Devices by index, then switches by name."""
+    return isinstance(node, str), node

@@ -14,6 +14,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Ratio = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Confidence = Literal["high", "medium", "low"]
 
@@ -225,11 +227,16 @@ class LinkPart(Sourced):
     latency_us: NotNegative
     """Of a small message; of a range the low end."""
     latency_basis: str = ""
+    endpoint_us: Positive | None = None
+    """What a device adds at its end of this link, where ``latency_us`` is of the switch alone."""
+    endpoint_basis: str = ""
 
     @model_validator(mode="after")
-    def _basis_of_efficiency(self) -> Self:
+    def _every_basis(self) -> Self:
         if self.efficiency and not self.efficiency_basis:
             raise ValueError("should have efficiency_basis beside efficiency")
+        if self.endpoint_us and not self.endpoint_basis:
+            raise ValueError("should have endpoint_basis beside endpoint_us")
         return self
 
     @property

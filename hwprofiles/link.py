@@ -6,7 +6,7 @@ bandwidth part only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -54,6 +54,26 @@ class Link:
         """Seconds of a transfer that are not ``bytes / bandwidth``; linear between the points."""
         value = np.interp(payload_bytes, self._sizes, self._seconds)
         return value if isinstance(payload_bytes, np.ndarray) else float(value)
+
+    def times(self, count: float) -> "Link":
+        """Return ``count`` of these that carry every transfer together."""
+        return replace(
+            self,
+            name=f"{count:g} x {self.name}",
+            bandwidth_bytes_per_s=self.bandwidth_bytes_per_s * count,
+            flow_cap_bytes_per_s=self.flow_cap_bytes_per_s * count,
+        )
+
+    def cable(self, count: float, latency_s: float, flow_cap_bytes_per_s: float) -> "Link":
+        """Return ``count`` parallel cables of a network: one transfer takes one of them."""
+        one = self.bandwidth_bytes_per_s if count > 1 else self.flow_cap_bytes_per_s
+        return replace(
+            self,
+            name=self.name if count == 1 else f"{count:.3g} x {self.name}",
+            bandwidth_bytes_per_s=self.bandwidth_bytes_per_s * count,
+            overheads=((0.0, latency_s),),
+            flow_cap_bytes_per_s=min(self.flow_cap_bytes_per_s, one, flow_cap_bytes_per_s),
+        )
 
     @classmethod
     def from_samples(

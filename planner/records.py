@@ -14,6 +14,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
 from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.link import Link
+from hwprofiles.routing import Routing
 from planner.jsonable import to_jsonable
 from planner.machine import Machine
 from planner.plan import Plan, Training
@@ -43,6 +44,8 @@ class ClusterRecord:
     """Measured ops by device name."""
     identity: Mapping[str, Any]
     """What the measurements were taken on; empty for a shipped cluster."""
+    routing: Routing = dataclasses.field(default_factory=Routing)
+    """Which of several paths a route takes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class PlanFile:
                 record.name,
                 [kinds[name] for name in record.devices],
                 [(a, b, record.links[i]) for a, b, i in record.edges],
+                routing=record.routing,
             )
             books[workers] = {
                 name: CostBook(
@@ -114,6 +118,7 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
             for name, book in books.items()
         },
         identity=machine.identities.get(workers, {}),
+        routing=cluster.routing,
     )
 
 

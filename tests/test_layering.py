@@ -25,6 +25,7 @@ OWNERS = {
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
     "pydantic": {
+        "hwprofiles/clusterfacts.py",
         "hwprofiles/facts.py",
         "hwprofiles/parts.py",
         "planner/records.py",

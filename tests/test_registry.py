@@ -3,6 +3,7 @@
 import pytest
 
 from foreplan import models
+from hwprofiles.clusterfacts import builder_names
 from hwprofiles.parts import part_names
 from hwprofiles.registry import names
 from planner.collectives.base import algorithm_names
@@ -32,9 +33,20 @@ infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x
 infinity-fabric-mi355x neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2
 nvlink-2-x6 nvlink-3 nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x8 nvlink-4
 nvlink-4-x12 nvlink-4-x18 nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c nvswitch-1 nvswitch-2
-nvswitch-3 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0 qpi-8.0-x2 qpi-9.6
-qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric roce-800g roce-gaudi-2 roce-gaudi-2-x3
-roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16 xgmi-2-x16 xgmi-3-x16
+nvswitch-3 nvswitch-3-h800 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0
+qpi-8.0-x2 qpi-9.6 qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric roce-800g
+roce-gaudi-2 roce-gaudi-2-x3 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16
+xgmi-2-x16 xgmi-3-x16
+"""
+CLUSTERS = """
+aws-p2-16xlarge aws-p3-16xlarge aws-p3dn-24xlarge aws-p4d-24xlarge aws-p4de-24xlarge
+aws-p5-48xlarge aws-p5en-48xlarge aws-p6-b200-48xlarge aws-p6-b300-48xlarge aws-trn1-32xlarge
+aws-trn2-48xlarge azure-nd40rs-v2 azure-nd96amsr-v4 azure-nd96asr-v4 azure-nd96isr-h100-v5
+azure-nd96isr-h200-v5 azure-nd96isr-mi300x-v5 dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g dgx-a100-80g
+dgx-b200 dgx-b300 dgx-h100 dgx-h200 dual-xeon-e5-2660-v3 eos frontier gaudi-2-8 gaudi-3-8
+gb200-nvl72 gcp-a2-highgpu-8g gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g
+gcp-a4-highgpu-8g gcp-a4x hgx-h800 meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 selene
+tpu-v2 tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
 """
 MODELS = """
 alexnet alexnet-owt densenet-121 densenet-161 googlenet inception-v3 lenet-5 mlp mobilenet
@@ -65,9 +77,22 @@ PINNED = {
     ),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
-    "clusters": (
-        lambda: part_names("cluster"),
-        ["dual-xeon-e5-2660-v3", "tpu-v2-board", "v100-quad"],
+    "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),
+    "fabrics": (
+        builder_names,
+        [
+            "dragonfly",
+            "edge-list",
+            "fat-tree",
+            "flat",
+            "full-mesh",
+            "hybrid-cube-mesh",
+            "leaf-spine",
+            "nvswitch",
+            "pcie-tree",
+            "rail-optimised",
+            "torus",
+        ],
     ),
 }
 

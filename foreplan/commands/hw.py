@@ -1,10 +1,11 @@
 """``hw``: hardware parts, and the calibration of this machine."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Batch, Dtype, Json, Quiet
+from foreplan.commands.options import Batch, Dtype, Json, Quiet, writable
 from foreplan.console import note, out, progress, show_json, table
 
 app = typer.Typer(
@@ -14,67 +15,69 @@ app = typer.Typer(
 
 @app.command("list")
 def list_parts(json: Json = False) -> None:
-    """List devices, links and clusters."""
-    from hwprofiles.parts import part_names
+    """List devices, links and systems, with a fact each."""
+    from foreplan.listing import listing
 
-    found = {
-        "devices": part_names("device"),
-        "links": part_names("link"),
-        "clusters": [*part_names("cluster"), "local"],
-    }
+    found = listing()
     if json:
         show_json(found)
         return
-    for kind, names in found.items():
-        out(f"{kind}: {', '.join(names)}")
+    for kind, lines in found.items():
+        out(f"{kind} ({len(lines)})")
+        width = max(len(line["name"]) for line in lines)
+        for line in lines:
+            also = f"; also {', '.join(line['aliases'])}" if line["aliases"] else ""
+            out(f"  {line['name']:{width}}  {line['fact']}{also}")
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A device or a cluster, or local.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A device, a link, a system (dgx-h100:4, tpu-v4:4x4x8, mine.toml), or local."
+        ),
+    ],
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw a system into this file (png, svg or pdf).")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show the facts of a device or a cluster, with their source."""
-    from foreplan.machines import load_machine
-    from hwprofiles.parts import load_device, part_names
-    from hwprofiles.units import format_bytes, format_flop, format_s
-    from planner.records import cluster_record
+    """Show what is known of a device, a link or a system, with its source."""
+    from foreplan.hardware import sheets
 
-    if name in part_names("device"):
-        device = load_device(name)
-        if json:
-            show_json(device)
-            return
-        rows = [("kind", device.kind), ("memory", format_bytes(device.memory_bytes, 4))]
-        rows.append(("memory bandwidth", f"{format_bytes(device.memory_bytes_per_s)}/s"))
-        rates = device.peak_flop_per_s.items()
-        rows += [(f"peak {dtype}", f"{format_flop(rate)}/s") for dtype, rate in rates]
-        table((device.name, ""), rows)
-        out(f"source: {device.source}")
-        return
-    machine = load_machine(name)
-    records = {w: cluster_record(machine, w, set()) for w in sorted(machine.clusters)}
+    plot = writable(plot)
+    found = sheets(name)
+    if plot is not None:
+        _draw(name, "system" in found, plot)
     if json:
-        show_json(records)
+        show_json({kind: sheet.record for kind, sheet in found.items()})
         return
-    for workers, record in records.items():
-        cluster = machine.cluster(workers)
-        title = f"{record.name}, {workers} workers" if workers else record.name
-        out(f"{title}: {len(record.devices)} devices ({', '.join(sorted(set(record.devices)))})")
-        if cluster.devices[0].launch_overhead_s:
-            out(f"  dispatch of an op: {format_s(cluster.devices[0].launch_overhead_s)}")
-        links = [
-            (
-                f"  {a} -> {b}",
-                record.links[i].name,
-                f"{format_bytes(record.links[i].bandwidth_bytes_per_s)}/s",
-                format_s(record.links[i].overheads[0][1]),
-                record.links[i].grade.label,
-            )
-            for a, b, i in record.edges
-        ]
-        if links:
-            table(("  link", "", "bandwidth", "latency", "grade"), links)
+    for place, sheet in enumerate(found.values()):
+        if place:
+            out()
+        out(sheet.title)
+        width = max(len(key) for key, _ in sheet.rows)
+        for key, value in sheet.rows:
+            out(f"  {key:{width}}  {value}")
+        for head, rows in sheet.tables:
+            if rows:
+                out()
+                table(head, rows)
+        out()
+        for line in sheet.notes:
+            out(line)
+
+
+def _draw(name: str, is_system: bool, path: Path) -> None:
+    """Draw the cluster called ``name`` into a file."""
+    from hwprofiles.clusters import load_cluster
+    from hwprofiles.errors import ProfileError
+    from reports.fabric_figure import draw_cluster, save
+
+    if not is_system:
+        raise ProfileError(f"--plot: expected a system to draw, got {name!r}; name one")
+    save(draw_cluster(load_cluster(name)), path)
 
 
 @app.command()

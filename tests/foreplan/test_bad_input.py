@@ -111,7 +111,7 @@ PROCESSES = [
     (
         ["plan", "mlp", "v100-squad", "--batch", "64"],
         2,
-        ["cluster 'v100-squad'", "did you mean v100-quad", "known: "],
+        ["cluster 'v100-squad'", "did you mean v100-quad", " are known"],
     ),
     (["plan", "mlp", "local", "--batch", "64"], 2, ["cluster 'local'", "foreplan hw calibrate"]),
     (["report", "good.json", "bad-measurement.json", "-o", "out.html"], 2, ["bad-measurement"]),
@@ -192,7 +192,7 @@ INSIDE = [
     ),
     (["models", "show", "lenet"], ["'lenet'", "did you mean lenet"]),
     (["models", "show", "mlp", "--samples", "inf"], ["--samples", "1000000000000, got 'inf'"]),
-    (["hw", "show", "v101"], ["'v101'", "known: "]),
+    (["hw", "show", "v101"], ["'v101'", "did you mean v100", " are known"]),
     (["hw", "calibrate", "--workers", "4096"], ["--workers 4096", "cores"]),
     (["hw", "calibrate", "--dtype", "float16"], ["--dtype 'float16'", "float32 or float64"]),
     (["data", "digits", "-o", "good.json"], ["good.json", "expected a folder"]),

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hwprofiles.catalogue import COMMAND, KINDS, LINK_KINDS, page, table
+from hwprofiles.catalogue import COMMAND, KINDS, LINK_KINDS, page
+from hwprofiles.clusterfacts import ClusterPart
+from hwprofiles.clusters import cluster_facts
 from hwprofiles.errors import ProfileError
 from hwprofiles.facts import DevicePart, LinkPart, Sourced
+from hwprofiles.markdown import table
 from hwprofiles.parts import (
     device_facts,
     link_facts,
@@ -25,6 +28,15 @@ DATA = ROOT / "hwprofiles" / "data"
 GB, TFLOP = 1e9, 1e12
 DEVICES = {name: device_facts(name) for name in part_names("device")}
 LINKS = {name: link_facts(name) for name in part_names("link")}
+SYSTEMS = {name: cluster_facts(name) for name in part_names("cluster")}
+
+
+NEEDED = {
+    "devices": ("vendor", "year", "form"),
+    "links": ("latency_basis", "kind"),
+    "clusters": ("title", "confidence"),
+}
+"""Keys that a user's own file may leave out and a shipped one may not."""
 
 
 def tflop(name, dtype):
@@ -36,9 +48,9 @@ def gb_per_s(name):
     return load_link(name).bandwidth_bytes_per_s / GB
 
 
-def ungraded(part: DevicePart | LinkPart) -> list[str]:
+def ungraded(part: DevicePart | LinkPart | ClusterPart) -> list[str]:
     """Return the blocks that do not say how well their source holds."""
-    blocks = [("", part)] if isinstance(part, LinkPart) else []
+    blocks = [("", part)] if isinstance(part, Sourced) else []
     blocks += [(f"{key}.", getattr(part, key)) for key in type(part).model_fields]
     return [
         f"{key}confidence"
@@ -50,7 +62,8 @@ def ungraded(part: DevicePart | LinkPart) -> list[str]:
 def faults(folder: Path) -> list[str]:
     """Return a sentence with file and key for everything wrong in a folder of parts."""
     found = []
-    for facts, kind in ((device_facts, "devices"), (link_facts, "links")):
+    read = {"devices": device_facts, "links": link_facts, "clusters": cluster_facts}
+    for kind, facts in read.items():
         for path in sorted((folder / kind).glob("*.toml")):
             where = f"{kind}/{path.name}"
             try:
@@ -59,14 +72,14 @@ def faults(folder: Path) -> list[str]:
                 found.append(f"{where}: {error}")
                 continue
             found += [f"{where}: {key}: expected in every shipped block" for key in ungraded(part)]
-            needed = ("latency_basis", "kind") if kind == "links" else ("vendor", "year", "form")
-            found += [f"{where}: {key}: expected" for key in needed if not getattr(part, key)]
+            found += [f"{where}: {key}: expected" for key in NEEDED[kind] if not getattr(part, key)]
     return found
 
 
 def test_every_shipped_file_is_valid_and_each_of_its_blocks_has_a_source_and_a_confidence():
     assert len(list((DATA / "devices").glob("*.toml"))) == len(DEVICES) == 80
-    assert len(list((DATA / "links").glob("*.toml"))) == len(LINKS) == 76
+    assert len(list((DATA / "links").glob("*.toml"))) == len(LINKS) == 77
+    assert len(list((DATA / "clusters").glob("*.toml"))) == len(SYSTEMS) == 53
     assert faults(DATA) == []
 
 
@@ -78,6 +91,11 @@ def test_every_shipped_file_is_valid_and_each_of_its_blocks_has_a_source_and_a_c
         ("devices/k40.toml", "year = 2013", "", "year: expected"),
         ("links/efa-v1.toml", "latency_basis = ", "efficiency_basis = ", "latency_basis: expected"),
         ("links/efa-v4.toml", "efficiency = 0.74", "efficiency = 1.74", "efficiency: should be"),
+        ("links/nvswitch-3.toml", "endpoint_basis = ", "note2 = ", "note2: not a key"),
+        ("clusters/dgx-2.toml", "nics = 8", "nicks = 8", "host.nicks: not a key of this block"),
+        ("clusters/dgx-2.toml", 'nvswitch"', 'nvswich"', "fabric.builder 'nvswich': unknown"),
+        ("clusters/eos.toml", "rails = 8", "rails = 0", "network.rails: should be greater"),
+        ("clusters/eos.toml", 'paths = "balanced"', 'paths = "best"', "network.paths: should be"),
     ],
 )
 def test_a_fault_in_a_shipped_file_is_told_by_file_and_key(tmp_path, file, old, new, sentence):
@@ -97,7 +115,8 @@ def test_the_page_in_docs_is_fresh():
 
 def test_the_page_names_every_part_alias_and_unit():
     text = page()
-    named = chain(DEVICES, LINKS, part_aliases("device"), part_aliases("link"))
+    kinds = ("device", "link", "cluster")
+    named = chain(DEVICES, LINKS, SYSTEMS, *(part_aliases(kind) for kind in kinds))
     assert [name for name in named if f"`{name}`" not in text] == []
     assert {d.kind for d in DEVICES.values()} == set(KINDS)
     assert {link.kind for link in LINKS.values()} == set(LINK_KINDS)
@@ -126,9 +145,10 @@ def test_an_alias_is_the_part_it_stands_for():
     assert device_facts("trn1").title.startswith("AWS Trainium1")
 
 
-@pytest.mark.parametrize("kind", ["device", "link"])
-def test_no_name_means_two_parts_and_all_are_lower_case(kind):
-    parts = DEVICES if kind == "device" else LINKS
+@pytest.mark.parametrize(
+    ("kind", "parts"), [("device", DEVICES), ("link", LINKS), ("cluster", SYSTEMS)]
+)
+def test_no_name_means_two_parts_and_all_are_lower_case(kind, parts):
     aliases = [alias for part in parts.values() for alias in part.aliases]
     known = [*parts, *aliases]
     assert len(set(known)) == len(known)

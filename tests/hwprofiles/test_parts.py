@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from hwprofiles.clusters import load_cluster
 from hwprofiles.errors import ProfileError
-from hwprofiles.parts import load_cluster, load_device, load_link, part_names
+from hwprofiles.parts import load_device, load_link, part_names
 
 GB, TFLOP = 1e9, 1e12
 GOOD = """
@@ -46,17 +47,6 @@ def test_every_link_loads_under_its_file_stem_with_a_source(name):
     link = load_link(name)
     assert link.name == name
     assert link.source
-
-
-@pytest.mark.parametrize("name", part_names("cluster"))
-def test_in_every_cluster_all_devices_reach_each_other_equally_fast_both_ways(name):
-    cluster = load_cluster(name)
-    assert cluster.name == name
-    size = len(cluster.devices)
-    for src in range(size):
-        for dst in range(src):
-            there, back = cluster.route(src, dst), cluster.route(dst, src)
-            assert there.transfer_s(1e6) == back.transfer_s(1e6) > 0
 
 
 def test_a_cluster_crosses_a_process():
@@ -170,7 +160,7 @@ def test_all_faults_of_a_file_are_reported_at_once(tmp_path):
 def test_unknown_names_and_missing_files_are_one_sentence(tmp_path):
     with pytest.raises(ProfileError, match="device 'v100': unknown; did you mean v100-sxm2-16g"):
         load_device("v100")
-    with pytest.raises(ProfileError, match=r"cluster 'tpu': unknown; did you mean tpu-v2-board"):
+    with pytest.raises(ProfileError, match=r"cluster 'tpu': unknown; did you mean tpu-v2 or"):
         load_cluster("tpu")
     with pytest.raises(ProfileError, match="expected a TOML file, got:"):
         load_cluster(tmp_path / "none.toml")
@@ -221,7 +211,7 @@ def test_a_cluster_may_be_made_of_the_users_own_parts(tmp_path):
 
 
 def test_parts_load_without_scipy():
-    code = "import sys, hwprofiles.parts as p; p.load_cluster('v100-quad'); print(*sys.modules)"
+    code = "import sys, hwprofiles.clusters as p; p.load_cluster('v100-quad'); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pydantic" in out.stdout.split()
     assert "scipy" not in out.stdout.split()

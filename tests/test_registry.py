@@ -5,6 +5,7 @@ import pytest
 from foreplan import models
 from hwprofiles.parts import part_names
 from hwprofiles.registry import names
+from planner.collectives import __name__ as collectives
 from planner.collectives.base import algorithm_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
@@ -37,7 +38,22 @@ roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16 xgmi-2-x16 xg
 """
 PINNED = {
     "models": (models, ["lenet-5", "mlp"]),
-    "collectives": (algorithm_names, ["ring", "star"]),
+    "collectives": (
+        algorithm_names,
+        ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
+    ),
+    "primitives": (
+        lambda: sorted(set(names(collectives)) - set(algorithm_names())),
+        [
+            "all_gather",
+            "all_to_all",
+            "broadcast",
+            "gather",
+            "reduce",
+            "reduce_scatter",
+            "scatter",
+        ],
+    ),
     "layers": (lambda: names(layers), ["avg_pool", "conv2d", "flatten", "linear", "tanh"]),
     "kernels": (
         lambda: names(kernels),

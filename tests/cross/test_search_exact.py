@@ -75,7 +75,7 @@ def check_honest(result: SearchResult, everything: list[tuple[int, int, Plan]]) 
     if "none of the candidates can be faster" in statement:
         assert truth_ps == best_ps
     else:
-        promised = float(re.search(r"up to ([\d.]+)% faster", statement)[1])
+        promised = float(re.search(r"up to ([\d.]+) % faster", statement)[1])
         assert 100 * (1 - truth_ps / best_ps) <= promised + PERCENT
     if "the runner-up" in statement:
         assert round(best_ps * (1 + result.certificate.runner_up_frac)) == everything[1][0]

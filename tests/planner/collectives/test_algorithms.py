@@ -12,6 +12,7 @@ from hwprofiles.units import PS_PER_S
 from planner.collectives.base import (
     Load,
     algorithm,
+    algorithm_names,
     busbw_factor,
     chunk_spans,
     cost_s,
@@ -272,3 +273,9 @@ def test_chunks_cover_all_elements_once_and_differ_by_one_at_most(elements, rank
 def test_an_unknown_algorithm_is_refused_with_the_known_ones():
     with pytest.raises(PlanError, match=r"collective algorithm 'rinq': unknown"):
         algorithm("rinq")
+
+
+def test_a_plan_may_use_only_an_all_reduce():
+    assert "broadcast" not in algorithm_names()
+    assert algorithm_names("broadcast") == ["broadcast"]
+    assert {algorithm(name).OPERATION for name in algorithm_names()} == {"all_reduce"}

@@ -217,6 +217,33 @@ class Traffic:
         return [Load(send_ps=s, receive_ps=r, add_ps=a) for s, r, a in rows]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Moves(Traffic):
+    """Traffic that also notes every transfer in turn."""
+
+    moves: list[tuple[int, int, Span, bool]] = field(default_factory=list)
+
+    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+        del after
+        self.moves.append((src, dst, span, landing))
+        return 0
+
+
+@cache
+def distinct_names(ranks: int) -> list[str]:
+    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
+
+    >>> distinct_names(2)
+    ['ring', 'star']
+    """
+    kept: dict[tuple[tuple[int, int, Span, bool], ...], str] = {}
+    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
+        notes = _Moves(ranks=ranks, elements=1_000_003)
+        algorithm(name).emit(notes, [()] * ranks)
+        kept.setdefault(tuple(notes.moves), name)
+    return sorted(kept.values())
+
+
 @lru_cache(maxsize=4096)
 def traffic(emit: Emit, elements: int, ranks: int) -> Traffic:
     """Return what ``emit`` moves and adds; not to be changed."""

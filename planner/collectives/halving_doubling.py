@@ -53,7 +53,7 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
         copies.reduce(rank, rank - p, 0, p)
     for distance in distances(n):
         for rank in range(p):
-            copies.reduce(rank ^ distance, rank, *held(rank, distance, n))
+            copies.reduce(rank, rank ^ distance, *held(rank ^ distance, distance, n))
     for distance in reversed(distances(n)):
         for rank in range(p):
             copies.move(rank ^ distance, rank, *held(rank ^ distance, distance, n))

@@ -26,7 +26,7 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest server, or the busiest lane."""
     served = [
-        star.service_ps(server, end - begin, prices)
-        for server, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
+        star.service_ps(star.server_of(chunk, prices.ranks), end - begin, prices)
+        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
     ]
     return max(*served, busiest_ps(emit, elements, prices))

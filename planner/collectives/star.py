@@ -24,14 +24,20 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 
 
 def serve(copies: Copies) -> list[Tasks]:
-    """Let rank ``b`` serve block ``b``: it hears the ranks after it in turn, then answers them."""
+    """Let each block's server hear the ranks after it in turn, then answer them."""
     n = copies.ranks
-    turns = [(s, (s + step) % n) for step in range(1, n) for s in range(copies.blocks)]
-    for server, worker in turns:
-        copies.reduce(worker, server, server)
-    for server, worker in turns:
-        copies.move(server, worker, server)
+    servers = [(block, server_of(block, copies.blocks)) for block in range(copies.blocks)]
+    turns = [(b, server, (server + step) % n) for step in range(1, n) for b, server in servers]
+    for block, server, worker in turns:
+        copies.reduce(worker, server, block)
+    for block, server, worker in turns:
+        copies.move(server, worker, block)
     return copies.done()
+
+
+def server_of(block: int, servers: int) -> int:
+    """Return the rank that adds ``block``: the one before, as in a ring, so rank 0 if alone."""
+    return (block - 1) % servers
 
 
 def service_ps(server: int, elements: int, prices: Prices) -> int:

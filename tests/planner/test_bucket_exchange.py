@@ -1,15 +1,27 @@
 """The exchange of a bucket on any group of workers: ranks of the algorithm are workers of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from planner.bucket_exchange import BucketExchange
-from planner.collectives.base import algorithm, traffic
+from planner.collectives.base import algorithm, distinct_names, traffic
 from planner.cost import exchange_prices, transfer_prices
 from planner.lowering import Lowering
+from planner.plan import Training
 from planner.program import TransferTask
+from planner.search import candidates
 from sim.checks import check_graph
 from sim.heap_engine import simulate
-from tests.planner_cases import ALGORITHMS, case, cluster_of, device, link, machine_of
+from tests.planner_cases import (
+    ALGORITHMS,
+    case,
+    cluster_of,
+    device,
+    link,
+    machine_of,
+    tiny_convnet,
+)
 
 GROUPS = [(3, 1), (2, 0, 3), (1, 3, 0, 2)]
 
@@ -49,3 +61,18 @@ def test_tasks_are_those_of_the_workers_of_the_group(name, group):
 def test_another_group_takes_other_wires():
     times = {group: simulate(grouped("star", group)[0].program().graph) for group in GROUPS}
     assert len({found.makespan_ps for found in times.values()}) == len(GROUPS)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_on_two_workers_an_algorithm_is_the_program_of_one_that_is_tried(name):
+    """So the search loses nothing by trying only distinct ones."""
+    c = case(workers=2, batch=8, algorithm=name, bucket_bytes=100, overlap=True)
+    tried = [replace(c, plan=replace(c.plan, algorithm=kept)) for kept in distinct_names(2)]
+    hashes = [other.lower().graph.sha256() for other in tried]
+    assert hashes.count(c.lower().graph.sha256()) == 1
+
+
+def test_all_algorithms_differ_on_four_workers_and_one_that_is_asked_for_is_tried():
+    assert distinct_names(4) == list(ALGORITHMS)
+    asked = candidates(tiny_convnet(), Training(batch=8), 2, {"algorithm": "tree"})
+    assert {plan.workers for plan in asked} == {2}

@@ -1,5 +1,6 @@
 """Every collective algorithm keeps its claims: time, loads, steps, bytes."""
 
+import doctest
 from itertools import pairwise, permutations
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hwprofiles.errors import PlanError
 from hwprofiles.registry import names
 from hwprofiles.units import PS_PER_S
+from planner.collectives import _trees, base, double_binary_tree, halving_doubling
 from planner.collectives.base import (
     Load,
     algorithm,
@@ -279,3 +281,10 @@ def test_a_plan_may_use_only_an_all_reduce():
     assert "broadcast" not in algorithm_names()
     assert algorithm_names("broadcast") == ["broadcast"]
     assert {algorithm(name).OPERATION for name in algorithm_names()} == {"all_reduce"}
+
+
+@pytest.mark.parametrize("module", [base, _trees, double_binary_tree, halving_doubling])
+def test_examples_in_docstrings_are_so(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0

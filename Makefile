@@ -30,7 +30,7 @@ demo: .venv/installed
 GATE ?= 3
 
 test: .venv/oracle
-	$(PYTEST) -q
+	$(PYTEST) -q -n 2
 
 quick: .venv/installed
 	$(PYTEST) -q -m 'not slow' -x -n 2

@@ -12,19 +12,23 @@ from planner.program import ComputeTask, TransferTask, View
 
 @dataclass(slots=True)
 class BucketExchange:
-    """What an algorithm sees of one bucket (``planner.collectives.base.Exchange``)."""
+    """What an algorithm sees of one bucket (``planner.collectives.base.Exchange``).
+
+    Its rank ``i`` is worker ``group[i]``.
+    """
 
     work: Lowering
     number: int
     bucket: Bucket
+    group: tuple[int, ...]
     last_landing: dict[int, int] = field(default_factory=dict)
     landed: dict[int, int] = field(default_factory=dict)
     last_add: dict[int, int] = field(default_factory=dict)
 
     @property
     def ranks(self) -> int:
-        """Number of workers."""
-        return self.work.plan.workers
+        """Number of workers in the group."""
+        return len(self.group)
 
     @property
     def elements(self) -> int:
@@ -52,6 +56,7 @@ class BucketExchange:
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order (FIFO)."""
         work, (first, end) = self.work, span
+        src, dst = self.group[src], self.group[dst]
         own = work.flat("gradients", self.bucket.first + first, end - first)
         target = self._slot(dst, end - first) if landing else own
         deps = set(after)
@@ -86,6 +91,7 @@ class BucketExchange:
     def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
         """Append the addition of what has landed; slots return in the order they were taken."""
         work, (first, end) = self.work, span
+        rank = self.group[rank]
         info = work.tasks[arrived]
         assert isinstance(info, TransferTask)
         own = work.flat("gradients", self.bucket.first + first, end - first)

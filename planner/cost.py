@@ -6,14 +6,15 @@ same rounding as in ``planner.lower``. For one bucket, no overlap and no content
 is the simulation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, to_ps
 from planner.calls import StepCalls
-from planner.collectives.base import Load, Prices, algorithm
+from planner.collectives.base import Load, Prices, algorithm, traffic
 from planner.lowering import op_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
@@ -85,26 +86,40 @@ def pass_times(model: ModelGraph, calls: StepCalls, book: CostBook) -> PassTimes
     )
 
 
-def exchange_prices(
-    plan: Plan, calls: StepCalls, cluster: Cluster, books: Mapping[str, CostBook]
-) -> Prices:
-    """Return the prices of transfers and additions between the ranks of ``plan``."""
-    item = DTYPE_BYTES[calls.training.dtype]
-    devices = [cluster.devices[d] for d in plan.placement]
+def transfer_prices(
+    placement: tuple[int, ...], cluster: Cluster, dtype: str
+) -> Callable[[int, int, int], int]:
+    """Return ``(src rank, dst rank, elements)`` to picoseconds, each worked out once."""
+    item = DTYPE_BYTES[dtype]
 
+    @cache
     def transfer_ps(src: int, dst: int, elements: int) -> int:
-        route = cluster.route(plan.placement[src], plan.placement[dst])
+        route = cluster.route(placement[src], placement[dst])
         payload = elements * item
         flow_ps = to_ps(payload / route.bandwidth_bytes_per_s) if payload else 0
         return to_ps(route.overhead_s(payload)) + flow_ps
 
-    def add_ps(rank: int, elements: int) -> int:
-        return op_ps(books[devices[rank].name], calls.add(elements))
+    return transfer_ps
+
+
+def exchange_prices(
+    plan: Plan,
+    calls: StepCalls,
+    transfer_ps: Callable[[int, int, int], int],
+    cluster: Cluster,
+    books: Mapping[str, CostBook],
+) -> Prices:
+    """Return the prices of transfers and additions between the ranks of ``plan``."""
+    devices = [cluster.devices[d] for d in plan.placement]
+
+    @cache
+    def on_device(name: str, elements: int) -> int:
+        return op_ps(books[name], calls.add(elements))
 
     return Prices(
         ranks=plan.workers,
         transfer_ps=transfer_ps,
-        add_ps=add_ps,
+        add_ps=lambda rank, elements: on_device(devices[rank].name, elements),
         holds_compute=any(d.transfers_hold_compute for d in devices),
         landing_slots=plan.landing_slots,
     )
@@ -114,12 +129,11 @@ def exchange_times(
     model: ModelGraph,
     calls: StepCalls,
     plan: Plan,
-    cluster: Cluster,
-    books: Mapping[str, CostBook],
+    prices: Prices,
+    book: CostBook,
 ) -> ExchangeTimes:
-    """Price the exchange and the update of every bucket of ``plan``."""
+    """Price the exchange and, on the device of ``book``, the update of every bucket of ``plan``."""
     cut = plan_buckets(model, calls.training, plan)
-    book = books[cluster.devices[plan.placement[0]].name]
     update_ps = tuple(op_ps(book, calls.update(b.elements)) for b in cut)
     if plan.workers == 1:
         return ExchangeTimes(
@@ -132,8 +146,7 @@ def exchange_times(
             total_ps=0,
         )
     module = algorithm(plan.algorithm)
-    prices = exchange_prices(plan, calls, cluster, books)
-    by_bucket = [module.loads(bucket.elements, prices) for bucket in cut]
+    by_bucket = [traffic(module.emit, b.elements, plan.workers).loads(prices) for b in cut]
     ranks: list[tuple[Load, ...]] = list(zip(*by_bucket, strict=True))
     return ExchangeTimes(
         buckets=cut,
@@ -182,7 +195,9 @@ def estimate(
     device = cluster.devices[plan.placement[0]]
     calls = StepCalls.of(model, training, plan)
     passes = pass_times(model, calls, books[device.name])
-    exchange = exchange_times(model, calls, plan, cluster, books)
+    transfer_ps = transfer_prices(plan.placement, cluster, training.dtype)
+    prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
+    exchange = exchange_times(model, calls, plan, prices, books[device.name])
     rounds = plan.microbatches(training.batch)
     return compose(passes, exchange, rounds, plan.overlap, device.transfers_hold_compute)
 

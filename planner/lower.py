@@ -49,4 +49,5 @@ def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Pass
     ready = [tuple(sorted({p.gradient[layer] for layer in layers})) for p in passes]
     if work.plan.workers == 1:
         return ready
-    return algorithm(work.plan.algorithm).emit(BucketExchange(work, number, bucket), ready)
+    group = tuple(range(work.plan.workers))
+    return algorithm(work.plan.algorithm).emit(BucketExchange(work, number, bucket, group), ready)

@@ -1,12 +1,12 @@
 """Sets of op calls: those a plan needs, those that curves are fitted to, and the sentinels."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from hwprofiles.units import MIB
 from planner.build import Rows, chain
 from planner.calls import StepCalls
-from planner.collectives.base import Tasks, algorithm
+from planner.collectives.base import algorithm, traffic
 from planner.layer import Layer, Shape
 from planner.model import ModelGraph
 from planner.opcall import OpCall
@@ -37,31 +37,8 @@ def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, O
 
 def added_widths(plan: Plan, elements: int) -> list[int]:
     """Return the distinct widths of the additions in one exchange of ``elements``."""
-    recorder = _Recorder(ranks=plan.workers, elements=elements)
-    algorithm(plan.algorithm).emit(recorder, [()] * plan.workers)
-    return sorted(recorder.widths)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Recorder:
-    """An exchange that only notes what would be added."""
-
-    ranks: int
-    elements: int
-    widths: set[int] = field(default_factory=set)
-
-    def send(
-        self, src: int, dst: int, span: tuple[int, int], *, after: Tasks, landing: bool
-    ) -> int:
-        """Note nothing."""
-        del src, dst, span, after, landing
-        return 0
-
-    def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
-        """Note the width."""
-        del rank, arrived, after
-        self.widths.add(span[1] - span[0])
-        return 0
+    moved = traffic(algorithm(plan.algorithm).emit, elements, plan.workers)
+    return sorted({width for _, width in moved.adds})
 
 
 def space_calls(

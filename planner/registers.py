@@ -6,7 +6,7 @@ cannot disagree: the arena is these registers, one after the other, each slot al
 
 from dataclasses import dataclass
 
-from planner.collectives.base import algorithm
+from planner.collectives.base import algorithm, traffic
 from planner.layer_calls import layer_calls
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, Tensor
@@ -49,6 +49,12 @@ def worker_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> tuple[Register, ...]:
     """Return the registers of ``rank``, in arena order."""
+    landing = landing_registers(model, training, plan, rank)
+    return (*step_registers(model, training, plan), *landing)
+
+
+def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
+    """Return the registers that every worker has, whatever the exchange."""
     item = DTYPE_BYTES[training.dtype]
     calls = layer_calls(model, plan.microbatch, training.dtype)
     flat_bytes = model.parameter_count * item
@@ -99,18 +105,20 @@ def worker_registers(
     if rounds > 1:
         widest = max(layer.parameter_count for layer in model.layers)
         found.append(register("partial", "gradients", 1, widest * item))
-    if plan.workers > 1:
-        found += _landings(model, training, plan, rank, item)
     return tuple(found)
 
 
-def _landings(
-    model: ModelGraph, training: Training, plan: Plan, rank: int, item: int
+def landing_registers(
+    model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> list[Register]:
     """Return one landing register a bucket, where the algorithm lands anything at ``rank``."""
-    found = []
+    found: list[Register] = []
+    if plan.workers == 1:
+        return found
+    item = DTYPE_BYTES[training.dtype]
     for number, bucket in enumerate(plan_buckets(model, training, plan)):
-        widest = algorithm(plan.algorithm).landing_elements(bucket.elements, plan.workers, rank)
+        moved = traffic(algorithm(plan.algorithm).emit, bucket.elements, plan.workers)
+        widest = moved.landing_elements(rank)
         if widest:
             landing = Register(
                 name=f"landing.{number}",
@@ -122,9 +130,16 @@ def _landings(
     return found
 
 
+def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:
+    """Return the landing registers of the worker that has most of them, by bytes."""
+    each = [landing_registers(model, training, plan, rank) for rank in range(plan.workers)]
+    return max(each, key=lambda found: sum(register.arena_bytes for register in found))
+
+
 def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str, int]:
-    """Arena bytes of the fullest worker (rank 0) by category."""
+    """Arena bytes of the fullest worker by category."""
     totals: dict[str, int] = {}
-    for register in worker_registers(model, training, plan, 0):
+    landing = fullest_landing(model, training, plan)
+    for register in (*step_registers(model, training, plan), *landing):
         totals[register.category] = totals.get(register.category, 0) + register.arena_bytes
     return totals

@@ -11,7 +11,7 @@ from itertools import product
 
 from hwprofiles.errors import NothingFits
 from hwprofiles.units import KIB, PS_PER_S, format_frac
-from planner.collectives.base import algorithm_names
+from planner.collectives.base import algorithm_names, distinct_names
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
@@ -72,15 +72,19 @@ def divisors(number: int) -> list[int]:
 def candidates(
     model: ModelGraph, training: Training, devices: int, fixed: dict[str, object]
 ) -> list[Plan]:
-    """Return every plan of the space that agrees with ``fixed`` fields, in a fixed order."""
+    """Return every plan of the space that agrees with ``fixed`` fields, in a fixed order.
+
+    Of algorithms that are the same on so many workers, one is tried, unless one is asked for.
+    """
     whole = model.parameter_count * DTYPE_BYTES[training.dtype]
     sizes = sorted({min(size, whole) for size in (*BUCKET_BYTES, whole)})
     found = []
     for workers in range(1, devices + 1):
+        exchanges = algorithm_names() if "algorithm" in fixed else distinct_names(workers)
         for microbatch in divisors(training.batch):
             alone = workers == 1
             choices = product(
-                ["none"] if alone else algorithm_names(),
+                ["none"] if alone else exchanges,
                 [whole] if alone else sizes,
                 [False] if alone else [False, True],
             )

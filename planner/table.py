@@ -9,18 +9,26 @@ Index letters: P candidates, A rows of the pass table, E rows of the exchange ta
 the gradient, B buckets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.cost import ExchangeTimes, PassTimes, exchange_times, pass_times
+from planner.collectives.base import Prices
+from planner.cost import (
+    ExchangeTimes,
+    PassTimes,
+    exchange_prices,
+    exchange_times,
+    pass_times,
+    transfer_prices,
+)
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.plan import Bucket, Plan, Training, Verdict, verdict
-from planner.registers import memory_bytes
+from planner.registers import fullest_landing, step_registers
 
 VERDICTS = tuple(Verdict)
 
@@ -55,15 +63,21 @@ def price(
     """Give every candidate its verdict, memory, bound and closed form."""
     found = np.zeros(len(plans), dtype=np.int64)
     arena = np.zeros(len(plans), dtype=np.int64)
-    memory: dict[tuple[object, ...], int] = {}
+    steps: dict[tuple[object, ...], int] = {}
+    landings: dict[tuple[object, ...], int] = {}
     for i, plan in enumerate(plans):
         cluster = machine.cluster(plan.workers)
         verdict_i = verdict(model, training, plan, cluster)
         if verdict_i is Verdict.FITS:
-            key = (*_exchange_axes(plan), plan.input_slots, plan.activation_slots)
-            if key not in memory:
-                memory[key] = sum(memory_bytes(model, training, plan).values())
-            arena[i] = memory[key]
+            step = (plan.workers, plan.microbatch, plan.input_slots, plan.activation_slots)
+            if step not in steps:
+                registers = step_registers(model, training, plan)
+                steps[step] = sum(register.arena_bytes for register in registers)
+            landing = (plan.workers, plan.algorithm, plan.bucket_bytes, plan.landing_slots)
+            if landing not in landings:
+                landed = fullest_landing(model, training, plan)
+                landings[landing] = sum(register.arena_bytes for register in landed)
+            arena[i] = steps[step] + landings[landing]
             if any(arena[i] > cluster.devices[d].memory_bytes for d in plan.placement):
                 verdict_i = Verdict.OUT_OF_MEMORY
         found[i] = VERDICTS.index(verdict_i)
@@ -101,6 +115,8 @@ def _times(
     passes: dict[tuple[object, ...], PassTimes] = {}
     exchanges: dict[tuple[object, ...], ExchangeTimes] = {}
     calls: dict[tuple[int, int], StepCalls] = {}
+    transfers: dict[tuple[int, tuple[int, ...]], Callable[[int, int, int], int]] = {}
+    prices: dict[tuple[object, ...], Prices] = {}
     for p, key, at in zip(plans, pass_rows, exchange_rows, strict=True):
         if at in exchanges:
             continue
@@ -108,10 +124,16 @@ def _times(
         if (p.workers, p.microbatch) not in calls:
             calls[p.workers, p.microbatch] = StepCalls.of(model, training, p)
         fired = calls[p.workers, p.microbatch]
+        book = books[cluster.devices[p.placement[0]].name]
         if key not in passes:
-            book = books[cluster.devices[p.placement[0]].name]
             passes[key] = pass_times(model, fired, book)
-        exchanges[at] = exchange_times(model, fired, p, cluster, books)
+        between = (p.workers, p.placement)
+        if between not in transfers:
+            transfers[between] = transfer_prices(p.placement, cluster, training.dtype)
+        slots = (*key, p.landing_slots)
+        if slots not in prices:
+            prices[slots] = exchange_prices(p, fired, transfers[between], cluster, books)
+        exchanges[at] = exchange_times(model, fired, p, prices[slots], book)
     a_of = {key: i for i, key in enumerate(passes)}
     e_of = {key: i for i, key in enumerate(exchanges)}
     a = np.array([a_of[key] for key in pass_rows])

@@ -13,6 +13,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
 from planner.build import BlockBuilder, Rows, Value, chain
+from planner.collectives.base import algorithm_names
 from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
@@ -22,7 +23,7 @@ from planner.plan import Plan, Training
 from planner.program import Program
 from sim.taskgraph import TaskGraph
 
-ALGORITHMS = ("ring", "star")
+ALGORITHMS = tuple(algorithm_names())
 OP_CLASSES = ("add", "load", "sgd", "softmax", "tanh_forward", "linear_weight_grad", "flatten")
 BANDWIDTHS = (0.3e9, 1e9, 7e9, 50e9)
 LATENCIES_S = (0.0, 1e-7, 3.3e-6, 5e-5)

@@ -6,6 +6,7 @@ from foreplan import models
 from hwprofiles.clusterfacts import builder_names
 from hwprofiles.parts import part_names
 from hwprofiles.registry import names
+from planner.collectives import __name__ as collectives
 from planner.collectives.base import algorithm_names
 from planner.layers import __name__ as layers
 from planner.model import load_model
@@ -59,7 +60,22 @@ add avg_pool batch_norm concat conv2d dropout flatten gate linear lrn max_pool r
 """
 PINNED = {
     "models": (models, MODELS.split()),
-    "collectives": (algorithm_names, ["ring", "star"]),
+    "collectives": (
+        algorithm_names,
+        ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
+    ),
+    "primitives": (
+        lambda: sorted(set(names(collectives)) - set(algorithm_names())),
+        [
+            "all_gather",
+            "all_to_all",
+            "broadcast",
+            "gather",
+            "reduce",
+            "reduce_scatter",
+            "scatter",
+        ],
+    ),
     "layers": (lambda: names(layers), LAYERS.split()),
     "kernels": (
         lambda: names(kernels),

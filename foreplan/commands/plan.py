@@ -77,7 +77,9 @@ def estimate(
     microbatch: Annotated[
         int | None, typer.Option(min=1, help="Samples of one pass; default: all of a worker's.")
     ] = None,
-    algorithm: Annotated[str, typer.Option(help="ring or star.")] = "ring",
+    algorithm: Annotated[
+        str, typer.Option(help="How gradients are exchanged, e.g. ring, star or tree.")
+    ] = "ring",
     bucket: Annotated[str, typer.Option(help="Bucket size, e.g. 64KiB; default: one bucket.")] = "",
     overlap: Annotated[bool, typer.Option(help="Exchange during the backward pass.")] = False,
     dtype: Dtype = "float32",

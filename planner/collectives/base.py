@@ -2,20 +2,23 @@
 
 An algorithm is a module with
 
+- ``OPERATION``: what it does, by the name of the MPI operation; rank 0 is the root of those that
+  have one, and chunk ``r`` of ``chunk_spans`` belongs to rank ``r``;
 - ``emit(exchange, ready)``: append its transfers and additions; return, by rank, the tasks after
   which that rank's copy is final and free to change;
 - ``cost_ps(elements, prices)``: time of one uncontended run, all ranks ready at 0, in whole
   picoseconds;
-- ``loads(elements, prices)``: what each rank's lanes are busy for, whoever waits for whom;
-- ``landing_elements(elements, ranks, rank)``: the widest arrival that a rank has to add;
-- ``steps(ranks)`` and ``busbw_factor(ranks)``: its claims (nccl-tests, doc/PERFORMANCE.md).
+- ``steps(ranks)``: that time when a transfer takes 1 and an addition nothing.
 
+What its lanes are busy for and where arrivals land follows from what it emits (:func:`traffic`).
 Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so that
 ``simulated >= closed form >= bound`` holds without a tolerance; :func:`cost_s` gives seconds.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from importlib import import_module
 from itertools import pairwise
 from typing import Protocol, cast
@@ -25,6 +28,7 @@ from hwprofiles.registry import lookup, names
 from hwprofiles.units import PS_PER_S
 
 Tasks = tuple[int, ...]
+Span = tuple[int, int]
 
 
 class Exchange(Protocol):
@@ -40,13 +44,11 @@ class Exchange(Protocol):
         """Number of elements exchanged."""
         ...
 
-    def send(
-        self, src: int, dst: int, span: tuple[int, int], *, after: Tasks, landing: bool
-    ) -> int:
+    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
         """Move ``span`` from ``src`` to ``dst``, into its landing register or in place."""
         ...
 
-    def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
+    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Add what transfer ``arrived`` landed at ``rank`` to its own copy of ``span``."""
         ...
 
@@ -78,9 +80,35 @@ class Prices:
     """Whether a transfer holds the compute lanes of both ends."""
     landing_slots: int = 1
 
+    def on(self, group: Sequence[int]) -> "Prices":
+        """Return the prices of the ranks of ``group``: its rank ``i`` is rank ``group[i]``."""
+        return replace(
+            self,
+            ranks=len(group),
+            transfer_ps=lambda src, dst, n: self.transfer_ps(group[src], group[dst], n),
+            add_ps=lambda rank, n: self.add_ps(group[rank], n),
+        )
+
+    def absorbed_ps(self, rank: int, elements: int, arrivals: Iterable[tuple[int, int]]) -> int:
+        """When ``rank`` has added what others send it in turn, as ``(src, ready_ps)`` pairs.
+
+        An arrival waits for the one before it and for a landing slot. Where transfers hold the
+        compute lane, the lane itself takes arrivals and additions one after the other.
+        """
+        slots = 1 if self.holds_compute else max(1, self.landing_slots)
+        add_ps = self.add_ps(rank, elements)
+        arrived, added = 0, [0] * slots
+        for src, ready_ps in arrivals:
+            transfer_ps = self.transfer_ps(src, rank, elements)
+            arrived = max(ready_ps, arrived, added[-slots]) + transfer_ps
+            added.append(max(arrived, added[-1]) + add_ps)
+        return added[-1]
+
 
 class Algorithm(Protocol):
     """The module of a collective algorithm."""
+
+    OPERATION: str
 
     def emit(self, exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
         """Append the tasks; return each rank's last ones."""
@@ -90,44 +118,142 @@ class Algorithm(Protocol):
         """Time of one uncontended run."""
         ...
 
-    def loads(self, elements: int, prices: Prices) -> list[Load]:
-        """Busy time of each rank."""
-        ...
-
-    def landing_elements(self, elements: int, ranks: int, rank: int) -> int:
-        """Widest arrival that ``rank`` has to add; 0 where none lands."""
-        ...
-
     def steps(self, ranks: int) -> int:
         """Longest chain of transfers."""
         ...
 
-    def busbw_factor(self, ranks: int) -> float:
-        """Bus bandwidth over algorithm bandwidth."""
-        ...
+
+@cache
+def algorithm_names(operation: str = "all_reduce") -> list[str]:
+    """Return the algorithms that do ``operation``; a plan may use those of an all-reduce."""
+    every = names("planner.collectives")
+    return [stem for stem in every if operation == _module(stem).OPERATION]
 
 
-def algorithm_names() -> list[str]:
-    """Return the algorithms there are."""
-    return names("planner.collectives")
-
-
+@cache
 def algorithm(name: str) -> Algorithm:
     """Return the module of the algorithm called ``name``."""
-    stem = lookup("collective algorithm", name, algorithm_names(), error=PlanError)
+    known = names("planner.collectives")
+    return _module(lookup("collective algorithm", name, known, error=PlanError))
+
+
+@cache
+def _module(stem: str) -> Algorithm:
     return cast("Algorithm", import_module(f"planner.collectives.{stem}"))
 
 
 def cost_s(name: str, elements: int, prices: Prices) -> float:
-    """Time of one uncontended all-reduce of ``elements``, seconds."""
+    """Time of one uncontended exchange of ``elements``, seconds."""
     return algorithm(name).cost_ps(elements, prices) / PS_PER_S
 
 
-def chunk_spans(elements: int, ranks: int) -> list[tuple[int, int]]:
-    """Cut ``elements`` into ``ranks`` nearly equal spans.
+def busbw_factor(operation: str, ranks: int) -> float:
+    """Bus bandwidth over algorithm bandwidth: what a rank's link carries of the array at least.
+
+    Source: nccl-tests, doc/PERFORMANCE.md.
+
+    >>> [busbw_factor(name, 4) for name in ("all_reduce", "all_gather", "broadcast")]
+    [1.5, 0.75, 1.0]
+    """
+    if operation in ("broadcast", "reduce"):
+        return 1.0
+    halves = 2 if operation == "all_reduce" else 1
+    return halves * (ranks - 1) / ranks
+
+
+def chunk_spans(elements: int, chunks: int) -> list[Span]:
+    """Cut ``elements`` into nearly equal spans.
 
     >>> chunk_spans(10, 4)
     [(0, 2), (2, 5), (5, 7), (7, 10)]
     """
-    edges = [i * elements // ranks for i in range(ranks + 1)]
+    edges = [i * elements // chunks for i in range(chunks + 1)]
     return list(pairwise(edges))
+
+
+# What follows from the tasks
+
+
+Emit = Callable[[Exchange, Sequence[Tasks]], list[Tasks]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Traffic:
+    """What one exchange moves and adds, equal tasks counted: an exchange that only takes notes."""
+
+    ranks: int
+    elements: int
+    sends: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    """By source, destination and elements."""
+    adds: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """By rank and elements."""
+
+    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+        """Note a transfer."""
+        del after, landing
+        self.sends[src, dst, span[1] - span[0]] += 1
+        return 0
+
+    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
+        """Note an addition."""
+        del arrived, after
+        self.adds[rank, span[1] - span[0]] += 1
+        return 0
+
+    def landing_elements(self, rank: int) -> int:
+        """Widest arrival that ``rank`` has to add; 0 where none lands."""
+        return max((n for at, n in self.adds if at == rank), default=0)
+
+    def loads(self, prices: Prices) -> list[Load]:
+        """Busy time of each rank."""
+        send, receive, add = ([0] * self.ranks for _ in range(3))
+        for (src, dst, n), count in self.sends.items():
+            moved_ps = count * prices.transfer_ps(src, dst, n)
+            send[src] += moved_ps
+            receive[dst] += moved_ps
+        for (rank, n), count in self.adds.items():
+            add[rank] += count * prices.add_ps(rank, n)
+        rows = zip(send, receive, add, strict=True)
+        return [Load(send_ps=s, receive_ps=r, add_ps=a) for s, r, a in rows]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Moves(Traffic):
+    """Traffic that also notes every transfer in turn."""
+
+    moves: list[tuple[int, int, Span, bool]] = field(default_factory=list)
+
+    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+        del after
+        self.moves.append((src, dst, span, landing))
+        return 0
+
+
+@cache
+def distinct_names(ranks: int) -> list[str]:
+    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
+
+    >>> distinct_names(2)
+    ['ring', 'star']
+    """
+    kept: dict[tuple[tuple[int, int, Span, bool], ...], str] = {}
+    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
+        notes = _Moves(ranks=ranks, elements=1_000_003)
+        algorithm(name).emit(notes, [()] * ranks)
+        kept.setdefault(tuple(notes.moves), name)
+    return sorted(kept.values())
+
+
+@lru_cache(maxsize=4096)
+def traffic(emit: Emit, elements: int, ranks: int) -> Traffic:
+    """Return what ``emit`` moves and adds; not to be changed."""
+    notes = Traffic(ranks=ranks, elements=elements)
+    emit(notes, [()] * ranks)
+    return notes
+
+
+def busiest_ps(emit: Emit, elements: int, prices: Prices) -> int:
+    """Work of the busiest rank, where transfers hold the compute lane; else 0."""
+    if not prices.holds_compute:
+        return 0
+    return max(load.total_ps for load in traffic(emit, elements, prices.ranks).loads(prices))

@@ -7,7 +7,10 @@ server).
 
 from collections.abc import Sequence
 
-from planner.collectives.base import Exchange, Load, Prices, Tasks
+from planner.collectives._copies import Copies
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
+
+OPERATION = "all_reduce"
 
 
 def steps(ranks: int) -> int:
@@ -15,54 +18,36 @@ def steps(ranks: int) -> int:
     return 2 * (ranks - 1)
 
 
-def busbw_factor(ranks: int) -> float:
-    """Bus bandwidth over algorithm bandwidth, by the definition for all-reduce: 2 (n - 1) / n."""
-    return 2 * (ranks - 1) / ranks
-
-
-def landing_elements(elements: int, ranks: int, rank: int) -> int:
-    """Only the server adds, whole arrays."""
-    return elements if rank == 0 else 0
-
-
 def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     """Append 2 (n - 1) transfers and n - 1 additions."""
-    n, whole = exchange.ranks, (0, exchange.elements)
-    total = ready[0]
-    given = {}
-    for worker in range(1, n):
-        given[worker] = exchange.send(worker, 0, whole, after=ready[worker], landing=True)
-        total = (exchange.add(0, whole, given[worker], after=total),)
-    # a worker may post its receive only once its own gradients have gone
-    back = [
-        exchange.send(0, worker, whole, after=(*total, sent), landing=False)
-        for worker, sent in given.items()
-    ]
-    return [tuple(back), *((sent,) for sent in back)]
+    return serve(Copies(exchange, ready))
 
 
-def loads(elements: int, prices: Prices) -> list[Load]:
-    """The server carries everything; a worker sends once and receives once."""
-    workers = range(1, prices.ranks)
-    inward = [prices.transfer_ps(worker, 0, elements) for worker in workers]
-    outward = [prices.transfer_ps(0, worker, elements) for worker in workers]
-    added = len(workers) * prices.add_ps(0, elements)
-    server = Load(send_ps=sum(outward), receive_ps=sum(inward), add_ps=added)
-    rest = [Load(send_ps=i, receive_ps=o, add_ps=0) for i, o in zip(inward, outward, strict=True)]
-    return [server, *rest]
+def serve(copies: Copies) -> list[Tasks]:
+    """Let each block's server hear the ranks after it in turn, then answer them."""
+    n = copies.ranks
+    servers = [(block, server_of(block, copies.blocks)) for block in range(copies.blocks)]
+    turns = [(b, server, (server + step) % n) for step in range(1, n) for b, server in servers]
+    for block, server, worker in turns:
+        copies.reduce(worker, server, block)
+    for block, server, worker in turns:
+        copies.move(server, worker, block)
+    return copies.done()
+
+
+def server_of(block: int, servers: int) -> int:
+    """Return the rank that adds ``block``: the one before, as in a ring, so rank 0 if alone."""
+    return (block - 1) % servers
+
+
+def service_ps(server: int, elements: int, prices: Prices) -> int:
+    """Time in which ``server`` adds what all others send, then sends the sum back."""
+    n = prices.ranks
+    workers = [(server + step) % n for step in range(1, n)]
+    added_ps = prices.absorbed_ps(server, elements, [(worker, 0) for worker in workers])
+    return added_ps + sum(prices.transfer_ps(server, worker, elements) for worker in workers)
 
 
 def cost_ps(elements: int, prices: Prices) -> int:
-    """Time of one uncontended run, the server being busy throughout.
-
-    With one landing slot an arrival waits for the addition before it; with more, or where
-    transfers hold no compute lane, only the last addition is exposed as long as an addition is no
-    slower than a transfer (else the additions are the chain).
-    """
-    server = loads(elements, prices)[0]
-    if prices.holds_compute or prices.landing_slots == 1:
-        return server.total_ps
-    one_add = prices.add_ps(0, elements)
-    first = min(prices.transfer_ps(worker, 0, elements) for worker in range(1, prices.ranks))
-    arrivals = max(server.receive_ps + one_add, first + server.add_ps)
-    return arrivals + server.send_ps
+    """Time of one uncontended run, the server being busy throughout."""
+    return max(service_ps(0, elements, prices), busiest_ps(emit, elements, prices))

@@ -2,13 +2,14 @@
 
 import pytest
 
+from planner.collectives.base import algorithm_names
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Training
 from sim import heap_engine, simpy_engine
 
 
-@pytest.mark.parametrize("algorithm", ["star", "ring"])
+@pytest.mark.parametrize("algorithm", algorithm_names())
 @pytest.mark.parametrize("overlap", [False, True])
 def test_lenet_on_two_workers(machine, dp, algorithm, overlap):
     plan = dp(2, 32, algorithm, overlap=overlap)

@@ -14,7 +14,14 @@ from planner.program import ComputeTask, Program, TransferTask, View
 from runtime.arena import Arena
 from runtime.initial import initial_parameters
 from runtime.kernels import kernel
-from tests.planner_cases import Case, case, legal_order, tiny_convnet, without_dependency
+from tests.planner_cases import (
+    ALGORITHMS,
+    Case,
+    case,
+    legal_order,
+    tiny_convnet,
+    without_dependency,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +134,7 @@ def tiny(workers: int, rounds: int, **fields: object) -> Case:
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-@pytest.mark.parametrize("algorithm", ["ring", "star"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("workers", [2, 3, 4])
 @pytest.mark.parametrize("rounds", [1, 2, 4])
 def test_any_plan_in_any_order_trains_as_one_worker(workers, rounds, algorithm, overlap):
@@ -142,7 +149,7 @@ def test_one_worker_in_any_order_accumulates_to_the_whole_batch(rounds):
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
 @pytest.mark.parametrize(("workers", "rounds"), [(2, 3), (2, 4), (4, 3)])
-@pytest.mark.parametrize("algorithm", ["ring", "star"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_more_slots_change_no_value(slots, workers, rounds, algorithm):
     c = tiny(
         workers,
@@ -157,7 +164,7 @@ def test_more_slots_change_no_value(slots, workers, rounds, algorithm):
     check_values(c, range(12))
 
 
-@pytest.mark.parametrize("algorithm", ["ring", "star"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_lenet_5_on_three_workers_trains_as_one(algorithm):
     c = case(
         load_model("lenet-5"),

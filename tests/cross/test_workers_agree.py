@@ -111,6 +111,17 @@ CASES = [
     ("lenet-5", "float32", 2, 8, "ring", True, False),
     ("lenet-5", "float32", 4, 12, "star", True, True),
     ("mlp", "float32", 4, 6, "ring", True, True),
+    ("mlp", "float32", 2, 24, "tree", False, False),
+    ("mlp", "float32", 4, 12, "tree", True, True),
+    ("mlp", "float32", 3, 16, "double_binary_tree", True, True),
+    ("mlp", "float32", 4, 12, "double_binary_tree", False, False),
+    ("mlp", "float32", 3, 8, "halving_doubling", True, True),
+    ("mlp", "float32", 4, 12, "halving_doubling", False, False),
+    ("mlp", "float32", 2, 12, "sharded_star", False, False),
+    ("mlp", "float32", 4, 6, "sharded_star", True, True),
+    ("lenet-5", "float64", 3, 8, "tree", True, True),
+    ("lenet-5", "float64", 3, 16, "sharded_star", True, False),
+    ("lenet-5", "float64", 4, 6, "halving_doubling", True, True),
 ]
 
 

@@ -92,7 +92,7 @@ def cpu_s() -> float:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list"], ["show", "dgx-h100:4"], ["show", "mi300x"], ["show", "eos"]],
+    [["show", "dgx-h100:4"], ["show", "mi300x"], ["show", "eos"]],
     ids=" ".join,
 )
 def test_what_is_known_is_shown_at_once(arguments, command, tmp_path):

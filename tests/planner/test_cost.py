@@ -112,8 +112,10 @@ def exact_cases(draw: st.DrawFn) -> Case:
     assume(plan.workers > 1)
     whole = model.parameter_count * 4
     plan = replace(plan, overlap=False, bucket_bytes=whole)
-    even = plan.algorithm == "star" or model.parameter_count % plan.workers == 0
+    whole_array = plan.algorithm in ("star", "tree")
+    even = whole_array or model.parameter_count % (2 * plan.workers) == 0
     assume(even or plan.workers == 2)
+    assume(plan.algorithm != "halving_doubling" or plan.workers != 3 or plan.landing_slots == 1)
     return Case(model=model, training=training, plan=plan, machine=machine)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError
 from planner.build import BlockBuilder, Value
-from planner.collectives.base import algorithm
+from planner.collectives.base import algorithm, traffic
 from planner.cost import estimate
 from planner.layer import INPUT
 from planner.model import Block, ModelGraph, load_model
@@ -24,6 +24,7 @@ from sim.heap_engine import simulate
 from sim.taskgraph import TaskGraph
 from tests.oracles import validate_timeline
 from tests.planner_cases import (
+    ALGORITHMS,
     Case,
     branched_models,
     case,
@@ -273,7 +274,7 @@ def test_every_dependency_of_work_in_place_is_needed(task, on):
         check_races(replace(program, graph=graph))
 
 
-@pytest.mark.parametrize("algorithm", ["ring", "star"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_dependency_of_an_update_on_a_reader_is_needed(algorithm):
     c = case(workers=3, batch=6, algorithm=algorithm, overlap=True, bucket_bytes=4)
     program = c.lower()
@@ -316,9 +317,9 @@ def test_tasks_are_those_of_microbatches_exchanges_and_updates(c):
     passes = names["load"] + names["forward"] + names["backward"]
     assert passes == n * (rounds * once + (rounds - 1) * trained)
     assert names["update"] == n * len(cut)
-    transfers = {"ring": 2 * n * (n - 1), "star": 2 * (n - 1), "none": 0}[plan.algorithm]
-    assert names["transfer"] == transfers * len(cut)
-    assert names["exchange"] == transfers // 2 * len(cut)
+    moved = [traffic(algorithm(plan.algorithm).emit, b.elements, n) for b in cut if n > 1]
+    assert names["transfer"] == sum(x.sends.total() for x in moved)
+    assert names["exchange"] == sum(x.adds.total() for x in moved)
     assert len(program.tasks) == program.graph.tasks
 
 
@@ -409,7 +410,7 @@ def test_a_plan_without_slots_is_refused_before_it_runs(field):
         check_graph(c.lower().graph)
 
 
-@given(workers=st.integers(2, 4), name=st.sampled_from(["ring", "star"]))
+@given(workers=st.integers(2, 4), name=st.sampled_from(ALGORITHMS))
 @RANDOM
 def test_landings_are_as_wide_as_the_algorithm_says(workers, name):
     c = case(workers=workers, algorithm=name, batch=2 * workers, bucket_bytes=4)
@@ -417,9 +418,9 @@ def test_landings_are_as_wide_as_the_algorithm_says(workers, name):
     for rank, registers in enumerate(program.registers):
         by_name = {r.name: r for r in registers}
         for number, bucket in enumerate(plan_buckets(c.model, c.training, c.plan)):
-            widest = algorithm(name).landing_elements(bucket.elements, workers, rank)
+            moved = traffic(algorithm(name).emit, bucket.elements, workers)
             landing = by_name.get(f"landing.{number}")
-            assert (landing.slot_bytes if landing else 0) == 4 * widest
+            assert (landing.slot_bytes if landing else 0) == 4 * moved.landing_elements(rank)
 
 
 def test_gradients_of_a_layer_lie_where_the_offsets_say():

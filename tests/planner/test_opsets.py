@@ -46,7 +46,15 @@ def test_the_check_of_calls_shows_one_too_few_and_one_too_many():
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "widths"), [("star", [10]), ("ring", [2, 3])], ids=["star", "ring"]
+    ("algorithm", "widths"),
+    [
+        ("star", [10]),
+        ("tree", [10]),
+        ("ring", [2, 3]),
+        ("sharded_star", [2, 3]),
+        ("double_binary_tree", [5]),
+        ("halving_doubling", [2, 3, 5]),
+    ],
 )
 def test_widths_of_additions_of_ten_elements_on_four_ranks(algorithm, widths):
     plan = case(workers=4, algorithm=algorithm).plan

@@ -1,0 +1,39 @@
+"""All-to-all by direct exchange: at distance 1, 2, ... every rank sends one block and gets one.
+
+The array is a matrix of n x n blocks, block (i, j) being what rank i has for rank j. A rank begins
+with its row and ends with its column: nothing is overwritten, so no transfer waits for another.
+
+Source: Thakur, Rabenseifner and Gropp, Int. J. High Perform. Comput. Appl. 19 (2005), section 4.2
+(the pairwise algorithm, for any number of ranks).
+"""
+
+from collections.abc import Sequence
+
+from planner.collectives._copies import Copies
+from planner.collectives.base import Exchange, Prices, Tasks, traffic
+
+OPERATION = "all_to_all"
+
+
+def steps(ranks: int) -> int:
+    """Longest chain of transfers: n - 1, one after another on a lane."""
+    return ranks - 1
+
+
+def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
+    """Append n (n - 1) transfers."""
+    n = exchange.ranks
+    copies = Copies(exchange, ready, n * n)
+    for distance in range(1, n):
+        for src in range(n):
+            dst = (src + distance) % n
+            copies.move(src, dst, src * n + dst)
+    return copies.done()
+
+
+def cost_ps(elements: int, prices: Prices) -> int:
+    """Time of one uncontended run: the busiest lane."""
+    loads = traffic(emit, elements, prices.ranks).loads(prices)
+    if prices.holds_compute:
+        return max(load.total_ps for load in loads)
+    return max(max(load.send_ps, load.receive_ps) for load in loads)

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.slow
 FOREVER = 100_000_000
 KILLED_S = 5.0
 """From the death of a worker to the end of the run."""
+
+
 @pytest.fixture
 def job(home, plan_file, dp):
     plans = plan_file("mlp", Training(batch=64), dp(2, 32), dp(1, 64))
@@ -102,7 +104,7 @@ def test_of_four_workers_the_killed_one_is_named(job, our_workers, plan_file, dp
             killed.append(workers_of(our_workers())[2])
             killed[0].kill()
 
-    with pytest.raises(WorkerLost, match=rf"^rank 2: .* process \d+ on .* was killed"):
+    with pytest.raises(WorkerLost, match=r"^rank 2: .* process \d+ on .* was killed"):
         launch(job | {"plans": plans, "steps": FOREVER}, 4, timeout_s=60, progress=kill)
 
 

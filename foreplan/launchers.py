@@ -76,8 +76,7 @@ def _outer(size: int) -> "Iterator[tuple[Launch, int | None]]":
     """Make this process a worker of the outer mpiexec; all but rank 0 serve until dismissed."""
     from hwprofiles.identity import worker_environment
 
-    for name, value in worker_environment(os.environ).items():
-        os.environ.setdefault(name, value)
+    os.environ.update(worker_environment(os.environ))
     from runtime.outer import Team
 
     team = Team.of_world()

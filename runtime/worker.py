@@ -62,6 +62,10 @@ def run(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> object:
         from runtime.calibrate import calibrate_ranks
 
         return calibrate_ranks(job, comm, folder, voice)
+    if job["kind"] == "greet":
+        from runtime.health import greet
+
+        return greet(comm)
     from runtime.train import train_ranks
 
     return train_ranks(job, comm, voice)

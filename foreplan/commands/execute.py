@@ -66,7 +66,6 @@ def execute(
     import foreplan
     from foreplan.launchers import launcher
     from hwprofiles.errors import BackendUnavailable, CheckFailed
-    from planner.records import write_record
 
     if backend != "numpy":
         raise BackendUnavailable(f"--backend {backend!r}: expected numpy, the only one so far")
@@ -95,6 +94,8 @@ def execute(
             say=lambda text: note(text, quiet=quiet),
             progress=lambda done, total: step(done, total, ""),
         )
+    from planner.records import write_record
+
     write_record(output, found)
     if json:
         show_json(found)

@@ -19,27 +19,6 @@ KILLED_S = 5.0
 """From the death of a worker to the end of the run."""
 
 
-@pytest.fixture
-def job(home, plan_file, dp):
-    plans = plan_file("mlp", Training(batch=64), dp(2, 32), dp(1, 64))
-    return {
-        "kind": "train",
-        "cores": [0, 1],
-        "identity": {},
-        "plans": to_jsonable(plans),
-        "pick": 0,
-        "train": str(home / "data" / "digits-train.rec"),
-        "test": str(home / "data" / "digits-test.rec"),
-        "steps": 40,
-        "warmup": 0,
-        "traced": 0,
-        "solo": False,
-        "sentinels": False,
-        "expected": {},
-        "parameters": "",
-    }
-
-
 @pytest.fixture(autouse=True)
 def nothing_stays_behind(our_workers):
     """Hold after every test here: no worker, no launcher, nothing left in the group of one."""
@@ -71,20 +50,14 @@ def test_a_bug_comes_back_with_its_rank_and_traceback(job):
     assert 'train.py", line' in str(caught.value)
 
 
-def workers_of(processes):
-    """The worker processes among ``processes``, by rank."""
-    found = [p for p in processes if p.name().startswith("python")]
-    return {int(p.environ()["PMI_RANK"]): p for p in found}
-
-
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_worker_is_named_within_seconds(rank, job, our_workers):
+def test_a_killed_worker_is_named_within_seconds(rank, job, workers_by_rank):
     killed = []
 
     def kill(done, total):
         if not killed:
             killed.append(time.monotonic())
-            workers_of(our_workers())[rank].kill()
+            workers_by_rank()[rank].kill()
 
     with pytest.raises(WorkerLost, match=rf"^rank {rank}: expected to run to the end") as caught:
         launch(job | {"steps": FOREVER}, 2, timeout_s=60, progress=kill)
@@ -94,14 +67,14 @@ def test_a_killed_worker_is_named_within_seconds(rank, job, our_workers):
     assert "\n" not in str(caught.value)
 
 
-def test_of_four_workers_the_killed_one_is_named(job, our_workers, plan_file, dp):
+def test_of_four_workers_the_killed_one_is_named(job, workers_by_rank, plan_file, dp):
     """With more than two, the launcher alone would name one that it has ended itself."""
     plans = to_jsonable(plan_file("mlp", Training(batch=64), dp(4, 16)))
     killed = []
 
     def kill(done, total):
         if not killed:
-            killed.append(workers_of(our_workers())[2])
+            killed.append(workers_by_rank()[2])
             killed[0].kill()
 
     with pytest.raises(WorkerLost, match=r"^rank 2: .* process \d+ on .* was killed"):
@@ -109,13 +82,13 @@ def test_of_four_workers_the_killed_one_is_named(job, our_workers, plan_file, dp
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_stopped_worker_is_named_within_the_timeout(rank, job, our_workers):
+def test_a_stopped_worker_is_named_within_the_timeout(rank, job, workers_by_rank):
     stopped = []
 
     def stop(done, total):
         if not stopped:
             stopped.append(time.monotonic())
-            workers_of(our_workers())[rank].suspend()
+            workers_by_rank()[rank].suspend()
 
     says = rf"^rank {rank}: expected a sign of life .* for 2 s \(.*, stopped by a signal\)"
     with pytest.raises(WorkerLost, match=says) as caught:

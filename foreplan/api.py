@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import foreplan
 from foreplan.machines import Local, data_folder, load_machine
@@ -31,6 +32,10 @@ from planner.records import (
 )
 from planner.registers import memory_bytes
 from planner.search import search
+
+if TYPE_CHECKING:
+    from runtime.execute import Checkpoints
+    from runtime.launch import Launch
 
 Progress = Callable[[int, int], None]
 LEAST_MICROBATCH = 4
@@ -268,8 +273,13 @@ def execute(
     executions: int | None = None,
     allow_drift: bool = False,
     oversubscribe: bool = False,
-    timeout_s: float = 120.0,
+    timeout_s: float = 60.0,
     parameters: Path | None = None,
+    checkpoint_every: int = 0,
+    checkpoints: Path | None = None,
+    resume: Path | bool = False,
+    start: "Launch | None" = None,
+    lanes: int | None = None,
     output: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda done, total: None,
@@ -279,30 +289,47 @@ def execute(
     With ``check``: calibrate the plan's own ops, predict anew, run five times between two looks at
     the sentinels, and hold the error against the claim (times ``gate``). With ``keep_costs`` the
     costs of the plan file stay, so that its fitted curves are what is tested.
+
+    With ``checkpoint_every``: keep the state of training after every so many steps, in the folder
+    ``checkpoints`` (by default beside ``output``). With ``resume`` go on from the newest one there,
+    or from the file that is named, to the step at which a whole run would end.
+
+    ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
+    and ``lanes`` how many may then run.
     """
     from runtime.execute import EXECUTIONS, Options, measure
     from runtime.execute import check as run_check
     from runtime.kernels import refuse_missing
+    from runtime.launch import launch
 
+    start = start or launch
     plans = read_plans(path)
     needed = plan_calls(load_model(plans.model), plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
+    beside = output or Path("measurement.json")
     options = Options(
         train=_records(data, 0),
         test=_records(data, 1),
-        cores=_cores(plans, pick, oversubscribe),
+        cores=_cores(plans, pick, oversubscribe, lanes),
         steps=steps,
         timeout_s=timeout_s,
         expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,
+        checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
+        start=start,
     )
     runs = executions or (EXECUTIONS if check else 1)
+    if options.checkpoints and (check or runs > 1):
+        raise PlanError(
+            "--check: runs the same steps several times, so there is no one state to keep or to go"
+            " on from; leave out the options of checkpoints, or --check"
+        )
     if not check:
         return measure(plans, pick, options, executions=runs, progress=progress)
-    priced = _beside(output or Path("measurement.json"))
+    priced = _beside(beside)
 
     def again() -> Measurement:
-        fresh = plans if keep_costs else _calibrated(plans, pick, say, progress)
+        fresh = plans if keep_costs else _calibrated(plans, pick, say, progress, start)
         write_record(priced, fresh)
         index = pick if keep_costs else 0
         return measure(fresh, index, options, executions=runs, progress=progress)
@@ -323,6 +350,27 @@ def _beside(output: Path) -> Path:
     return output.with_name(f"{output.stem}.plan.json")
 
 
+def _checkpoints(
+    every: int, folder: Path | None, resume: Path | bool, output: Path
+) -> "Checkpoints | None":
+    """Return which checkpoints to write and which to begin with, found whole; None for none."""
+    from runtime.checkpoint import check_whole, newest, refuse_stored
+    from runtime.execute import Checkpoints
+
+    folder = folder or output.with_name(f"{output.stem}.checkpoints")
+    if not every and not resume:
+        return None
+    if resume is True:
+        begin: Path | None = newest(folder)
+    elif resume:
+        begin = resume
+        check_whole(resume)
+    else:
+        begin = None
+        refuse_stored(folder)
+    return Checkpoints(folder=folder, every=every, resume=begin)
+
+
 def _records(data: Path | None, which: int) -> Path:
     path = data_folder(data) / RECORD_FILES[which]
     if not path.exists():
@@ -332,14 +380,24 @@ def _records(data: Path | None, which: int) -> Path:
     return path
 
 
-def _cores(plans: PlanFile, pick: int, oversubscribe: bool) -> tuple[int, ...]:
-    """Return the cores to pin to, refusing more workers than there are."""
+def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -> tuple[int, ...]:
+    """Return the cores to pin to, refusing more workers than there are.
+
+    None are named where workers were started by others, or on other hosts, who choose there.
+    """
     if not 0 <= pick < len(plans.plans):
         raise PlanError(
             f"--pick {pick}: the plan file has plans 0 to {len(plans.plans) - 1}; pick one of them"
         )
-    cpus = Local.here().facts.cpus
     workers = plans.plans[pick].plan.workers
+    if lanes is not None:
+        if workers > lanes:
+            raise PlanError(
+                f"plan {plans.plans[pick].label!r}: needs {workers} workers, there is room for"
+                f" {lanes}; start as many, add slots to the hosts file, or pick another plan"
+            )
+        return ()
+    cpus = Local.here().facts.cpus
     if workers > len(cpus) and not oversubscribe:
         raise PlanError(
             f"plan {plans.plans[pick].label!r}: needs {workers} cores, this machine has"
@@ -349,7 +407,11 @@ def _cores(plans: PlanFile, pick: int, oversubscribe: bool) -> tuple[int, ...]:
 
 
 def _calibrated(
-    plans: PlanFile, pick: int, say: Callable[[str], None], progress: Progress
+    plans: PlanFile,
+    pick: int,
+    say: Callable[[str], None],
+    progress: Progress,
+    start: "Launch",
 ) -> PlanFile:
     """Time the plan's own ops one by one and predict it with them."""
     edited = plans.plans[pick].plan
@@ -357,7 +419,7 @@ def _calibrated(
     local = Local.here()
     calls = plan_calls(model, plans.training, edited)
     say(f"calibrating {len(calls)} ops on {edited.workers} workers")
-    local.calibrate(calls, edited.workers, progress)
+    local.calibrate(calls, edited.workers, progress, start)
     machine = local.machine()
     prediction, program, _ = predict(model, plans.training, edited, machine)
     ranked = (RankedPlan(label=edited.label, plan=edited, prediction=prediction),)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwprofiles.calibration import Calibration
 from hwprofiles.clusters import load_cluster
@@ -15,6 +16,9 @@ from hwprofiles.opstore import OpStore
 from planner.machine import Machine
 from planner.opcall import OpCall
 from runtime.kernels import sources_sha256
+
+if TYPE_CHECKING:
+    from runtime.launch import Launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +75,15 @@ class Local:
         calls: Mapping[str, OpCall],
         workers: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        start: "Launch | None" = None,
     ) -> Calibration:
         """Time ``calls`` on ``workers`` cores at once and keep the result in the store."""
         from runtime.calibrate import calibrate
+        from runtime.launch import launch
 
         identity = self.identity(workers)
-        calibration = calibrate(calls, identity, self.facts.cpus[:workers], progress=progress)
+        cores = self.facts.cpus[:workers]
+        calibration = calibrate(calls, identity, cores, progress=progress, start=start or launch)
         self.store.put(identity, calibration)
         return calibration
 

@@ -19,6 +19,10 @@ from hwprofiles.errors import DeadlockError
 
 POLLS_BEFORE_YIELD = 200
 """Fruitless polls before the core is offered to somebody else: about 50 us of waiting."""
+POLLS_BEFORE_SLEEP = 20_000
+"""Fruitless polls before a rank sleeps between two of them: about 10 ms of waiting."""
+SLEEP_S = 1e-4
+"""At most a hundredth of the wait that it ends, so a step is not longer for it."""
 
 
 class Request(Protocol):
@@ -171,7 +175,9 @@ class _Step:
                 fruitless = 0
             elif self.pending:
                 fruitless += 1
-                if fruitless > POLLS_BEFORE_YIELD:
+                if fruitless > POLLS_BEFORE_SLEEP:
+                    time.sleep(SLEEP_S)
+                elif fruitless > POLLS_BEFORE_YIELD:
                     os.sched_yield()
             elif self.left:
                 raise DeadlockError(

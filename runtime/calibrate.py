@@ -14,7 +14,7 @@ from planner.jsonable import to_jsonable
 from planner.opcall import OpCall
 from planner.opsets import sentinels
 from planner.records import parse_record
-from runtime.launch import Progress, ProgressPrinter, launch
+from runtime.launch import TIMEOUT_S, Launch, launch
 from runtime.records import RecordFile, write_records
 from runtime.timing import (
     TRANSFER_BYTES,
@@ -23,6 +23,8 @@ from runtime.timing import (
     time_sentinels,
     time_transfer,
 )
+from runtime.voice import Voice
+from runtime.watch import Progress
 
 RECORDS = 4096
 """Records of the scratch file that loading is timed on."""
@@ -33,8 +35,9 @@ def calibrate(
     identity: Identity,
     cores: Iterable[int],
     *,
-    timeout_s: float = 600.0,
+    timeout_s: float = TIMEOUT_S,
     progress: Progress = lambda done, total: None,
+    start: Launch = launch,
 ) -> Calibration:
     """Time ``calls`` on ``identity.lanes`` workers at once; return what was measured."""
     job = {
@@ -43,27 +46,25 @@ def calibrate(
         "identity": identity.to_dict(),
         "calls": [to_jsonable(call) for call in calls.values()],
     }
-    answer = launch(job, identity.lanes, timeout_s=timeout_s, progress=progress)
+    answer = start(job, identity.lanes, timeout_s=timeout_s, progress=progress)
     return parse_record(answer, Calibration, "calibration")
 
 
-def calibrate_ranks(job: dict[str, Any], comm: Any, folder: Path) -> Calibration:
+def calibrate_ranks(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> Calibration:
     """Do the timing on this rank, together with all others."""
     calls = parse_record(job["calls"], tuple[OpCall, ...], "job")
-    printer = ProgressPrinter(len(calls) + len(TRANSFER_BYTES)) if comm.rank == 0 else None
+    total = len(calls) + len(TRANSFER_BYTES)
     ops = {}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for done, call in enumerate(calls):
             ops[call.signature] = time_op(call, comm, _fetch(call, Path(scratch)))
-            if printer:
-                printer.at(done + 1)
+            voice.at(done + 1, total)
     transfers = []
     if comm.size > 1:
         for done, size in enumerate(TRANSFER_BYTES):
             sample = time_transfer(size, comm)
             transfers += [sample] if sample else []
-            if printer:
-                printer.at(len(calls) + done + 1)
+            voice.at(len(calls) + done + 1, total)
     comm.Barrier()
     dispatch = comm.allgather(time_dispatch())
     return Calibration(

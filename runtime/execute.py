@@ -19,7 +19,8 @@ from planner.predict import INTERVAL_FRAC, phase_seconds
 from planner.program import ComputeTask, Program
 from planner.records import SCHEMA, PlanFile, RankedPlan
 from runtime.drift import drift, spread
-from runtime.launch import Progress, launch
+from runtime.launch import TIMEOUT_S, Launch, launch
+from runtime.watch import Progress
 from sim.heap_engine import simulate
 from sim.timeline import Timeline
 
@@ -33,6 +34,16 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoints:
+    """Which checkpoints to write, and which one to begin with."""
+
+    folder: Path
+    every: int = 0
+    """Steps between two; 0 writes none."""
+    resume: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How to run."""
 
@@ -42,11 +53,14 @@ class Options:
     steps: int = 100
     warmup: int = 10
     traced: int = 20
-    timeout_s: float = 120.0
+    timeout_s: float = TIMEOUT_S
     expected_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Sentinel times of the calibration; a run whose own differ is refused. Empty: any will do."""
     parameters: Path | None = None
     """Where to save the trained parameters (.npy, layer order)."""
+    checkpoints: Checkpoints | None = None
+    start: Launch = launch
+    """How workers are started."""
 
 
 def run_once(
@@ -75,11 +89,24 @@ def run_once(
         "sentinels": True,
         "expected": {name: list(times) for name, times in options.expected_s.items()},
         "parameters": str(options.parameters.resolve()) if options.parameters else "",
+        "checkpoints": _asked(options.checkpoints),
     }
-    answer: dict[str, Any] = launch(
+    answer: dict[str, Any] = options.start(
         job, plan.workers, timeout_s=options.timeout_s, progress=progress
     )
     return answer
+
+
+def _asked(checkpoints: Checkpoints | None) -> dict[str, Any] | None:
+    """Return checkpoints as a job names them."""
+    if checkpoints is None:
+        return None
+    resume = checkpoints.resume
+    return {
+        "folder": str(checkpoints.folder.resolve()),
+        "every": checkpoints.every,
+        "resume": str(resume.resolve()) if resume else "",
+    }
 
 
 def execution(answer: Mapping[str, Any]) -> Execution:

@@ -9,20 +9,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import hwprofiles.errors
 from hwprofiles.errors import BackendUnavailable, WorkerLost
 from hwprofiles.identity import worker_environment
+from runtime.hosts import Hosts
+from runtime.voice import BEAT_S
+from runtime.watch import REPORTED, RESULT, Listener, Progress, Watch, faults
 
-PROGRESS = "foreplan-progress "
-"""Prefix of the lines by which rank 0 says how far it is."""
 GRACE_S = 5.0
 """Time between asking mpiexec to end and making it end."""
+TIMEOUT_S = 60.0
+"""A worker that says nothing for so long, or workers that get nowhere, are given up."""
 
-Progress = Callable[[int, int], None]
+
+class Launch(Protocol):
+    """Whatever runs a job on some workers and returns the JSON that rank 0 made."""
+
+    def __call__(
+        self, job: dict[str, Any], workers: int, *, timeout_s: float, progress: Progress
+    ) -> Any:
+        """Run it."""
+        ...
 
 
 def mpiexec() -> str:
@@ -40,32 +51,62 @@ def launch(
     job: dict[str, Any],
     workers: int,
     *,
-    timeout_s: float,
+    timeout_s: float = TIMEOUT_S,
     progress: Progress = lambda done, total: None,
+    hosts: Hosts | None = None,
 ) -> Any:
     """Run ``job`` on ``workers`` processes; return the JSON that rank 0 wrote.
+
+    Parameters
+    ----------
+    job : dict
+        What to do, as JSON types.
+    workers : int
+    timeout_s : float
+        How long a worker may be silent, or all of them without progress; a run that gets on may
+        take as long as it likes.
+    progress : callable
+    hosts : Hosts, optional
+        Where to run; this machine by default.
 
     Raises
     ------
     WorkerLost
-        When a worker died or the run took longer than ``timeout_s``.
+        When a worker died, or the timeout has passed; the message names the rank.
     ForeplanError
         The one that a worker raised.
     """
-    with tempfile.TemporaryDirectory(prefix="foreplan-") as name:
+    if hosts:
+        hosts.shared.mkdir(parents=True, exist_ok=True)
+    where = hosts.shared if hosts else None
+    with tempfile.TemporaryDirectory(prefix="foreplan-", dir=where) as name:
         folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(job))
-        command = [mpiexec(), "-n", str(workers), sys.executable, "-m", "runtime.worker"]
+        told = job | {"beat_s": min(BEAT_S, timeout_s / 4)}
+        (folder / "job.json").write_text(json.dumps(told))
+        command = [mpiexec(), *_placed(hosts), "-n", str(workers), sys.executable]
+        command += ["-m", "runtime.worker", str(folder / "job.json")]
         environment = worker_environment(os.environ)
         here = str(Path(__file__).parent.parent)
         before = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{here}{os.pathsep}{before}" if before else here
-        with _process([*command, str(folder / "job.json")], environment) as process:
-            tail = _watch(process, timeout_s, progress)
-        result = folder / "result.json"
+        listener = Listener(workers, timeout_s, progress, time.monotonic())
+        with _process(command, environment) as process:
+            fault, tail = _listen(process, listener, folder)
+        result = folder / RESULT
         if process.returncode == 0 and result.exists():
             return json.loads(result.read_text())
-        raise _fault(folder, process.returncode, tail)
+        if fault and fault != REPORTED:
+            raise WorkerLost(fault)
+        raise _fault(faults(folder) or listener.faults, process.returncode, tail)
+
+
+def _placed(hosts: Hosts | None) -> list[str]:
+    """Return mpiexec's options of placement.
+
+    On this machine processes are watched from here: the launcher must not end the others when one
+    dies, or which died first could not be told.
+    """
+    return ["-f", str(hosts.path)] if hosts else ["-disable-auto-cleanup"]
 
 
 @contextlib.contextmanager
@@ -93,44 +134,33 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator["subpr
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _watch(process: "subprocess.Popen[str]", timeout_s: float, progress: Progress) -> list[str]:
-    """Read the workers' output until it ends; return its last lines."""
-    import threading
-
-    late = threading.Event()
+def _listen(
+    process: "subprocess.Popen[str]", listener: Listener, folder: Path
+) -> tuple[str, list[str]]:
+    """Hear the workers until they end; return the fault, and the last lines that say none of it."""
 
     def stop() -> None:
-        late.set()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
-    timer = threading.Timer(timeout_s, stop)
-    timer.start()
     tail: list[str] = []
-    try:
-        assert process.stdout is not None
+    assert process.stdout is not None
+    with Watch(listener, folder, stop) as watch:
         for line in process.stdout:
-            if line.startswith(PROGRESS):
-                done, total = line.removeprefix(PROGRESS).split()
-                progress(int(done), int(total))
-            else:
+            try:
+                began = listener.hear(line, time.monotonic())
+            except ValueError:
                 tail = [*tail[-19:], line.rstrip()]
+            else:
+                if began is not None:
+                    watch.open(began)
         process.wait()
-    finally:
-        timer.cancel()
-    if late.is_set():
-        raise WorkerLost(
-            f"workers: no end after {timeout_s:g} s, so they were stopped; give --timeout more or"
-            " fewer --steps"
-        )
-    return tail
+    return watch.fault, tail
 
 
-def _fault(folder: Path, code: int, tail: list[str]) -> Exception:
+def _fault(found: list[dict[str, Any]], code: int, tail: list[str]) -> Exception:
     """Return the error of a run that did not end well."""
-    error = folder / "error.json"
-    if error.exists():
-        fault = json.loads(error.read_text())
+    for fault in found[:1]:
         kind = getattr(hwprofiles.errors, fault["kind"], None)
         if kind is not None:
             raised: Exception = kind(fault["text"])
@@ -140,18 +170,3 @@ def _fault(folder: Path, code: int, tail: list[str]) -> Exception:
     return WorkerLost(
         f"workers: mpiexec ended with code {code} before a result was written: {last}"
     )
-
-
-class ProgressPrinter:
-    """Rank 0's side of progress: at most ten lines a second."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self._next = 0.0
-
-    def at(self, done: int) -> None:
-        """Say that ``done`` of ``total`` is done."""
-        now = time.monotonic()
-        if now >= self._next or done == self.total:
-            self._next = now + 0.1
-            print(f"{PROGRESS}{done} {self.total}", flush=True)  # noqa: T201 - the pipe to the parent

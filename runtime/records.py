@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwprofiles.errors import RecordError
+from runtime.files import replace_whole
 
 MAGIC = b"foreplan"
 SCHEMA: Final = 1
@@ -107,32 +108,13 @@ def write_records(
         sha256=hashlib.sha256(body.data).hexdigest(),
     )
     try:
-        _replace(path, _packed(header), body)
+        replace_whole(path, _packed(header), body.data)
     except OSError as error:
         raise RecordError(
             f"record file {path}: expected to write {body.nbytes} bytes, got {error.strerror};"
             " choose a folder that exists and has room"
         ) from error
     return header
-
-
-def _replace(path: Path, head: bytes, body: Bytes) -> None:
-    """Write beside ``path``, reach the disk, then take its name: readers see old or new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(head)
-            file.write(body.data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class RecordFile:

@@ -1,14 +1,14 @@
-"""Training on one rank: the bound program, step after step, timed plain, traced and op by op."""
+"""Training on one rank: the bound program, step after step, timed, and kept where it is asked."""
 
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
+from planner.jsonable import to_jsonable
 from planner.layer import INPUT
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
@@ -18,22 +18,22 @@ from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
 from runtime.bind import Worker, bind
+from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
 from runtime.initial import initial_parameters
 from runtime.kernels import kernel
-from runtime.launch import ProgressPrinter
+from runtime.observe import solo, traced
 from runtime.records import RecordFile
-from runtime.timing import COLD_BYTES, Sweeper, time_sentinels
-
-SOLO_ROUNDS = 12
-"""Repeats of each task alone; the median counts."""
+from runtime.timing import time_sentinels
+from runtime.voice import Voice
 
 
-def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
+def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] | None:
     """Run the job's plan on this rank; rank 0 returns what was measured.
 
     The job holds the plan file (as it was checked, hand edits predicted anew), which plan of it to
-    run, the record files, and how many steps to warm up, time and trace.
+    run, the record files, how many steps to warm up, time and trace, and which checkpoints to write
+    and to begin with.
     """
     plans = parse_record(job["plans"], PlanFile, "plan file")
     ranked, training, model = plans.plans[job["pick"]], plans.training, load_model(plans.model)
@@ -41,8 +41,12 @@ def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
     total = job["warmup"] + job["steps"]
-    seconds, losses = _steps(worker, total, comm, model, ranked, training)
-    seconds = comm.gather(seconds[job["warmup"] :])
+    keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
+    first, losses = _resume(worker, total, comm, keeper)
+    stats = _stats(worker, ranked.plan.microbatches(training.batch))
+    seconds = _steps(worker, first, losses, stats, comm, voice, keeper)
+    # a resumed run may have fewer steps left than there are to warm up
+    seconds = comm.gather(seconds[min(job["warmup"], len(seconds) - 1) :])
     losses = comm.gather(losses)
     digest = hashlib.sha256(_flat(worker, "parameters").tobytes()).hexdigest()
     digests = comm.gather(digest)
@@ -52,9 +56,8 @@ def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
     accuracy = _accuracy(worker, model, training, Path(job["test"])) if comm.rank == 0 else None
     if comm.rank == 0 and job["parameters"]:
         np.save(job["parameters"], _layer_order(model, _flat(worker, "parameters")))
-    traced = _traced(worker, total, job["traced"], comm)
-    solo = _solo(worker, comm) if job["solo"] else {}
-    solo_all = comm.gather(solo)
+    inside = traced(worker, total, job["traced"], comm, voice)
+    alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
     after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
     records.close()
     if comm.rank:
@@ -74,8 +77,8 @@ def train_ranks(job: dict[str, Any], comm: Any) -> dict[str, Any] | None:
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),
-        "traced": traced,
-        "solo": {str(k): v for part in solo_all for k, v in part.items()},
+        "traced": inside,
+        "solo": {str(k): v for part in alone for k, v in part.items()},
     }
 
 
@@ -145,126 +148,95 @@ def _layer_order(model: ModelGraph, flat: Any) -> Any:
     return np.concatenate(parts)
 
 
-def _steps(
-    worker: Worker,
-    total: int,
-    comm: Any,
-    model: ModelGraph,
-    ranked: RankedPlan,
-    training: Training,
-) -> tuple[Any, Any]:
-    """Run ``total`` steps; return seconds and this rank's share of the loss of each."""
-    del model
-    stats = [
+def _belongs(plans: PlanFile, ranked: RankedPlan, records: RecordFile) -> dict[str, Any]:
+    """Return what a state of this training belongs to."""
+    return {
+        "model": plans.model_sha256,
+        "plan": to_jsonable(ranked.plan),
+        "training": to_jsonable(plans.training),
+        "records": records.header.sha256,
+    }
+
+
+def _resume(worker: Worker, total: int, comm: Any, keeper: Keeper | None) -> tuple[int, Any]:
+    """Set the state of the checkpoint to begin with; return the first step, and all losses so far.
+
+    What has been is told by rank 0 alone, for the losses of a step are summed over ranks.
+    """
+    state: State | None = None
+    if keeper and keeper.resume:
+        if comm.rank == 0:
+            state = read_checkpoint(keeper.resume, keeper.belongs)
+            if state.step >= total:
+                raise RecordError(
+                    f"checkpoint {keeper.resume}: expected a state before step {total}, where"
+                    f" --steps ends (warm-up included), got the one after {state.step}; give more"
+                    " --steps"
+                )
+        state = comm.bcast(state)
+    losses = np.zeros(total)
+    if state is None:
+        return 0, losses
+    _flat(worker, "parameters")[...] = state.parameters
+    _flat(worker, "momentum")[...] = state.momentum
+    if comm.rank == 0:
+        losses[: state.step] = state.losses
+    return state.step, losses
+
+
+def _stats(worker: Worker, microbatches: int) -> list[Array]:
+    """Return where each microbatch of a step leaves its loss."""
+    return [
         worker.arena.view(
             View(register="loss.stats", slot=i, offset_bytes=0, shape=(2,), dtype="float64")
         )
-        for i in range(ranked.plan.microbatches(training.batch))
+        for i in range(microbatches)
     ]
-    seconds, losses = np.zeros(total), np.zeros(total)
-    printer = ProgressPrinter(total) if comm.rank == 0 else None
+
+
+def _steps(
+    worker: Worker,
+    first: int,
+    losses: Any,
+    stats: list[Array],
+    comm: Any,
+    voice: Voice,
+    keeper: Keeper | None,
+) -> Any:
+    """Run steps from ``first`` on, note this rank's share of each loss; return their seconds."""
+    total = len(losses)
+    seconds = np.zeros(total - first)
     comm.Barrier()
     last = time.perf_counter_ns()
-    for step in range(total):
+    for step in range(first, total):
         worker.step[0] = step
         worker.loop.run()
         losses[step] = sum(float(s[0]) for s in stats)
         now = time.perf_counter_ns()
-        seconds[step] = (now - last) / 1e9
+        seconds[step - first] = (now - last) / 1e9
         last = now
-        if printer and step % 20 == 19:
-            printer.at(step + 1)
+        voice.marks += 1
+        if step % 20 == 19:
+            voice.at(step + 1, total)
             last = time.perf_counter_ns()
-    return seconds, losses
+        if keeper and keeper.is_due(step + 1, total):
+            _keep(worker, losses[: step + 1], comm, keeper)
+            last = time.perf_counter_ns()
+    return seconds
 
 
-def _traced(worker: Worker, first_step: int, steps: int, comm: Any) -> dict[str, Any] | None:
-    """Run ``steps`` traced steps; return by task the median duration, and the last step's times.
-
-    A transfer starts when both ends have posted it and ends when both have seen it complete.
-    """
-    if not steps:
-        return None
-    starts, ends = [], []
-    for i in range(steps):
-        worker.step[0] = first_step + i
-        comm.Barrier()
-        worker.loop.run(traced=True)
-        starts.append(list(worker.loop.start_ns))
-        ends.append(list(worker.loop.end_ns))
-    gathered = comm.gather((worker.tasks, np.array(starts), np.array(ends)))
-    if gathered is None:
-        return None
-    tasks = len(worker.program.tasks)
-    start = np.full((steps, tasks), np.iinfo(np.int64).min)
-    end = np.full((steps, tasks), np.iinfo(np.int64).min)
-    for mine, s, e in gathered:
-        start[:, mine] = np.maximum(start[:, mine], s)
-        end[:, mine] = np.maximum(end[:, mine], e)
-    zero = start.min(axis=1, keepdims=True)
-    typical = int(np.argsort(end.max(axis=1) - zero[:, 0])[steps // 2])
-    return {
-        "median_s": (np.median(end - start, axis=0) / 1e9).tolist(),
-        "start_s": ((start - zero)[typical] / 1e9).tolist(),
-        "end_s": ((end - zero)[typical] / 1e9).tolist(),
-    }
-
-
-def _solo(worker: Worker, comm: Any) -> dict[int, float]:
-    """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
-
-    Ranks run their n-th kernel at the same time. The values in the arena are spoilt by this, so it
-    comes last.
-    """
-    found: dict[int, float] = {}
-    infos = worker.program.tasks
-    kernels = [t for t in worker.tasks if isinstance(infos[t], ComputeTask)]
-    local = {task: i for i, task in enumerate(worker.tasks)}
-    for position in range(comm.allreduce(len(kernels), op=_max())):
-        comm.Barrier()
-        if position < len(kernels):
-            task = kernels[position]
-            info, fire = infos[task], worker.fires[local[task]]
-            assert isinstance(info, ComputeTask)
-            assert fire is not None
-            fresh = [worker.arena.view(info.views[i]) for i in info.call.fresh]
-            found[task] = _alone_s(fire, Sweeper(info.call.reuse_bytes), fresh)
-    sweep = Sweeper(COLD_BYTES)
-    for task, transfer in enumerate(infos):
-        if isinstance(transfer, ComputeTask):
-            continue
-        request = worker.requests[local[task]] if task in local else None
-        seconds = []
-        for _ in range(SOLO_ROUNDS):
-            sweep()
-            comm.Barrier()
-            start = time.perf_counter_ns()
-            if request is not None:
-                request.Start()
-                while not request.Test():
-                    pass
-            seconds.append((time.perf_counter_ns() - start) / 1e9)
-        if request is not None:
-            found[task] = float(np.median(seconds))
-    return found
-
-
-def _alone_s(fire: Callable[[], object], sweep: Sweeper, fresh: list[Any]) -> float:
-    seconds = []
-    for _ in range(SOLO_ROUNDS):
-        sweep()
-        for array in fresh:
-            np.positive(array, out=array)
-        start = time.perf_counter_ns()
-        fire()
-        seconds.append((time.perf_counter_ns() - start) / 1e9)
-    return float(np.median(seconds))
-
-
-def _max() -> Any:
-    from mpi4py import MPI
-
-    return MPI.MAX
+def _keep(worker: Worker, losses: Any, comm: Any, keeper: Keeper) -> None:
+    """Write a checkpoint on rank 0, whose state is that of all; the others wait, untimed."""
+    shares = comm.gather(losses)
+    if comm.rank == 0:
+        state = State(
+            step=len(losses),
+            parameters=_flat(worker, "parameters"),
+            momentum=_flat(worker, "momentum"),
+            losses=np.sum(shares, axis=0),
+        )
+        write_checkpoint(keeper.folder, state, keeper.belongs)
+    comm.Barrier()
 
 
 def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path) -> float:

@@ -1,24 +1,43 @@
 """One worker process: ``python -m runtime.worker JOB.json`` under mpiexec.
 
-The job file says what to do; rank 0 writes the result beside it. A fault of the input is written to
-``error.json`` beside the job, then the whole run is aborted, so that no rank is left waiting.
+The job file says what to do; rank 0 writes the result beside it. A rank that fails says why, and
+writes it to ``error.json.RANK`` beside the job, where the disk has room; then the whole run is
+aborted, so that no rank is left waiting.
 """
 
+import contextlib
 import json
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
 from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.identity import Identity, blas_facts
+from runtime.context import launch_context
+from runtime.files import replace_whole
+from runtime.voice import Voice, tell_parent
+from runtime.watch import ERROR, RESULT
+
+GRACE_S = 1.0
+"""Between seeing that a peer is gone and ending the run."""
 
 
-def pin(core: int) -> None:
-    """Keep this process on one core, where the system can."""
+def pin(cores: list[int], rank: int) -> None:
+    """Keep this process on one core, where the system can.
+
+    The one of its rank; without a list of cores, as many hosts have lists of their own, the one of
+    its place among the ranks of its host.
+    """
+    if not cores:
+        from hwprofiles.local import local_facts
+
+        cores = list(local_facts().cpus)
+        rank = launch_context(os.environ).local_rank
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, {cores[rank % len(cores)]})
 
 
 def check_identity(expected: dict[str, Any]) -> None:
@@ -35,49 +54,65 @@ def check_identity(expected: dict[str, Any]) -> None:
         )
 
 
-def run(job: dict[str, Any], comm: Any, folder: Path) -> None:
-    """Do the job; rank 0 writes ``result.json``."""
-    from planner.jsonable import to_jsonable
-
-    pin(job["cores"][comm.rank % len(job["cores"])])
+def run(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> object:
+    """Do the job; return this rank's result, which only rank 0 has."""
+    pin(job["cores"], comm.rank)
     check_identity(job["identity"])
-    result: object
     if job["kind"] == "calibrate":
         from runtime.calibrate import calibrate_ranks
 
-        result = calibrate_ranks(job, comm, folder)
-    else:
-        from runtime.train import train_ranks
+        return calibrate_ranks(job, comm, folder, voice)
+    if job["kind"] == "greet":
+        from runtime.health import greet
 
-        result = train_ranks(job, comm)
-    if comm.rank == 0:
-        partial = folder / "result.json.part"
-        partial.write_text(json.dumps(to_jsonable(result)))
-        partial.replace(folder / "result.json")
+        return greet(comm)
+    from runtime.train import train_ranks
+
+    return train_ranks(job, comm, voice)
+
+
+def fault_of(error: BaseException, rank: int) -> tuple[str, str]:
+    """Return the class of an error, ``bug`` for one that is ours, and its text."""
+    from mpi4py import MPI
+
+    if isinstance(error, ForeplanError):
+        return type(error).__name__, str(error)
+    if isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_OTHER:
+        # reading from a process that has died; a fault of ours has a class of its own
+        why = " ".join(str(error).split())
+        return (
+            "WorkerLost",
+            f"rank {rank}: another worker went away in the middle of a message ({why})",
+        )
+    return "bug", traceback.format_exc()
 
 
 def main() -> None:
     """Run this rank; turn any exception into an abort of all ranks."""
     path = Path(sys.argv[1])
+    job = json.loads(path.read_text())
+    voice = Voice(launch_context(os.environ).rank, tell_parent)
+    voice.start(job["beat_s"])
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
     try:
-        run(json.loads(path.read_text()), comm, path.parent)
+        from planner.jsonable import to_jsonable
+
+        result = run(job, comm, path.parent, voice)
+        if comm.rank == 0:
+            replace_whole(path.with_name(RESULT), json.dumps(to_jsonable(result)).encode())
+        comm.Barrier()  # who ends before the result is there is lost
     except BaseException as error:
-        if isinstance(error, ForeplanError):
-            kind, text = type(error).__name__, str(error)
-        elif isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_OTHER:
-            # reading from a process that has died; a fault of ours has a class of its own
-            kind, why = "WorkerLost", " ".join(str(error).split())
-            text = f"rank {comm.rank}: another worker went away in the middle of a message ({why})"
-        else:
-            kind, text = "bug", traceback.format_exc()
+        kind, text = fault_of(error, comm.rank)
         fault = {"kind": kind, "text": text, "rank": comm.rank}
-        partial = path.parent / f"error.json.{comm.rank}"  # ranks may fail at once: whole or none
-        partial.write_text(json.dumps(fault))
-        partial.replace(path.parent / "error.json")
+        tell_parent({"fault": fault})
+        with contextlib.suppress(OSError):
+            replace_whole(path.with_name(f"{ERROR}.{comm.rank}"), json.dumps(fault).encode())
+        if kind == "WorkerLost":
+            time.sleep(GRACE_S)  # so that the one who died first is seen to be the first
         comm.Abort(1)
+    voice.stop()
     MPI.Finalize()
 
 

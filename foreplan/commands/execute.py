@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def execute(
     path: Annotated[Path, typer.Argument(metavar="PLAN", help="A file written by `plan`.")],
+    *,
     pick: Annotated[int, typer.Option(min=0, help="Which plan of the file; 0 is the best.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of an execution.")] = 100,
     backend: Annotated[str, typer.Option(help="numpy.")] = "numpy",
@@ -32,11 +33,28 @@ def execute(
         bool, typer.Option("--oversubscribe", help="Let workers share cores; times mean little.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=1.0, help="Seconds until workers are given up.")
-    ] = 120.0,
+        float,
+        typer.Option(min=1.0, help="Seconds without a sign of life or progress until given up."),
+    ] = 60.0,
     save: Annotated[
         Path | None,
         typer.Option(callback=writable, help="Write the trained parameters here (.npy)."),
+    ] = None,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=0, help="Keep the state after every so many steps; 0: never.")
+    ] = 0,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the checkpoints; default: beside the output."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint, to the same end.")
+    ] = False,
+    resume_from: Annotated[
+        Path | None, typer.Option(help="Go on from this checkpoint, to the same end.")
+    ] = None,
+    hosts: Annotated[
+        Path | None, typer.Option(help="Hosts to run on: a file with a line name:slots each.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", callback=writable, help="Where to write.")
@@ -46,12 +64,15 @@ def execute(
 ) -> None:
     """Run PLAN with real workers on real data; write predicted beside measured."""
     import foreplan
+    from foreplan.launchers import launcher
     from hwprofiles.errors import BackendUnavailable, CheckFailed
-    from planner.records import write_record
 
     if backend != "numpy":
         raise BackendUnavailable(f"--backend {backend!r}: expected numpy, the only one so far")
-    with progress("executing", quiet=quiet) as step:
+    with (
+        launcher(hosts) as (start, lanes),
+        progress("executing", quiet=quiet) as step,
+    ):
         found = foreplan.execute(
             path,
             pick=pick,
@@ -64,10 +85,17 @@ def execute(
             oversubscribe=oversubscribe,
             timeout_s=timeout,
             parameters=save,
+            checkpoint_every=checkpoint_every,
+            checkpoints=checkpoints,
+            resume=resume_from or resume,
+            start=start,
+            lanes=lanes,
             output=output,
             say=lambda text: note(text, quiet=quiet),
             progress=lambda done, total: step(done, total, ""),
         )
+    from planner.records import write_record
+
     write_record(output, found)
     if json:
         show_json(found)

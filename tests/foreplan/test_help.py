@@ -37,6 +37,7 @@ def test_the_commands_are_these():
         "foreplan bench engine",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
         "foreplan hw calibrate",

@@ -14,6 +14,7 @@ from planner.plan import Training, parameter_offsets
 from runtime.initial import initial_parameters
 from runtime.records import RecordFile
 from runtime.train import _accuracy, _flat, _layer_order, _prepare, train_ranks
+from runtime.voice import Voice
 
 TRAINING = Training(batch=48, dtype="float64", learning_rate=0.1, momentum=0.9, seed=5)
 
@@ -120,7 +121,7 @@ def test_accuracy_of_a_model_that_always_says_0_is_the_share_of_zeros(prepared, 
 @pytest.fixture(scope="module")
 def answer(job, tmp_path_factory):
     saved = tmp_path_factory.mktemp("saved") / "p.npy"
-    answer = train_ranks(job | {"parameters": str(saved)}, Alone())
+    answer = train_ranks(job | {"parameters": str(saved)}, Alone(), Voice())
     return answer, np.load(saved)
 
 
@@ -170,7 +171,7 @@ def test_sentinels_are_timed_before_and_after(answer):
 def test_workers_that_come_apart_are_a_bug_that_is_said(job):
     plain = job | {"traced": 0, "solo": False, "sentinels": False}
     with pytest.raises(PlanError, match="after 8 steps the workers hold different parameters"):
-        train_ranks(plain, Alone(lies=True))
+        train_ranks(plain, Alone(lies=True), Voice())
 
 
 def test_a_graph_that_is_not_the_predicted_one_is_refused(job, plan_file, dp):

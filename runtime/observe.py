@@ -1,0 +1,109 @@
+"""Looking closer at a trained worker: every task inside a step, and every task alone."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from planner.program import ComputeTask
+from runtime.bind import Worker
+from runtime.timing import COLD_BYTES, Sweeper
+from runtime.voice import Voice
+
+SOLO_ROUNDS = 12
+"""Repeats of each task alone; the median counts."""
+
+
+def traced(
+    worker: Worker, first_step: int, steps: int, comm: Any, voice: Voice
+) -> dict[str, Any] | None:
+    """Run ``steps`` traced steps; return by task the median duration, and the last step's times.
+
+    A transfer starts when both ends have posted it and ends when both have seen it complete.
+    """
+    if not steps:
+        return None
+    starts, ends = [], []
+    for i in range(steps):
+        worker.step[0] = first_step + i
+        comm.Barrier()
+        worker.loop.run(traced=True)
+        voice.marks += 1
+        starts.append(list(worker.loop.start_ns))
+        ends.append(list(worker.loop.end_ns))
+    gathered = comm.gather((worker.tasks, np.array(starts), np.array(ends)))
+    if gathered is None:
+        return None
+    tasks = len(worker.program.tasks)
+    start = np.full((steps, tasks), np.iinfo(np.int64).min)
+    end = np.full((steps, tasks), np.iinfo(np.int64).min)
+    for mine, s, e in gathered:
+        start[:, mine] = np.maximum(start[:, mine], s)
+        end[:, mine] = np.maximum(end[:, mine], e)
+    zero = start.min(axis=1, keepdims=True)
+    typical = int(np.argsort(end.max(axis=1) - zero[:, 0])[steps // 2])
+    return {
+        "median_s": (np.median(end - start, axis=0) / 1e9).tolist(),
+        "start_s": ((start - zero)[typical] / 1e9).tolist(),
+        "end_s": ((end - zero)[typical] / 1e9).tolist(),
+    }
+
+
+def solo(worker: Worker, comm: Any, voice: Voice) -> dict[int, float]:
+    """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
+
+    Ranks run their n-th kernel at the same time. The values in the arena are spoilt by this, so it
+    comes last.
+    """
+    found: dict[int, float] = {}
+    infos = worker.program.tasks
+    kernels = [t for t in worker.tasks if isinstance(infos[t], ComputeTask)]
+    local = {task: i for i, task in enumerate(worker.tasks)}
+    for position in range(comm.allreduce(len(kernels), op=_max())):
+        comm.Barrier()
+        voice.marks += 1
+        if position < len(kernels):
+            task = kernels[position]
+            info, fire = infos[task], worker.fires[local[task]]
+            assert isinstance(info, ComputeTask)
+            assert fire is not None
+            fresh = [worker.arena.view(info.views[i]) for i in info.call.fresh]
+            found[task] = _alone_s(fire, Sweeper(info.call.reuse_bytes), fresh)
+    sweep = Sweeper(COLD_BYTES)
+    for task, transfer in enumerate(infos):
+        if isinstance(transfer, ComputeTask):
+            continue
+        request = worker.requests[local[task]] if task in local else None
+        seconds = []
+        voice.marks += 1
+        for _ in range(SOLO_ROUNDS):
+            sweep()
+            comm.Barrier()
+            start = time.perf_counter_ns()
+            if request is not None:
+                request.Start()
+                while not request.Test():
+                    pass
+            seconds.append((time.perf_counter_ns() - start) / 1e9)
+        if request is not None:
+            found[task] = float(np.median(seconds))
+    return found
+
+
+def _alone_s(fire: Callable[[], object], sweep: Sweeper, fresh: list[Any]) -> float:
+    seconds = []
+    for _ in range(SOLO_ROUNDS):
+        sweep()
+        for array in fresh:
+            np.positive(array, out=array)
+        start = time.perf_counter_ns()
+        fire()
+        seconds.append((time.perf_counter_ns() - start) / 1e9)
+    return float(np.median(seconds))
+
+
+def _max() -> Any:
+    from mpi4py import MPI
+
+    return MPI.MAX

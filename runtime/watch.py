@@ -1,0 +1,200 @@
+"""Watching a run: what its workers said, which of them is dead, silent or stuck.
+
+The first process that ends before the result is there is the lost one: processes are watched by
+their pidfd, on this host within milliseconds, and the launcher is told not to clean up by itself,
+so that no other follows it before it has been noticed.
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.voice import BEAT_S, heard
+
+START_S = 30.0
+"""What a worker may take to say who it is, where the timeout is shorter."""
+TICK_S = 0.25
+"""Between two looks at the clock."""
+
+RESULT, ERROR = "result.json", "error.json"
+"""Files in the folder of a job; rank 1 writes why it fails to ``error.json.1``."""
+REPORTED = "reported"
+"""The fault of a run of which a worker has written why it failed."""
+
+Progress = Callable[[int, int], None]
+
+
+def faults(folder: Path) -> list[dict[str, Any]]:
+    """Return the errors that ranks have written: those that explain the others first."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{ERROR}.[0-9]*"))]
+    return sorted(found, key=lambda fault: fault["kind"] == "WorkerLost")
+
+
+@dataclass(slots=True)
+class Heard:
+    """What is known of one worker."""
+
+    spoke_s: float
+    """When it last said anything."""
+    moved_s: float
+    """When its marks last grew."""
+    marks: int = 0
+    pid: int = 0
+    host: str = ""
+
+    @property
+    def process(self) -> str:
+        """Name of its process, for a sentence."""
+        return f"process {self.pid} on {self.host}" if self.pid else "its process"
+
+
+class Listener:
+    """What all workers of a run have said, and the fault that follows from it."""
+
+    def __init__(self, workers: int, timeout_s: float, progress: Progress, now_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._progress = progress
+        self.faults: list[dict[str, Any]] = []
+        """What failing ranks have said, in case that they cannot write it."""
+        self.ranks = {r: Heard(spoke_s=now_s, moved_s=now_s) for r in range(workers)}
+
+    def hear(self, line: str, now_s: float) -> int | None:
+        """Take in one line of output; return the rank that has just said who it is.
+
+        Raises
+        ------
+        ValueError
+            When the line is none of a worker's.
+        """
+        facts = heard(line)
+        if facts is None:
+            raise ValueError(line)
+        if "fault" in facts:
+            self.faults.append(dict(facts["fault"]))  # type: ignore[call-overload]
+            return None
+        if "total" in facts:
+            self._progress(int(str(facts["done"])), int(str(facts["total"])))
+            return None
+        rank = int(str(facts["rank"]))
+        worker = self.ranks[rank]
+        worker.spoke_s = now_s
+        if "pid" in facts:
+            worker.pid, worker.host = int(str(facts["pid"])), str(facts["host"])
+            worker.moved_s = now_s
+            return rank
+        marks = int(str(facts["marks"]))
+        if marks != worker.marks:
+            worker.marks, worker.moved_s = marks, now_s
+        return None
+
+    def complaint(self, now_s: float) -> str:
+        """Say who is silent, or that nobody gets on; empty when all is well."""
+        limit_s = self._timeout_s
+        silent = {
+            r: w
+            for r, w in self.ranks.items()
+            if now_s - w.spoke_s > (limit_s if w.pid else max(limit_s, START_S))
+        }
+        if silent:
+            who = ", ".join(f"{w.process}{_state(w)}" for w in silent.values())
+            return (
+                f"{_ranks(silent)}: expected a sign of life every {BEAT_S:g} s, got none for"
+                f" {limit_s:g} s ({who}), so all workers were stopped; continue it, or give"
+                " --timeout more"
+            )
+        started = any(w.marks for w in self.ranks.values())
+        still_s = limit_s if started else max(limit_s, START_S)
+        if all(now_s - w.moved_s > still_s for w in self.ranks.values()):
+            return (
+                f"workers: expected progress within {limit_s:g} s, got none though all of them"
+                " answer, so they were stopped; give --timeout more if a step takes that long"
+            )
+        return ""
+
+    def lost(self, ranks: list[int]) -> str:
+        """Say that the processes of ``ranks`` are gone."""
+        who = ", ".join(self.ranks[r].process for r in ranks)
+        return (
+            f"{_ranks(ranks)}: expected to run to the end, but {who} was killed or has crashed, so"
+            " all workers were stopped; see that memory suffices, and run again, with --resume"
+            " where checkpoints were kept"
+        )
+
+
+class Watch:
+    """A thread that looks at processes and at the clock, and calls ``stop`` at the first fault."""
+
+    def __init__(self, listener: Listener, folder: Path, stop: Callable[[], None]) -> None:
+        self._listener = listener
+        self._folder = folder
+        self._stop = stop
+        self._pidfds: dict[int, int] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.fault = ""
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        for fd in self._pidfds.values():
+            os.close(fd)
+
+    def open(self, rank: int) -> None:
+        """Watch the process of a rank that has said who it is, where that can be."""
+        worker = self._listener.ranks[rank]
+        if worker.host == socket.gethostname() and hasattr(os, "pidfd_open"):
+            with contextlib.suppress(ProcessLookupError):
+                self._pidfds[rank] = os.pidfd_open(worker.pid)
+
+    def _run(self) -> None:
+        while not self._ended.is_set() and not self.fault:
+            ranks = {fd: rank for rank, fd in list(self._pidfds.items())}
+            poll = select.poll()
+            for fd in ranks:
+                poll.register(fd, select.POLLIN)
+            dead = [ranks[fd] for fd, _ in poll.poll(TICK_S * 1000)]
+            if dead and (self._folder / RESULT).exists():  # they have done their work
+                for rank in dead:
+                    os.close(self._pidfds.pop(rank))
+            elif dead:
+                self.fault = self._why(dead)
+            else:
+                self.fault = self._listener.complaint(time.monotonic())
+        if self.fault:
+            self._stop()
+
+    def _why(self, dead: list[int]) -> str:
+        """Return what ended a run of which ``dead`` were the first to go."""
+        found = faults(self._folder) or self._listener.faults
+        lost = sorted(set(dead) - {int(fault["rank"]) for fault in found})
+        if not lost or any(fault["kind"] != "WorkerLost" for fault in found):
+            return REPORTED  # one of them has said why, the others went with it
+        return self._listener.lost(lost)
+
+
+def _ranks(ranks: "list[int] | dict[int, Heard]") -> str:
+    names = ", ".join(map(str, ranks))
+    return f"rank {names}" if len(ranks) == 1 else f"ranks {names}"
+
+
+def _state(worker: Heard) -> str:
+    """Say that a process of this host is stopped, which the system knows."""
+    if not worker.pid or worker.host != socket.gethostname():
+        return ""
+    try:
+        state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+    return ", stopped by a signal" if state in "Tt" else ""

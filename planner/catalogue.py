@@ -44,15 +44,6 @@ def page() -> str:
     ]
     head = ["model", "trained", "parameters", "features", "multiply-adds"]
     head += ["forward", "backward", "layers"]
-        "model",
-        "trained",
-        "parameters",
-        "features",
-        "multiply-adds",
-        "forward",
-        "backward",
-        "layers",
-    ]
     ways = countings(burdens[0], IMAGES, EPOCHS)
     claims = [
         (

@@ -7,8 +7,8 @@ from planner.lowering import Lowering, Passes
 from planner.opcall import OpCall, Tensor
 from planner.program import ComputeTask, View
 
-FLAT = {"w": "parameters", "b": "parameters", "mean": "moments", "var": "moments"}
-"""Flat arrays by the names of the tensors that lie in them."""
+PARAMETERS = ("w", "b")
+"""Names of the tensors that lie in the flat arrays, their gradients with a ``d`` before."""
 
 
 @dataclass(slots=True)
@@ -61,12 +61,12 @@ class Microbatch:
         workspace_at = 0
         for tensor in call.tensors:
             base = tensor.name.removeprefix("d")
-            if base in FLAT:
-                register = FLAT[base] if base == tensor.name else gradient
+            if base in PARAMETERS:
+                register = "parameters" if base == tensor.name else gradient
                 views.append(self.work.parameter(layer, tensor.name, register))
                 continue
-            register = places[tensor.name]
-            in_workspace = register == "workspace"
+            in_workspace = tensor in call.work
+            register = "workspace" if in_workspace else places[tensor.name]
             views.append(self._view(register, tensor, workspace_at if in_workspace else 0))
             workspace_at += tensor.size_bytes if in_workspace else 0
             if tensor not in call.writes:
@@ -121,8 +121,7 @@ class Microbatch:
         places = dict(zip(names, wiring.inputs[i], strict=True))
         places |= {"y": wiring.outputs[i], "dy": wiring.gradients[i]}
         places |= dict(zip((f"d{name}" for name in names), wiring.input_grads[i], strict=False))
-        places |= {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
-        return places | {t.name: "workspace" for t in calls.workspace}
+        return places | {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
 
     def _backward(self, i: int, passes: Passes) -> None:
         """Append the sum of the output's gradients, and the two gradients of layer ``i``."""

@@ -69,7 +69,7 @@ class Microbatch:
             register = "workspace" if in_workspace else places[tensor.name]
             views.append(self._view(register, tensor, workspace_at if in_workspace else 0))
             workspace_at += tensor.size_bytes if in_workspace else 0
-            if tensor not in call.writes:
+            if tensor in call.reads or tensor in call.updates:
                 read[register] = None
             if tensor not in call.reads:
                 written[register] = None

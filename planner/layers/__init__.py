@@ -11,6 +11,7 @@ Names that a kind uses for its tensors are its contract with ``lower``: ``x, y``
 (``x0, x1, ...`` where there are several inputs), ``w, b`` parameters, ``dx, dy, dw, db`` their
 gradients. ``moments`` gives the shapes of running moments, if a kind has any. What else ``forward``
 writes is kept for the backward pass, and what else ``weight_grad`` writes is handed to
-``input_grad``. Workspace stands after a ``~`` and lasts for one op. A kind with ``IN_PLACE`` has kernels that may
-write ``y`` over the first input and ``dx`` over ``dy``, and whose gradients need no ``x`` of those.
+``input_grad``. Workspace stands after a ``~`` and lasts for one op. A kind with ``IN_PLACE`` has
+kernels that may write ``y`` over the first input and ``dx`` over ``dy``, and whose gradients need
+no ``x`` of those.
 """

@@ -1,9 +1,10 @@
 """NumPy kernels, one file a layer kind or step op.
 
 A kernel is called as ``f(*reads, *updates, *writes, *work, **attrs, **settings)`` of its op call,
-whose shapes ``planner.layers`` and ``planner.steps`` declare. Arrays are C-contiguous, of one float dtype
-(float32 or float64) unless said otherwise, and do not overlap. A kernel writes into the arrays it
-is given and allocates nothing of weight (at most 1 MiB + 1 KiB a task).
+whose shapes ``planner.layers`` and ``planner.steps`` declare. Arrays are C-contiguous, of one float
+dtype (float32 or float64) unless said otherwise, and do not overlap unless the kind works in place.
+A kernel writes into the arrays it is given and allocates nothing of weight (at most 1 MiB + 1 KiB a
+task).
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Convolution as matmuls over tiles of gathered columns; sources in ``planner.layers.conv2d``.
 
 Letters: C input and K output channels in G groups, n samples, H x W input, R x S kernel, P x Q
-output. ``work`` is flat; it is absent for 1 x 1 kernels, whose columns are the maps themselves. With
-``bias=0`` neither ``b`` nor ``db`` is given. Keyword arguments are those of ``Geometry``.
+output. ``work`` is flat; it is absent for 1 x 1 kernels, whose columns are the maps themselves.
+With ``bias=0`` neither ``b`` nor ``db`` is given. Keyword arguments are those of ``Geometry``.
 """
 
 from collections.abc import Iterator

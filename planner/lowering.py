@@ -64,6 +64,8 @@ class Lowering:
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
+    last_in_place: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Last firing that took no slot, by rank and name."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)

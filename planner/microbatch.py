@@ -55,7 +55,8 @@ class Microbatch:
         """Append one firing: ``places`` maps tensor names to registers, flat arrays excepted.
 
         A register that is read and written is written in place: the task takes no slot, and waits
-        for all that read the old value.
+        for all that read the old value. Where it reads another register too and takes no slot at
+        all, it also waits for its turn, so that slots of the other one come back in order.
         """
         views, read, written = [], dict[str, None](), dict[str, None]()
         workspace_at = 0
@@ -77,6 +78,9 @@ class Microbatch:
         after = [self.items[register].value for register in read]
         for register in read:
             after += self.items[register].readers if register in written else []
+        last = self.work.last_in_place
+        if len(read) > 1 and not (taken or gradient) and (self.rank, name) in last:
+            after.append(last[self.rank, name])
         info = ComputeTask(
             name=name,
             rank=self.rank,
@@ -91,6 +95,8 @@ class Microbatch:
             reads=[(self.items[register].writer, register) for register in read],
             writes=[*taken, "partial"] if gradient == "partial" else taken,
         )
+        if not taken:
+            last[self.rank, name] = task
         for register in read:
             item = self.items[register]
             if register in written:

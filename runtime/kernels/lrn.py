@@ -6,7 +6,8 @@ size), beta = 0.75: Krizhevsky, Sutskever and Hinton, NeurIPS 2012, section 3.3.
 
 import numpy as np
 
-from runtime.kernels import Array
+from planner.opcall import PIECE
+from runtime.kernels import Array, pieces
 
 K, ALPHA, BETA = 2.0, 1e-4, 0.75
 
@@ -54,7 +55,7 @@ def input_grad(
 
 def _power(scale: Array, out: Array) -> None:
     """``out = scale^-0.75`` as ``1 / (sqrt(s) sqrt(sqrt(s)))``, far cheaper than a power."""
-    for one, result in zip(scale, out, strict=True):
+    for one, result in pieces(PIECE, scale, out):
         np.sqrt(one, out=result)
         root = np.sqrt(result)
         np.multiply(result, root, out=result)

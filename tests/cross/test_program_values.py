@@ -223,7 +223,7 @@ def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
     assert is_caught(c, replace(program, graph=hasty), put_off=reader)
 
 
-@pytest.mark.parametrize("register", ["c1.y", "c1.cols", "x"])
+@pytest.mark.parametrize("register", ["c1.y", "c1_tanh.y", "x"])
 def test_a_view_in_the_wrong_slot_is_caught(register):
     c = tiny(2, 4, input_slots=2, activation_slots=2)
     program = c.lower()

@@ -65,7 +65,7 @@ class Layer:
 
     @cached_property
     def moments(self) -> Mapping[str, Shape]:
-        """Shapes of what is kept from step to step and not trained (running moments), by name."""
+        """Shapes of what inference needs and training does not (running moments), by name."""
         return self._shapes("moments")
 
     def _shapes(self, what: str) -> Mapping[str, Shape]:
@@ -110,7 +110,7 @@ class Layer:
         elif base in self.input_names:
             shape = batched(self.in_shapes[self.input_names.index(base)], samples)
         else:
-            shape = {**self.parameters, **self.moments}[base]
+            shape = self.parameters[base]
         return Tensor(name=name, shape=shape, dtype=dtype)
 
     def elements(self, name: str, samples: int) -> int:
@@ -135,8 +135,9 @@ class Layer:
     ) -> OpCall:
         """Return the call of this kind's kernel for ``phase``.
 
-        ``arguments`` names its tensors, ``"reads -> writes"`` or ``"reads | updates -> writes"``;
-        ``others`` gives the shapes of those that are no input, output or parameter.
+        ``arguments`` names its tensors, ``"reads | updates -> writes ~ work"``, where updates and
+        work may be left out; ``others`` gives the shapes of those that are no input, output or
+        parameter.
         """
 
         def tensors(side: str) -> tuple[Tensor, ...]:
@@ -148,6 +149,7 @@ class Layer:
             )
 
         read, _, written = arguments.partition("->")
+        written, _, work = written.partition("~")
         read, _, updated = read.partition("|")
         return OpCall(
             kernel=f"{self.kind}.{phase}",
@@ -157,5 +159,6 @@ class Layer:
             reads=tensors(read),
             updates=tensors(updated),
             writes=tensors(written),
+            work=tensors(work),
             attrs=attrs,
         )

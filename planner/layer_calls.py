@@ -37,10 +37,9 @@ class LayerCalls:
         return tuple(t for t in written if t.name not in ("dw", "db"))
 
     @property
-    def workspace(self) -> tuple[Tensor, ...]:
-        """What the input gradient writes beside its results."""
-        written = self.input_grad.writes if self.input_grad else ()
-        return tuple(t for t in written if not t.name.startswith("dx"))
+    def workspace_bytes(self) -> int:
+        """Largest workspace of one of its ops."""
+        return max(sum(t.size_bytes for t in call.work) for call in self.fired)
 
 
 def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:

@@ -11,7 +11,7 @@ from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
-from planner.plan import Bucket, Plan, Training, moment_offsets, parameter_offsets
+from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from planner.registers import Register, plan_buckets, worker_registers
 from sim.taskgraph import GraphBuilder
@@ -56,8 +56,6 @@ class Lowering:
     calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
-    moments: dict[int, int] = field(default_factory=dict)
-    """First element of each layer's running moments."""
     registers: list[tuple[Register, ...]] = field(default_factory=list)
     register_ids: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
@@ -66,12 +64,13 @@ class Lowering:
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
+    last_in_place: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Last firing that took no slot, by rank and name."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
         self.calls = StepCalls.of(self.model, self.training, self.plan)
         self.offsets = parameter_offsets(self.model)
-        self.moments = moment_offsets(self.model)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
         for rank, device in enumerate(self.plan.placement):
@@ -137,12 +136,9 @@ class Lowering:
         )
 
     def parameter(self, layer: int, name: str, register: str) -> View:
-        """Return ``w`` or ``b`` of a layer, its gradient or a running moment in ``register``."""
-        owner, at = self.model.layers[layer], 0
-        if register != "partial":
-            at = (self.moments if register == "moments" else self.offsets)[layer]
-        shapes = owner.moments if register == "moments" else owner.parameters
-        for parameter, shape in shapes.items():
+        """Return ``w`` or ``b`` of a layer, or its gradient in ``register``."""
+        at = 0 if register == "partial" else self.offsets[layer]
+        for parameter, shape in self.model.layers[layer].parameters.items():
             if parameter == name.removeprefix("d"):
                 return replace(self.flat(register, at, 0), shape=shape)
             at += prod(shape)

@@ -7,8 +7,8 @@ from planner.lowering import Lowering, Passes
 from planner.opcall import OpCall, Tensor
 from planner.program import ComputeTask, View
 
-FLAT = {"w": "parameters", "b": "parameters", "mean": "moments", "var": "moments"}
-"""Flat arrays by the names of the tensors that lie in them."""
+PARAMETERS = ("w", "b")
+"""Names of the tensors that lie in the flat arrays, their gradients with a ``d`` before."""
 
 
 @dataclass(slots=True)
@@ -55,21 +55,22 @@ class Microbatch:
         """Append one firing: ``places`` maps tensor names to registers, flat arrays excepted.
 
         A register that is read and written is written in place: the task takes no slot, and waits
-        for all that read the old value.
+        for all that read the old value. Where it reads another register too and takes no slot at
+        all, it also waits for its turn, so that slots of the other one come back in order.
         """
         views, read, written = [], dict[str, None](), dict[str, None]()
         workspace_at = 0
         for tensor in call.tensors:
             base = tensor.name.removeprefix("d")
-            if base in FLAT:
-                register = FLAT[base] if base == tensor.name else gradient
+            if base in PARAMETERS:
+                register = "parameters" if base == tensor.name else gradient
                 views.append(self.work.parameter(layer, tensor.name, register))
                 continue
-            register = places[tensor.name]
-            in_workspace = register == "workspace"
+            in_workspace = tensor in call.work
+            register = "workspace" if in_workspace else places[tensor.name]
             views.append(self._view(register, tensor, workspace_at if in_workspace else 0))
             workspace_at += tensor.size_bytes if in_workspace else 0
-            if tensor not in call.writes:
+            if tensor in call.reads or tensor in call.updates:
                 read[register] = None
             if tensor not in call.reads:
                 written[register] = None
@@ -77,6 +78,9 @@ class Microbatch:
         after = [self.items[register].value for register in read]
         for register in read:
             after += self.items[register].readers if register in written else []
+        last = self.work.last_in_place
+        if len(read) > 1 and not (taken or gradient) and (self.rank, name) in last:
+            after.append(last[self.rank, name])
         info = ComputeTask(
             name=name,
             rank=self.rank,
@@ -91,6 +95,8 @@ class Microbatch:
             reads=[(self.items[register].writer, register) for register in read],
             writes=[*taken, "partial"] if gradient == "partial" else taken,
         )
+        if not taken:
+            last[self.rank, name] = task
         for register in read:
             item = self.items[register]
             if register in written:
@@ -121,8 +127,7 @@ class Microbatch:
         places = dict(zip(names, wiring.inputs[i], strict=True))
         places |= {"y": wiring.outputs[i], "dy": wiring.gradients[i]}
         places |= dict(zip((f"d{name}" for name in names), wiring.input_grads[i], strict=False))
-        places |= {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
-        return places | {t.name: "workspace" for t in calls.workspace}
+        return places | {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
 
     def _backward(self, i: int, passes: Passes) -> None:
         """Append the sum of the output's gradients, and the two gradients of layer ``i``."""

@@ -148,7 +148,7 @@ class ModelGraph:
 
     @cached_property
     def moment_count(self) -> int:
-        """Number of running moments, which are stored and not trained."""
+        """Number of running moments, which a trained model is shipped with."""
         return sum(layer.moment_count for layer in self.layers)
 
     @property

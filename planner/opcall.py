@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from math import prod
 
 DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
+PIECE = 1 << 15
+"""Elements that an op of several passes takes at a time, so that they stay in a cache."""
 TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 Attrs = tuple[tuple[str, int | float], ...]
@@ -33,8 +35,8 @@ class Tensor:
 class OpCall:
     """One call of ``runtime/kernels/FILE.py:FUNCTION`` with stated shapes.
 
-    The kernel is called as ``FUNCTION(*reads, *updates, *writes, **attrs)`` and writes into what
-    it is given; it allocates nothing of weight.
+    The kernel is called as ``FUNCTION(*reads, *updates, *writes, *work, **attrs)`` and writes into
+    what it is given; it allocates nothing of weight.
     """
 
     kernel: str
@@ -48,7 +50,8 @@ class OpCall:
     updates: tuple[Tensor, ...] = ()
     """Read and written in place."""
     writes: tuple[Tensor, ...] = ()
-    """Results first, then workspace."""
+    work: tuple[Tensor, ...] = ()
+    """Workspace, of no meaning before and after; small enough to stay in a cache."""
     attrs: Attrs = ()
     """Keyword arguments that change the work (a stride), so part of the signature."""
     settings: Attrs = ()
@@ -67,7 +70,7 @@ class OpCall:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Arguments in the order the kernel takes them."""
-        return (*self.reads, *self.updates, *self.writes)
+        return (*self.reads, *self.updates, *self.writes, *self.work)
 
     @property
     def signature(self) -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
-from itertools import accumulate
 from operator import or_
 
 from hwprofiles.cluster import Cluster
@@ -111,13 +110,6 @@ def parameter_offsets(model: ModelGraph) -> dict[int, int]:
             offsets[i] = at
             at += model.layers[i].parameter_count
     return offsets
-
-
-def moment_offsets(model: ModelGraph) -> dict[int, int]:
-    """First element of each layer's running moments in their flat array, in layer order."""
-    counts = [layer.moment_count for layer in model.layers]
-    starts = accumulate(counts, initial=0)
-    return {i: start for i, (start, count) in enumerate(zip(starts, counts, strict=False)) if count}
 
 
 def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:

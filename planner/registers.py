@@ -68,8 +68,6 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
         register("gradients", "gradients", 1, flat_bytes),
         register("momentum", "optimizer", 1, flat_bytes),
     ]
-    if model.moment_count:
-        found.append(register("moments", "parameters", 1, model.moment_count * item))
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
@@ -95,12 +93,7 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     found += [
         register("loss.dx", "activations", 1, gradient.size_bytes),
         register("loss.stats", "activations", rounds, stats.size_bytes),
-        register(
-            "workspace",
-            "workspace",
-            1,
-            max(sum(t.size_bytes for t in call.workspace) for call in calls),
-        ),
+        register("workspace", "workspace", 1, max(call.workspace_bytes for call in calls)),
     ]
     if rounds > 1:
         widest = max(layer.parameter_count for layer in model.layers)

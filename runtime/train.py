@@ -265,7 +265,8 @@ def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path)
         inputs = {n: values[name] for n, name in zip(layer.input_names, layer.inputs, strict=True)}
         reads = [{**inputs, **parameters}[t.name] for t in forward.reads]
         writes = [np.zeros(t.shape, t.dtype) for t in forward.writes]
-        kernel(forward.kernel)(*reads, *writes, **dict(forward.attrs))
+        work = [np.empty(t.shape, t.dtype) for t in forward.work]
+        kernel(forward.kernel)(*reads, *writes, *work, **dict(forward.attrs))
         values[layer.name] = writes[0]
     logits = values[model.layers[-1].name]
     return float((logits.argmax(axis=1) == arrays["labels"]).mean())

@@ -9,8 +9,9 @@ is a few long runs) and ``(n, F)``; :func:`planner.layer.batched` says it. ``out
 
 Names that a kind uses for its tensors are its contract with ``lower``: ``x, y`` input and output
 (``x0, x1, ...`` where there are several inputs), ``w, b`` parameters, ``dx, dy, dw, db`` their
-gradients, ``mean, var`` running moments (``moments`` gives their shapes). What else ``forward``
-writes is kept for the backward pass, what else ``weight_grad`` writes is handed to ``input_grad``,
-and what else ``input_grad`` writes is workspace. A kind with ``IN_PLACE`` has kernels that may
-write ``y`` over the first input and ``dx`` over ``dy``, and whose gradients need no ``x`` of those.
+gradients. ``moments`` gives the shapes of running moments, if a kind has any. What else ``forward``
+writes is kept for the backward pass, and what else ``weight_grad`` writes is handed to
+``input_grad``. Workspace stands after a ``~`` and lasts for one op. A kind with ``IN_PLACE`` has
+kernels that may write ``y`` over the first input and ``dx`` over ``dy``, and whose gradients need
+no ``x`` of those.
 """

@@ -5,9 +5,10 @@ the plan; ``stats`` keeps mean and inverse deviation for the backward pass.
 """
 
 from dataclasses import replace
+from math import prod
 
 from planner.layer import NORM_GROUP, Layer, Shape
-from planner.opcall import DTYPE_BYTES, OpCall
+from planner.opcall import DTYPE_BYTES, PIECE, OpCall
 
 
 def out_shape(in_shape: Shape, *, group: int = NORM_GROUP) -> Shape:
@@ -21,13 +22,16 @@ def parameters(in_shape: Shape, *, group: int = NORM_GROUP) -> dict[str, Shape]:
 
 
 def moments(in_shape: Shape, *, group: int = NORM_GROUP) -> dict[str, Shape]:
-    """Running mean and variance of each channel, for inference."""
+    """Mean and variance of each channel over the training set, shipped with a trained model.
+
+    A step neither reads nor writes them; they are counted where models are compared.
+    """
     return {"mean": in_shape[:1], "var": in_shape[:1]}
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
     """Mean (1 FLOP an element), variance (3), ``y = a x + c`` (2); reads ``x`` twice."""
-    return _call(layer, samples, dtype, "forward", "x w b | mean var -> y stats", 6)
+    return _call(layer, samples, dtype, "forward", "x w b -> y stats ~ work", 6)
 
 
 def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
@@ -35,12 +39,12 @@ def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
 
     ``sums`` are the same for each group of samples.
     """
-    return _call(layer, samples, dtype, "weight_grad", "x dy stats -> dw db sums", 4)
+    return _call(layer, samples, dtype, "weight_grad", "x dy stats -> dw db sums ~ work", 4)
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = a (dy - c - (x - mean) d)`` with ``c`` and ``d`` from ``sums``; 5 FLOP an element."""
-    return _call(layer, samples, dtype, "input_grad", "x dy w stats sums -> dx", 5)
+    return _call(layer, samples, dtype, "input_grad", "x dy w stats sums -> dx ~ work", 5)
 
 
 def _call(
@@ -48,6 +52,7 @@ def _call(
 ) -> OpCall:
     group = dict(layer.attrs).get("group", NORM_GROUP)
     pairs = (2, layer.in_shape[0], max(1, samples // group))
+    one_channel = prod(layer.in_shape[1:]) * min(group, samples)
     call = layer.op(
         phase,
         samples,
@@ -55,7 +60,7 @@ def _call(
         arguments,
         flop=per_element * layer.elements("y", samples),
         attrs=(("group", group),),
-        others={"stats": pairs, "sums": pairs},
+        others={"stats": pairs, "sums": pairs, "work": (max(PIECE, one_channel),)},
     )
     again = layer.elements("x", samples) * DTYPE_BYTES[dtype] if phase == "forward" else 0
     return replace(call, reread_bytes=again)

@@ -3,6 +3,8 @@
 Source: Krizhevsky, Sutskever and Hinton, NeurIPS 2012, section 3.3.
 """
 
+from math import prod
+
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
@@ -19,11 +21,12 @@ def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = dy s^-0.75 - c x`` sum of ``size`` terms ``dy y / s``: ``size + 6`` FLOP."""
-    return _call(layer, samples, dtype, "input_grad", "x y scale dy -> dx")
+    return _call(layer, samples, dtype, "input_grad", "x y scale dy -> dx ~ work")
 
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
     per_element = dict(layer.attrs).get("size", 5) + (4 if phase == "forward" else 6)
+    whole = layer.tensor("y", samples, dtype).shape
     return layer.op(
         phase,
         samples,
@@ -31,5 +34,5 @@ def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) ->
         arguments,
         flop=per_element * layer.elements("y", samples),
         attrs=layer.attrs,
-        others={"scale": layer.tensor("y", samples, dtype).shape},
+        others={"scale": whole, "work": (prod(whole),)},
     )

@@ -2,7 +2,7 @@
 
 from planner.layer import Layer, Shape
 from planner.layers.conv2d import places
-from planner.opcall import OpCall
+from planner.opcall import PIECE, OpCall
 
 
 def out_shape(
@@ -29,9 +29,12 @@ def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx`` = ``dy`` where ``x`` is the largest of a window, summed; one FLOP a place."""
-    return _call(layer, samples, dtype, "input_grad", "x y dy -> dx")
+    return _call(layer, samples, dtype, "input_grad", "x y dy -> dx ~ work")
 
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
     flop = layer.elements("y", samples) * dict(layer.attrs)["window"] ** 2
-    return layer.op(phase, samples, dtype, arguments, flop=flop, attrs=layer.attrs)
+    room = (2 * max(PIECE, layer.elements("x", samples) // layer.in_shape[0]),)
+    return layer.op(
+        phase, samples, dtype, arguments, flop=flop, attrs=layer.attrs, others={"work": room}
+    )

@@ -1,13 +1,14 @@
 """NumPy kernels, one file a layer kind or step op.
 
-A kernel is called as ``f(*reads, *updates, *writes, **attrs, **settings)`` of its op call, whose
-shapes ``planner.layers`` and ``planner.steps`` declare. Arrays are C-contiguous, of one float dtype
-(float32 or float64) unless said otherwise, and do not overlap. A kernel writes into the arrays it
-is given and allocates nothing of weight (at most 1 MiB + 1 KiB a task).
+A kernel is called as ``f(*reads, *updates, *writes, *work, **attrs, **settings)`` of its op call,
+whose shapes ``planner.layers`` and ``planner.steps`` declare. Arrays are C-contiguous, of one float
+dtype (float32 or float64) unless said otherwise, and do not overlap unless the kind works in place.
+A kernel writes into the arrays it is given and allocates nothing of weight (at most 1 MiB + 1 KiB a
+task).
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module, resources
 from inspect import signature
@@ -24,6 +25,74 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
+
+
+def pieces(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Cut contiguous arrays of one size into flat views of at most ``size`` elements each.
+
+    >>> [len(x) for x, in pieces(4, np.zeros((3, 3)))]
+    [4, 4, 1]
+    """
+    flat = [array.reshape(-1) for array in arrays]
+    for first in range(0, flat[0].size, size):
+        yield tuple(array[first : first + size] for array in flat)
+
+
+def slabs(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Cut arrays along their first axis so that no view has more than ``size`` elements, if it can.
+
+    >>> [len(x) for x, _ in slabs(10, np.zeros((3, 5)), np.zeros((3, 1)))]
+    [2, 1]
+    """
+    rows = max(1, size // max(array[:1].size for array in arrays))
+    for first in range(0, len(arrays[0]), rows):
+        yield tuple(array[first : first + rows] for array in arrays)
+
+
+def inside(first: int, end: int, shift: int, stride: int, side: int) -> tuple[slice, slice]:
+    """Return which outputs from ``first`` to ``end`` read within the map, and what they read.
+
+    Output ``p`` reads input ``p stride + shift`` of ``side``.
+
+    >>> inside(0, 4, -1, 1, 4)
+    (slice(1, 4, None), slice(0, 3, 1))
+    """
+    start = max(first, -(shift // stride))
+    stop = max(start, min(end, (side - 1 - shift) // stride + 1))
+    at = start * stride + shift
+    return slice(start, stop), slice(at, at + max(0, (stop - start - 1) * stride + 1), stride)
+
+
+Places = tuple[slice, slice, slice]
+
+
+def overlaps(
+    maps: Array, out: Array, *, window: int, stride: int = 0, pad: int = 0, ceil: int = 0
+) -> Iterator[tuple[Array, Array, Places, Places]]:
+    """Yield, for each place of a window, the inputs there and the outputs whose window has them.
+
+    Parameters
+    ----------
+    maps : float array, shape (C, H, W, n)
+    out : float array, shape (C, P, Q, n)
+    window, stride, pad : int
+        Side of a window, step between windows (0: the side), width of the border.
+    ceil : int
+        Whether a last window may hang over the far edge; it shows in the shape of ``out``.
+
+    Yields
+    ------
+    Views of ``maps`` and of ``out``, of one shape, and their indices.
+    """
+    del ceil
+    step = stride or window
+    every = slice(None)
+    for i in range(window):
+        p, h = inside(0, out.shape[1], i - pad, step, maps.shape[1])
+        for j in range(window):
+            q, v = inside(0, out.shape[2], j - pad, step, maps.shape[2])
+            source, target = (every, h, v), (every, p, q)
+            yield maps[source], out[target], source, target
 
 
 @cache
@@ -82,14 +151,14 @@ def _runs(call: OpCall) -> bool:
 
 
 def sources_sha256() -> str:
-    """Hash of the source of every kernel: name, length and bytes of each file, in name order.
+    """Hash of the source of kernels and what they share: name, length, bytes of each file in order.
 
     No kernel is imported, so the hash names the files on disk. It is part of an op's identity in
     the op store: a changed kernel is another op.
     """
     digest = hashlib.sha256()
     folder = resources.files("runtime.kernels")
-    for stem in names("runtime.kernels"):
+    for stem in ("__init__", *names("runtime.kernels")):
         source = (folder / f"{stem}.py").read_bytes()
         digest.update(f"{stem} {len(source)}\n".encode())
         digest.update(source)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.model import ModelGraph, load_model
+from planner.build import BlockBuilder, Value
+from planner.layer import INPUT
+from planner.model import Block, ModelGraph, load_model
 from planner.plan import parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from runtime.arena import Arena
@@ -178,6 +180,40 @@ def test_lenet_5_on_three_workers_trains_as_one(algorithm):
     check_values(c, range(4))
 
 
+def branched() -> ModelGraph:
+    """Branches, work in place and workspaces of all kinds that convnets are made of."""
+    b = BlockBuilder(Value(INPUT, (2, 4, 4)))
+    maps = b.conv("c", b.input, 4, 3, pad=1, groups=2, bias=0)
+    relu = b.layer("r", "relu", b.layer("n", "batch_norm", maps, group=1))
+    factors = b.layer("s", "sigmoid", b.layer("squeeze", "avg_pool", relu, window=4))
+    both = b.layer("a", "add", relu, b.layer("g", "gate", b.conv("d", relu, 4, 1), factors))
+    pool = b.layer("p", "max_pool", both, window=3, stride=1, pad=1)
+    joined = b.layer("join", "concat", pool, b.layer("l", "lrn", both))
+    b.layer("out", "linear", b.layer("flat", "flatten", joined), features=3)
+    block = Block(name="", layers=tuple(b.layers))
+    return ModelGraph(name="branched", blocks=(block,), record_shape=(4, 4), classes=3)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize(
+    ("workers", "microbatch", "algorithm"), [(1, 4, "none"), (2, 3, "ring"), (3, 1, "star")]
+)
+def test_branches_and_work_in_place_train_as_one_worker(workers, microbatch, algorithm, slots):
+    c = case(
+        branched(),
+        workers=workers,
+        batch=12,
+        microbatch=microbatch,
+        dtype="float64",
+        algorithm=algorithm,
+        overlap=True,
+        bucket_bytes=8 * 20,
+        input_slots=slots,
+        activation_slots=slots,
+    )
+    check_values(c, range(4))
+
+
 def test_single_precision_differs_by_its_own_rounding():
     c = tiny(3, 2)
     check_values(replace(c, training=replace(c.training, dtype="float32")), range(4))
@@ -230,7 +266,7 @@ def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
     assert is_caught(c, replace(program, graph=hasty), put_off=reader)
 
 
-@pytest.mark.parametrize("register", ["c1.y", "c1.cols", "x"])
+@pytest.mark.parametrize("register", ["c1.y", "c1_tanh.y", "x"])
 def test_a_view_in_the_wrong_slot_is_caught(register):
     c = tiny(2, 4, input_slots=2, activation_slots=2)
     program = c.lower()

@@ -1,5 +1,7 @@
 """Layer kinds: shapes, parameters and op calls, on numbers that can be checked on paper."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hwprofiles.errors import ForeplanError
 from hwprofiles.registry import names
 from planner.layer import Layer
+from planner.layers import conv2d
 from planner.model import load_model
 
 
@@ -90,13 +93,14 @@ def test_flop_and_the_batch_grow_together(layer):
 
 @every_layer
 def test_gradients_have_the_shapes_of_what_they_are_the_gradients_of(layer):
-    shapes = {t.name: t.shape for t in layer.call("forward", 3, "float32").tensors}
+    forward = layer.call("forward", 3, "float32")
+    shapes = {t.name: t.shape for t in (*forward.reads, *forward.writes)}
     assert ("input_grad" in phases(layer)) == (layer.kind != "add")
     for phase in phases(layer)[1:]:
         call = layer.call(phase, 3, "float32")
         for tensor in call.tensors:
             name = tensor.name.removeprefix("d")
-            if name != "cols":
+            if tensor not in call.work:
                 assert tensor.shape == shapes.get(name, tensor.shape)
         written = [t.name for t in call.writes]
         expected = layer.parameters if phase == "weight_grad" else layer.input_names
@@ -115,7 +119,7 @@ def test_backward_reads_only_what_came_before_it_or_the_output_gradient(layer):
         call = layer.call(phase, 3, "float32")
         if phase != "forward":
             assert {(t.name, t.shape) for t in call.reads} <= known
-        known |= {(t.name, t.shape) for t in call.tensors}
+        known |= {(t.name, t.shape) for t in (*call.reads, *call.writes)}
 
 
 @every_layer
@@ -132,9 +136,43 @@ def test_dtype_of_the_call_is_that_of_its_tensors(layer):
     assert {t.dtype for t in call.tensors} == {call.dtype} == {"float64"}
 
 
-def test_columns_of_a_convolution_hold_every_window():
-    (_, columns) = LAYERS[0].call("forward", 2, "float32").writes
-    assert columns.elements == 3 * 3 * 3 * 2 * 4 * 3  # C R S n P Q
+def test_a_convolution_keeps_nothing_and_works_in_what_a_tile_of_its_rows_takes():
+    columns, result = 3 * 3 * 3 * 2 * 4 * 3, 4 * 2 * 4 * 3  # C R S n P Q, K n P Q
+    for phase in phases(LAYERS[0]):
+        call = LAYERS[0].call(phase, 2, "float32")
+        assert dict(call.attrs)["tile"] == 4
+        assert [t.shape for t in call.work] == [(columns + result,)]
+    assert [t.name for t in LAYERS[0].call("forward", 2, "float32").writes] == ["y"]
+
+
+def test_a_tile_of_a_large_convolution_has_as_many_rows_as_its_size_allows():
+    large = layer("conv2d", (64, 56, 56), channels=64, kernel=3, pad=1)
+    row = 4 * 64 * 9 * 56  # bytes of the columns of one row of one sample
+    for samples, rows in ((1, conv2d.TILE_BYTES // row), (32, 1)):
+        call = large.call("forward", samples, "float32")
+        assert dict(call.attrs)["tile"] == rows
+        padded = 64 * (rows + 2) * 58 * samples
+        room = rows * row // 4 * samples + padded + 64 * rows * 56 * samples + 64 * 64 * 9
+        assert call.work[0].elements == room
+
+
+def test_a_1x1_convolution_needs_no_columns_unless_it_skips_or_pads():
+    plain, strided, padded = (
+        layer("conv2d", (4, 5, 5), channels=3, kernel=1, **attrs)
+        for attrs in ({}, {"stride": 2}, {"pad": 1})
+    )
+    for phase in phases(plain):
+        assert not plain.call(phase, 2, "float32").work
+        assert strided.call(phase, 2, "float32").work
+        assert padded.call(phase, 2, "float32").work
+
+
+@every_layer
+def test_workspace_is_not_moved_and_not_kept(layer):
+    for phase in phases(layer):
+        call = layer.call(phase, 3, "float32")
+        assert replace(call, work=()).moved_bytes == call.moved_bytes
+        assert not {t.name for t in call.work} & {t.name for t in (*call.reads, *call.writes)}
 
 
 def test_stride_is_part_of_the_signature_where_it_changes_the_work():
@@ -148,7 +186,7 @@ def test_padding_and_groups_are_part_of_the_signature_only_where_there_are_any()
         layer("conv2d", (4, 5, 5), channels=4, kernel=3, **attrs)
         for attrs in ({}, {"pad": 1}, {"groups": 2})
     )
-    assert plain.call("forward", 1, "float32").attrs == (("stride", 1),)
+    assert plain.call("forward", 1, "float32").attrs == (("stride", 1), ("tile", 3))
     assert ("pad", 1) in padded.call("forward", 1, "float32").attrs
     assert ("groups", 2) in grouped.call("weight_grad", 1, "float32").attrs
 
@@ -164,7 +202,7 @@ def test_a_convolution_without_bias_has_none_anywhere():
     bare = layer("conv2d", (3, 5, 5), channels=4, kernel=3, bias=0)
     assert list(bare.parameters) == ["w"]
     named = {t.name for phase in phases(bare) for t in bare.call(phase, 1, "float32").tensors}
-    assert named == {"x", "w", "y", "cols", "dy", "dw", "dx", "dcols"}
+    assert named == {"x", "w", "y", "dy", "dw", "dx", "work"}
 
 
 def test_a_rectangular_kernel_keeps_the_map_with_rectangular_padding():
@@ -216,9 +254,9 @@ def test_a_pooled_side_has_one_place_for_each_window_that_fits(side, window, str
 
 
 def test_batch_normalisation_reads_its_input_twice():
-    maps, pairs = 24 * 5 * 4, 2 * 2 * 4  # x, y; w and b, mean and var, stats
+    maps, pairs = 24 * 5 * 4, 2 * 2 * 4  # x, y; w and b, stats
     moved = layer("batch_norm", MAPS).call("forward", 5, "float32").moved_bytes
-    assert moved == 3 * maps + pairs + 2 * pairs + pairs
+    assert moved == 3 * maps + 2 * pairs
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones():

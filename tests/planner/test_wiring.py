@@ -46,15 +46,12 @@ def test_nothing_writes_over_the_input_of_the_model():
 
 
 def test_a_relu_keeps_what_another_layer_reads_later():
-    rows = [
-        ("c", "conv2d", INPUT, CONV),
-        ("r", "relu", "c", {}),
-        ("d", "conv2d", "c", CONV),
-        ("a", "add", "r d", {}),
-    ]
-    assert wired(model_of(*rows), "outputs")["r"] == "r.y"
-    first = [rows[0], rows[2], rows[1], rows[3]]
-    assert wired(model_of(*first), "outputs")["r"] == "c.y", "columns are kept, the input is not"
+    conv, relu, add = ("c", "conv2d", INPUT, CONV), ("r", "relu", "c", {}), ("a", "add", "r d", {})
+    pool = ("d", "avg_pool", "c", {"window": 3, "stride": 1, "pad": 1})
+    assert wired(model_of(conv, relu, pool, add), "outputs")["r"] == "r.y"
+    assert wired(model_of(conv, pool, relu, add), "outputs")["r"] == "c.y", "means keep nothing"
+    other = ("d", "conv2d", "c", CONV)
+    assert wired(model_of(conv, other, relu, add), "outputs")["r"] == "r.y", "columns come again"
 
 
 def test_a_relu_keeps_what_a_backward_pass_reads():

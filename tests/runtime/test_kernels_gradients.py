@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from planner import steps
 from planner.build import chain
 from planner.layer import Layer
+from planner.layers import conv2d
 from planner.model import ModelGraph
 from planner.opcall import OpCall
 from runtime.kernels import Kernel, kernel
@@ -33,27 +35,89 @@ Tally = list[int]
 # The calls under test.
 
 
-def layer(kind: str, in_shape: tuple[int, ...], **attrs: int) -> Layer:
-    return Layer(name=kind, kind=kind, in_shapes=(in_shape,), attrs=tuple(sorted(attrs.items())))
+def layer(kind: str, *in_shapes: tuple[int, ...], **attrs: int) -> Layer:
+    return Layer(
+        name=kind,
+        kind=kind,
+        in_shapes=in_shapes,
+        inputs=tuple("abc"[: len(in_shapes)]),
+        attrs=tuple(sorted(attrs.items())),
+    )
+
+
+few = st.integers(1, 3)
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> Layer:
-    kind = draw(st.sampled_from(["conv2d", "linear", "tanh", "avg_pool", "flatten"]))
-    few = st.integers(1, 3)
-    if kind == "linear":
-        return layer(kind, (draw(st.integers(1, 5)),), features=draw(st.integers(1, 5)))
+def convolutions(draw: st.DrawFn) -> Layer:
+    """Rectangular kernels and paddings, groups, with and without bias; 1x1 among them."""
+    high, wide, groups = draw(few), draw(few), draw(st.integers(1, 2))
+    sides = (draw(st.integers(high, high + 3)), draw(st.integers(wide, wide + 3)))
+    attrs = {"channels": groups * draw(few), "kernel": high, "kernel_w": wide, "groups": groups}
+    attrs |= {"pad": draw(st.integers(0, high - 1)), "pad_w": draw(st.integers(0, wide - 1))}
+    attrs |= {"stride": draw(few), "bias": draw(st.integers(0, 1))}
+    return layer("conv2d", (groups * draw(few), *sides), **attrs)
+
+
+@st.composite
+def pools(draw: st.DrawFn, kind: str) -> Layer:
+    """Disjoint, overlapping, padded and global windows."""
+    if kind == "avg_pool" and draw(st.booleans()):
+        side = draw(st.integers(1, 4))
+        return layer(kind, (draw(few), side, side), window=side)
+    window = draw(few)
+    sides = (draw(st.integers(window, 6)), draw(st.integers(window, 6)))
+    attrs = {"window": window}
+    if draw(st.booleans()):
+        attrs |= {"stride": draw(few), "pad": draw(st.integers(0, window // 2))}
+        attrs |= {"ceil": draw(st.integers(0, 1))} if kind == "max_pool" else {}
+    return layer(kind, (draw(few), *sides), **attrs)
+
+
+COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat")
+"""Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
+ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat")
+"""Kinds that take vectors as well as maps."""
+KINDS = (*COUNTED, "sigmoid", "max_pool", "batch_norm", "lrn", "gate")
+
+
+@st.composite
+def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
+    kind = draw(st.sampled_from(kinds))
     if kind == "conv2d":
-        size = draw(few)
-        sides = (draw(st.integers(size, size + 4)), draw(st.integers(size, size + 4)))
-        return layer(kind, (draw(few), *sides), channels=draw(few), kernel=size, stride=draw(few))
-    if kind == "avg_pool":
-        window = draw(few)
-        sides = (draw(st.integers(window, 6)), draw(st.integers(window, 6)))
-        return layer(kind, (draw(few), *sides), window=window)
-    if kind == "tanh" and draw(st.booleans()):
-        return layer(kind, (draw(st.integers(1, 6)),))
-    return layer(kind, (draw(few), draw(few), draw(few)))
+        return draw(convolutions())
+    if kind in ("avg_pool", "max_pool"):
+        return draw(pools(kind))
+    attrs: dict[str, int] = {}
+    shapes: list[tuple[int, ...]] = [(draw(few), draw(few), draw(st.integers(2, 3)))]
+    if kind == "linear" or (kind in ELEMENTWISE and draw(st.booleans())):
+        shapes = [(draw(st.integers(1, 6)),)]
+    match kind:
+        case "linear":
+            attrs = {"features": draw(st.integers(1, 5))}
+        case "batch_norm":
+            attrs = {"group": draw(st.sampled_from([1, 2, 32]))}
+        case "lrn":
+            shapes = [(draw(st.integers(1, 6)), *shapes[0][1:])]
+            attrs = {"size": draw(st.sampled_from([1, 3, 5]))}
+        case "gate":
+            shapes.append((shapes[0][0], 1, 1))
+        case "add":
+            shapes *= draw(st.integers(2, 3))
+        case "concat":
+            widths = draw(st.lists(few, min_size=1, max_size=3))
+            shapes = [(width, *shapes[0][1:]) for width in widths]
+    return layer(kind, *shapes, **attrs)
+
+
+tile_bytes = st.sampled_from([1, conv2d.TILE_BYTES])
+"""A row of a convolution at a time, or all rows of these small ones."""
+
+
+def whole_groups(layer: Layer, samples: int) -> int:
+    """At most ``samples``, a multiple of the samples that are normalised together."""
+    group = dict(layer.attrs).get("group", 1)
+    return samples if samples < group else samples - samples % group
 
 
 def logits_model(classes: int) -> ModelGraph:
@@ -62,32 +126,51 @@ def logits_model(classes: int) -> ModelGraph:
 
 
 def values(layer: Layer, samples: int, dtype: str, seed: int) -> Arrays:
-    """Random input, parameters and output gradient of ``layer``."""
+    """Random inputs, parameters and output gradient of ``layer``, away from kinks and ties."""
     rng = np.random.default_rng(seed)
-    names = ("x", *layer.parameters, "y")
+    names = (*layer.input_names, *layer.parameters, "y")
     drawn = {name: rng.normal(size=layer.tensor(name, samples, dtype).shape) for name in names}
     drawn["dy"] = drawn.pop("y")
+    match layer.kind:
+        case "relu":
+            drawn["x"] += np.copysign(0.1, drawn["x"])
+        case "max_pool":
+            x = drawn["x"]
+            drawn["x"] = rng.permutation(np.linspace(-2, 2, x.size)).reshape(x.shape)
+        case "batch_norm":
+            drawn["x"][:, :, ::2] += 3  # no deviation is near 0
+        case "lrn":
+            drawn["x"] *= 10  # the squares count for something beside k = 2
+        case "gate":
+            drawn["x1"] = 0.5 + np.abs(drawn["x1"])
     return {name: array.astype(dtype) for name, array in drawn.items()}
 
 
 def run(call: OpCall, tensors: Arrays, kernels: Kernels = kernel) -> None:
-    """Run ``call`` on named arrays; what it writes starts as NaN, so nothing old can serve."""
-    for tensor in call.writes:
+    """Run ``call`` on named arrays; results and workspace start as NaN, so nothing old serves."""
+    for tensor in (*call.writes, *call.work):
         tensors[tensor.name] = np.full(tensor.shape, np.nan, tensor.dtype)
     arguments = [tensors[tensor.name] for tensor in call.tensors]
     kernels(call.kernel)(*arguments, **dict(call.attrs + call.settings))
 
 
 def phases(layer: Layer) -> list[str]:
-    return ["forward", *(["weight_grad"] if layer.parameters else []), "input_grad"]
+    backward = [*(["weight_grad"] if layer.parameters else []), "input_grad"]
+    return ["forward", *(p for p in backward if hasattr(layer.module, p))]
+
+
+def gradients(layer: Layer) -> list[str]:
+    return [f"d{name}" for name in (*layer.input_names, *layer.parameters)]
 
 
 def trained(layer: Layer, samples: int, given: Arrays, kernels: Kernels = kernel) -> Arrays:
     """Output and gradients of ``layer`` by the kernels."""
     tensors = dict(given)
+    if layer.passes_gradient:
+        tensors |= {f"d{name}": given["dy"] for name in layer.input_names}
     for phase in phases(layer):
-        run(layer.call(phase, samples, given["x"].dtype.name), tensors, kernels)
-    return {name: tensors[name] for name in ("y", "dx", *(f"d{p}" for p in layer.parameters))}
+        run(layer.call(phase, samples, given["dy"].dtype.name), tensors, kernels)
+    return {name: tensors[name] for name in ("y", *gradients(layer))}
 
 
 def loss_gradient(
@@ -143,34 +226,55 @@ class Counting:
     def tanh(self) -> "Counting":
         return self._counted(math.tanh(self.value))
 
+    def maximum(self, other: float) -> "Counting":
+        return self._counted(max(self.value, other))
+
     def exp(self) -> "Counting":
         return self._counted(math.exp(self.value))
 
     __radd__, __rmul__ = __add__, __mul__
 
 
-def conv2d_forward(x, w, b, y, cols, *, stride):
-    for c, i, j, p, q, n in np.ndindex(cols.shape):
-        cols[c, i, j, p, q, n] = x[c, p * stride + i, q * stride + j, n]
+def bordered(x, pad, pad_w):
+    """Return maps with zeros around them that count too."""
+    channels, height, width, samples = x.shape
+    shape = (channels, height + 2 * pad, width + 2 * pad_w, samples)
+    whole = np.full(shape, Counting(0.0, x.flat[0].tally), object)
+    whole[:, pad : pad + height, pad_w : pad_w + width] = x
+    return whole
+
+
+def products(w, y, *, stride, groups):
+    """Yield (index of y, of w and of the bordered x) of every multiply-add."""
+    maps, channels, *_ = w.shape
     for k, p, q, n in np.ndindex(y.shape):
-        y[k, p, q, n] = b[k]
+        first = k // (maps // groups) * channels
         for c, i, j in np.ndindex(w.shape[1:]):
-            y[k, p, q, n] += w[k, c, i, j] * x[c, p * stride + i, q * stride + j, n]
+            yield (k, p, q, n), (k, c, i, j), (first + c, p * stride + i, q * stride + j, n)
 
 
-def conv2d_weight_grad(cols, dy, dw, db):
-    dw[:] = 0.0
-    for k, c, i, j in np.ndindex(dw.shape):
-        for p, q, n in np.ndindex(dy.shape[1:]):
-            dw[k, c, i, j] += dy[k, p, q, n] * cols[c, i, j, p, q, n]
-    db[:] = dy.astype(float).sum(axis=(1, 2, 3))  # outside the multiply-adds that are declared
+def conv2d_forward(x, w, *results, stride, pad=0, pad_w=0, groups=1, tile=0, bias=1):
+    x, y = bordered(x, pad, pad_w), results[-1]
+    for k in range(len(y)):
+        y[k] = results[0][k] if bias else 0.0
+    for at, weight, place in products(w, y, stride=stride, groups=groups):
+        y[at] += w[weight] * x[place]
 
 
-def conv2d_input_grad(dy, w, dx, dcols, *, stride):
-    dx[:] = 0.0
-    for k, p, q, n in np.ndindex(dy.shape):
-        for c, i, j in np.ndindex(w.shape[1:]):
-            dx[c, p * stride + i, q * stride + j, n] += w[k, c, i, j] * dy[k, p, q, n]
+def conv2d_weight_grad(x, dy, dw, *results, stride, pad=0, pad_w=0, groups=1, tile=0, bias=1):
+    x, dw[:] = bordered(x, pad, pad_w), 0.0
+    for at, weight, place in products(dw, dy, stride=stride, groups=groups):
+        dw[weight] += dy[at] * x[place]
+    if bias:  # outside the multiply-adds that are declared
+        results[0][:] = dy.astype(float).sum(axis=(1, 2, 3))
+
+
+def conv2d_input_grad(dy, w, dx, *, stride, pad=0, pad_w=0, groups=1, tile=0, bias=1):
+    channels, height, width, samples = dx.shape
+    whole = np.zeros((channels, height + 2 * pad, width + 2 * pad_w, samples), object)
+    for at, weight, place in products(w, dy, stride=stride, groups=groups):
+        whole[place] += w[weight] * dy[at]
+    dx[:] = whole[:, pad : pad + height, pad_w : pad_w + width]
 
 
 def linear_forward(x, w, b, y):
@@ -203,6 +307,34 @@ def tanh_forward(x, y):
 def tanh_input_grad(y, dy, dx):
     for at in np.ndindex(y.shape):
         dx[at] = dy[at] * (1 - y[at] * y[at])
+
+
+def relu_forward(x, y):
+    for at in np.ndindex(x.shape):
+        y[at] = x[at].maximum(0.0)
+
+
+def relu_input_grad(y, dy, dx):
+    for at in np.ndindex(y.shape):
+        dx[at] = dy[at] * float(float(y[at]) > 0)
+
+
+def add_forward(first, *others):
+    *others, y = others
+    for at in np.ndindex(y.shape):
+        y[at] = sum((other[at] for other in others), start=first[at])
+
+
+def concat_forward(*arrays):
+    *inputs, y = arrays
+    y[:] = np.concatenate(inputs, axis=0 if y.ndim == 4 else 1)
+
+
+def concat_input_grad(dy, *results):
+    axis, first = 0 if dy.ndim == 4 else 1, 0
+    for dx in results:
+        dx[:] = dy.take(range(first, first + dx.shape[axis]), axis)
+        first += dx.shape[axis]
 
 
 def avg_pool_forward(x, y, *, window):
@@ -256,7 +388,7 @@ def definition(name: str) -> Kernel:
     return found
 
 
-SCRATCH = {"conv2d.input_grad": {"dcols"}, "sgd.update": {"g"}}
+SCRATCH = {"sgd.update": {"g"}}
 """What a kernel may leave in any state."""
 
 
@@ -272,7 +404,8 @@ def counted(call: OpCall, tensors: Arrays) -> tuple[Arrays, int]:
     for tensor in call.writes:
         counting[tensor.name] = np.empty(tensor.shape, object)
     definition(call.kernel)(
-        *(counting[tensor.name] for tensor in call.tensors), **dict(call.attrs + call.settings)
+        *(counting[t.name] for t in (*call.reads, *call.updates, *call.writes)),
+        **dict(call.attrs + call.settings),
     )
     results = {t.name for t in (*call.updates, *call.writes)} - SCRATCH.get(call.kernel, set())
     return {name: counting[name].astype(float) for name in results}, tally[0]
@@ -283,7 +416,7 @@ def check_definition(call: OpCall, tensors: Arrays, kernels: Kernels = kernel) -
     expected, flop = counted(call, {t.name: tensors[t.name] for t in (*call.reads, *call.updates)})
     got = {name: array.copy() for name, array in tensors.items()}
     run(call, got, kernels)
-    terms = max(1, *(tensor.elements for tensor in call.tensors))
+    terms = max(t.elements for t in (*call.reads, *call.updates, *call.writes))
     assert_close(got, expected, EPS_MULTIPLE * np.finfo(np.float64).eps * math.sqrt(terms))
     assert flop == call.flop, f"{call.signature}: {flop} FLOP counted, {call.flop} declared"
 
@@ -301,16 +434,97 @@ def check_layer_definitions(
 seeds = st.integers(0, 2**32 - 1)
 
 
-def fills_its_windows(layer: Layer) -> bool:
-    """Whether no input is left out, as the closed form of the pooling FLOP supposes."""
-    window = dict(layer.attrs).get("window", 1)
-    return all(side % window == 0 for side in layer.in_shape[1:])
+def has_a_closed_form(layer: Layer) -> bool:
+    """Whether every input is in one window, as the closed form of the pooling FLOP supposes."""
+    attrs = dict(layer.attrs)
+    window = attrs.get("window", 1)
+    return layer.kind != "avg_pool" or (
+        "stride" not in attrs and all(side % window == 0 for side in layer.in_shape[1:])
+    )
 
 
 @EXAMPLES
-@given(layer=layers().filter(fills_its_windows), samples=st.integers(1, 3), seed=seeds)
-def test_layer_kernels_equal_their_definitions_in_value_and_flop(layer, samples, seed):
-    check_layer_definitions(layer, samples, seed)
+@given(
+    layer=layers(COUNTED).filter(has_a_closed_form),
+    samples=st.integers(1, 3),
+    seed=seeds,
+    tile=tile_bytes,
+)
+def test_layer_kernels_equal_their_definitions_in_value_and_flop(layer, samples, seed, tile):
+    with patch.object(conv2d, "TILE_BYTES", tile):
+        check_layer_definitions(layer, samples, seed)
+
+
+def pooled(x, y, how, border, *, window, stride=0, pad=0, ceil=0):
+    """``how`` of each window of maps with a ``border`` that is wide enough for all of them."""
+    step, wide = stride or window, pad + window
+    whole = np.pad(x, ((0, 0), (pad, wide), (pad, wide), (0, 0)), constant_values=border)
+    for p, q in np.ndindex(y.shape[1:3]):
+        rows, columns = (slice(at * step, at * step + window) for at in (p, q))
+        y[:, p, q] = how(whole[:, rows, columns], axis=(1, 2))
+
+
+def normalised(x, w, b, y, *, group):
+    for first in range(0, x.shape[3], group):
+        maps = x[..., first : first + group]
+        mean, variance = (f(maps, axis=(1, 2, 3), keepdims=True) for f in (np.mean, np.var))
+        scaled = w[:, None, None, None] * (maps - mean) / np.sqrt(variance + 1e-5)
+        y[..., first : first + group] = scaled + b[:, None, None, None]
+
+
+def locally_normalised(x, y, *, size):
+    for c in range(len(x)):
+        near = x[max(0, c - size // 2) : c + size // 2 + 1]
+        y[c] = x[c] / (2 + 1e-4 * (near**2).sum(axis=0)) ** 0.75
+
+
+FORMULAS: dict[str, Callable[..., None]] = {
+    "sigmoid": lambda x, y: np.copyto(y, 1 / (1 + np.exp(-x))),
+    "gate": lambda x0, x1, y: np.copyto(y, x0 * x1),
+    "avg_pool": lambda x, y, **how: pooled(x, y, np.mean, 0.0, **how),
+    "max_pool": lambda x, y, **how: pooled(x, y, np.max, -np.inf, **how),
+    "batch_norm": normalised,
+    "lrn": locally_normalised,
+}
+
+
+def check_formula(layer: Layer, samples: int, seed: int, kernels: Kernels = kernel) -> None:
+    """Assert that ``forward`` gives what the formula of its kind does; the FLOP are not counted."""
+    given = values(layer, samples, "float64", seed)
+    expected = np.full(layer.tensor("y", samples, "float64").shape, np.nan)
+    inputs = [given[name] for name in (*layer.input_names, *layer.parameters)]
+    FORMULAS[layer.kind](*inputs, expected, **dict(layer.attrs))
+    got = dict(given)
+    run(layer.call("forward", samples, "float64"), got, kernels)
+    tolerance = EPS_MULTIPLE * np.finfo(np.float64).eps * math.sqrt(inputs[0].size)
+    assert_close(got, {"y": expected}, tolerance)
+
+
+@EXAMPLES
+@given(layer=layers(tuple(FORMULAS)), samples=st.integers(1, 5), seed=seeds)
+def test_forward_kernels_equal_their_formulas(layer, samples, seed):
+    check_formula(layer, whole_groups(layer, samples), seed)
+
+
+IN_PLACE = ("relu", "gate")
+assert all(layer(kind, (1, 1, 1)).writes_in_place for kind in IN_PLACE)
+
+
+@EXAMPLES
+@given(layer=layers(IN_PLACE), samples=st.integers(1, 3), seed=seeds)
+def test_work_in_place_gives_what_work_apart_does(layer, samples, seed):
+    given = values(layer, samples, "float64", seed)
+    apart = trained(layer, samples, given)
+    tensors = {name: array.copy() for name, array in given.items()}
+    over = {"forward": ("y", layer.input_names[0]), "input_grad": (gradients(layer)[0], "dy")}
+    for phase, (result, source) in over.items():
+        call = layer.call(phase, samples, "float64")
+        for tensor in (*call.writes, *call.work):
+            tensors[tensor.name] = np.full(tensor.shape, np.nan)
+        tensors[result] = tensors[source]
+        kernel(call.kernel)(*(tensors[t.name] for t in call.tensors), **dict(call.attrs))
+    for name, array in apart.items():
+        np.testing.assert_array_equal(tensors[name], array, err_msg=name)
 
 
 def step_calls(elements: int) -> list[OpCall]:
@@ -361,7 +575,7 @@ def check_differences(layer: Layer, samples: int, seed: int, kernels: Kernels = 
         run(layer.call("forward", samples, "float64"), tensors)
         return float(np.vdot(tensors["y"], given["dy"]))
 
-    expected = {f"d{name}": slope(objective, given[name]) for name in ("x", *layer.parameters)}
+    expected = {name: slope(objective, given[name[1:]]) for name in gradients(layer)}
     assert_close(trained(layer, samples, given, kernels), expected, DIFFERENCE_TOLERANCE)
 
 
@@ -381,9 +595,10 @@ def check_loss_differences(
 
 
 @EXAMPLES
-@given(layer=layers(), samples=st.integers(1, 2), seed=seeds)
-def test_layer_gradients_equal_central_differences(layer, samples, seed):
-    check_differences(layer, samples, seed)
+@given(layer=layers(), samples=st.integers(1, 2), seed=seeds, tile=tile_bytes)
+def test_layer_gradients_equal_central_differences(layer, samples, seed, tile):
+    with patch.object(conv2d, "TILE_BYTES", tile):
+        check_differences(layer, whole_groups(layer, samples), seed)
 
 
 @EXAMPLES
@@ -403,22 +618,43 @@ def pytorch() -> ModuleType:
 
 def torch_output(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
     """Output of ``layer`` in our layout, computed by PyTorch in its own."""
-    attrs = dict(layer.attrs)
-    images = t["x"].permute(3, 0, 1, 2) if t["x"].ndim == 4 else t["x"]
+    attrs, x = dict(layer.attrs), t[layer.input_names[0]]
+    images = x.permute(3, 0, 1, 2) if x.ndim == 4 else x
+    functional = torch.nn.functional
     match layer.kind:
         case "conv2d":
-            stride = attrs.get("stride", 1)
-            maps = torch.nn.functional.conv2d(images, t["w"], t["b"], stride=stride)
-            return maps.permute(1, 2, 3, 0)
-        case "avg_pool":
-            return torch.nn.functional.avg_pool2d(images, attrs["window"]).permute(1, 2, 3, 0)
+            pads = (attrs["pad"], attrs["pad_w"]) if "pad" in attrs else 0
+            how = {"stride": attrs.get("stride", 1), "groups": attrs.get("groups", 1)}
+            maps = functional.conv2d(images, t["w"], t.get("b"), padding=pads, **how)
+            result = maps.permute(1, 2, 3, 0)
+        case "avg_pool" | "max_pool":
+            window, pad = attrs["window"], attrs.get("pad", 0)
+            how = {"ceil_mode": bool(attrs.get("ceil", 0))}
+            pool = getattr(functional, f"{layer.kind}2d")
+            maps = pool(images, window, attrs.get("stride", window), pad, **how)
+            result = maps.permute(1, 2, 3, 0)
+        case "batch_norm":
+            given = (t["w"], t["b"])
+            split = images.split(attrs["group"])
+            parts = [functional.batch_norm(x, None, None, *given, training=True) for x in split]
+            result = torch.cat(parts).permute(1, 2, 3, 0)
+        case "lrn":
+            size = attrs["size"]
+            maps = functional.local_response_norm(images, size, alpha=size * 1e-4, k=2.0)
+            result = maps.permute(1, 2, 3, 0)
         case "linear":
-            return torch.nn.functional.linear(t["x"], t["w"].T, t["b"])
-        case "tanh":
-            return torch.tanh(t["x"])
+            result = functional.linear(x, t["w"].T, t["b"])
         case "flatten":
-            return images.flatten(1)
-    raise AssertionError(layer.kind)
+            result = images.flatten(1)
+        case "gate":
+            result = t["x0"] * t["x1"]
+        case "add":
+            result = sum((t[name] for name in layer.input_names[1:]), start=x)
+        case "concat":
+            result = torch.cat([t[name] for name in layer.input_names], 0 if x.ndim == 4 else 1)
+        case elementwise:
+            result = getattr(torch, elementwise)(x)
+    return result
 
 
 def torch_tolerance(layer: Layer, samples: int, dtype: str) -> float:
@@ -433,9 +669,8 @@ def check_torch(
 ) -> None:
     torch = pytorch()
     given = values(layer, samples, dtype, seed)
-    leaves = {
-        name: torch.tensor(given[name], requires_grad=True) for name in ("x", *layer.parameters)
-    }
+    names = (*layer.input_names, *layer.parameters)
+    leaves = {name: torch.tensor(given[name], requires_grad=True) for name in names}
     output = torch_output(torch, layer, leaves)
     output.backward(torch.tensor(given["dy"]))
     expected = {f"d{name}": leaf.grad.numpy() for name, leaf in leaves.items()}
@@ -480,9 +715,10 @@ dtypes = st.sampled_from(["float32", "float64"])
 
 
 @EXAMPLES
-@given(layer=layers(), samples=st.integers(1, 5), seed=seeds, dtype=dtypes)
-def test_layer_outputs_and_gradients_equal_pytorch(layer, samples, seed, dtype):
-    check_torch(layer, samples, seed, dtype)
+@given(layer=layers(), samples=st.integers(1, 5), seed=seeds, dtype=dtypes, tile=tile_bytes)
+def test_layer_outputs_and_gradients_equal_pytorch(layer, samples, seed, dtype, tile):
+    with patch.object(conv2d, "TILE_BYTES", tile):
+        check_torch(layer, whole_groups(layer, samples), seed, dtype)
 
 
 @EXAMPLES
@@ -500,18 +736,62 @@ def test_three_updates_equal_pytorch_sgd(elements, seed, dtype):
 # Seeded faults: each oracle is shown to fail.
 
 
-def wrong_stride(dy, w, dx, dcols, *, stride):
-    kernel("conv2d.input_grad")(dy, w, dx, dcols, stride=stride - 1)
+def wrong_stride(dy, w, dx, work, *, stride, tile):
+    kernel("conv2d.input_grad")(dy, w, dx, work, stride=stride - 1, tile=tile)
 
 
-def one_bias_gradient(cols, dy, dw, db):
-    kernel("conv2d.weight_grad")(cols, dy, dw, db)
+def one_bias_gradient(x, dy, dw, db, work, **how):
+    kernel("conv2d.weight_grad")(x, dy, dw, db, work, **how)
     db[:] = dy[..., 0].sum(axis=(1, 2))
 
 
-def turned_kernel(x, w, b, y, cols, *, stride):
+def turned_kernel(x, w, b, y, work, **how):
     turned = np.ascontiguousarray(w[..., ::-1])
-    kernel("conv2d.forward")(x, turned, b, y, cols, stride=stride)
+    kernel("conv2d.forward")(x, turned, b, y, work, **how)
+
+
+def transposed_groups(dy, w, dx, work, **how):
+    kernel("conv2d.input_grad")(dy, np.ascontiguousarray(w[::-1]), dx, work, **how)
+
+
+def passed_below_zero(y, dy, dx, work):
+    dx[:] = dy
+
+
+def passed_to_all(x, y, dy, dx, work, **how):
+    kernel("max_pool.input_grad")(x, np.full_like(y, np.inf), dy, dx, work, **how)
+
+
+def without_the_mean(x, dy, w, stats, sums, dx, work, **how):
+    kernel("batch_norm.input_grad")(x, dy, w, stats, 0 * sums, dx, work, **how)
+
+
+def own_scale_only(x, y, scale, dy, dx, work, *, size):
+    dx[:] = dy * scale**-0.75
+
+
+def only_first_place(y, x1, dy, dx0, dx1, work):
+    kernel("gate.input_grad")(y, x1, dy, dx0, dx1, work)
+    dx1[:] = (y * dy / x1)[:, :1, :1]
+
+
+def other_half(y, dy, dx):
+    dx[:] = dy * y
+
+
+def turned_parts(dy, *results):
+    for dx, part in zip(results, (dy[1:], dy[:1]), strict=True):
+        dx[:] = part[: len(dx)]
+
+
+def samples_apart(x, w, b, y, stats, work, *, group):
+    stats[:] = 0
+    normalised(x, w, b, y, group=1)
+
+
+def low_border(x, y, **how):
+    kernel("max_pool.forward")(x, y, **how)
+    np.maximum(y, 0, out=y)
 
 
 def no_bias(x, w, b, y):
@@ -557,14 +837,32 @@ def without_momentum(p, g, m, *, learning_rate, momentum):
 CONV = layer("conv2d", (2, 7, 6), channels=3, kernel=2, stride=2)
 LINEAR = layer("linear", (4,), features=3)
 POOL = layer("avg_pool", (2, 4, 6), window=2)
+PADDED = layer("conv2d", (2, 5, 5), channels=2, kernel=3, pad=1, pad_w=0, stride=1, groups=2)
+MAX = layer("max_pool", (2, 5, 5), window=3, stride=2, pad=1)
+NORM = layer("batch_norm", (2, 3, 2), group=2)
+PAIR = layer("concat", (1, 2, 2), (1, 2, 2))
 GRADIENT_FAULTS = [
     (CONV, "conv2d.input_grad", wrong_stride),
     (CONV, "conv2d.weight_grad", one_bias_gradient),
+    (PADDED, "conv2d.input_grad", transposed_groups),
     (LINEAR, "linear.weight_grad", mean_bias_gradient),
     (LINEAR, "linear.input_grad", half_weights),
     (layer("tanh", (5,)), "tanh.input_grad", unsquared),
     (POOL, "avg_pool.input_grad", undivided),
     (layer("flatten", (2, 3, 2)), "flatten.input_grad", unmoved_batch_axis),
+    (layer("relu", (9,)), "relu.input_grad", passed_below_zero),
+    (PAIR, "concat.input_grad", turned_parts),
+]
+ROUNDLY_COUNTED_FAULTS = [
+    (MAX, "max_pool.input_grad", passed_to_all),
+    (NORM, "batch_norm.input_grad", without_the_mean),
+    (layer("lrn", (6, 2, 2), size=5), "lrn.input_grad", own_scale_only),
+    (layer("gate", (2, 3, 3), (2, 1, 1)), "gate.input_grad", only_first_place),
+    (layer("sigmoid", (5,)), "sigmoid.input_grad", other_half),
+]
+FORMULA_FAULTS = [
+    (MAX, "max_pool.forward", low_border),
+    (NORM, "batch_norm.forward", samples_apart),
 ]
 FORWARD_FAULTS = [
     (CONV, "conv2d.forward", turned_kernel),
@@ -581,7 +879,7 @@ def parameters(*rows: tuple[Layer, str, Kernel]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("layer", "name", "fault"), rows, ids=lambda v: str(v)[:24])
 
 
-@parameters(*GRADIENT_FAULTS)
+@parameters(*GRADIENT_FAULTS, *ROUNDLY_COUNTED_FAULTS)
 def test_central_differences_catch_a_fault_in(layer, name, fault):
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check_differences(layer, 2, 0, with_fault(name, fault))
@@ -593,7 +891,13 @@ def test_definitions_catch_a_fault_in(layer, name, fault):
         check_layer_definitions(layer, 2, 0, with_fault(name, fault))
 
 
-@parameters(*GRADIENT_FAULTS, *FORWARD_FAULTS)
+@parameters(*FORMULA_FAULTS)
+def test_formulas_catch_a_fault_in(layer, name, fault):
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_formula(layer, 2, 0, with_fault(name, fault))
+
+
+@parameters(*GRADIENT_FAULTS, *FORWARD_FAULTS, *ROUNDLY_COUNTED_FAULTS, *FORMULA_FAULTS)
 def test_pytorch_catches_a_fault_in(layer, name, fault):
     pytorch()
     with pytest.raises(AssertionError, match="Not equal to tolerance"):

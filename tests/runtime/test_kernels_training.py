@@ -52,6 +52,7 @@ class Loop:
         for tensor in call.writes:
             if tensor.name not in tensors:
                 tensors[tensor.name] = np.empty(tensor.shape, tensor.dtype)
+        tensors |= {t.name: np.full(t.shape, np.nan, t.dtype) for t in call.work}
         settings = dict(call.attrs + call.settings) | more
         kernel(call.kernel)(*(tensors[tensor.name] for tensor in call.tensors), **settings)
         return tensors

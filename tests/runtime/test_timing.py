@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from planner.layer import Layer
 from planner.opcall import OpCall, Tensor
 from planner.opsets import sentinels
 from planner.steps import add
@@ -98,6 +99,18 @@ def test_a_loading_op_gets_its_fetch():
     run()
     assert len(asked) == 1
     assert asked[0].shape == (4, 65)
+
+
+@pytest.mark.parametrize("phase", ["forward", "input_grad"])
+@pytest.mark.parametrize(
+    ("kind", "shapes"), [("lrn", [(3, 4, 4)]), ("gate", [(3, 4, 4), (3, 1, 1)])]
+)
+def test_an_op_bound_to_random_arrays_takes_no_root_below_zero(kind, shapes, phase):
+    """A warning is an error here; the workspace is bound too."""
+    layer = Layer(name="l", kind=kind, in_shapes=tuple(shapes), inputs=("a", "b")[: len(shapes)])
+    run, _ = bound_call(layer.call(phase, 2, "float32"))
+    run()
+    assert all(np.isfinite(array).all() for array in run.args)
 
 
 def test_an_op_is_timed_above_zero_on_every_rank():

@@ -127,9 +127,11 @@ def test_names_are_these(kind):
 
 
 def test_every_op_of_the_general_set_has_a_kernel():
+    """The kinds of the convnets are timed only as ops of a plan; no curve is fitted to them yet."""
     calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
     files = {call.kernel.partition(".")[0] for call in calls.values()}
-    assert files == set(names(kernels))
+    convnets = {"batch_norm", "concat", "gate", "lrn", "max_pool", "relu", "sigmoid"}
+    assert files == set(names(kernels)) - convnets
 
 
 @pytest.mark.parametrize("name", ["lenet-5", "mlp"])

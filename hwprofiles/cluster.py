@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from hwprofiles.device import Device
 from hwprofiles.errors import ProfileError
 from hwprofiles.fabrics.base import Node
 from hwprofiles.link import Link, Route
 from hwprofiles.routing import Neighbours, Routing, shortest_path
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Cluster:
             No device, an edge given twice, from a node to itself or to a device that is not there,
             or devices that cannot reach each other.
         """
+        import networkx as nx  # late: who only reads facts should not wait for it
+
         device_list = tuple(devices)
         if not device_list:
             raise ProfileError(f"cluster {name!r}: needs at least one device")

@@ -148,6 +148,8 @@ class Watch:
     def __exit__(self, *raised: object) -> None:
         self._ended.set()
         self._thread.join()
+        if not self.fault:
+            self._look(0)  # the launcher may have ended before the thread had looked again
         for fd in self._pidfds.values():
             os.close(fd)
 
@@ -160,20 +162,24 @@ class Watch:
 
     def _run(self) -> None:
         while not self._ended.is_set() and not self.fault:
-            ranks = {fd: rank for rank, fd in list(self._pidfds.items())}
-            poll = select.poll()
-            for fd in ranks:
-                poll.register(fd, select.POLLIN)
-            dead = [ranks[fd] for fd, _ in poll.poll(TICK_S * 1000)]
-            if dead and (self._folder / RESULT).exists():  # they have done their work
-                for rank in dead:
-                    os.close(self._pidfds.pop(rank))
-            elif dead:
-                self.fault = self._why(dead)
-            else:
+            if not self._look(TICK_S):
                 self.fault = self._listener.complaint(time.monotonic())
         if self.fault:
             self._stop()
+
+    def _look(self, wait_s: float) -> bool:
+        """Wait until a process ends; note the fault if it had no leave to. Return whether any."""
+        ranks = {fd: rank for rank, fd in list(self._pidfds.items())}
+        poll = select.poll()
+        for fd in ranks:
+            poll.register(fd, select.POLLIN)
+        dead = [ranks[fd] for fd, _ in poll.poll(wait_s * 1000)]
+        if dead and not (self._folder / RESULT).exists():
+            self.fault = self._why(dead)
+        else:
+            for rank in dead:  # they have done their work
+                os.close(self._pidfds.pop(rank))
+        return bool(dead)
 
     def _why(self, dead: list[int]) -> str:
         """Return what ended a run of which ``dead`` were the first to go."""

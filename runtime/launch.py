@@ -83,8 +83,9 @@ def launch(
         folder = Path(name)
         told = job | {"beat_s": min(BEAT_S, timeout_s / 4)}
         (folder / "job.json").write_text(json.dumps(told))
-        command = [mpiexec(), *_placed(hosts), "-n", str(workers), sys.executable]
-        command += ["-m", "runtime.worker", str(folder / "job.json")]
+        command = [mpiexec(), *(["-f", str(hosts.path)] if hosts else [])]
+        command += ["-n", str(workers), sys.executable, "-m", "runtime.worker"]
+        command.append(str(folder / "job.json"))
         environment = worker_environment(os.environ)
         here = str(Path(__file__).parent.parent)
         before = environment.get("PYTHONPATH")
@@ -98,15 +99,6 @@ def launch(
         if fault and fault != REPORTED:
             raise WorkerLost(fault)
         raise _fault(faults(folder) or listener.faults, process.returncode, tail)
-
-
-def _placed(hosts: Hosts | None) -> list[str]:
-    """Return mpiexec's options of placement.
-
-    On this machine processes are watched from here: the launcher must not end the others when one
-    dies, or which died first could not be told.
-    """
-    return ["-f", str(hosts.path)] if hosts else ["-disable-auto-cleanup"]
 
 
 @contextlib.contextmanager

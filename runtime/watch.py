@@ -1,8 +1,8 @@
 """Watching a run: what its workers said, which of them is dead, silent or stuck.
 
-The first process that ends before the result is there is the lost one: processes are watched by
-their pidfd, on this host within milliseconds, and the launcher is told not to clean up by itself,
-so that no other follows it before it has been noticed.
+The first process that ends before the result is there is the lost one. The launcher kills the
+others a millisecond later, so who was the first is told by the system: processes of this host are
+watched by their pidfd, and epoll reports what has become ready in the order in which it did.
 """
 
 import contextlib
@@ -119,13 +119,12 @@ class Listener:
             )
         return ""
 
-    def lost(self, ranks: list[int]) -> str:
-        """Say that the processes of ``ranks`` are gone."""
-        who = ", ".join(self.ranks[r].process for r in ranks)
+    def lost(self, rank: int) -> str:
+        """Say that the process of ``rank`` is gone."""
         return (
-            f"{_ranks(ranks)}: expected to run to the end, but {who} was killed or has crashed, so"
-            " all workers were stopped; see that memory suffices, and run again, with --resume"
-            " where checkpoints were kept"
+            f"rank {rank}: expected to run to the end, but {self.ranks[rank].process} was killed or"
+            " has crashed, so all workers were stopped; see that memory suffices, and run again,"
+            " with --resume where checkpoints were kept"
         )
 
 
@@ -136,7 +135,9 @@ class Watch:
         self._listener = listener
         self._folder = folder
         self._stop = stop
-        self._pidfds: dict[int, int] = {}
+        self._epoll = select.epoll() if hasattr(os, "pidfd_open") else None
+        self._ranks: dict[int, int] = {}
+        """Rank of each pidfd."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.fault = ""
@@ -150,15 +151,19 @@ class Watch:
         self._thread.join()
         if not self.fault:
             self._look(0)  # the launcher may have ended before the thread had looked again
-        for fd in self._pidfds.values():
+        for fd in self._ranks:
             os.close(fd)
+        if self._epoll:
+            self._epoll.close()
 
     def open(self, rank: int) -> None:
         """Watch the process of a rank that has said who it is, where that can be."""
         worker = self._listener.ranks[rank]
-        if worker.host == socket.gethostname() and hasattr(os, "pidfd_open"):
+        if self._epoll and worker.host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError):
-                self._pidfds[rank] = os.pidfd_open(worker.pid)
+                fd = os.pidfd_open(worker.pid)
+                self._ranks[fd] = rank
+                self._epoll.register(fd, select.EPOLLIN)
 
     def _run(self) -> None:
         while not self._ended.is_set() and not self.fault:
@@ -169,28 +174,28 @@ class Watch:
 
     def _look(self, wait_s: float) -> bool:
         """Wait until a process ends; note the fault if it had no leave to. Return whether any."""
-        ranks = {fd: rank for rank, fd in list(self._pidfds.items())}
-        poll = select.poll()
-        for fd in ranks:
-            poll.register(fd, select.POLLIN)
-        dead = [ranks[fd] for fd, _ in poll.poll(wait_s * 1000)]
-        if dead and not (self._folder / RESULT).exists():
-            self.fault = self._why(dead)
+        if self._epoll is None:
+            self._ended.wait(wait_s)
+            return False
+        ended = [fd for fd, _ in self._epoll.poll(wait_s)]
+        if ended and not (self._folder / RESULT).exists():
+            self.fault = self._why([self._ranks[fd] for fd in ended])
         else:
-            for rank in dead:  # they have done their work
-                os.close(self._pidfds.pop(rank))
-        return bool(dead)
+            for fd in ended:  # they have done their work
+                self._epoll.unregister(fd)
+        return bool(ended)
 
     def _why(self, dead: list[int]) -> str:
-        """Return what ended a run of which ``dead`` were the first to go."""
+        """Return what ended a run of which ``dead`` have gone, in this order."""
         found = faults(self._folder) or self._listener.faults
-        lost = sorted(set(dead) - {int(fault["rank"]) for fault in found})
+        reported = {int(fault["rank"]) for fault in found}
+        lost = [rank for rank in dead if rank not in reported]
         if not lost or any(fault["kind"] != "WorkerLost" for fault in found):
             return REPORTED  # one of them has said why, the others went with it
-        return self._listener.lost(lost)
+        return self._listener.lost(lost[0])
 
 
-def _ranks(ranks: "list[int] | dict[int, Heard]") -> str:
+def _ranks(ranks: dict[int, Heard]) -> str:
     names = ", ".join(map(str, ranks))
     return f"rank {names}" if len(ranks) == 1 else f"ranks {names}"
 

@@ -1,8 +1,9 @@
 """Watching a run: what its workers said, which of them is dead, silent or stuck.
 
 The first process that ends before the result is there is the lost one. The launcher kills the
-others a millisecond later, so who was the first is told by the system: processes of this host are
-watched by their pidfd, and epoll reports what has become ready in the order in which it did.
+others a millisecond later, so who was the first is told by the system: every worker of this host
+holds a pipe as its lowest descriptor, which is closed before the launcher can notice anything, and
+epoll reports what has become ready in the order in which it did.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ TICK_S = 0.25
 
 RESULT, ERROR = "result.json", "error.json"
 """Files in the folder of a job; rank 1 writes why it fails to ``error.json.1``."""
+ALIVE = "alive"
+"""A pipe that rank 1 holds open while it lives is ``alive.1``."""
 REPORTED = "reported"
 """The fault of a run of which a worker has written why it failed."""
 
@@ -66,8 +69,8 @@ class Listener:
         """What failing ranks have said, in case that they cannot write it."""
         self.ranks = {r: Heard(spoke_s=now_s, moved_s=now_s) for r in range(workers)}
 
-    def hear(self, line: str, now_s: float) -> int | None:
-        """Take in one line of output; return the rank that has just said who it is.
+    def hear(self, line: str, now_s: float) -> None:
+        """Take in one line of output.
 
         Raises
         ------
@@ -79,21 +82,19 @@ class Listener:
             raise ValueError(line)
         if "fault" in facts:
             self.faults.append(dict(facts["fault"]))  # type: ignore[call-overload]
-            return None
-        if "total" in facts:
+        elif "total" in facts:
             self._progress(int(str(facts["done"])), int(str(facts["total"])))
-            return None
-        rank = int(str(facts["rank"]))
-        worker = self.ranks[rank]
+        else:
+            self._hear_rank(facts, now_s)
+
+    def _hear_rank(self, facts: dict[str, object], now_s: float) -> None:
+        worker = self.ranks[int(str(facts["rank"]))]
         worker.spoke_s = now_s
         if "pid" in facts:
             worker.pid, worker.host = int(str(facts["pid"])), str(facts["host"])
             worker.moved_s = now_s
-            return rank
-        marks = int(str(facts["marks"]))
-        if marks != worker.marks:
+        elif (marks := int(str(facts["marks"]))) != worker.marks:
             worker.marks, worker.moved_s = marks, now_s
-        return None
 
     def complaint(self, now_s: float) -> str:
         """Say who is silent, or that nobody gets on; empty when all is well."""
@@ -129,46 +130,53 @@ class Listener:
 
 
 class Watch:
-    """A thread that looks at processes and at the clock, and calls ``stop`` at the first fault."""
+    """A thread that looks at processes and at the clock, and ends the run at the first fault.
 
-    def __init__(self, listener: Listener, folder: Path, stop: Callable[[], None]) -> None:
-        self._listener = listener
+    Entered before the workers are started, so that they find their pipes.
+    """
+
+    def __init__(self, listener: Listener, folder: Path) -> None:
+        self.listener = listener
         self._folder = folder
-        self._stop = stop
-        self._epoll = select.epoll() if hasattr(os, "pidfd_open") else None
-        self._ranks: dict[int, int] = {}
-        """Rank of each pidfd."""
+        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._pipes: dict[int, int] = {}
+        """Rank at the other end of each pipe."""
+        self._stop: Callable[[], None] = lambda: None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.fault = ""
 
     def __enter__(self) -> "Watch":
-        self._thread.start()
+        for rank in self.listener.ranks:
+            path = self._folder / f"{ALIVE}.{rank}"
+            with contextlib.suppress(OSError):  # a file system without pipes
+                os.mkfifo(path)
+                self._pipes[os.open(path, os.O_RDONLY | os.O_NONBLOCK)] = rank
+        if self._epoll:
+            for fd in self._pipes:
+                self._epoll.register(fd, select.EPOLLIN)
         return self
+
+    def begin(self, stop: Callable[[], None]) -> None:
+        """Watch from now on, and call ``stop`` when there is a fault."""
+        self._stop = stop
+        self._thread.start()
 
     def __exit__(self, *raised: object) -> None:
         self._ended.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if not self.fault:
             self._look(0)  # the launcher may have ended before the thread had looked again
-        for fd in self._ranks:
+        for fd in self._pipes:
             os.close(fd)
         if self._epoll:
             self._epoll.close()
 
-    def open(self, rank: int) -> None:
-        """Watch the process of a rank that has said who it is, where that can be."""
-        worker = self._listener.ranks[rank]
-        if self._epoll and worker.host == socket.gethostname():
-            with contextlib.suppress(ProcessLookupError):
-                fd = os.pidfd_open(worker.pid)
-                self._ranks[fd] = rank
-                self._epoll.register(fd, select.EPOLLIN)
-
     def _run(self) -> None:
         while not self._ended.is_set() and not self.fault:
             if not self._look(TICK_S):
-                self.fault = self._listener.complaint(time.monotonic())
+                self.fault = self.listener.complaint(time.monotonic())
         if self.fault:
             self._stop()
 
@@ -179,7 +187,7 @@ class Watch:
             return False
         ended = [fd for fd, _ in self._epoll.poll(wait_s)]
         if ended and not (self._folder / RESULT).exists():
-            self.fault = self._why([self._ranks[fd] for fd in ended])
+            self.fault = self._why([self._pipes[fd] for fd in ended])
         else:
             for fd in ended:  # they have done their work
                 self._epoll.unregister(fd)
@@ -187,12 +195,20 @@ class Watch:
 
     def _why(self, dead: list[int]) -> str:
         """Return what ended a run of which ``dead`` have gone, in this order."""
-        found = faults(self._folder) or self._listener.faults
+        found = faults(self._folder) or self.listener.faults
         reported = {int(fault["rank"]) for fault in found}
         lost = [rank for rank in dead if rank not in reported]
         if not lost or any(fault["kind"] != "WorkerLost" for fault in found):
             return REPORTED  # one of them has said why, the others went with it
-        return self._listener.lost(lost[0])
+        return self.listener.lost(lost[0])
+
+
+def hold_alive(folder: Path, rank: int) -> None:
+    """Hold this worker's pipe, where the watcher is on this host, in the place of its input."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder / f"{ALIVE}.{rank}", os.O_WRONLY | os.O_NONBLOCK)
+        os.dup2(fd, 0)
+        os.close(fd)
 
 
 def _ranks(ranks: dict[int, Heard]) -> str:

@@ -2,13 +2,15 @@
 
 The first process that ends before the result is there is the lost one. The launcher kills the
 others a millisecond later, so who was the first is told by the system: every worker of this host
-holds a pipe as its lowest descriptor, which is closed before the launcher can notice anything, and
-epoll reports what has become ready in the order in which it did.
+holds a pipe as its highest descriptor, which Linux closes first when a process dies, before the
+launcher can notice anything, and epoll reports what becomes ready in the order in which it did.
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import resource
 import select
 import socket
 import threading
@@ -204,10 +206,14 @@ class Watch:
 
 
 def hold_alive(folder: Path, rank: int) -> None:
-    """Hold this worker's pipe, where the watcher is on this host, in the place of its input."""
+    """Hold this worker's pipe, where the watcher is on this host, above all other descriptors.
+
+    The files of a process that dies are released last in, first out (Linux since 4.3: task_work
+    without a guarantee of order), so the highest descriptor goes before the launcher's socket.
+    """
     with contextlib.suppress(OSError):
         fd = os.open(folder / f"{ALIVE}.{rank}", os.O_WRONLY | os.O_NONBLOCK)
-        os.dup2(fd, 0)
+        fcntl.fcntl(fd, fcntl.F_DUPFD, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1024) - 1)
         os.close(fd)
 
 

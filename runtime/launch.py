@@ -83,30 +83,22 @@ def launch(
         folder = Path(name)
         told = job | {"beat_s": min(BEAT_S, timeout_s / 4)}
         (folder / "job.json").write_text(json.dumps(told))
-        command = [mpiexec(), *_placed(hosts), "-n", str(workers), sys.executable]
-        command += ["-m", "runtime.worker", str(folder / "job.json")]
+        command = [mpiexec(), *(["-f", str(hosts.path)] if hosts else [])]
+        command += ["-n", str(workers), sys.executable, "-m", "runtime.worker"]
+        command.append(str(folder / "job.json"))
         environment = worker_environment(os.environ)
         here = str(Path(__file__).parent.parent)
         before = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{here}{os.pathsep}{before}" if before else here
-        listener = Listener(workers, timeout_s, progress, time.monotonic())
-        with _process(command, environment) as process:
-            fault, tail = _listen(process, listener, folder)
+        watch = Watch(Listener(workers, timeout_s, progress, time.monotonic()), folder)
+        with watch, _process(command, environment) as process:
+            tail = _listen(process, watch)
         result = folder / RESULT
         if process.returncode == 0 and result.exists():
             return json.loads(result.read_text())
-        if fault and fault != REPORTED:
-            raise WorkerLost(fault)
-        raise _fault(faults(folder) or listener.faults, process.returncode, tail)
-
-
-def _placed(hosts: Hosts | None) -> list[str]:
-    """Return mpiexec's options of placement.
-
-    On this machine processes are watched from here: the launcher must not end the others when one
-    dies, or which died first could not be told.
-    """
-    return ["-f", str(hosts.path)] if hosts else ["-disable-auto-cleanup"]
+        if watch.fault and watch.fault != REPORTED:
+            raise WorkerLost(watch.fault)
+        raise _fault(faults(folder) or watch.listener.faults, process.returncode, tail)
 
 
 @contextlib.contextmanager
@@ -130,32 +122,26 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator["subpr
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(GRACE_S)
             # hydra's proxies ignore SIGTERM; the session is ours, so its group may be killed whole
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
 
 
-def _listen(
-    process: "subprocess.Popen[str]", listener: Listener, folder: Path
-) -> tuple[str, list[str]]:
-    """Hear the workers until they end; return the fault, and the last lines that say none of it."""
-
-    def stop() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
+def _listen(process: "subprocess.Popen[str]", watch: Watch) -> list[str]:
+    """Hear the workers until they end; return the last lines that are not theirs."""
     tail: list[str] = []
     assert process.stdout is not None
-    with Watch(listener, folder, stop) as watch:
-        for line in process.stdout:
-            try:
-                began = listener.hear(line, time.monotonic())
-            except ValueError:
-                tail = [*tail[-19:], line.rstrip()]
-            else:
-                if began is not None:
-                    watch.open(began)
-        process.wait()
-    return watch.fault, tail
+    watch.begin(lambda: _kill(process))
+    for line in process.stdout:
+        try:
+            watch.listener.hear(line, time.monotonic())
+        except ValueError:
+            tail = [*tail[-19:], line.rstrip()]
+    process.wait()
+    return tail
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _fault(found: list[dict[str, Any]], code: int, tail: list[str]) -> Exception:

@@ -1,13 +1,16 @@
 """Watching a run: what its workers said, which of them is dead, silent or stuck.
 
-The first process that ends before the result is there is the lost one: processes are watched by
-their pidfd, on this host within milliseconds, and the launcher is told not to clean up by itself,
-so that no other follows it before it has been noticed.
+The first process that ends before the result is there is the lost one. The launcher kills the
+others a millisecond later, so who was the first is told by the system: every worker of this host
+holds a pipe as its highest descriptor, which Linux closes first when a process dies, before the
+launcher can notice anything, and epoll reports what becomes ready in the order in which it did.
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import resource
 import select
 import socket
 import threading
@@ -26,6 +29,8 @@ TICK_S = 0.25
 
 RESULT, ERROR = "result.json", "error.json"
 """Files in the folder of a job; rank 1 writes why it fails to ``error.json.1``."""
+ALIVE = "alive"
+"""A pipe that rank 1 holds open while it lives is ``alive.1``."""
 REPORTED = "reported"
 """The fault of a run of which a worker has written why it failed."""
 
@@ -66,8 +71,8 @@ class Listener:
         """What failing ranks have said, in case that they cannot write it."""
         self.ranks = {r: Heard(spoke_s=now_s, moved_s=now_s) for r in range(workers)}
 
-    def hear(self, line: str, now_s: float) -> int | None:
-        """Take in one line of output; return the rank that has just said who it is.
+    def hear(self, line: str, now_s: float) -> None:
+        """Take in one line of output.
 
         Raises
         ------
@@ -79,21 +84,19 @@ class Listener:
             raise ValueError(line)
         if "fault" in facts:
             self.faults.append(dict(facts["fault"]))  # type: ignore[call-overload]
-            return None
-        if "total" in facts:
+        elif "total" in facts:
             self._progress(int(str(facts["done"])), int(str(facts["total"])))
-            return None
-        rank = int(str(facts["rank"]))
-        worker = self.ranks[rank]
+        else:
+            self._hear_rank(facts, now_s)
+
+    def _hear_rank(self, facts: dict[str, object], now_s: float) -> None:
+        worker = self.ranks[int(str(facts["rank"]))]
         worker.spoke_s = now_s
         if "pid" in facts:
             worker.pid, worker.host = int(str(facts["pid"])), str(facts["host"])
             worker.moved_s = now_s
-            return rank
-        marks = int(str(facts["marks"]))
-        if marks != worker.marks:
+        elif (marks := int(str(facts["marks"]))) != worker.marks:
             worker.marks, worker.moved_s = marks, now_s
-        return None
 
     def complaint(self, now_s: float) -> str:
         """Say who is silent, or that nobody gets on; empty when all is well."""
@@ -119,72 +122,102 @@ class Listener:
             )
         return ""
 
-    def lost(self, ranks: list[int]) -> str:
-        """Say that the processes of ``ranks`` are gone."""
-        who = ", ".join(self.ranks[r].process for r in ranks)
+    def lost(self, rank: int) -> str:
+        """Say that the process of ``rank`` is gone."""
         return (
-            f"{_ranks(ranks)}: expected to run to the end, but {who} was killed or has crashed, so"
-            " all workers were stopped; see that memory suffices, and run again, with --resume"
-            " where checkpoints were kept"
+            f"rank {rank}: expected to run to the end, but {self.ranks[rank].process} was killed or"
+            " has crashed, so all workers were stopped; see that memory suffices, and run again,"
+            " with --resume where checkpoints were kept"
         )
 
 
 class Watch:
-    """A thread that looks at processes and at the clock, and calls ``stop`` at the first fault."""
+    """A thread that looks at processes and at the clock, and ends the run at the first fault.
 
-    def __init__(self, listener: Listener, folder: Path, stop: Callable[[], None]) -> None:
-        self._listener = listener
+    Entered before the workers are started, so that they find their pipes.
+    """
+
+    def __init__(self, listener: Listener, folder: Path) -> None:
+        self.listener = listener
         self._folder = folder
-        self._stop = stop
-        self._pidfds: dict[int, int] = {}
+        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._pipes: dict[int, int] = {}
+        """Rank at the other end of each pipe."""
+        self._stop: Callable[[], None] = lambda: None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.fault = ""
 
     def __enter__(self) -> "Watch":
-        self._thread.start()
+        for rank in self.listener.ranks:
+            path = self._folder / f"{ALIVE}.{rank}"
+            with contextlib.suppress(OSError):  # a file system without pipes
+                os.mkfifo(path)
+                self._pipes[os.open(path, os.O_RDONLY | os.O_NONBLOCK)] = rank
+        if self._epoll:
+            for fd in self._pipes:
+                self._epoll.register(fd, select.EPOLLIN)
         return self
+
+    def begin(self, stop: Callable[[], None]) -> None:
+        """Watch from now on, and call ``stop`` when there is a fault."""
+        self._stop = stop
+        self._thread.start()
 
     def __exit__(self, *raised: object) -> None:
         self._ended.set()
-        self._thread.join()
-        for fd in self._pidfds.values():
+        if self._thread.is_alive():
+            self._thread.join()
+        if not self.fault:
+            self._look(0)  # the launcher may have ended before the thread had looked again
+        for fd in self._pipes:
             os.close(fd)
-
-    def open(self, rank: int) -> None:
-        """Watch the process of a rank that has said who it is, where that can be."""
-        worker = self._listener.ranks[rank]
-        if worker.host == socket.gethostname() and hasattr(os, "pidfd_open"):
-            with contextlib.suppress(ProcessLookupError):
-                self._pidfds[rank] = os.pidfd_open(worker.pid)
+        if self._epoll:
+            self._epoll.close()
 
     def _run(self) -> None:
         while not self._ended.is_set() and not self.fault:
-            ranks = {fd: rank for rank, fd in list(self._pidfds.items())}
-            poll = select.poll()
-            for fd in ranks:
-                poll.register(fd, select.POLLIN)
-            dead = [ranks[fd] for fd, _ in poll.poll(TICK_S * 1000)]
-            if dead and (self._folder / RESULT).exists():  # they have done their work
-                for rank in dead:
-                    os.close(self._pidfds.pop(rank))
-            elif dead:
-                self.fault = self._why(dead)
-            else:
-                self.fault = self._listener.complaint(time.monotonic())
+            if not self._look(TICK_S):
+                self.fault = self.listener.complaint(time.monotonic())
         if self.fault:
             self._stop()
 
+    def _look(self, wait_s: float) -> bool:
+        """Wait until a process ends; note the fault if it had no leave to. Return whether any."""
+        if self._epoll is None:
+            self._ended.wait(wait_s)
+            return False
+        ended = [fd for fd, _ in self._epoll.poll(wait_s)]
+        if ended and not (self._folder / RESULT).exists():
+            self.fault = self._why([self._pipes[fd] for fd in ended])
+        else:
+            for fd in ended:  # they have done their work
+                self._epoll.unregister(fd)
+        return bool(ended)
+
     def _why(self, dead: list[int]) -> str:
-        """Return what ended a run of which ``dead`` were the first to go."""
-        found = faults(self._folder) or self._listener.faults
-        lost = sorted(set(dead) - {int(fault["rank"]) for fault in found})
+        """Return what ended a run of which ``dead`` have gone, in this order."""
+        found = faults(self._folder) or self.listener.faults
+        reported = {int(fault["rank"]) for fault in found}
+        lost = [rank for rank in dead if rank not in reported]
         if not lost or any(fault["kind"] != "WorkerLost" for fault in found):
             return REPORTED  # one of them has said why, the others went with it
-        return self._listener.lost(lost)
+        return self.listener.lost(lost[0])
 
 
-def _ranks(ranks: "list[int] | dict[int, Heard]") -> str:
+def hold_alive(folder: Path, rank: int) -> None:
+    """Hold this worker's pipe, where the watcher is on this host, above all other descriptors.
+
+    The files of a process that dies are released last in, first out (Linux since 4.3: task_work
+    without a guarantee of order), so the highest descriptor goes before the launcher's socket.
+    """
+    with contextlib.suppress(OSError):
+        fd = os.open(folder / f"{ALIVE}.{rank}", os.O_WRONLY | os.O_NONBLOCK)
+        fcntl.fcntl(fd, fcntl.F_DUPFD, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1024) - 1)
+        os.close(fd)
+
+
+def _ranks(ranks: dict[int, Heard]) -> str:
     names = ", ".join(map(str, ranks))
     return f"rank {names}" if len(ranks) == 1 else f"ranks {names}"
 

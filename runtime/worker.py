@@ -19,7 +19,7 @@ from hwprofiles.identity import Identity, blas_facts
 from runtime.context import launch_context
 from runtime.files import replace_whole
 from runtime.voice import Voice, tell_parent
-from runtime.watch import ERROR, RESULT
+from runtime.watch import ERROR, RESULT, hold_alive
 
 GRACE_S = 1.0
 """Between seeing that a peer is gone and ending the run."""
@@ -91,7 +91,9 @@ def main() -> None:
     """Run this rank; turn any exception into an abort of all ranks."""
     path = Path(sys.argv[1])
     job = json.loads(path.read_text())
-    voice = Voice(launch_context(os.environ).rank, tell_parent)
+    rank = launch_context(os.environ).rank
+    hold_alive(path.parent, rank)
+    voice = Voice(rank, tell_parent)
     voice.start(job["beat_s"])
     from mpi4py import MPI
 

@@ -1,13 +1,14 @@
 """The actor loop: every legal order and no other, slots as credits, no spinning on a deadlock."""
 
 import random
+import time
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError
-from runtime.actors import ActorLoop, Firing
+from runtime.actors import POLLS_BEFORE_SLEEP, SLEEP_S, ActorLoop, Firing
 from sim.checks import check_credits
 from sim.taskgraph import GraphBuilder
 from tests.strategies import pipeline_graphs, task_graphs
@@ -218,6 +219,28 @@ def test_a_deadlock_raises_instead_of_spinning(fields, slots):
     own = [(0,), (1,), ()][: len(fields)] if slots else None
     with pytest.raises(DeadlockError, match="tasks wait for each other or for a slot"):
         run([firing(i, [], **f) for i, f in enumerate(fields)], slots, items, [1, 1], own)
+
+
+class Late:
+    """A message that completes at some instant, however often it is asked for."""
+
+    def __init__(self, wait_s):
+        self.wait_s, self.end_s, self.polls = wait_s, 0.0, 0
+
+    def Start(self):  # noqa: N802 - MPI's own name
+        self.end_s = time.perf_counter() + self.wait_s
+
+    def Test(self):  # noqa: N802 - MPI's own name
+        self.polls += 1
+        return time.perf_counter() >= self.end_s
+
+
+def test_a_rank_that_waits_long_sleeps_between_two_looks():
+    long = Late(0.5)
+    begin_s = time.process_time()
+    run([Firing(priority=0, fire=None, request=long)])
+    assert time.process_time() - begin_s < 0.25
+    assert long.polls < POLLS_BEFORE_SLEEP + 0.5 / SLEEP_S
 
 
 def test_an_error_of_a_kernel_ends_the_step():

@@ -30,10 +30,11 @@ demo: .venv/installed
 GATE ?= 3
 
 test: .venv/oracle
-	$(PYTEST) -q -n 2
+	$(PYTEST) -q -n 2 -m 'not alone'
+	$(PYTEST) -q -m alone
 
 quick: .venv/installed
-	$(PYTEST) -q -m 'not slow' -x -n 2
+	$(PYTEST) -q -m 'not slow and not alone' -x -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff check .

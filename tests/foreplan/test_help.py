@@ -69,6 +69,7 @@ def test_help_imports_nothing_heavy(arguments, tmp_path):
     assert "Usage: foreplan" in answer.stdout
 
 
+@pytest.mark.alone
 def test_help_is_quick(command, tmp_path):
     seconds = []
     for _ in range(BEST_OF):

@@ -1,7 +1,7 @@
 """``hw list`` and ``hw show``: quick, with stable keys, and one sentence for what is not known."""
 
 import json
-import resource
+import time
 import subprocess
 import sys
 
@@ -84,12 +84,7 @@ def test_every_name_is_listed_with_a_fact(shown):
     assert {"local", "dgx-h100", "tpu-v4"} <= {line["name"] for line in found["systems"]}
 
 
-def cpu_s() -> float:
-    """Processor seconds of ended commands: what a quiet machine would show on its clock."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "arguments",
     [["show", "dgx-h100:4"], ["show", "mi300x"], ["show", "eos"]],
@@ -98,9 +93,9 @@ def cpu_s() -> float:
 def test_what_is_known_is_shown_at_once(arguments, command, tmp_path):
     seconds = []
     for _ in range(BEST_OF):
-        before = cpu_s()
+        start = time.perf_counter()
         assert command(["hw", *arguments], tmp_path, tmp_path).returncode == 0
-        seconds.append(cpu_s() - before)
+        seconds.append(time.perf_counter() - start)
         if seconds[-1] < MOST_S:
             return
     assert min(seconds) < MOST_S

@@ -198,6 +198,7 @@ def test_which_counting_of_100_imagenet_epochs_is_about_one_exaflop(name, multip
         assert about == ((x.multiply_add, x.backward) == (multiply_add, backward))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", model_names())
 def test_a_model_is_built_and_weighed_quickly(name):
     """Best of three: a machine that is busy elsewhere slows one, seldom all."""

@@ -13,6 +13,10 @@ from math import prod
 from planner.layer import Layer, Shape
 from planner.opcall import Attrs, OpCall
 
+ATTRIBUTES = {"channels": True, "kernel": True} | dict.fromkeys(
+    ("kernel_w", "stride", "pad", "pad_w", "groups", "bias"), False
+)
+"""Attributes; true: it must be given."""
 
 def places(side: int, window: int, stride: int, pad: int) -> int:
     """Return how often a window fits into a padded side.
@@ -27,7 +31,7 @@ def _geometry(attrs: dict[str, int]) -> dict[str, int]:
     """Return all attributes; ``kernel_w`` and ``pad_w`` are those of the rows unless given."""
     given = {"stride": 1, "pad": 0, "groups": 1, "bias": 1} | attrs
     found = {"kernel_w": given["kernel"], "pad_w": given["pad"]} | given
-    assert len(found) == 8, f"conv2d: an attribute of {sorted(attrs)} is unknown"
+    assert found.keys() == ATTRIBUTES.keys(), f"conv2d: an attribute of {sorted(attrs)} is unknown"
     return found
 
 

@@ -178,9 +178,7 @@ class _File:
             raise self.error(f"{expected} other than {INPUT!r}", name, at, "name")
         return name
 
-    def number(
-        self, data: Table, key: str, *, most: int, at: tuple[str, int] | None = None
-    ) -> int:
+    def number(self, data: Table, key: str, *, most: int, at: tuple[str, int] | None = None) -> int:
         """Return a whole number from 1 to ``most``."""
         value = data[key]
         if type(value) is not int or not 1 <= value <= most:
@@ -306,9 +304,7 @@ class _Row:
             self.read_by.add(self.owner[self.before])
         end = first + len(self._layers_of(b))
         self.before = INPUT
-        block = Block(
-            name=name, layers=self._run(first, end, {INPUT: (INPUT, shape)}), count=count
-        )
+        block = Block(name=name, layers=self._run(first, end, {INPUT: (INPUT, shape)}), count=count)
         if count > 1 and block.out_shape != shape:
             expected = f"block {name!r}: to be repeated, expected to give the {shape} it takes"
             raise self.file.error(expected, block.out_shape, where, "count")

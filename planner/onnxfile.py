@@ -99,9 +99,9 @@ def _loaded(onnx: Any, path: Path) -> Any:
             f"{path}: expected an ONNX file, got {error.strerror}; check the path"
         ) from error
     except DecodeError as error:
-        raise ModelError(f"{path}: expected an ONNX file, got one cut short or of another kind") from (
-            error
-        )
+        raise ModelError(
+            f"{path}: expected an ONNX file, got one cut short or of another kind"
+        ) from (error)
     if not proto.graph.node:
         raise ModelError(f"{path}: expected an ONNX file with a graph, got none")
     return proto
@@ -254,9 +254,7 @@ class _Reader:
     def error(self, node: Node, expected: str, got: object) -> ModelError:
         """Return the error at a node."""
         name = _plain(node.name or node.output[0])
-        return ModelError(
-            f"{self.path}: {node.op_type} {name!r}: expected {expected}, got {got}"
-        )
+        return ModelError(f"{self.path}: {node.op_type} {name!r}: expected {expected}, got {got}")
 
     def _take(self, node: Node) -> None:
         if node.op_type == "MatMul":

@@ -18,6 +18,7 @@ ATTRIBUTES = {"channels": True, "kernel": True} | dict.fromkeys(
 )
 """Attributes; true: it must be given."""
 
+
 def places(side: int, window: int, stride: int, pad: int) -> int:
     """Return how often a window fits into a padded side.
 

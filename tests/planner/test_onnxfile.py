@@ -1,7 +1,6 @@
 """ONNX files: a built-in model written as one is read back as the same work; errors say why."""
 
 import sys
-from collections.abc import Iterator
 from math import prod
 
 import pytest
@@ -132,3 +131,116 @@ def test_a_built_in_model_survives_the_way_through_a_file(name, tmp_path):
     assert [(x.kind, x.in_shapes, x.out_shape) for x in found.layers] == kinds
     assert found.norm_group == model.norm_group
     assert (found.classes, found.input_shape) == (model.classes, model.input_shape)
+
+
+IN = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])
+OUT = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+
+
+def small(folder, *rows, weights=()):
+    """Write a chain of ``(operator, more inputs, attributes)`` and its flattening."""
+    nodes, value = [], "x"
+    for i, (op, more, attrs) in enumerate((*rows, ("Flatten", [], {}))):
+        last = i == len(rows)
+        nodes.append(helper.make_node(op, [value, *more], ["y" if last else f"v{i}"], **attrs))
+        value = f"v{i}"
+    return written(folder, nodes, [IN], [OUT], weights)
+
+
+def floats(name, *dims):
+    return helper.make_tensor(name, TensorProto.FLOAT, dims, [0.0] * prod(dims))
+
+
+POOL = ("MaxPool", [], {"kernel_shape": [2, 2]})
+
+
+def test_unsupported_operators_are_listed_all_at_once(tmp_path):
+    rows = [("Softplus", [], {}), POOL, ("Erf", [], {}), ("Erf", [], {}), ("Softmax", [], {})]
+    with pytest.raises(ModelError, match=r"; got Erf \(2\), Softmax \(1\), Softplus \(1\)$"):
+        read_onnx(small(tmp_path, *rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (("Conv", ["w"], {"dilations": [2, 2]}), "Conv 'v0': expected no dilation"),
+        (("Conv", ["w"], {"strides": [1, 2]}), "one stride, got"),
+        (("Conv", ["w"], {"pads": [0, 0, 1, 1]}), "the same padding on both sides"),
+        (("Conv", ["w"], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}), "the same padding"),
+        (("MaxPool", [], {"kernel_shape": [2, 3]}), "a square window"),
+        (("Mul", ["w1"], {}), "factors .* got a constant"),
+        (("Add", ["w1"], {}), "one with a constant"),
+        (("MatMul", ["w8"], {}), "a bias added"),
+        (("LRN", [], {"size": 0}), "size: expected a whole number from 1"),
+        (("Transpose", [], {"perm": [0, 2, 3, 1]}), r"got Transpose \(1\)"),
+    ],
+)
+def test_what_no_layer_kind_does_is_refused(tmp_path, row, says):
+    weights = [floats("w", 2, 3, 3, 3), floats("w1", 1), floats("w8", 8, 8)]
+    with pytest.raises(ModelError, match=says) as error:
+        read_onnx(small(tmp_path, row, weights=weights))
+    assert "\n" not in str(error.value)
+
+
+def test_same_padding_and_a_computed_shape_and_a_fixed_batch_are_read(tmp_path):
+    fixed = helper.make_tensor_value_info("x", TensorProto.FLOAT, [16, 3, 8, 8])
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], auto_pad="SAME_UPPER"),
+        helper.make_node("Identity", ["c"], ["d"]),
+        helper.make_node("Shape", ["d"], ["s"], start=0, end=1),
+        helper.make_node("Concat", ["s", "rest"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["d", "shape"], ["y"]),
+    ]
+    rest = helper.make_tensor("rest", TensorProto.INT64, [1], [-1])
+    for given in (IN, fixed):
+        model = read_onnx(written(tmp_path, nodes, [given], [OUT], [floats("w", 2, 3, 3, 3), rest]))
+        assert [x.kind for x in model.layers] == ["conv2d", "flatten"]
+        assert (model.input_shape, model.classes) == ((3, 8, 8), 128)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["../w.bin", "/etc/hostname", "a/../../w.bin", "link/w.bin", "C:\\w", "..\\w", "a\0"],
+)
+def test_external_data_outside_the_folder_is_refused(tmp_path, location):
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    tensor = TensorProto(name="w", dims=[2, 3, 3, 3], data_type=TensorProto.FLOAT)
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    path = small(folder, ("Conv", ["w"], {}), weights=[floats("w", 2, 3, 3, 3)])
+    proto = onnx.load(str(path))
+    proto.graph.initializer[0].CopyFrom(tensor)
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match="expected external data inside the file's folder"):
+        read_onnx(path)
+
+
+def test_external_data_need_not_be_there(tmp_path):
+    path = Exporter(load_model("lenet-5")).write(tmp_path)
+    (tmp_path / "weights.bin").unlink()
+    assert read_onnx(path).parameter_count == 61_706
+
+
+def test_a_truncated_or_empty_file_is_refused(tmp_path):
+    path = Exporter(load_model("lenet-5")).write(tmp_path)
+    raw = path.read_bytes()
+    for cut in (0, 1, len(raw) // 2, len(raw) - 1):
+        path.write_bytes(raw[:cut])
+        with pytest.raises(ModelError, match=r"model\.onnx: expected an ONNX file") as error:
+            read_onnx(path)
+        assert "\n" not in str(error.value)
+
+
+def test_shapes_that_do_not_fit_are_refused(tmp_path):
+    path = small(tmp_path, ("Conv", ["w"], {}), weights=[floats("w", 2, 4, 3, 3)])
+    with pytest.raises(ModelError, match="expected") as error:
+        read_onnx(path)
+    assert "\n" not in str(error.value)
+
+
+def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BackendUnavailable, match=r"pip install 'foreplan\[onnx\]'"):
+        load_model(str(tmp_path / "model.onnx"))

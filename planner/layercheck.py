@@ -38,23 +38,17 @@ def attribute_problem(name: str, value: object) -> str:
 
 def shape_problem(kind: str, shapes: Sequence[Shape], attrs: Mapping[str, int]) -> str:
     """Say why inputs of these shapes do not fit a layer; empty when they do."""
-    if kind not in SEVERAL and len(shapes) != 1:
-        return f"{kind}: expected one input, got {len(shapes)}"
     if kind in SEVERAL:
         return _of_several(kind, shapes)
+    if len(shapes) != 1:
+        return f"{kind}: expected one input, got {len(shapes)}"
     (shape,) = shapes
     if kind in MAPS and len(shape) != 3:
         return f"{kind}: expected maps of shape (C, H, W), got {shape}"
     if kind == "linear" and len(shape) != 1:
         return f"linear: expected a vector of shape (F,), got {shape} (flatten it first)"
-    if kind == "conv2d":
-        return _of_conv(shape, attrs)
-    if kind in ("max_pool", "avg_pool"):
-        window, pad = attrs["window"], attrs.get("pad", 0)
-        if pad >= window:
-            return f"{kind}: expected a pad below the window {window}, got {pad}"
-        return _too_wide(kind, shape, (window, window), (pad, pad))
-    return ""
+    windowed = {"conv2d": _of_conv, "max_pool": _of_pool, "avg_pool": _of_pool}
+    return windowed[kind](kind, shape, attrs) if kind in windowed else ""
 
 
 def _of_several(kind: str, shapes: Sequence[Shape]) -> str:
@@ -73,14 +67,21 @@ def _listed(shapes: Sequence[Shape]) -> str:
     return " and ".join(map(str, shapes)) or "none"
 
 
-def _of_conv(shape: Shape, attrs: Mapping[str, int]) -> str:
+def _of_pool(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    window, pad = attrs["window"], attrs.get("pad", 0)
+    if pad >= window:
+        return f"{kind}: expected a pad below the window {window}, got {pad}"
+    return _too_wide(kind, shape, (window, window), (pad, pad))
+
+
+def _of_conv(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
     groups = attrs.get("groups", 1)
     for what, channels in (("input", shape[0]), ("output", attrs["channels"])):
         if channels % groups:
-            return f"conv2d: expected {what} channels in {groups} equal groups, got {channels}"
+            return f"{kind}: expected {what} channels in {groups} equal groups, got {channels}"
     pad = attrs.get("pad", 0)
     window = (attrs["kernel"], attrs.get("kernel_w", attrs["kernel"]))
-    return _too_wide("conv2d", shape, window, (pad, attrs.get("pad_w", pad)))
+    return _too_wide(kind, shape, window, (pad, attrs.get("pad_w", pad)))
 
 
 def _too_wide(kind: str, shape: Shape, window: Sequence[int], pads: Sequence[int]) -> str:

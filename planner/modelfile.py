@@ -239,8 +239,7 @@ class _Row:
             if i in starts:
                 end, block = i + len(self._layers_of(starts[i])), self._block(starts[i], i)
             else:
-                end = next((k for k in range(i + 1, len(self.tables)) if k in starts), None)
-                end = len(self.tables) if end is None else end
+                end = min((k for k in starts if k > i), default=len(self.tables))
                 block = Block(name="", layers=self._run(i, end, self.values))
                 self.before = block.layers[-1].name
             unrolled += block.count * len(block.layers)

@@ -270,6 +270,8 @@ class _Reader:
     def _inputs(self, node: Node) -> list[tuple[str, Shape]]:
         found = []
         for name in self._data(node):
+            if name in self.products:
+                raise self.error(self.products[name], "a bias added to the product", "none")
             if name not in self.values:
                 raise self.error(node, "inputs that come before it", repr(_plain(name)))
             found.append(self.values[name])

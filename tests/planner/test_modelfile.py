@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import foreplan
+from foreplan.api import read_plans
 from hwprofiles.errors import ModelError, RecordError
 from planner.burden import burden
 from planner.layercheck import attributes
@@ -134,7 +135,7 @@ BLOCK = '\n[[block]]\nname = "b"\nlayers = ["flat"]\n'
         ("[3, 8, 8]", "[3, 8, 0]", 2, "input: expected a shape"),
         ("[3, 8, 8]", "[3, 8, 8", 3, "expected TOML, got: Unclosed array"),
         ("features = 4\n", "features =", 18, "expected TOML, got: Invalid value"),
-        ("features = 4\n", "features = 4\n" + BLOCK.replace("flat", "flut"), 21, "'flut': unknown"),
+        ("features = 4\n", "features = 4\n" + BLOCK.replace("flat", "flut"), 22, "'flut': unknown"),
         ("features = 4\n", f"features = 4\n{BLOCK}count = 2", 23, "to be repeated, expected"),
         ("features = 4\n", f"features = 4\n{BLOCK}count = 0", 23, "count: expected a whole"),
         (
@@ -195,7 +196,7 @@ def test_a_plan_of_a_file_is_read_again_until_the_model_changes(tmp_path, monkey
     plans = foreplan.plan("tiny.toml", "v100-quad", Training(batch=64), top=1)
     assert plans.model == "tiny.toml"
     write_record(Path("plan.json"), plans)
-    assert foreplan.read_plans(Path("plan.json")) == plans
+    assert read_plans(Path("plan.json")) == plans
     Path("tiny.toml").write_text(TINY.replace("channels = 2", "channels = 3"))
     with pytest.raises(RecordError, match="has changed since"):
-        foreplan.read_plans(Path("plan.json"))
+        read_plans(Path("plan.json"))

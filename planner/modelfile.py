@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import lcm
 from pathlib import Path
@@ -159,13 +159,19 @@ class _File:
         """File and line of a key of a table."""
         return f"{self.path}, line {self.line(table, key)}"
 
+    def check_known(
+        self, what: str, name: str, known: Collection[str], at: tuple[str, int] | None, key: str
+    ) -> None:
+        """Refuse a name that is not among ``known``."""
+        if name not in known:  # the line is looked for in an error only
+            lookup(f"{self.at(at, key)}: {what}", name, list(known), error=ModelError)
+
     def check_keys(
         self, what: str, data: Table, known: Mapping[str, bool], at: tuple[str, int] | None = None
     ) -> None:
         """Refuse unknown keys, and the lack of one that must be there."""
         for key in data:
-            where = f"{self.at(at, key)}: key of {what}"
-            lookup(where, key, list(known), error=ModelError)
+            self.check_known(f"key of {what}", key, known, at, key)
         for key, needed in known.items():
             if needed and key not in data:
                 raise self.error(f"{what}: expected {key!r}", "none", at)
@@ -282,8 +288,7 @@ class _Row:
             seen.add(name)
             members = self._layers_of(b)
             for member in members:
-                what = f"{self.file.at(where, 'layers')}: layer of block {name!r}"
-                lookup(what, member, list(at), error=ModelError)
+                self.file.check_known(f"layer of block {name!r}:", member, at, where, "layers")
             places = [at[x] for x in members]
             run = range(places[0], places[0] + len(places))
             if places != list(run) or taken.intersection(run):
@@ -330,15 +335,13 @@ class _Row:
         kind = table.get("kind")
         if not isinstance(kind, str):
             raise file.error(f"layer {name!r}: expected a kind", kind, where, "kind")
-        what = f"{file.at(where, 'kind')}: kind of layer {name!r}:"
-        lookup(what, kind, names("planner.layers"), error=ModelError)
+        file.check_known(f"kind of layer {name!r}:", kind, names("planner.layers"), where, "kind")
         known = attributes(kind)
         file.check_keys(f"layer {name!r} ({kind})", table, LAYER | known, where)
         attrs = self._attributes(i, known)
         inputs = file.strings(table, "inputs", where) if "inputs" in table else [self.before]
         for given in inputs:
-            what = f"{file.at(where, 'inputs')}: input of layer {name!r}:"
-            lookup(what, given, list(values), error=ModelError)
+            file.check_known(f"input of layer {name!r}:", given, values, where, "inputs")
             if given in self.owner:
                 self.read_by.add(self.owner[given])
         if len(set(inputs)) < len(inputs):

@@ -338,7 +338,7 @@ class _Reader:
         """Return stride, pads of rows and of columns, and whether the far edge has one more."""
         attrs = self.attrs(node)
         strides, dilations = attrs.get("strides", [1, 1]), attrs.get("dilations", [1, 1])
-        if len(kernel) != 2 or len(strides) != 2 or strides[0] != strides[1]:
+        if len(kernel) != 2 or len(strides) != 2 or strides[0] != strides[1] or min(strides) < 1:
             raise self.error(node, "a window of two sides and one stride", list(strides))
         if set(dilations) != {1}:
             raise self.error(node, "no dilation", list(dilations))

@@ -29,6 +29,14 @@ ENDS = ("Softmax", "LogSoftmax")
 UNSEEN = ("Softmax", "LogSoftmax", "MatMul", "Identity", "Constant")
 """Operators that are known and have no reader of their own."""
 
+ATTRIBUTE_TYPES = {"i": "INT", "ints": "INTS", "f": "FLOAT", "s": "STRING"}
+ATTRIBUTE_FIELDS = (
+    dict.fromkeys(("axis", "ceil_mode", "group", "size", "transA", "transB"), "i")
+    | dict.fromkeys(("dilations", "kernel_shape", "pads", "strides"), "ints")
+    | {"auto_pad": "s", "ratio": "f"}
+)
+"""By attribute that is read: the field that holds it, and with it the type."""
+
 Node = Any
 """A ``NodeProto``; its type is known only where onnx is installed."""
 
@@ -85,7 +93,9 @@ def read_onnx(path: Path) -> ModelGraph:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _plain(text: str) -> str:
+def _plain(text: str | bytes) -> str:
+    """Return a name as one can print it; one that is not UTF-8 comes as bytes."""
+    text = text if isinstance(text, str) else text.decode(errors="replace")
     return re.sub(r"[^\w./:-]+", "_", text, flags=re.ASCII)[:120]
 
 
@@ -128,17 +138,21 @@ def _refuse_outside(path: Path, proto: Any) -> None:
         for entry in tensor.external_data:
             if entry.key != "location":
                 continue
-            parts = (PurePosixPath(entry.value), PureWindowsPath(entry.value))
-            outside = any(x.is_absolute() or x.drive or ".." in x.parts for x in parts)
-            try:
-                outside = outside or not (folder / entry.value).resolve().is_relative_to(folder)
-            except (OSError, ValueError):  # a loop of links, a zero byte
-                outside = True
-            if outside:
+            if _is_outside(folder, entry.value):
                 raise ModelError(
                     f"{path}: tensor {_plain(tensor.name)!r}: expected external data inside the"
                     f" file's folder, got {entry.value[:200]!r}"
                 )
+
+
+def _is_outside(folder: Path, location: str) -> bool:
+    try:
+        parts = (PurePosixPath(location), PureWindowsPath(location))
+        if any(x.is_absolute() or x.drive or ".." in x.parts for x in parts):
+            return True
+        return not (folder / location).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return True  # a loop of links, not UTF-8, a zero byte
 
 
 def _constants(onnx: Any, graph: Any) -> dict[str, Any]:
@@ -238,14 +252,14 @@ class _Reader:
 
     def _refuse_unknown(self, nodes: Sequence[Node]) -> None:
         unknown = Counter(
-            f"{x.domain}.{x.op_type}" if x.domain not in ("", "ai.onnx") else x.op_type
+            _plain(x.op_type if x.domain in ("", "ai.onnx") else f"{x.domain}.{x.op_type}")
             for x in nodes
             if x.domain not in ("", "ai.onnx")
             or x.op_type in ENDS
             or (x.op_type not in READERS and x.op_type not in UNSEEN)
         )
         if unknown:
-            listed = ", ".join(f"{_plain(name)} ({n})" for name, n in sorted(unknown.items()))
+            listed = ", ".join(f"{name} ({n})" for name, n in sorted(unknown.items()))
             known = ", ".join(sorted({*READERS, "Identity", "MatMul"}))
             raise ModelError(
                 f"{self.path}: expected operators of {known}, and Softmax at the end; got {listed}"
@@ -286,8 +300,16 @@ class _Reader:
         return tuple(self.constants[node.input[at]].dims)
 
     def attrs(self, node: Node) -> dict[str, Any]:
-        """Attributes by name."""
-        return {x.name: self.onnx.helper.get_attribute_value(x) for x in node.attribute}
+        """Attributes that are read, by name, of the types that they must have."""
+        found = {}
+        for x in node.attribute:
+            if x.name not in ATTRIBUTE_FIELDS:
+                continue
+            kind = ATTRIBUTE_FIELDS[x.name]
+            if x.type != getattr(self.onnx.AttributeProto, ATTRIBUTE_TYPES[kind]):
+                raise self.error(node, f"{x.name} of type {ATTRIBUTE_TYPES[kind]}", "another")
+            found[x.name] = getattr(x, kind)
+        return found
 
     def scalar(self, name: str, default: float) -> float:
         """Value of a constant; ``default`` where the file does not hold it."""

@@ -1,5 +1,6 @@
 """ONNX files: a built-in model written as one is read back as the same work; errors say why."""
 
+import random
 import sys
 from math import prod
 
@@ -244,3 +245,19 @@ def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(BackendUnavailable, match=r"pip install 'foreplan\[onnx\]'"):
         load_model(str(tmp_path / "model.onnx"))
+
+
+def test_a_damaged_file_is_read_or_refused_in_one_sentence(tmp_path):
+    path = Exporter(load_model("lenet-5")).write(tmp_path)
+    raw, rng, said = path.read_bytes(), random.Random(0), []
+    for _ in range(400):
+        damaged = bytearray(raw)
+        for _ in range(rng.randint(1, 3)):
+            damaged[rng.randrange(len(raw))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_onnx(path)
+        except ModelError as error:
+            said.append(str(error))
+    assert said
+    assert not any("\n" in text for text in said)

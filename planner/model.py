@@ -188,13 +188,17 @@ def model_names() -> dict[str, str]:
 
 
 def load_model(name: str) -> ModelGraph:
-    """Return the built-in model called ``name``.
+    """Return the built-in model called ``name``, or the one that a file of this path describes.
 
     Raises
     ------
     ModelError
-        When there is no such model; the message lists those there are.
+        When there is no such model (the message lists those there are), or the file is wrong.
     """
+    if "/" in name or name.endswith((".toml", ".onnx")):
+        from planner.modelfile import load_file
+
+        return load_file(name)
     known = model_names()
     stem = known[lookup("model", name, list(known), error=ModelError)]
     model: ModelGraph = import_module(f"planner.models.{stem}").build(name)

@@ -22,6 +22,7 @@ OWNERS = {
     "matplotlib": {"reports"},
     "mpi4py": {"runtime"},
     "networkx": {"hwprofiles/cluster.py"},
+    "onnx": {"planner/onnxfile.py"},
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
     "pydantic": {

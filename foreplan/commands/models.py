@@ -37,7 +37,7 @@ def list_models(json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A built-in model.")],
+    name: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
     batch: Annotated[int, typer.Option(min=1, help="Samples.")] = 1,
     samples: Annotated[
         float | None,

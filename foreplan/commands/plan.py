@@ -25,7 +25,12 @@ INTERRUPTED = 130
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help="A built-in model: see `foreplan models list`.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in model (see `foreplan models list`), or a .toml or .onnx file."
+        ),
+    ],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
@@ -70,7 +75,7 @@ def plan(
 
 
 def estimate(
-    model: Annotated[str, typer.Argument(help="A built-in model.")],
+    model: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
     workers: Annotated[int, typer.Option(min=1, help="Data-parallel workers.")] = 1,

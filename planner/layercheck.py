@@ -1,0 +1,91 @@
+"""What a layer that a file describes must keep: known attributes, and inputs that fit."""
+
+from collections.abc import Mapping, Sequence
+from inspect import Parameter, signature
+
+from planner.layer import Shape, kind_module
+
+MOST_LAYERS = 10_000
+"""Layers of a model, repeated blocks unrolled."""
+MOST_SIDE = 2**24
+"""Of channels, features, sides and windows: far above any model, so that sums stay sums."""
+LEAST = {"pad": 0, "pad_w": 0, "percent": 0, "bias": 0, "ceil": 0}
+MOST = {"percent": 99, "bias": 1, "ceil": 1}
+SWITCHES = ("bias", "ceil")
+"""Attributes that are yes or no."""
+MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten")
+"""Kinds that take maps ``(C, H, W)``."""
+SEVERAL = ("add", "concat", "gate")
+"""Kinds that take more than one input."""
+
+
+def attributes(kind: str) -> dict[str, bool]:
+    """Return the attributes of a kind; true: it must be given."""
+    module = kind_module(kind)
+    if hasattr(module, "ATTRIBUTES"):
+        return dict(module.ATTRIBUTES)
+    given = signature(module.out_shape).parameters.values()
+    return {x.name: x.default is x.empty for x in given if x.kind is Parameter.KEYWORD_ONLY}
+
+
+def attribute_problem(name: str, value: object) -> str:
+    """Say what is wrong with the value of an attribute; empty when nothing is."""
+    least, most = LEAST.get(name, 1), MOST.get(name, MOST_SIDE)
+    if type(value) is int and least <= value <= most:
+        return ""
+    return f"{name}: expected a whole number from {least} to {most}, got {value!r}"
+
+
+def shape_problem(kind: str, shapes: Sequence[Shape], attrs: Mapping[str, int]) -> str:
+    """Say why inputs of these shapes do not fit a layer; empty when they do."""
+    if kind in SEVERAL:
+        return _of_several(kind, shapes)
+    if len(shapes) != 1:
+        return f"{kind}: expected one input, got {len(shapes)}"
+    (shape,) = shapes
+    if kind in MAPS and len(shape) != 3:
+        return f"{kind}: expected maps of shape (C, H, W), got {shape}"
+    if kind == "linear" and len(shape) != 1:
+        return f"linear: expected a vector of shape (F,), got {shape} (flatten it first)"
+    windowed = {"conv2d": _of_conv, "max_pool": _of_pool, "avg_pool": _of_pool}
+    return windowed[kind](kind, shape, attrs) if kind in windowed else ""
+
+
+def _of_several(kind: str, shapes: Sequence[Shape]) -> str:
+    if kind == "gate":
+        fits = len(shapes) == 2 and len(shapes[0]) == 3 and shapes[1] == (shapes[0][0], 1, 1)
+        expected = "maps (C, H, W) and factors (C, 1, 1)"
+    elif kind == "add":
+        fits, expected = len(shapes) > 1 and len(set(shapes)) == 1, "two or more of one shape"
+    else:
+        fits = len(shapes) > 1 and len({(len(x), x[1:]) for x in shapes}) == 1
+        expected = "two or more that differ in channels alone"
+    return "" if fits else f"{kind}: expected inputs {expected}, got {_listed(shapes)}"
+
+
+def _listed(shapes: Sequence[Shape]) -> str:
+    return " and ".join(map(str, shapes)) or "none"
+
+
+def _of_pool(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    window, pad = attrs["window"], attrs.get("pad", 0)
+    if pad >= window:
+        return f"{kind}: expected a pad below the window {window}, got {pad}"
+    return _too_wide(kind, shape, (window, window), (pad, pad))
+
+
+def _of_conv(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    groups = attrs.get("groups", 1)
+    for what, channels in (("input", shape[0]), ("output", attrs["channels"])):
+        if channels % groups:
+            return f"{kind}: expected {what} channels in {groups} equal groups, got {channels}"
+    pad = attrs.get("pad", 0)
+    window = (attrs["kernel"], attrs.get("kernel_w", attrs["kernel"]))
+    return _too_wide(kind, shape, window, (pad, attrs.get("pad_w", pad)))
+
+
+def _too_wide(kind: str, shape: Shape, window: Sequence[int], pads: Sequence[int]) -> str:
+    for side, width, pad in zip(shape[1:], window, pads, strict=True):
+        if width > side + 2 * pad:
+            return f"{kind}: expected a window of at most {side + 2 * pad}, got {width}"
+    return ""

@@ -1,9 +1,9 @@
 """``hw list`` and ``hw show``: quick, with stable keys, and one sentence for what is not known."""
 
 import json
-import time
 import subprocess
 import sys
+import time
 
 import pytest
 

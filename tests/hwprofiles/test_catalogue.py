@@ -176,6 +176,7 @@ def test_an_unknown_name_gets_the_nearest_names_and_aliases(name, near):
     assert len(str(caught.value)) < 250
 
 
+@pytest.mark.alone
 def test_a_part_is_loaded_without_reading_the_others():
     part_aliases.cache_clear()
     start = time.perf_counter()

@@ -42,6 +42,7 @@ def test_in_every_system_devices_reach_each_other_equally_fast_both_ways(name):
             assert there.overhead_s(1) == pytest.approx(back.overhead_s(1))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["dgx-h100", "gb200-nvl72", "aws-p4d-24xlarge", "frontier"])
 def test_four_thousand_devices_are_built_in_seconds_and_a_route_found_in_milliseconds(name):
     each = len(describe(f"{name}:1").plan.parts)
@@ -326,6 +327,7 @@ def test_facts_of_a_system_print_as_json_types():
     assert record["power"]["node_kw"] == 10.2
 
 
+@pytest.mark.alone
 def test_a_system_is_described_without_a_solver():
     start = time.perf_counter()
     assert describe("eos").bisection_bytes_per_s == 2304 * 50 * GB

@@ -1,22 +1,113 @@
-"""Max-min fair sharing of links: the one piece of arithmetic that both engines share.
+"""Max-min fair sharing of links: the one piece of arithmetic that all engines share.
 
 A rate vector is max-min fair when it is feasible and every flow crosses a link that is full and on
 which no other flow is faster; the flow's own cap counts as a link of its own. Source: Bertsekas
 and Gallager, Data Networks, 2nd ed., section 6.5.2 (bottleneck condition and progressive filling).
+
+``fill`` and ``finish_ps`` are run as they stand by the SimPy and the heap engine and compiled by
+the array engine: one source, the same operations on floats in the same order.
 """
 
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from heapq import heapify, heappop, heappush
-from typing import TypeVar
+from heapq import heapify, heappop, heapreplace
+from typing import Any, NamedTuple, TypeVar
 
 from hwprofiles.units import PS_PER_S
 
 Number = TypeVar("Number", float, Fraction)
 """Floats in the engines, exact fractions in the proof."""
 
-_LINK, _CAP = 0, 1
+NONE = -1
+"""No link, no place, no rate yet."""
+
+
+class Sharing(NamedTuple):
+    """Who crosses what. A *crossing* ``flow << hop_bits | hop`` is one flow on one of its links.
+
+    The array engine keeps the same fields, as arrays, among others of its own.
+    """
+
+    hop_bits: int
+    crossed: Any
+    """Link by crossing; ``NONE`` after the last hop of a flow."""
+    first_on: Any
+    """By link: one of its crossings, the others follow by ``next_on``."""
+    next_on: Any
+    """By crossing: the next one on the same link, or ``NONE``."""
+    cap: Any
+    """By flow: the most that it can draw, bytes per second."""
+    bandwidth: Any
+    """By link, bytes per second."""
+    left: Any
+    """By link: bandwidth that is not given away yet (scratch)."""
+    unfixed: Any
+    """By link: flows without a rate yet (scratch)."""
+    fair: Any
+    """By flow: its max-min fair rate, bytes per second (the result)."""
+
+
+def fill(flows: Any, links: Any, net: Any) -> None:
+    """Set ``net.fair`` of all flows on ``links``, by progressive filling.
+
+    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
+    links that are equally tight the one with the lower id is first. A share never falls while
+    others are fixed, so a link's place in the heap may be out of date: it is put back when it
+    surfaces. What is computed depends on the links of one component alone and not on the order of
+    ``flows``, so solving components together or apart, in any order, gives the same bits.
+    """
+    for link in links:
+        net.left[link] = net.bandwidth[link]
+        net.unfixed[link] = 0
+    above_links = len(net.bandwidth)
+    capped = [above_links for _ in range(0)]  # flows, after the links
+    for flow in flows:
+        net.fair[flow] = NONE
+        cap_binds = True
+        for crossing in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+            link = net.crossed[crossing]
+            if link == NONE:
+                break
+            net.unfixed[link] += 1
+            cap_binds = cap_binds and net.cap[flow] < net.bandwidth[link]
+        if cap_binds:
+            capped.append(above_links + int(flow))
+    tightest = [(net.left[link] / net.unfixed[link], int(link)) for link in links]
+    for index in capped:
+        tightest.append((net.cap[index - above_links], index))
+    heapify(tightest)
+    todo = len(flows)
+    while todo:
+        rate, index = tightest[0]
+        if index >= above_links:
+            heappop(tightest)
+            if net.fair[index - above_links] < 0:
+                fix(index - above_links, rate, net)
+                todo -= 1
+        elif not net.unfixed[index]:
+            heappop(tightest)
+        elif net.left[index] / net.unfixed[index] != rate:
+            heapreplace(tightest, (net.left[index] / net.unfixed[index], index))
+        else:
+            heappop(tightest)
+            crossing = net.first_on[index]
+            while crossing != NONE:
+                if net.fair[crossing >> net.hop_bits] < 0:
+                    fix(crossing >> net.hop_bits, rate, net)
+                    todo -= 1
+                crossing = net.next_on[crossing]
+
+
+def fix(flow: int, rate: Any, net: Any) -> None:
+    """Give a flow its rate on all of its links."""
+    net.fair[flow] = rate
+    for crossing in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+        link = net.crossed[crossing]
+        if link == NONE:
+            break
+        net.left[link] -= rate
+        net.unfixed[link] -= 1
 
 
 def fair_rates(
@@ -24,17 +115,12 @@ def fair_rates(
     flow_caps: Sequence[Number],
     link_bandwidth: Sequence[Number],
 ) -> list[Number]:
-    """Return the max-min fair rate of every flow, by progressive filling.
-
-    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
-    links that are equally tight the one with the lower id is first. A flow's rate is computed
-    from the links of its own component alone, so solving components together or apart gives the
-    same bits.
+    """Return the max-min fair rate of every flow; see ``fill``.
 
     Parameters
     ----------
     flow_links : sequence of sequences of int
-        Links that each flow crosses, without repeats.
+        Links that each flow crosses, at least one, without repeats.
     flow_caps : sequence of numbers, bytes per second
         Most that each flow can draw; infinite where there is no cap.
     link_bandwidth : sequence of numbers, bytes per second
@@ -51,36 +137,30 @@ def fair_rates(
     """
     if len(flow_links) == 1:
         return [min(flow_caps[0], *(link_bandwidth[link] for link in flow_links[0]))]
-    flows_on: dict[int, list[int]] = {}
-    for flow, links in enumerate(flow_links):
-        for link in links:
-            flows_on.setdefault(link, []).append(flow)
-    left = {link: link_bandwidth[link] for link in flows_on}
-    open_flows = {link: len(flows) for link, flows in flows_on.items()}
-    share = {link: left[link] / open_flows[link] for link in flows_on}
-    tightest = [(share[link], _LINK, link) for link in flows_on]
-    tightest += [(cap, _CAP, flow) for flow, cap in enumerate(flow_caps)]
-    heapify(tightest)
-    rates: dict[int, Number] = {}
-    while len(rates) < len(flow_links):
-        rate, kind, index = heappop(tightest)
-        if kind == _LINK and (not open_flows[index] or share[index] != rate):
-            continue  # an older share of this link
-        fixed = flows_on[index] if kind == _LINK else [index]
-        touched = set()
-        for flow in fixed:
-            if flow in rates:
-                continue
-            rates[flow] = rate
-            for link in flow_links[flow]:
-                left[link] -= rate
-                open_flows[link] -= 1
-                touched.add(link)
-        for link in touched:
-            if open_flows[link]:
-                share[link] = left[link] / open_flows[link]
-                heappush(tightest, (share[link], _LINK, link))
-    return [rates[flow] for flow in range(len(flow_links))]
+    hop_bits = max((len(links) - 1 for links in flow_links), default=0).bit_length()
+    links: dict[int, int] = {}  # id -> position, in ascending order of ids
+    for link in sorted({link for row in flow_links for link in row}):
+        links[link] = len(links)
+    crossed = [NONE] * (len(flow_links) << hop_bits)
+    first_on, next_on = [NONE] * len(links), crossed.copy()
+    for flow, row in enumerate(flow_links):
+        for crossing, link in enumerate(row, flow << hop_bits):
+            crossed[crossing] = at = links[link]
+            next_on[crossing], first_on[at] = first_on[at], crossing
+    fair: list[Number] = [flow_caps[0]] * len(flow_links) if flow_links else []
+    net = Sharing(
+        hop_bits=hop_bits,
+        crossed=crossed,
+        first_on=first_on,
+        next_on=next_on,
+        cap=flow_caps,
+        bandwidth=[link_bandwidth[link] for link in links],
+        left=[0] * len(links),
+        unfixed=[0] * len(links),
+        fair=fair,
+    )
+    fill(range(len(flow_links)), range(len(links)), net)
+    return fair
 
 
 def finish_ps(remaining_bytes: Number, rate_bytes_per_s: Number, now_ps: int) -> int:

@@ -12,39 +12,48 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
 
+HERE = Path(__file__).parent
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 IDS = types.Array(types.int32, 1, "A", readonly=True)
-COUNTS = types.Array(types.int64, 1, "A", readonly=True)
+TIMES = types.Array(types.int64, 1, "A", readonly=True)
 """Columns of a graph as the engine takes them: any stride, so a constant one is one number."""
+OWN_IDS = types.Array(types.int32, 1, "C")
+OWN_TIMES = types.Array(types.int64, 1, "C")
+"""Arrays of the engine's own, which it may write."""
 
 
-def compiled(function: F, signature: Any = None) -> F:
-    """Return the function compiled to machine code: for these types now, or for any when called.
+def compiled(function: F) -> F:
+    """Return the function as compiled callers can call it.
 
     Floats keep their order and are never contracted: fastmath stays off.
     """
-    folder = cache_folder()
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
-    try:
-        return _jit(signature, cache=folder is not None)(function)
-    finally:
-        numba.config.CACHE_DIR = before
+    return cast("F", numba.njit(function))
 
 
 def inlined(function: F) -> F:
     """Return a function that compiled callers take into themselves."""
-    return _jit(None, forceinline=True)(function)
+    return cast("F", numba.njit(forceinline=True)(function))
 
 
-def _jit(signature: Any, **options: Any) -> Callable[[F], F]:
-    return numba.njit(signature, **options)  # type: ignore[no-any-return]
+def cached(*signature: Any) -> Callable[[F], F]:
+    """Compile a function that plain Python calls: for these types, now or by an earlier process."""
+
+    def decorate(function: F) -> F:
+        folder, before = cache_folder(), numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder or before)
+        try:
+            return cast("F", numba.njit(signature, cache=folder is not None)(function))
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate
 
 
 def type_of(value: object) -> Any:
@@ -55,7 +64,7 @@ def type_of(value: object) -> Any:
 @cache
 def cache_folder() -> Path | None:
     """Return the folder of this version's compiled code, made if need be."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = [*sorted(HERE.glob("array_*.py")), HERE / "fair.py", Path(__file__)]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     for root in cache_roots(os.environ):
         folder = root / digest[:16]

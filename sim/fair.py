@@ -4,7 +4,7 @@ A rate vector is max-min fair when it is feasible and every flow crosses a link 
 which no other flow is faster; the flow's own cap counts as a link of its own. Source: Bertsekas
 and Gallager, Data Networks, 2nd ed., section 6.5.2 (bottleneck condition and progressive filling).
 
-``fill`` and ``finish_ps`` are run as they stand by the SimPy and the heap engine and compiled by
+``open_links``, ``fill`` and ``finish_ps`` are run as they stand by the SimPy and the heap engine and compiled by
 the array engine: one source, the same operations on floats in the same order.
 """
 
@@ -48,20 +48,16 @@ class Sharing(NamedTuple):
     """By flow: its max-min fair rate, bytes per second (the result)."""
 
 
-def fill(flows: Any, links: Any, net: Any) -> None:
-    """Set ``net.fair`` of all flows on ``links``, by progressive filling.
+def open_links(flows: Any, links: Any, net: Any) -> Any:
+    """Give all flows and links back what they had; return the flows whose cap may bind.
 
-    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
-    links that are equally tight the one with the lower id is first. A share never falls while
-    others are fixed, so a link's place in the heap may be out of date: it is put back when it
-    surfaces. What is computed depends on the links of one component alone and not on the order of
-    ``flows``, so solving components together or apart, in any order, gives the same bits.
+    Those are numbered after the links, as ``fill`` has them in its heap.
     """
     for link in links:
         net.left[link] = net.bandwidth[link]
         net.unfixed[link] = 0
     above_links = len(net.bandwidth)
-    capped = [above_links for _ in range(0)]  # flows, after the links
+    capped = [above_links for _ in range(0)]
     for flow in flows:
         net.fair[flow] = NONE
         cap_binds = True
@@ -73,6 +69,19 @@ def fill(flows: Any, links: Any, net: Any) -> None:
             cap_binds = cap_binds and net.cap[flow] < net.bandwidth[link]
         if cap_binds:
             capped.append(above_links + int(flow))
+    return capped
+
+
+def fill(flows: Any, links: Any, capped: Any, net: Any) -> None:
+    """Set ``net.fair`` of all flows on ``links``, by progressive filling after ``open_links``.
+
+    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
+    links that are equally tight the one with the lower id is first. A share never falls while
+    others are fixed, so a link's place in the heap may be out of date: it is put back when it
+    surfaces. What is computed depends on the links of one component alone and not on the order of
+    ``flows``, so solving components together or apart, in any order, gives the same bits.
+    """
+    above_links = len(net.bandwidth)
     tightest = [(net.left[link] / net.unfixed[link], int(link)) for link in links]
     for index in capped:
         tightest.append((net.cap[index - above_links], index))
@@ -80,34 +89,25 @@ def fill(flows: Any, links: Any, net: Any) -> None:
     todo = len(flows)
     while todo:
         rate, index = tightest[0]
-        if index >= above_links:
-            heappop(tightest)
-            if net.fair[index - above_links] < 0:
-                fix(index - above_links, rate, net)
+        is_link = index < above_links
+        if is_link and net.unfixed[index]:
+            share = net.left[index] / net.unfixed[index]
+            if share != rate:
+                heapreplace(tightest, (share, index))
+                continue
+        heappop(tightest)
+        crossing = net.first_on[index] if is_link else (index - above_links) << net.hop_bits
+        while crossing != NONE:
+            flow = crossing >> net.hop_bits
+            if net.fair[flow] < 0:
+                net.fair[flow] = rate
                 todo -= 1
-        elif not net.unfixed[index]:
-            heappop(tightest)
-        elif net.left[index] / net.unfixed[index] != rate:
-            heapreplace(tightest, (net.left[index] / net.unfixed[index], index))
-        else:
-            heappop(tightest)
-            crossing = net.first_on[index]
-            while crossing != NONE:
-                if net.fair[crossing >> net.hop_bits] < 0:
-                    fix(crossing >> net.hop_bits, rate, net)
-                    todo -= 1
-                crossing = net.next_on[crossing]
-
-
-def fix(flow: int, rate: Any, net: Any) -> None:
-    """Give a flow its rate on all of its links."""
-    net.fair[flow] = rate
-    for crossing in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
-        link = net.crossed[crossing]
-        if link == NONE:
-            break
-        net.left[link] -= rate
-        net.unfixed[link] -= 1
+                for other in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+                    if net.crossed[other] == NONE:
+                        break
+                    net.left[net.crossed[other]] -= rate
+                    net.unfixed[net.crossed[other]] -= 1
+            crossing = net.next_on[crossing] if is_link else NONE
 
 
 def fair_rates(
@@ -159,7 +159,8 @@ def fair_rates(
         unfixed=[0] * len(links),
         fair=fair,
     )
-    fill(range(len(flow_links)), range(len(links)), net)
+    flows, crossed_links = range(len(flow_links)), range(len(links))
+    fill(flows, crossed_links, open_links(flows, crossed_links, net), net)
     return fair
 
 

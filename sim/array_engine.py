@@ -12,11 +12,13 @@ from sim.array_flows import join, leave, share_links
 from sim.array_lanes import become_ready, free_lane, pick_touched, return_slot
 from sim.array_layout import columns, lay_out
 from sim.array_state import BEYOND_PS, ENDING, EVENTS, NOW_PS, SOLVES, TOUCHED_LINKS, Columns, Ids, State
-from sim.compiled import IDS, TIMES, cached, compiled, inlined, type_of
+from sim.compiled import IDS, TIMES, cached, compiled, inlined, shared, type_of
 from sim.fair import NONE
 from sim.taskgraph import GraphBuilder, TaskGraph
 from sim.timeline import Timeline, too_long
 from sim.waits import deadlock
+
+share = shared(Columns._fields + State._fields)
 
 
 def simulate(graph: TaskGraph) -> Timeline:
@@ -35,9 +37,9 @@ def simulate(graph: TaskGraph) -> Timeline:
 def simulate_counted(graph: TaskGraph) -> tuple[Timeline, int]:
     """Return the timeline, and how many components of flows were solved."""
     state = lay_out(graph)
-    beyond_s = run(*columns(graph), state)
-    if beyond_s:
-        raise too_long(beyond_s)
+    beyond = run_shared(*columns(graph), tuple(state))
+    if beyond:
+        raise too_long(beyond)
     if (state.end_ps < 0).any():
         ended = (state.end_ps >= 0).tolist()  # nothing is left that runs
         raise deadlock(graph, ended, ended)
@@ -45,20 +47,20 @@ def simulate_counted(graph: TaskGraph) -> tuple[Timeline, int]:
 
 
 @inlined
-def finish_reads(g: Any, s: Any, task: int) -> None:
+def finish_reads(s: Any, task: int) -> None:
     """Return the slots of the items that ``task`` was the last to read, or wrote for nobody."""
-    for i in range(g.in_ptr[task], g.in_ptr[task + 1]):
+    for i in range(s.in_ptr[task], s.in_ptr[task + 1]):
         item = s.in_idx[i]
         s.readers_left[item] -= 1
         if not s.readers_left[item]:
-            return_slot(g, s, s.out_idx[item])
-    for item in range(g.out_ptr[task], g.out_ptr[task + 1]):
+            return_slot(s, s.out_idx[item])
+    for item in range(s.out_ptr[task], s.out_ptr[task + 1]):
         if not s.readers_left[item]:
-            return_slot(g, s, s.out_idx[item])
+            return_slot(s, s.out_idx[item])
 
 
 @compiled
-def complete(g: Any, s: Any, lane: int) -> None:
+def complete(s: Any, lane: int) -> None:
     """End a task: lanes, slots and dependents follow."""
     task = s.running[lane]
     s.end_ps[task] = s.at[NOW_PS]
@@ -66,70 +68,76 @@ def complete(g: Any, s: Any, lane: int) -> None:
         leave(s, lane)
     queue = s.queue_of[task]
     for bid in range(s.lane_ptr[queue], s.lane_ptr[queue + 1]):
-        free_lane(g, s, s.lane_idx[bid])
-    finish_reads(g, s, task)
+        free_lane(s, s.lane_idx[bid])
+    finish_reads(s, task)
     for i in range(s.child_ptr[task], s.child_ptr[task + 1]):
         child = s.child_idx[i]
         s.start_ps[child] += 1
         if s.start_ps[child] == NONE:
-            become_ready(g, s, child)
+            become_ready(s, child)
 
 
 @inlined
-def end_round(g: Any, s: Any, ended: int) -> None:
+def end_round(s: Any, ended: int) -> None:
     """Let what ended complete, or flow, and then the lanes pick."""
     for i in range(ended):
         lane = s.ending[i]
-        if g.payload_bytes[s.running[lane]] > 0 and not s.flowing[lane]:
-            join(g, s, lane)
+        if s.payload_bytes[s.running[lane]] > 0 and not s.flowing[lane]:
+            join(s, lane)
         else:
-            complete(g, s, lane)
+            complete(s, lane)
     s.at[ENDING] = 0
-    pick_touched(g, s)
+    pick_touched(s)
 
 
 @compiled
-def go_on(g: Any, s: Any) -> None:
+def go_on(s: Any) -> None:
     """Go through one instant: rounds until nothing ends, then the flows."""
     while s.at[ENDING]:
-        end_round(g, s, s.at[ENDING])
+        end_round(s, s.at[ENDING])
     if s.at[TOUCHED_LINKS]:
         share_links(s)
 
 
 @compiled
-def beyond_s(g: Any, s: Any, lane: int) -> float:
+def beyond_s(s: Any, lane: int) -> float:
     """Return when a task would end that cannot end within 64 bits, seconds."""
-    rest_s = g.duration_ps[s.running[lane]] / PS_PER_S
+    rest_s = s.duration_ps[s.running[lane]] / PS_PER_S
     if s.flowing[lane]:
         rest_s = s.bytes_left[lane] / s.rate[lane]
     return s.at[NOW_PS] / PS_PER_S + rest_s
 
 
-@cached(TIMES, TIMES, IDS, IDS, IDS, IDS, type_of(lay_out(GraphBuilder().build())))
-def run(
+@compiled
+def run(s: Any) -> float:
+    """Run to the end, or until nothing is left that runs; return a time only if it is too long."""
+    for task in range(len(s.start_ps)):
+        if s.start_ps[task] == NONE:
+            become_ready(s, task)
+    pick_touched(s)
+    go_on(s)
+    while s.at[EVENTS]:
+        now_ps = s.due_ps[s.events[0]]
+        if now_ps == BEYOND_PS:
+            return beyond_s(s, s.events[0])
+        s.at[NOW_PS] = now_ps
+        while s.at[EVENTS] and s.due_ps[s.events[0]] == now_ps:
+            s.ending[s.at[ENDING]] = next_event(s)
+            s.at[ENDING] += 1
+        go_on(s)
+    return 0.0
+
+
+@cached(TIMES, TIMES, IDS, IDS, IDS, IDS, type_of(tuple(lay_out(GraphBuilder().build()))))
+def run_shared(
     duration_ps: Ints,
     payload_bytes: Ints,
     route: Ids,
     priority: Ids,
     out_ptr: Ids,
     in_ptr: Ids,
-    s: State,
+    state: State,
 ) -> float:
-    """Run to the end, or until nothing is left that runs; return a time only if it is too long."""
-    g = Columns(duration_ps, payload_bytes, route, priority, out_ptr, in_ptr)
-    for task in range(len(s.start_ps)):
-        if s.start_ps[task] == NONE:
-            become_ready(g, s, task)
-    pick_touched(g, s)
-    go_on(g, s)
-    while s.at[EVENTS]:
-        now_ps = s.due_ps[s.events[0]]
-        if now_ps == BEYOND_PS:
-            return beyond_s(g, s, s.events[0])
-        s.at[NOW_PS] = now_ps
-        while s.at[EVENTS] and s.due_ps[s.events[0]] == now_ps:
-            s.ending[s.at[ENDING]] = next_event(s)
-            s.at[ENDING] += 1
-        go_on(g, s)
-    return 0.0
+    """Run on columns and state in one place, so that functions hand on a single address."""
+    columns = (duration_ps, payload_bytes, route, priority, out_ptr, in_ptr)
+    return run(share(columns + state))

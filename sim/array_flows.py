@@ -10,14 +10,15 @@ from hwprofiles.units import PS_PER_S
 from sim import fair
 from sim.array_events import wake_at
 from sim.array_state import BEYOND_PS, NOW_PS, SOLVES, STAMP, TOUCHED_LINKS
-from sim.compiled import compiled, inlined
+from sim.compiled import compiled, inlined, with_parts
 from sim.fair import NONE
 
 LAST_FLOAT_PS = 9.223372036854e18
 """Below it, an instant rounded to a float is below ``BEYOND_PS``."""
 
-open_links = compiled(fair.open_links)
-fill = compiled(fair.fill)
+fill = compiled(
+    with_parts(fair.fill, open_links=compiled(fair.open_links), sink=compiled(fair.sink))
+)
 finish_ps = compiled(fair.finish_ps)
 
 
@@ -31,14 +32,14 @@ def touch_link(s: Any, link: int) -> None:
 
 
 @compiled
-def join(g: Any, s: Any, flow: int) -> None:
+def join(s: Any, flow: int) -> None:
     """Make a transfer whose overhead is over an active flow."""
     task = s.running[flow]
-    route = g.route[task]
+    route = s.route[task]
     s.flowing[flow] = True
     s.rate[flow] = 0.0
     s.since_ps[flow] = s.at[NOW_PS]
-    s.bytes_left[flow] = g.payload_bytes[task]
+    s.bytes_left[flow] = s.payload_bytes[task]
     s.cap[flow] = s.route_cap[route]
     crossing, end = flow << s.hop_bits, (flow + 1) << s.hop_bits
     for i in range(s.route_ptr[route], s.route_ptr[route + 1]):
@@ -95,7 +96,7 @@ def solve(s: Any, link: int) -> None:
         alone(s, s.found_flows[0])
     else:
         found, crossed = s.found_flows[:flows], s.found_links[:links]
-        fill(found, crossed, open_links(found, crossed, s), s)
+        fill(found, crossed, s)
     for i in range(flows):
         flow = s.found_flows[i]
         if s.fair[flow] != s.rate[flow]:

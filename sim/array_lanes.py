@@ -25,30 +25,30 @@ def touch_lane(s: Any, lane: int) -> None:
 
 
 @inlined
-def outbids(g: Any, s: Any, one: int, other: int) -> bool:
+def outbids(s: Any, one: int, other: int) -> bool:
     """Whether a lane picks one bid before another: by priority, eligible_at, task id."""
     a, b = s.bid_queue[one], s.bid_queue[other]
-    if g.priority[s.head[a]] != g.priority[s.head[b]]:
-        return g.priority[s.head[a]] < g.priority[s.head[b]]
+    if s.priority[s.head[a]] != s.priority[s.head[b]]:
+        return s.priority[s.head[a]] < s.priority[s.head[b]]
     if s.head_ps[a] != s.head_ps[b]:
         return s.head_ps[a] < s.head_ps[b]
     return s.head[a] < s.head[b]
 
 
 @inlined
-def settle(g: Any, s: Any, lane: int, bid: int, at: int) -> None:
+def settle(s: Any, lane: int, bid: int, at: int) -> None:
     """Move a bid up or down from a place in the heap of a lane to where it belongs."""
     base, count = s.bids_base[lane], s.bids_count[lane]
-    while at > 0 and outbids(g, s, bid, s.bids[base + (at - 1) // 2]):
+    while at > 0 and outbids(s, bid, s.bids[base + (at - 1) // 2]):
         above = s.bids[base + (at - 1) // 2]
         s.bids[base + at] = above
         s.bid_at[above] = at
         at = (at - 1) // 2
     while 2 * at + 1 < count:
         below = 2 * at + 1
-        if below + 1 < count and outbids(g, s, s.bids[base + below + 1], s.bids[base + below]):
+        if below + 1 < count and outbids(s, s.bids[base + below + 1], s.bids[base + below]):
             below += 1
-        if not outbids(g, s, s.bids[base + below], bid):
+        if not outbids(s, s.bids[base + below], bid):
             break
         s.bids[base + at] = s.bids[base + below]
         s.bid_at[s.bids[base + at]] = at
@@ -58,7 +58,7 @@ def settle(g: Any, s: Any, lane: int, bid: int, at: int) -> None:
 
 
 @inlined
-def offer(g: Any, s: Any, bid: int) -> None:
+def offer(s: Any, bid: int) -> None:
     """Bring a bid to where the key of its queue now belongs, unless it is parked."""
     lane, at = s.lane_idx[bid], s.bid_at[bid]
     if at == PARKED:
@@ -66,34 +66,34 @@ def offer(g: Any, s: Any, bid: int) -> None:
     if at == NONE:
         at = s.bids_count[lane]
         s.bids_count[lane] += 1
-    settle(g, s, lane, bid, at)
+    settle(s, lane, bid, at)
     touch_lane(s, lane)
 
 
 @inlined
-def take_best(g: Any, s: Any, lane: int) -> int:
+def take_best(s: Any, lane: int) -> int:
     """Take the best bid from the heap of a lane."""
     base = s.bids_base[lane]
     best = s.bids[base]
     s.bid_at[best] = NONE
     s.bids_count[lane] -= 1
     if s.bids_count[lane]:
-        settle(g, s, lane, s.bids[base + s.bids_count[lane]], 0)
+        settle(s, lane, s.bids[base + s.bids_count[lane]], 0)
     return best
 
 
 @compiled
-def post(g: Any, s: Any, queue: int) -> None:
+def post(s: Any, queue: int) -> None:
     """Let the head of an open queue bid for its lanes, unless it does already."""
-    fresh, waited = first(g, s, 2 * queue), first(g, s, 2 * queue + 1)
+    fresh, waited = first(s, 2 * queue), first(s, 2 * queue + 1)
     head, since_ps = fresh, s.start_ps[fresh] if fresh != NONE else 0
     if waited != NONE:
         opened_ps = s.opened_ps[queue]
         if (
             fresh == NONE
-            or g.priority[waited] < g.priority[fresh]
+            or s.priority[waited] < s.priority[fresh]
             or (
-                g.priority[waited] == g.priority[fresh]
+                s.priority[waited] == s.priority[fresh]
                 and (opened_ps < since_ps or (opened_ps == since_ps and waited < fresh))
             )
         ):
@@ -104,24 +104,24 @@ def post(g: Any, s: Any, queue: int) -> None:
     s.head[queue] = head
     s.head_ps[queue] = since_ps
     for bid in range(s.lane_ptr[queue], s.lane_ptr[queue + 1]):
-        offer(g, s, bid)
+        offer(s, bid)
 
 
 @inlined
-def become_ready(g: Any, s: Any, task: int) -> None:
+def become_ready(s: Any, task: int) -> None:
     """Queue a task whose dependencies are complete."""
     queue = s.queue_of[task]
     if s.short[queue]:
         s.start_ps[task] = 0
-        push(g, s, 2 * queue + 1, task)
+        push(s, 2 * queue + 1, task)
     else:
         s.start_ps[task] = s.at[NOW_PS]
-        push(g, s, 2 * queue, task)
-        post(g, s, queue)
+        push(s, 2 * queue, task)
+        post(s, queue)
 
 
 @inlined
-def return_slot(g: Any, s: Any, register: int) -> None:
+def return_slot(s: Any, register: int) -> None:
     """Give a slot back; queues that lack no other one open."""
     s.free_slots[register] += 1
     for user in range(s.user_ptr[register], s.user_ptr[register + 1]):
@@ -130,34 +130,34 @@ def return_slot(g: Any, s: Any, register: int) -> None:
             s.short[queue] -= 1
             if not s.short[queue]:
                 s.opened_ps[queue] = s.at[NOW_PS]
-                post(g, s, queue)
+                post(s, queue)
 
 
 @inlined
-def take_slots(g: Any, s: Any, register: int, taken: int) -> None:
+def take_slots(s: Any, register: int, taken: int) -> None:
     """Take slots; queues that now lack one close."""
     before = s.free_slots[register]
     s.free_slots[register] -= taken
     for user in range(s.user_ptr[register], s.user_ptr[register + 1]):
         if before - taken < s.user_count[user] <= before:
-            close(g, s, s.user_queue[user])
+            close(s, s.user_queue[user])
 
 
 @compiled
-def close(g: Any, s: Any, queue: int) -> None:
+def close(s: Any, queue: int) -> None:
     """Note one more lack of a queue; all of its tasks lose their age."""
     s.short[queue] += 1
     s.posted[queue] = False
-    task = first(g, s, 2 * queue)
+    task = first(s, 2 * queue)
     while task != NONE:
-        drop(g, s, 2 * queue, task)
+        drop(s, 2 * queue, task)
         s.start_ps[task] = 0
-        push(g, s, 2 * queue + 1, task)
-        task = first(g, s, 2 * queue)
+        push(s, 2 * queue + 1, task)
+        task = first(s, 2 * queue)
 
 
 @inlined
-def free_lane(g: Any, s: Any, lane: int) -> None:
+def free_lane(s: Any, lane: int) -> None:
     """Let a lane pick again, and the bids that waited for it come back."""
     s.busy[lane] = False
     touch_lane(s, lane)
@@ -166,7 +166,7 @@ def free_lane(g: Any, s: Any, lane: int) -> None:
     while bid != NONE:
         s.bid_at[bid] = NONE
         if s.posted[s.bid_queue[bid]]:
-            offer(g, s, bid)
+            offer(s, bid)
         bid = s.next_parked[bid]
 
 
@@ -180,13 +180,13 @@ def busy_lane(s: Any, queue: int) -> int:
 
 
 @compiled
-def start(g: Any, s: Any, queue: int) -> None:
+def start(s: Any, queue: int) -> None:
     """Start the head of a queue: take its lanes and slots at once."""
     task, lane = s.head[queue], s.lane_idx[s.lane_ptr[queue]]
-    if task == first(g, s, 2 * queue):
-        drop(g, s, 2 * queue, task)
+    if task == first(s, 2 * queue):
+        drop(s, 2 * queue, task)
     else:
-        drop(g, s, 2 * queue + 1, task)
+        drop(s, 2 * queue + 1, task)
     s.start_ps[task] = s.at[NOW_PS]
     s.end_ps[task] = 0
     s.running[lane] = task
@@ -194,28 +194,28 @@ def start(g: Any, s: Any, queue: int) -> None:
         s.busy[s.lane_idx[bid]] = True
     s.posted[queue] = False
     for need in range(s.need_ptr[queue], s.need_ptr[queue + 1]):
-        take_slots(g, s, s.need_register[need], s.need_count[need])
+        take_slots(s, s.need_register[need], s.need_count[need])
     if not s.short[queue]:
-        post(g, s, queue)
-    if g.duration_ps[task]:
+        post(s, queue)
+    if s.duration_ps[task]:
         left_ps = BEYOND_PS - s.at[NOW_PS]
-        wake_at(s, lane, s.at[NOW_PS] + min(g.duration_ps[task], left_ps))
+        wake_at(s, lane, s.at[NOW_PS] + min(s.duration_ps[task], left_ps))
     else:
         s.ending[s.at[ENDING]] = lane
         s.at[ENDING] += 1
 
 
 @compiled
-def pick(g: Any, s: Any, lane: int) -> None:
+def pick(s: Any, lane: int) -> None:
     """Start the best task that can, if the lane is free."""
     while s.bids_count[lane] and not s.busy[lane]:
-        bid = take_best(g, s, lane)
+        bid = take_best(s, lane)
         queue = s.bid_queue[bid]
         if not s.posted[queue]:
             continue
         taken = busy_lane(s, queue)
         if taken == NONE:
-            start(g, s, queue)
+            start(s, queue)
         else:
             s.bid_at[bid] = PARKED
             s.next_parked[bid] = s.parked[taken]
@@ -223,13 +223,13 @@ def pick(g: Any, s: Any, lane: int) -> None:
 
 
 @compiled
-def pick_touched(g: Any, s: Any) -> None:
+def pick_touched(s: Any) -> None:
     """Let each lane that was touched pick, in lane order."""
     count = s.at[TOUCHED_LANES]
     if count * count > len(s.busy):  # too many to sort by insertion: look at all
         for lane in range(len(s.busy)):
             if s.lane_touched[lane]:
-                pick(g, s, lane)
+                pick(s, lane)
     else:
         for i in range(1, count):
             lane, at = s.touched_lanes[i], i
@@ -238,7 +238,7 @@ def pick_touched(g: Any, s: Any) -> None:
                 at -= 1
             s.touched_lanes[at] = lane
         for i in range(count):
-            pick(g, s, s.touched_lanes[i])
+            pick(s, s.touched_lanes[i])
     for i in range(s.at[TOUCHED_LANES]):
         s.lane_touched[s.touched_lanes[i]] = False
     s.at[TOUCHED_LANES] = 0

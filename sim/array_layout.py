@@ -99,6 +99,8 @@ def lay_out(graph: TaskGraph) -> State:
         cap=np.zeros(lanes),
         left=np.zeros(links),
         unfixed=np.zeros(links, dtype=np.int32),
+        share=np.zeros(links + lanes),
+        tight=_none(links + lanes),
         fair=np.zeros(lanes),
         flowing=np.zeros(lanes, dtype=np.bool_),
         rate=np.zeros(lanes),
@@ -162,7 +164,7 @@ def _ptr(counts: npt.NDArray[Any]) -> Ids:
     return ptr
 
 
-@cached(IDS, IDS, OWN_TIMES)
+@cached(IDS, IDS, OWN_TIMES, nrt=True)
 def children(dep_ptr: Ids, dep_idx: Ids, start_ps: Ints) -> Rows:
     """Turn the dependencies round, and count those that each task misses into ``start_ps``."""
     tasks = len(start_ps)
@@ -211,7 +213,7 @@ def place(
     return at
 
 
-@cached(IDS, IDS, IDS, IDS, OWN_IDS)
+@cached(IDS, IDS, IDS, IDS, OWN_IDS, nrt=True)
 def intern_rows(lane_ptr: Ids, lane_idx: Ids, out_ptr: Ids, out_idx: Ids, queue_of: Ids) -> Ids:
     """Number the different rows of lanes and registers; return the first task of each number."""
     table, first = np.full(64, NONE, dtype=np.int32), np.empty(32, dtype=np.int32)

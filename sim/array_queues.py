@@ -30,23 +30,23 @@ def sibling_of(s: Any, task: int) -> int:
 
 
 @inlined
-def goes_before(g: Any, s: Any, one: int, other: int) -> bool:
+def goes_before(s: Any, one: int, other: int) -> bool:
     """Whether one waiting task starts before another: by priority, eligible_at, id."""
-    if g.priority[one] != g.priority[other]:
-        return g.priority[one] < g.priority[other]
+    if s.priority[one] != s.priority[other]:
+        return s.priority[one] < s.priority[other]
     if s.start_ps[one] != s.start_ps[other]:
         return s.start_ps[one] < s.start_ps[other]
     return one < other
 
 
 @inlined
-def meld(g: Any, s: Any, one: int, other: int) -> int:
+def meld(s: Any, one: int, other: int) -> int:
     """Join two heaps that have no siblings; return the root."""
     if other == NONE:
         return one
     if one == NONE:
         return other
-    if goes_before(g, s, other, one):
+    if goes_before(s, other, one):
         one, other = other, one
     s.end_ps[other] = links(child_of(s, other), child_of(s, one))
     s.end_ps[one] = links(other, NONE)
@@ -54,41 +54,41 @@ def meld(g: Any, s: Any, one: int, other: int) -> int:
 
 
 @inlined
-def push(g: Any, s: Any, line: int, task: int) -> None:
+def push(s: Any, line: int, task: int) -> None:
     """Put a task, whose ``start_ps`` is its age here, in line."""
     last = s.line_last[line]
     if last == NONE:
         s.line_first[line] = s.line_last[line] = task
-    elif goes_before(g, s, last, task):
+    elif goes_before(s, last, task):
         s.end_ps[last] = links(NONE, task)
         s.line_last[line] = task
     else:
-        s.line_heap[line] = meld(g, s, s.line_heap[line], task)
+        s.line_heap[line] = meld(s, s.line_heap[line], task)
 
 
 @inlined
-def first(g: Any, s: Any, line: int) -> int:
+def first(s: Any, line: int) -> int:
     """Return the head of a line, or ``NONE``."""
     listed, root = s.line_first[line], s.line_heap[line]
-    if root == NONE or (listed != NONE and goes_before(g, s, listed, root)):
+    if root == NONE or (listed != NONE and goes_before(s, listed, root)):
         return listed
     return root
 
 
 @inlined
-def drop(g: Any, s: Any, line: int, head: int) -> None:
+def drop(s: Any, line: int, head: int) -> None:
     """Take the head of a line out of it."""
     if head == s.line_first[line]:
         s.line_first[line] = sibling_of(s, head)
         if s.line_first[line] == NONE:
             s.line_last[line] = NONE
     else:
-        s.line_heap[line] = without_root(g, s, head)
+        s.line_heap[line] = without_root(s, head)
     s.end_ps[head] = NONE
 
 
 @compiled
-def without_root(g: Any, s: Any, root: int) -> int:
+def without_root(s: Any, root: int) -> int:
     """Return what is left of a heap: its trees melded in pairs, then the pairs, last pair first."""
     paired, tree = NONE, child_of(s, root)
     while tree != NONE:
@@ -98,13 +98,13 @@ def without_root(g: Any, s: Any, root: int) -> int:
         if beside != NONE:
             following = sibling_of(s, beside)
             s.end_ps[beside] = links(child_of(s, beside), NONE)
-            tree = meld(g, s, tree, beside)
+            tree = meld(s, tree, beside)
         s.end_ps[tree] = links(child_of(s, tree), paired)
         paired, tree = tree, following
     heap = NONE
     while paired != NONE:
         following = sibling_of(s, paired)
         s.end_ps[paired] = links(child_of(s, paired), NONE)
-        heap = meld(g, s, heap, paired)
+        heap = meld(s, heap, paired)
         paired = following
     return heap

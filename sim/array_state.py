@@ -129,6 +129,8 @@ class State(NamedTuple):
     cap: Floats
     left: Floats
     unfixed: Ids
+    share: Floats
+    tight: Ids
     fair: Floats
     flowing: Flags
     """(F,) whether this is an active flow."""

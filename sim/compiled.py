@@ -12,10 +12,15 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
+from numba.core import cgutils
+from numba.core.imputils import lower_getattr_generic
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.extending import intrinsic, models, register_model
 
 HERE = Path(__file__).parent
 
@@ -34,26 +39,78 @@ def compiled(function: F) -> F:
 
     Floats keep their order and are never contracted: fastmath stays off.
     """
-    return cast("F", numba.njit(function))
+    return cast("F", numba.njit(_nrt=False)(function))
 
 
 def inlined(function: F) -> F:
     """Return a function that compiled callers take into themselves."""
-    return cast("F", numba.njit(forceinline=True)(function))
+    return cast("F", numba.njit(_nrt=False, forceinline=True)(function))
 
 
-def cached(*signature: Any) -> Callable[[F], F]:
+def with_parts(function: F, **parts: Any) -> F:
+    """Return the same code, which calls these in place of the functions that it names."""
+    return cast("F", FunctionType(function.__code__, {**function.__globals__, **parts}))
+
+
+def cached(*signature: Any, nrt: bool = False) -> Callable[[F], F]:
     """Compile a function that plain Python calls: for these types, now or by an earlier process."""
 
     def decorate(function: F) -> F:
         folder, before = cache_folder(), numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder or before)
         try:
-            return cast("F", numba.njit(signature, cache=folder is not None)(function))
+            return cast("F", numba.njit(signature, cache=folder is not None, _nrt=nrt)(function))
         finally:
             numba.config.CACHE_DIR = before
 
     return decorate
+
+
+class _SharedType(types.Type):
+    """Named fields at one address."""
+
+    def __init__(self, names: tuple[str, ...], members: tuple[Any, ...]) -> None:
+        self.members = dict(zip(names, members, strict=True))
+        super().__init__(name=f"Shared({self.members})")
+
+
+register_model(_SharedType)(models.OpaqueModel)
+
+
+@infer_getattr
+class _SharedFields(AttributeTemplate):
+    """The type of a field."""
+
+    key = _SharedType
+
+    def generic_resolve(self, shared: Any, name: str) -> Any:
+        """Return the type of a field, or None where there is none of this name."""
+        return shared.members.get(name)
+
+
+@lower_getattr_generic(_SharedType)
+def _load_field(context: Any, builder: Any, shared: Any, address: Any, name: str) -> Any:
+    """Read a field."""
+    layout = context.get_value_type(types.Tuple(tuple(shared.members.values())))
+    place = builder.bitcast(address, layout.as_pointer())
+    return builder.load(cgutils.gep_inbounds(builder, place, 0, list(shared.members).index(name)))
+
+
+def shared(names: tuple[str, ...]) -> Any:
+    """Return what puts a tuple where compiled functions find its members by name.
+
+    They hand on one address then. The tuple itself would be copied at every call.
+    """
+
+    @intrinsic
+    def share(_: Any, fields: Any) -> Any:
+        def place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            at = cgutils.alloca_once_value(builder, arguments[0])
+            return builder.bitcast(at, cgutils.voidptr_t)
+
+        return _SharedType(names, fields.types)(fields), place
+
+    return share
 
 
 def type_of(value: object) -> Any:

@@ -4,14 +4,13 @@ A rate vector is max-min fair when it is feasible and every flow crosses a link 
 which no other flow is faster; the flow's own cap counts as a link of its own. Source: Bertsekas
 and Gallager, Data Networks, 2nd ed., section 6.5.2 (bottleneck condition and progressive filling).
 
-``open_links``, ``fill`` and ``finish_ps`` are run as they stand by the SimPy and the heap engine and compiled by
+``fill`` and ``finish_ps`` are run as they stand by the SimPy and the heap engine and compiled by
 the array engine: one source, the same operations on floats in the same order.
 """
 
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from heapq import heapify, heappop, heapreplace
 from typing import Any, NamedTuple, TypeVar
 
 from hwprofiles.units import PS_PER_S
@@ -44,20 +43,23 @@ class Sharing(NamedTuple):
     """By link: bandwidth that is not given away yet (scratch)."""
     unfixed: Any
     """By link: flows without a rate yet (scratch)."""
+    share: Any
+    tight: Any
+    """By place in a heap of links and flows (scratch); see ``open_links``."""
     fair: Any
     """By flow: its max-min fair rate, bytes per second (the result)."""
 
 
-def open_links(flows: Any, links: Any, net: Any) -> Any:
-    """Give all flows and links back what they had; return the flows whose cap may bind.
+def open_links(flows: Any, links: Any, net: Any) -> int:
+    """Give links and flows back what they had; return how many of them may be a bottleneck.
 
-    Those are numbered after the links, as ``fill`` has them in its heap.
+    Those are in ``net.tight``: the links, and the flows whose cap may bind, numbered after the
+    links; ``net.share`` holds the rate at which each would be full.
     """
     for link in links:
         net.left[link] = net.bandwidth[link]
         net.unfixed[link] = 0
-    above_links = len(net.bandwidth)
-    capped = [above_links for _ in range(0)]
+    count = 0
     for flow in flows:
         net.fair[flow] = NONE
         cap_binds = True
@@ -68,40 +70,65 @@ def open_links(flows: Any, links: Any, net: Any) -> Any:
             net.unfixed[link] += 1
             cap_binds = cap_binds and net.cap[flow] < net.bandwidth[link]
         if cap_binds:
-            capped.append(above_links + int(flow))
-    return capped
+            net.tight[count] = len(net.bandwidth) + flow
+            net.share[count] = net.cap[flow]
+            count += 1
+    for link in links:
+        net.tight[count] = link
+        net.share[count] = net.left[link] / net.unfixed[link]
+        count += 1
+    return count
 
 
-def fill(flows: Any, links: Any, capped: Any, net: Any) -> None:
-    """Set ``net.fair`` of all flows on ``links``, by progressive filling after ``open_links``.
+def sink(net: Any, count: int, at: int, share: Any, index: int) -> None:
+    """Put a link (or the cap of a flow) into the heap at a place that is free, or below it."""
+    while 2 * at + 1 < count:
+        below = 2 * at + 1
+        least = net.share[below]
+        if below + 1 < count:
+            other = net.share[below + 1]
+            if other < least or (other == least and net.tight[below + 1] < net.tight[below]):
+                below += 1
+                least = other
+        if share < least or (share == least and index < net.tight[below]):
+            break
+        net.share[at] = least
+        net.tight[at] = net.tight[below]
+        at = below
+    net.share[at] = share
+    net.tight[at] = index
+
+
+def fill(flows: Any, links: Any, net: Any) -> None:
+    """Set ``net.fair`` of all flows on ``links``, by progressive filling.
 
     The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
     links that are equally tight the one with the lower id is first. A share never falls while
-    others are fixed, so a link's place in the heap may be out of date: it is put back when it
-    surfaces. What is computed depends on the links of one component alone and not on the order of
-    ``flows``, so solving components together or apart, in any order, gives the same bits.
+    others are fixed, so a link's place in the heap may be out of date: it sinks when it surfaces.
+    What is computed depends on the links of one component alone and not on the order of ``flows``,
+    so solving components together or apart, in any order, gives the same bits.
     """
     above_links = len(net.bandwidth)
-    tightest = [(net.left[link] / net.unfixed[link], int(link)) for link in links]
-    for index in capped:
-        tightest.append((net.cap[index - above_links], index))
-    heapify(tightest)
+    count = open_links(flows, links, net)
+    for at in range(count // 2 - 1, -1, -1):
+        sink(net, count, at, net.share[at], net.tight[at])
     todo = len(flows)
     while todo:
-        rate, index = tightest[0]
+        rate, index = net.share[0], net.tight[0]
         is_link = index < above_links
         if is_link and net.unfixed[index]:
             share = net.left[index] / net.unfixed[index]
             if share != rate:
-                heapreplace(tightest, (share, index))
+                sink(net, count, 0, share, index)
                 continue
-        heappop(tightest)
+        count -= 1
+        sink(net, count, 0, net.share[count], net.tight[count])
         crossing = net.first_on[index] if is_link else (index - above_links) << net.hop_bits
         while crossing != NONE:
             flow = crossing >> net.hop_bits
             if net.fair[flow] < 0:
-                net.fair[flow] = rate
                 todo -= 1
+                net.fair[flow] = rate
                 for other in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
                     if net.crossed[other] == NONE:
                         break
@@ -157,10 +184,12 @@ def fair_rates(
         bandwidth=[link_bandwidth[link] for link in links],
         left=[0] * len(links),
         unfixed=[0] * len(links),
+        share=[0] * (len(links) + len(flow_links)),
+        tight=[0] * (len(links) + len(flow_links)),
         fair=fair,
     )
     flows, crossed_links = range(len(flow_links)), range(len(links))
-    fill(flows, crossed_links, open_links(flows, crossed_links, net), net)
+    fill(flows, crossed_links, net)
     return fair
 
 

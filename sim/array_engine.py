@@ -111,7 +111,7 @@ def beyond_s(s: Any, lane: int) -> float:
 @compiled
 def run(s: Any) -> float:
     """Run to the end, or until nothing is left that runs; return a time only if it is too long."""
-    for task in range(len(s.start_ps)):
+    for task in range(s.tasks):
         if s.start_ps[task] == NONE:
             become_ready(s, task)
     pick_touched(s)

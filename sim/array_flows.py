@@ -95,8 +95,7 @@ def solve(s: Any, link: int) -> None:
     if flows == 1:
         alone(s, s.found_flows[0])
     else:
-        found, crossed = s.found_flows[:flows], s.found_links[:links]
-        fill(found, crossed, s)
+        fill(flows, links, s)
     for i in range(flows):
         flow = s.found_flows[i]
         if s.fair[flow] != s.rate[flow]:

@@ -226,8 +226,8 @@ def pick(s: Any, lane: int) -> None:
 def pick_touched(s: Any) -> None:
     """Let each lane that was touched pick, in lane order."""
     count = s.at[TOUCHED_LANES]
-    if count * count > len(s.busy):  # too many to sort by insertion: look at all
-        for lane in range(len(s.busy)):
+    if count * count > s.lanes:  # too many to sort by insertion: look at all
+        for lane in range(s.lanes):
             if s.lane_touched[lane]:
                 pick(s, lane)
     else:

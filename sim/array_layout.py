@@ -46,6 +46,9 @@ def lay_out(graph: TaskGraph) -> State:
     hop_bits = (int(np.diff(graph.route_ptr).max(initial=1)) - 1).bit_length()
     crossings = lanes << hop_bits
     return State(
+        tasks=graph.tasks,
+        lanes=lanes,
+        links=links,
         at=np.zeros(PLACES, dtype=np.int64),
         start_ps=start_ps,
         end_ps=np.full(graph.tasks, NONE, dtype=np.int64),

@@ -56,6 +56,9 @@ class Columns(NamedTuple):
 class State(NamedTuple):
     """All else: what follows from the graph, and what changes as time goes on."""
 
+    tasks: int
+    lanes: int
+    links: int
     at: Ints
     start_ps: Ints
     end_ps: Ints

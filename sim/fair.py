@@ -28,6 +28,11 @@ class Sharing(NamedTuple):
     The array engine keeps the same fields, as arrays, among others of its own.
     """
 
+    links: int
+    """How many there are; flows are numbered after them where both stand together."""
+    found_flows: Any
+    found_links: Any
+    """Those to solve, a union of components."""
     hop_bits: int
     crossed: Any
     """Link by crossing; ``NONE`` after the last hop of a flow."""
@@ -50,17 +55,19 @@ class Sharing(NamedTuple):
     """By flow: its max-min fair rate, bytes per second (the result)."""
 
 
-def open_links(flows: Any, links: Any, net: Any) -> int:
+def open_links(flows: int, links: int, net: Any) -> int:
     """Give links and flows back what they had; return how many of them may be a bottleneck.
 
     Those are in ``net.tight``: the links, and the flows whose cap may bind, numbered after the
     links; ``net.share`` holds the rate at which each would be full.
     """
-    for link in links:
+    for i in range(links):
+        link = net.found_links[i]
         net.left[link] = net.bandwidth[link]
         net.unfixed[link] = 0
     count = 0
-    for flow in flows:
+    for i in range(flows):
+        flow = net.found_flows[i]
         net.fair[flow] = NONE
         cap_binds = True
         for crossing in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
@@ -70,10 +77,11 @@ def open_links(flows: Any, links: Any, net: Any) -> int:
             net.unfixed[link] += 1
             cap_binds = cap_binds and net.cap[flow] < net.bandwidth[link]
         if cap_binds:
-            net.tight[count] = len(net.bandwidth) + flow
+            net.tight[count] = net.links + flow
             net.share[count] = net.cap[flow]
             count += 1
-    for link in links:
+    for i in range(links):
+        link = net.found_links[i]
         net.tight[count] = link
         net.share[count] = net.left[link] / net.unfixed[link]
         count += 1
@@ -99,23 +107,21 @@ def sink(net: Any, count: int, at: int, share: Any, index: int) -> None:
     net.tight[at] = index
 
 
-def fill(flows: Any, links: Any, net: Any) -> None:
-    """Set ``net.fair`` of all flows on ``links``, by progressive filling.
+def fill(flows: int, links: int, net: Any) -> None:
+    """Set ``net.fair`` of the flows and links that were found, by progressive filling.
 
     The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
     links that are equally tight the one with the lower id is first. A share never falls while
     others are fixed, so a link's place in the heap may be out of date: it sinks when it surfaces.
-    What is computed depends on the links of one component alone and not on the order of ``flows``,
-    so solving components together or apart, in any order, gives the same bits.
+    What is computed depends on the links of one component alone and not on their order, so solving components together or apart, in any order, gives the same bits.
     """
-    above_links = len(net.bandwidth)
     count = open_links(flows, links, net)
     for at in range(count // 2 - 1, -1, -1):
         sink(net, count, at, net.share[at], net.tight[at])
-    todo = len(flows)
+    todo = flows
     while todo:
         rate, index = net.share[0], net.tight[0]
-        is_link = index < above_links
+        is_link = index < net.links
         if is_link and net.unfixed[index]:
             share = net.left[index] / net.unfixed[index]
             if share != rate:
@@ -123,7 +129,7 @@ def fill(flows: Any, links: Any, net: Any) -> None:
                 continue
         count -= 1
         sink(net, count, 0, net.share[count], net.tight[count])
-        crossing = net.first_on[index] if is_link else (index - above_links) << net.hop_bits
+        crossing = net.first_on[index] if is_link else (index - net.links) << net.hop_bits
         while crossing != NONE:
             flow = crossing >> net.hop_bits
             if net.fair[flow] < 0:
@@ -176,6 +182,9 @@ def fair_rates(
             next_on[crossing], first_on[at] = first_on[at], crossing
     fair: list[Number] = [flow_caps[0]] * len(flow_links) if flow_links else []
     net = Sharing(
+        links=len(links),
+        found_flows=range(len(flow_links)),
+        found_links=range(len(links)),
         hop_bits=hop_bits,
         crossed=crossed,
         first_on=first_on,
@@ -188,8 +197,7 @@ def fair_rates(
         tight=[0] * (len(links) + len(flow_links)),
         fair=fair,
     )
-    flows, crossed_links = range(len(flow_links)), range(len(links))
-    fill(flows, crossed_links, net)
+    fill(len(flow_links), len(links), net)
     return fair
 
 

@@ -1,18 +1,28 @@
 """The compiled engine, for large graphs. Semantics in ``sim``, twin of ``heap_engine``.
 
-The same algorithm over flat arrays: ``sim.array_state`` says what they hold, ``array_layout`` fills
-them, ``array_queues``, ``array_lanes``, ``array_events`` and ``array_flows`` are its parts.
+The same algorithm over flat arrays: ``sim.arrays.state`` says what they hold, ``layout`` fills
+them, and ``queues``, ``lanes``, ``events`` and ``flows`` are its parts.
 """
 
 from typing import Any
 
 from hwprofiles.units import PS_PER_S, Ints
-from sim.array_events import next_event
-from sim.array_flows import join, leave, share_links
-from sim.array_lanes import become_ready, free_lane, pick_touched, return_slot
-from sim.array_layout import columns, lay_out
-from sim.array_state import BEYOND_PS, ENDING, EVENTS, NOW_PS, SOLVES, TOUCHED_LINKS, Columns, Ids, State
-from sim.compiled import IDS, TIMES, cached, compiled, inlined, shared, type_of
+from sim.arrays.events import next_event
+from sim.arrays.flows import join, leave, share_links
+from sim.arrays.lanes import become_ready, free_lane, pick_touched, return_slot
+from sim.arrays.layout import columns, lay_out
+from sim.arrays.state import (
+    BEYOND_PS,
+    ENDING,
+    EVENTS,
+    NOW_PS,
+    SOLVES,
+    TOUCHED_LINKS,
+    Columns,
+    Ids32,
+    State,
+)
+from sim.arrays.compiled import IDS, TIMES, cached, compiled, inlined, shared, type_of
 from sim.fair import NONE
 from sim.taskgraph import GraphBuilder, TaskGraph
 from sim.timeline import Timeline, too_long
@@ -132,11 +142,11 @@ def run(s: Any) -> float:
 def run_shared(
     duration_ps: Ints,
     payload_bytes: Ints,
-    route: Ids,
-    priority: Ids,
-    out_ptr: Ids,
-    in_ptr: Ids,
-    state: State,
+    route: Ids32,
+    priority: Ids32,
+    out_ptr: Ids32,
+    in_ptr: Ids32,
+    state: tuple[object, ...],
 ) -> float:
     """Run on columns and state in one place, so that functions hand on a single address."""
     columns = (duration_ps, payload_bytes, route, priority, out_ptr, in_ptr)

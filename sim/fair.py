@@ -113,7 +113,8 @@ def fill(flows: int, links: int, net: Any) -> None:
     The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
     links that are equally tight the one with the lower id is first. A share never falls while
     others are fixed, so a link's place in the heap may be out of date: it sinks when it surfaces.
-    What is computed depends on the links of one component alone and not on their order, so solving components together or apart, in any order, gives the same bits.
+    What is computed depends on the links of one component alone and not on the order in which they
+    were found, so solving components together or apart gives the same bits.
     """
     count = open_links(flows, links, net)
     for at in range(count // 2 - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""Lines of waiting tasks in the array engine: a list for those that come in order, a heap for others.
+"""Lines of waiting tasks in the array engine: a list for those in order, a heap for others.
 
 Most tasks become ready in the order in which they will start, and go to the end of a list. One that
 comes out of order goes to a pairing heap (Fredman, Sedgewick, Sleator and Tarjan, Algorithmica 1,
@@ -7,7 +7,7 @@ comes out of order goes to a pairing heap (Fredman, Sedgewick, Sleator and Tarja
 
 from typing import Any
 
-from sim.compiled import compiled, inlined
+from sim.arrays.compiled import compiled, inlined
 from sim.fair import NONE
 
 

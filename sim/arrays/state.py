@@ -15,20 +15,20 @@ task                ``start_ps``                               ``end_ps``
 ==================  =========================================  ==================================
 misses dependencies ``NONE`` - how many                        ``NONE``
 is ready            since when it is eligible (0 in the second its links to other tasks of its
-                    line: the queue knows)                     line, < 0 (``sim.array_queues``)
+                    line: the queue knows)                     line, < 0 (``sim.arrays.queues``)
 runs                its start                                  not negative, no meaning
 is complete         its start                                  its end
 ==================  =========================================  ==================================
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.units import Floats, Ints
 
-Ids = npt.NDArray[np.int32]
+Ids32 = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
 NOW_PS, EVENTS, TOUCHED_LANES, TOUCHED_LINKS, ENDING, STAMP, SOLVES = range(7)
@@ -47,10 +47,10 @@ class Columns(NamedTuple):
 
     duration_ps: Ints
     payload_bytes: Ints
-    route: Ids
-    priority: Ids
-    out_ptr: Ids
-    in_ptr: Ids
+    route: Ids32
+    priority: Ids32
+    out_ptr: Ids32
+    in_ptr: Ids32
 
 
 class State(NamedTuple):
@@ -62,78 +62,78 @@ class State(NamedTuple):
     at: Ints
     start_ps: Ints
     end_ps: Ints
-    queue_of: Ids
-    child_ptr: Ids
-    child_idx: Ids
+    queue_of: Ids32
+    child_ptr: Ids32
+    child_idx: Ids32
     """CSR over tasks: tasks that depend on it."""
-    out_idx: Ids
-    in_idx: Ids
-    readers_left: Ids
+    out_idx: Ids32
+    in_idx: Ids32
+    readers_left: Ids32
     """(I,) readers of an item that have not completed."""
 
-    lane_ptr: Ids
-    lane_idx: Ids
+    lane_ptr: Ids32
+    lane_idx: Ids32
     """CSR over queues: lanes; a position in ``lane_idx`` is a bid."""
-    need_ptr: Ids
-    need_register: Ids
-    need_count: Ids
+    need_ptr: Ids32
+    need_register: Ids32
+    need_count: Ids32
     """CSR over queues: slots that one task takes of a register."""
-    user_ptr: Ids
-    user_queue: Ids
-    user_count: Ids
+    user_ptr: Ids32
+    user_queue: Ids32
+    user_count: Ids32
     """CSR over registers: queues that take slots of it, and how many."""
     free_slots: Ints
-    short: Ids
+    short: Ids32
     """(Q,) registers that lack slots; the queue is open when there are none."""
     opened_ps: Ints
-    line_first: Ids
-    line_last: Ids
-    line_heap: Ids
+    line_first: Ids32
+    line_last: Ids32
+    line_heap: Ids32
     """(2 Q,) lines: first and last task of the list, root of the heap."""
     posted: Flags
     """(Q,) whether its head may start as far as slots go, and bids for its lanes."""
-    head: Ids
+    head: Ids32
     head_ps: Ints
     """(Q,) the head when it was posted last, and since when it is eligible."""
 
     busy: Flags
-    running: Ids
+    running: Ids32
     """(L,) task that runs on this lane, where it is the task's first."""
-    bids: Ids
-    bids_base: Ids
-    bids_count: Ids
+    bids: Ids32
+    bids_base: Ids32
+    bids_count: Ids32
     """(E,) heaps of bids, one by lane: where it begins, how many it holds."""
-    bid_queue: Ids
-    bid_at: Ids
+    bid_queue: Ids32
+    bid_at: Ids32
     """(E,) place in its heap, ``NONE`` or ``PARKED``."""
-    parked: Ids
-    next_parked: Ids
+    parked: Ids32
+    next_parked: Ids32
     """(L,) first bid that waits for this lane; (E,) the next."""
     lane_touched: Flags
-    touched_lanes: Ids
-    ending: Ids
+    touched_lanes: Ids32
+    ending: Ids32
     """(L,) lanes whose tasks end in the next round of this instant."""
 
     due_ps: Ints
-    events: Ids
-    event_at: Ids
+    events: Ids32
+    event_at: Ids32
     """(L,) heap of the lanes whose tasks run, by when they are due, and places in it."""
 
-    route_ptr: Ids
-    route_idx: Ids
+    route_ptr: Ids32
+    route_idx: Ids32
     route_cap: Floats
     bandwidth: Floats
     hop_bits: int
-    crossed: Ids
-    first_on: Ids
-    next_on: Ids
-    previous_on: Ids
+    crossed: Ids32
+    first_on: Ids32
+    next_on: Ids32
+    previous_on: Ids32
     """Who crosses what, as in ``sim.fair.Sharing``; flows are numbered by lanes."""
     cap: Floats
     left: Floats
-    unfixed: Ids
+    unfixed: Ids32
     share: Floats
-    tight: Ids
+    tight: Ids32
     fair: Floats
     flowing: Flags
     """(F,) whether this is an active flow."""
@@ -141,9 +141,9 @@ class State(NamedTuple):
     since_ps: Ints
     bytes_left: Floats
     link_touched: Flags
-    touched_links: Ids
+    touched_links: Ids32
     flow_seen: Ints
     link_seen: Ints
     """Last search that came by."""
-    found_flows: Ids
-    found_links: Ids
+    found_flows: Ids32
+    found_links: Ids32

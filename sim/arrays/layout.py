@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.units import Ints
-from sim.array_state import PLACES, Columns, Ids, State
-from sim.compiled import IDS, OWN_IDS, OWN_TIMES, cached, compiled, inlined
+from sim.arrays.state import PLACES, Columns, Ids32, State
+from sim.arrays.compiled import IDS, OWN_IDS, OWN_TIMES, cached, compiled, inlined
 from sim.fair import NONE
 from sim.taskgraph import TaskGraph
 
-Rows = tuple[Ids, Ids]
+Rows = tuple[Ids32, Ids32]
 """A CSR pair."""
 
 
@@ -21,8 +21,8 @@ def columns(graph: TaskGraph) -> Columns:
     if priority.dtype != np.int32:  # lanes only compare priorities, so ranks do as well
         _, priority = np.unique(priority, return_inverse=True)
     return Columns(
-        duration_ps=graph.duration_ps,
-        payload_bytes=graph.payload_bytes,
+        duration_ps=graph.duration_ps.astype(np.int64, copy=False),
+        payload_bytes=graph.payload_bytes.astype(np.int64, copy=False),
         route=_ids(graph.route),
         priority=_ids(priority),
         out_ptr=_ids(graph.out_ptr),
@@ -118,7 +118,7 @@ def lay_out(graph: TaskGraph) -> State:
     )
 
 
-def _queues(graph: TaskGraph) -> tuple[Ids, Rows, Rows]:
+def _queues(graph: TaskGraph) -> tuple[Ids32, Rows, Rows]:
     """Return the queue of every task; of every queue the lanes, and the registers written."""
     lane_ptr, lane_idx = _ids(graph.lane_ptr), _ids(graph.lane_idx)
     if not len(graph.out_idx) and len(lane_idx) == graph.tasks:  # one lane each, so it is the queue
@@ -130,7 +130,7 @@ def _queues(graph: TaskGraph) -> tuple[Ids, Rows, Rows]:
     return queue_of, _rows_of(lane_ptr, lane_idx, first), _rows_of(out_ptr, out_idx, first)
 
 
-def _needs(ptr: Ids, idx: Ids) -> tuple[Ids, Ids, Ids]:
+def _needs(ptr: Ids32, idx: Ids32) -> tuple[Ids32, Ids32, Ids32]:
     """Return rows of registers ascending and without repeats, and how often each stood there."""
     registers = int(idx.max(initial=0)) + 1
     row = np.repeat(np.arange(len(ptr) - 1, dtype=np.int64), np.diff(ptr))
@@ -139,7 +139,7 @@ def _needs(ptr: Ids, idx: Ids) -> tuple[Ids, Ids, Ids]:
     return need_ptr, _own(pairs % registers), _own(counts)
 
 
-def _rows_of(ptr: Ids, idx: Ids, rows: Ids) -> Rows:
+def _rows_of(ptr: Ids32, idx: Ids32, rows: Ids32) -> Rows:
     """Return some rows of a CSR pair as one."""
     counts = ptr[rows + 1] - ptr[rows]
     chosen = _ptr(counts)
@@ -147,28 +147,28 @@ def _rows_of(ptr: Ids, idx: Ids, rows: Ids) -> Rows:
     return chosen, _own(idx[np.repeat(ptr[rows], counts) + within])
 
 
-def _none(count: int) -> Ids:
+def _none(count: int) -> Ids32:
     return np.full(count, NONE, dtype=np.int32)
 
 
-def _ids(column: npt.NDArray[Any]) -> Ids:
+def _ids(column: npt.NDArray[Any]) -> Ids32:
     """Return ids in 32 bits: the column itself, if it has them."""
     return column.astype(np.int32, copy=False)
 
 
-def _own(column: npt.NDArray[Any]) -> Ids:
+def _own(column: npt.NDArray[Any]) -> Ids32:
     """Return ids as a field of the state must be: 32 bits, contiguous, not read-only."""
     return np.require(column, np.int32, ["C", "W"])
 
 
-def _ptr(counts: npt.NDArray[Any]) -> Ids:
+def _ptr(counts: npt.NDArray[Any]) -> Ids32:
     ptr = np.zeros(len(counts) + 1, dtype=np.int32)
     np.cumsum(counts, out=ptr[1:])
     return ptr
 
 
 @cached(IDS, IDS, OWN_TIMES, nrt=True)
-def children(dep_ptr: Ids, dep_idx: Ids, start_ps: Ints) -> Rows:
+def children(dep_ptr: Ids32, dep_idx: Ids32, start_ps: Ints) -> Rows:
     """Turn the dependencies round, and count those that each task misses into ``start_ps``."""
     tasks = len(start_ps)
     child_ptr = np.zeros(tasks + 1, dtype=np.int32)
@@ -186,20 +186,26 @@ def children(dep_ptr: Ids, dep_idx: Ids, start_ps: Ints) -> Rows:
 
 
 @inlined
-def same_row(ptr: Ids, idx: Ids, one: int, other: int) -> bool:
+def same_row(ptr: Ids32, idx: Ids32, one: int, other: int) -> bool:
     """Whether two rows are equal."""
     length = ptr[one + 1] - ptr[one]
     if ptr[other + 1] - ptr[other] != length:
         return False
-    for i in range(length):
-        if idx[ptr[one] + i] != idx[ptr[other] + i]:
-            return False
-    return True
+    equal = 0
+    while equal < length and idx[ptr[one] + equal] == idx[ptr[other] + equal]:
+        equal += 1
+    return equal == length
 
 
 @compiled
 def place(
-    table: Ids, first: Ids, task: int, lane_ptr: Ids, lane_idx: Ids, out_ptr: Ids, out_idx: Ids
+    table: Ids32,
+    first: Ids32,
+    task: int,
+    lane_ptr: Ids32,
+    lane_idx: Ids32,
+    out_ptr: Ids32,
+    out_idx: Ids32,
 ) -> int:
     """Return where in an open hash table a task's queue is, or would be."""
     mixed = 0
@@ -217,7 +223,9 @@ def place(
 
 
 @cached(IDS, IDS, IDS, IDS, OWN_IDS, nrt=True)
-def intern_rows(lane_ptr: Ids, lane_idx: Ids, out_ptr: Ids, out_idx: Ids, queue_of: Ids) -> Ids:
+def intern_rows(
+    lane_ptr: Ids32, lane_idx: Ids32, out_ptr: Ids32, out_idx: Ids32, queue_of: Ids32
+) -> Ids32:
     """Number the different rows of lanes and registers; return the first task of each number."""
     table, first = np.full(64, NONE, dtype=np.int32), np.empty(32, dtype=np.int32)
     count = 0

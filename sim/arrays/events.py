@@ -1,12 +1,12 @@
 """What comes next in the array engine: a heap of the lanes whose tasks run, by when they are due.
 
-Every running task is in it once, under its first lane, so an event that moves leaves nothing behind.
+Every running task is in it once, under its first lane, so an event that moves leaves no trace.
 """
 
 from typing import Any
 
-from sim.array_state import EVENTS
-from sim.compiled import compiled, inlined
+from sim.arrays.state import EVENTS
+from sim.arrays.compiled import compiled, inlined
 from sim.fair import NONE
 
 

@@ -4,9 +4,13 @@ The same algorithm over flat arrays: ``sim.arrays.state`` says what they hold, `
 them, and ``queues``, ``lanes``, ``events`` and ``flows`` are its parts.
 """
 
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from hwprofiles.units import PS_PER_S, Ints
+from sim.arrays.compiled import IDS, TIMES, cached, compiled, inlined, shared, type_of
 from sim.arrays.events import next_event
 from sim.arrays.flows import join, leave, share_links
 from sim.arrays.lanes import become_ready, free_lane, pick_touched, return_slot
@@ -22,13 +26,22 @@ from sim.arrays.state import (
     Ids32,
     State,
 )
-from sim.arrays.compiled import IDS, TIMES, cached, compiled, inlined, shared, type_of
 from sim.fair import NONE
 from sim.taskgraph import GraphBuilder, TaskGraph
 from sim.timeline import Timeline, too_long
 from sim.waits import deadlock
 
 share = shared(Columns._fields + State._fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a simulation took, exactly."""
+
+    solves: int
+    """Components of flows that were solved."""
+    held_bytes: int
+    """All arrays together: graph, state, timeline."""
 
 
 def simulate(graph: TaskGraph) -> Timeline:
@@ -44,16 +57,22 @@ def simulate(graph: TaskGraph) -> Timeline:
     return simulate_counted(graph)[0]
 
 
-def simulate_counted(graph: TaskGraph) -> tuple[Timeline, int]:
-    """Return the timeline, and how many components of flows were solved."""
+def simulate_counted(graph: TaskGraph) -> tuple[Timeline, Counts]:
+    """Return the timeline, and what it took."""
     state = lay_out(graph)
     beyond = run_shared(*columns(graph), tuple(state))
     if beyond:
         raise too_long(beyond)
-    if (state.end_ps < 0).any():
-        ended = (state.end_ps >= 0).tolist()  # nothing is left that runs
-        raise deadlock(graph, ended, ended)
-    return Timeline(start_ps=state.start_ps, end_ps=state.end_ps), int(state.at[SOLVES])
+    ended = state.end_ps >= 0
+    if not ended.all():  # what started has ended, since nothing is left that runs
+        raise deadlock(graph, ended.tolist(), ended.tolist())
+    arrays = [getattr(graph, f.name) for f in fields(graph)]
+    arrays += [member for member in state if isinstance(member, np.ndarray)]
+    by_address = {
+        a.__array_interface__["data"][0]: a.nbytes if any(a.strides) else 0 for a in arrays
+    }
+    counts = Counts(solves=int(state.at[SOLVES]), held_bytes=sum(by_address.values()))
+    return Timeline(start_ps=state.start_ps, end_ps=state.end_ps), counts
 
 
 @inlined

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.errors import PlanError
-from hwprofiles.units import Ints
 
 Ids = npt.NDArray[np.signedinteger[Any]]
 """Ids or counts, of 32 bits where they fit."""
@@ -37,7 +36,8 @@ class Rows:
         """Return where each of ``count`` rows begins, and where the last one ends."""
         if isinstance(self.lengths, int):
             if not self.lengths:
-                return np.broadcast_to(np.int32(0), count + 1)
+                nowhere: Ids = np.zeros(1, dtype=np.int32)
+                return np.broadcast_to(nowhere, count + 1)
             return narrow(np.arange(0, count * self.lengths + 1, self.lengths))
         ptr = np.zeros(count + 1, dtype=np.int32 if len(self.ids) < 2**31 else np.int64)
         np.cumsum(self.lengths, out=ptr[1:])
@@ -96,13 +96,14 @@ def as_table(ids: Ids | None, count: int) -> Ids:
 def rows_of_table(table: Ids, *, ordered: bool) -> Rows:
     """Return rows without their ``NONE``; ``ordered``, they ascend and lose what they repeat."""
     there = table != NONE
-    if ordered and table.shape[1] > 1:
+    if ordered and not (table[:, 1:] > table[:, :-1]).all():
         table = np.sort(table, axis=1)
         there = table != NONE
         there[:, 1:] &= table[:, 1:] != table[:, :-1]
     if there.all():
         return Rows(lengths=table.shape[1], ids=narrow(table.reshape(-1)))
-    return Rows(lengths=_one_or_all(there.sum(axis=1)), ids=narrow(table[there]))
+    lengths = there.sum(axis=1, dtype=np.int32)
+    return Rows(lengths=_one_or_all(lengths), ids=narrow(table[there]))
 
 
 def writers_of(items: Ids, blocks: Sequence[Block]) -> Ids:
@@ -116,7 +117,7 @@ def writers_of(items: Ids, blocks: Sequence[Block]) -> Ids:
     return writers
 
 
-def check_block(block: Block) -> None:
+def check_block(block: Block, deps: Ids) -> None:
     """Check what one task at a time checks as well.
 
     Raises
@@ -124,14 +125,11 @@ def check_block(block: Block) -> None:
     PlanError
         Naming the first task with a problem.
     """
-    lanes, deps, count = block.rows["lane"], block.rows["dep"], block.count
-    wrong = np.zeros(count, dtype=np.bool_)
-    wrong |= np.broadcast_to(lanes.lengths, count) == 0
+    wrong = np.broadcast_to(block.rows["lane"].lengths, block.count) == 0
     for name in WIDE:
-        wrong |= np.broadcast_to(block.columns[name], count) < 0
-    tasks = np.repeat(np.arange(block.first, block.end), deps.lengths)
-    outside = (deps.ids < 0) | (deps.ids >= tasks)
-    wrong[tasks[outside] - block.first] = True
+        wrong = wrong | (np.broadcast_to(block.columns[name], block.count) < 0)
+    tasks = np.arange(block.first, block.end, dtype=deps.dtype)[:, None]
+    wrong |= ((deps < NONE) | (deps >= tasks)).any(axis=1)
     if wrong.any():
         task = block.first + int(np.argmax(wrong))
         raise PlanError(
@@ -177,7 +175,7 @@ def _join(columns: Sequence[Column], blocks: Sequence[Block]) -> Column:
     return np.concatenate(parts)
 
 
-def _one_or_all(lengths: Ints) -> Column:
+def _one_or_all(lengths: Ids) -> Column:
     if len(lengths) and (lengths != lengths[0]).any():
         return lengths
     return int(lengths[0]) if len(lengths) else 0

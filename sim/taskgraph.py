@@ -126,8 +126,8 @@ class TaskGraph:
 class Added:
     """What a call for many tasks added: consecutive ids."""
 
-    tasks: Ids
-    """(n,) their ids."""
+    tasks: range
+    """Their ids."""
     items: Ids
     """(n, k) the items that they write, in the order of the registers."""
 
@@ -329,12 +329,12 @@ class GraphBuilder:
         deps = np.hstack([deps, writers_of(ins, [*self._blocks, block])]) if ins.size else deps
         for name, table in (("lane", as_table(lanes, count)), ("dep", deps), ("in", ins)):
             block.rows[name] = rows_of_table(table, ordered=True)
-        check_block(block)
+        check_block(block, deps)
         self._blocks.append(block)
         items = np.full(outs.shape, NONE, dtype=np.int64)
         items[outs != NONE] = self._items + np.arange(len(block.rows["out"].ids))
         self._items += len(block.rows["out"].ids)
-        return Added(tasks=np.arange(block.first, block.end), items=items)
+        return Added(tasks=range(block.first, block.end), items=items)
 
     def _close_block(self) -> None:
         """Turn the tasks that were added one by one into a block."""
@@ -351,7 +351,8 @@ class GraphBuilder:
         rows = {"lane": self._lanes, "dep": self._deps, "out": self._outs, "in": self._ins}
         block.rows.update({name: rows_of_lists(lists) for name, lists in rows.items()})
         self._blocks.append(block)
-        for lists in (self._columns, *rows.values()):
+        self._columns.clear()
+        for lists in rows.values():
             lists.clear()
 
     def build(self) -> TaskGraph:

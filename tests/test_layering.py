@@ -22,6 +22,7 @@ OWNERS = {
     "matplotlib": {"reports"},
     "mpi4py": {"runtime"},
     "networkx": {"hwprofiles/cluster.py"},
+    "numba": {"sim/arrays/compiled.py"},
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
     "pydantic": {

@@ -5,8 +5,8 @@ Every running task is in it once, under its first lane, so an event that moves l
 
 from typing import Any
 
-from sim.arrays.state import EVENTS
 from sim.arrays.compiled import compiled, inlined
+from sim.arrays.state import EVENTS
 from sim.fair import NONE
 
 

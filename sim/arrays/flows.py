@@ -8,9 +8,9 @@ from typing import Any
 
 from hwprofiles.units import PS_PER_S
 from sim import fair
+from sim.arrays.compiled import compiled, inlined, with_parts
 from sim.arrays.events import wake_at
 from sim.arrays.state import BEYOND_PS, NOW_PS, SOLVES, STAMP, TOUCHED_LINKS
-from sim.arrays.compiled import compiled, inlined, with_parts
 from sim.fair import NONE
 
 LAST_FLOAT_PS = 9.223372036854e18

@@ -8,10 +8,10 @@ in their heaps, under the key they had, and are dropped when they surface.
 
 from typing import Any
 
+from sim.arrays.compiled import compiled, inlined
 from sim.arrays.events import wake_at
 from sim.arrays.queues import drop, first, push
 from sim.arrays.state import BEYOND_PS, ENDING, NOW_PS, PARKED, TOUCHED_LANES
-from sim.arrays.compiled import compiled, inlined
 from sim.fair import NONE
 
 

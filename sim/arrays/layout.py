@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.units import Ints
-from sim.arrays.state import PLACES, Columns, Ids32, State
 from sim.arrays.compiled import IDS, OWN_IDS, OWN_TIMES, cached, compiled, inlined
+from sim.arrays.state import PLACES, Columns, Ids32, State
 from sim.fair import NONE
 from sim.taskgraph import TaskGraph
 

@@ -36,18 +36,20 @@ OWN_IDS = types.Array(types.int32, 1, "C")
 OWN_TIMES = types.Array(types.int64, 1, "C")
 """Arrays of the engine's own, which it may write."""
 
+_INNER: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
 
 def compiled(function: F) -> F:
     """Return the function as compiled callers can call it.
 
     Floats keep their order and are never contracted: fastmath stays off.
     """
-    return cast("F", numba.njit(_nrt=False)(function))
+    return cast("F", numba.njit(**_INNER)(function))
 
 
 def inlined(function: F) -> F:
     """Return a function that compiled callers take into themselves."""
-    return cast("F", numba.njit(_nrt=False, forceinline=True)(function))
+    return cast("F", numba.njit(forceinline=True, **_INNER)(function))
 
 
 def with_parts(function: F, **parts: Any) -> F:

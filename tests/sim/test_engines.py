@@ -1,4 +1,4 @@
-"""The two engines: equal to each other on random graphs, and right on graphs worked out by hand."""
+"""The engines: equal to each other on random graphs, and right on graphs worked out by hand."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,9 +10,14 @@ from sim.taskgraph import GraphBuilder, TaskGraph
 from sim.timeline import Timeline
 from tests.oracles import validate_timeline
 from tests.strategies import any_graphs
+from tests.uncompiled import PlainEngine
 
+PLAIN = PlainEngine()
+"""The array engine run by Python."""
 ENGINES = pytest.mark.parametrize(
-    "engine", [simpy_engine, heap_engine, array_engine], ids=["simpy", "heap", "array"]
+    "engine",
+    [simpy_engine, heap_engine, array_engine, PLAIN],
+    ids=["simpy", "heap", "array", "plain array"],
 )
 BYTE_PER_PS = 1e12
 
@@ -33,7 +38,7 @@ def spans(engine, builder: GraphBuilder) -> list[tuple[int, int]]:
 @given(graph=any_graphs())
 def test_all_engines_give_every_task_the_same_start_and_end_or_the_same_deadlock(graph):
     simpy = outcome(simpy_engine, graph)
-    for engine in (heap_engine, array_engine):
+    for engine in (heap_engine, array_engine, PLAIN):
         found = outcome(engine, graph)
         if isinstance(found, str) or isinstance(simpy, str):
             assert found == simpy

@@ -68,17 +68,18 @@ def engine_rates(
     yield _rates("LeNet-5 step", partial(step_graph, SMALL_TASKS), every, repeats)
     yield _rates("50 stages x 400, 2 slots", pipeline, every, repeats)
     random = partial(bench_graphs.random_graph, random_tasks, 1000)
-    yield _rates("random, 1000 lanes", random, ("array",), repeats, list_schedule)
+    yield _rates(
+        "random, 1000 lanes", random, ("array",), repeats, partial(list_schedule, random())
+    )
     stages = partial(bench_graphs.pipeline_graph, 500, 100, None)
-    yield _rates("500 stages x 100", stages, ("array",), repeats, list_schedule)
+    yield _rates("500 stages x 100", stages, ("array",), repeats, partial(list_schedule, stages()))
     ring = partial(bench_graphs.ring_graph, ring_ranks)
     yield _rates(f"ring over {ring_ranks} ranks", ring, ("array",), 1)
     for in_flight, share in ((1, 1), (2, 50), (4, 50)):
         traffic = bench_graphs.traffic(PORTS, in_flight, flows // share)
         graph = partial(bench_graphs.traffic_graph, PORTS, in_flight, *traffic)
         bare = partial(share_ports, in_flight, *traffic)
-        name = f"{PORTS} ports, {in_flight} in flight"
-        yield _rates(name, graph, ("array",), min(repeats, 3), lambda _, bare=bare: bare())
+        yield _rates(f"{PORTS} ports, {in_flight} in flight", graph, ("array",), repeats, bare)
 
 
 def list_schedule(graph: TaskGraph) -> object:
@@ -102,7 +103,7 @@ def _rates(
     build: Callable[[], TaskGraph],
     engines: tuple[str, ...],
     repeats: int,
-    bare: Callable[[TaskGraph], object] | None = None,
+    bare: Callable[[], object] | None = None,
 ) -> EngineRates:
     """Time engines and yardstick in turn, so that a busy machine slows all of them."""
     start = time.perf_counter()
@@ -111,7 +112,7 @@ def _rates(
     runs: dict[str, Callable[[], Any]] = {key: partial(engine.run, graph, key) for key in engines}
     runs["array"] = partial(array_engine.simulate_counted, graph)
     if bare:
-        runs["bare"] = partial(bare, graph)
+        runs["bare"] = bare
     found: dict[str, list[float]] = {key: [] for key in runs}
     for _ in range(repeats):
         for key, run in runs.items():

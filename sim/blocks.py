@@ -36,7 +36,7 @@ class Rows:
         """Return where each of ``count`` rows begins, and where the last one ends."""
         if isinstance(self.lengths, int):
             if not self.lengths:
-                nowhere: Ids = np.zeros(1, dtype=np.int32)
+                nowhere: npt.NDArray[Any] = np.zeros(1, dtype=np.int32)
                 return np.broadcast_to(nowhere, count + 1)
             return narrow(np.arange(0, count * self.lengths + 1, self.lengths))
         ptr = np.zeros(count + 1, dtype=np.int32 if len(self.ids) < 2**31 else np.int64)

@@ -36,10 +36,10 @@ class Rows:
         """Return where each of ``count`` rows begins, and where the last one ends."""
         if isinstance(self.lengths, int):
             if not self.lengths:
-                nowhere: npt.NDArray[Any] = np.zeros(1, dtype=np.int32)
-                return np.broadcast_to(nowhere, count + 1)
+                return np.broadcast_to(np.int32(0), count + 1)
             return narrow(np.arange(0, count * self.lengths + 1, self.lengths))
-        ptr = np.zeros(count + 1, dtype=np.int32 if len(self.ids) < 2**31 else np.int64)
+        width = np.int32 if len(self.ids) < 2**31 else np.int64
+        ptr: npt.NDArray[Any] = np.zeros(count + 1, dtype=width)
         np.cumsum(self.lengths, out=ptr[1:])
         return ptr
 

@@ -1,20 +1,53 @@
 """What ``foreplan bench`` measures: medians over repeats, beside exact counts of the work done."""
 
+import gc
+import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
+
+from foreplan import bench_graphs, yardsticks
+from foreplan.bench_graphs import CLUSTER, PORT_BYTES_PER_S, step_graph
 from foreplan.machines import load_machine
-from planner.lower import lower
+from hwprofiles.units import KIB
 from planner.model import load_model
-from planner.plan import Plan, Training
+from planner.plan import Training
 from planner.search import candidates
 from planner.table import price
-from sim import heap_engine, simpy_engine
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim import array_engine, engine
+from sim.taskgraph import TaskGraph
 
-CLUSTER = "v100-quad"
+SMALL_TASKS = 20_000
+"""About how many tasks the graphs have that all engines run."""
+PORTS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRates:
+    """Tasks a second of each engine on one graph."""
+
+    graph: str
+    tasks: int
+    build_s: float
+    tasks_per_s: Mapping[str, float]
+    """By engine; ``bare`` is the yardstick."""
+    bare_frac: float | None
+    """Rate of the array engine over that of the yardstick: the median of runs in turn."""
+    bytes_per_task: float
+    """Graph, state and timeline of the array engine."""
+    solves: int
+    """Components of flows that the array engine solved."""
+
+    def row(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
@@ -27,54 +60,90 @@ def median_s(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(seconds)
 
 
-def step_graph(tasks: int) -> TaskGraph:
-    """Return a LeNet-5 step on four devices, with enough microbatches for about ``tasks`` tasks."""
-    model = load_model("lenet-5")
-    rounds = max(1, tasks // 160)
-    machine = load_machine(CLUSTER)
-    plan = Plan(
-        workers=4,
-        microbatch=4,
-        placement=(0, 1, 2, 3),
-        algorithm="ring",
-        bucket_bytes=65536,
-        overlap=True,
+def engine_rates(
+    repeats: int, random_tasks: int, ring_ranks: int, flows: int
+) -> Iterator[EngineRates]:
+    """Measure the engines on graphs of all kinds, one after the other."""
+    every = ("simpy", "heap", "array")
+    pipeline = partial(bench_graphs.pipeline_graph, 50, SMALL_TASKS // 50, 2)
+    yield _rates("LeNet-5 step", partial(step_graph, SMALL_TASKS), every, repeats)
+    yield _rates("50 stages x 400, 2 slots", pipeline, every, repeats)
+    random = partial(bench_graphs.random_graph, random_tasks, 1000)
+    yield _rates(
+        "random, 1000 lanes", random, ("array",), repeats, partial(list_schedule, random())
     )
-    training = Training(batch=16 * rounds)
-    return lower(model, training, plan, machine.cluster(4), machine.books(4)).graph
+    stages = partial(bench_graphs.pipeline_graph, 500, 100, None)
+    yield _rates("500 stages x 100", stages, ("array",), repeats, partial(list_schedule, stages()))
+    ring = partial(bench_graphs.ring_graph, ring_ranks)
+    yield _rates(f"ring over {ring_ranks} ranks", ring, ("array",), 1)
+    for in_flight, share in ((1, 1), (2, 200), (4, 200)):
+        traffic = bench_graphs.traffic(PORTS, in_flight, flows // share)
+        graph = partial(bench_graphs.traffic_graph, PORTS, in_flight, *traffic)
+        bare = partial(share_ports, in_flight, *traffic)
+        yield _rates(f"{PORTS} ports, {in_flight} in flight", graph, ("array",), repeats, bare)
 
 
-def pipeline_graph(tasks: int) -> TaskGraph:
-    """Return 50 stages that hand microbatches on, each to the next: about ``tasks`` tasks."""
-    builder = GraphBuilder()
-    stages = 50
-    lanes = [builder.lane(stage) for stage in range(stages)]
-    registers = [builder.register(stage, slots=2, slot_bytes=64) for stage in range(stages)]
-    for microbatch in range(tasks // stages):
-        before: list[tuple[int, int]] = []
-        for stage in range(stages):
-            task = builder.compute(
-                [lanes[stage]],
-                1_000_000 + 1000 * ((7 * stage + microbatch) % 11),
-                actor=stage,
-                reads=before,
-                writes=[registers[stage]],
-            )
-            before = [(task, registers[stage])]
-    return builder.build()
+def list_schedule(graph: TaskGraph) -> object:
+    """Run the yardstick of graphs without flows."""
+    tasks_of_lane = np.bincount(graph.lane_idx, minlength=len(graph.lane_device))
+    base = np.concatenate([[0], np.cumsum(tasks_of_lane)]).astype(np.int32)
+    return yardsticks.list_schedule(
+        graph.dep_ptr, graph.dep_idx, graph.duration_ps, graph.lane_idx, base
+    )
 
 
-def engine_rates(tasks: int, repeats: int) -> list[dict[str, Any]]:
-    """Tasks a second of each engine on each graph."""
-    found = []
-    for graph_name, graph in (("step", step_graph(tasks)), ("pipeline", pipeline_graph(tasks))):
-        for name, engine in (("heap", heap_engine), ("simpy", simpy_engine)):
-            seconds = median_s(lambda e=engine, g=graph: e.simulate(g), repeats)  # type: ignore[misc]
-            rate = graph.tasks / seconds
-            found.append(
-                {"graph": graph_name, "engine": name, "tasks": graph.tasks, "tasks_per_s": rate}
-            )
-    return found
+def share_ports(in_flight: int, destination: Any, payload_bytes: Any) -> yardsticks.Ports:
+    """Run the yardstick of flows; return its state, which holds the ends."""
+    switch = yardsticks.ports(PORTS, in_flight, destination, payload_bytes, PORT_BYTES_PER_S)
+    yardsticks.share_ports(tuple(switch))
+    return switch
+
+
+def _rates(
+    name: str,
+    build: Callable[[], TaskGraph],
+    engines: tuple[str, ...],
+    repeats: int,
+    bare: Callable[[], object] | None = None,
+) -> EngineRates:
+    """Time engines and yardstick in turn, and in CPU time: a busy machine distorts that least."""
+    start = time.process_time()
+    graph = build()
+    build_s = time.process_time() - start
+    runs: dict[str, Callable[[], Any]] = {key: partial(engine.run, graph, key) for key in engines}
+    runs["array"] = partial(array_engine.simulate_counted, graph)
+    if bare:
+        runs["bare"] = bare
+    found: dict[str, list[float]] = {key: [] for key in runs}
+    gc.freeze()  # Numba's objects, searched again and again, would halve the rate of plain Python
+    for _ in range(repeats):
+        for key, run in runs.items():
+            start = time.process_time()
+            result = run()
+            found[key].append(time.process_time() - start)
+            if key == "array":
+                counts = result[1]
+    fracs = [b / a for a, b in zip(found["array"], found.get("bare", ()), strict=False)]
+    return EngineRates(
+        graph=name,
+        tasks=graph.tasks,
+        build_s=build_s,
+        tasks_per_s={key: graph.tasks / statistics.median(s) for key, s in found.items()},
+        bare_frac=statistics.median(fracs) if fracs else None,
+        bytes_per_task=counts.held_bytes / graph.tasks,
+        solves=counts.solves,
+    )
+
+
+def start_up_s(repeats: int) -> float:
+    """Return how long a new process takes until the array engine is there, compiled before."""
+    command = [sys.executable, "-c", "import sim.array_engine"]
+    return median_s(lambda: subprocess.run(command, check=True), repeats)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
 
 
 def search_rate(repeats: int) -> dict[str, float]:

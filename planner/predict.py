@@ -16,7 +16,7 @@ from planner.program import PHASES, ComputeTask, Program
 from planner.registers import memory_bytes
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
-from sim.heap_engine import simulate
+from sim.engine import simulate
 from sim.timeline import Timeline
 
 HEADLINE_FRAC = 0.05

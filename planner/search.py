@@ -18,6 +18,7 @@ from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.predict import Prediction, predict
 from planner.table import VERDICTS, PlanTable, price
+from sim.engine import choose
 
 BUCKET_BYTES = (64 * KIB, 256 * KIB)
 """Bucket sizes tried beside one bucket for all gradients."""
@@ -204,7 +205,7 @@ def _certificate(
         not_reached=len(left) - pruned,
         runner_up=runner[2].plan.label if runner else "",
         runner_up_frac=frac,
-        engine="heap",
+        engine=" and ".join(sorted({choose(c.prediction.tasks) for _, _, c in found})),
         stopped_by=stopped_by,
         statement=statement,
     )

@@ -244,7 +244,8 @@ def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path)
     flat = _flat(worker, "parameters")
     offsets = parameter_offsets(model)
     with RecordFile(path) as records:
-        count = records.count
+        # a norm group that is not whole has no statistics of its own
+        count = records.count - records.count % model.norm_group
         from planner.steps import load
 
         call = load(model, count, training.dtype)

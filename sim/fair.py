@@ -1,22 +1,147 @@
-"""Max-min fair sharing of links: the one piece of arithmetic that both engines share.
+"""Max-min fair sharing of links: the one piece of arithmetic that all engines share.
 
 A rate vector is max-min fair when it is feasible and every flow crosses a link that is full and on
 which no other flow is faster; the flow's own cap counts as a link of its own. Source: Bertsekas
 and Gallager, Data Networks, 2nd ed., section 6.5.2 (bottleneck condition and progressive filling).
+
+``fill`` and ``finish_ps`` are run as they stand by the SimPy and the heap engine and compiled by
+the array engine: one source, the same operations on floats in the same order.
 """
 
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from heapq import heapify, heappop, heappush
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hwprofiles.units import PS_PER_S
 
 Number = TypeVar("Number", float, Fraction)
 """Floats in the engines, exact fractions in the proof."""
 
-_LINK, _CAP = 0, 1
+NONE = -1
+"""No link, no place, no rate yet."""
+
+
+class Sharing(NamedTuple):
+    """Who crosses what. A *crossing* ``flow << hop_bits | hop`` is one flow on one of its links.
+
+    The array engine keeps the same fields, as arrays, among others of its own.
+    """
+
+    links: int
+    """How many there are; flows are numbered after them where both stand together."""
+    found_flows: Any
+    found_links: Any
+    """Those to solve, a union of components."""
+    hop_bits: int
+    crossed: Any
+    """Link by crossing; ``NONE`` after the last hop of a flow."""
+    first_on: Any
+    """By link: one of its crossings, the others follow by ``next_on``."""
+    next_on: Any
+    """By crossing: the next one on the same link, or ``NONE``."""
+    cap: Any
+    """By flow: the most that it can draw, bytes per second."""
+    bandwidth: Any
+    """By link, bytes per second."""
+    left: Any
+    """By link: bandwidth that is not given away yet (scratch)."""
+    unfixed: Any
+    """By link: flows without a rate yet (scratch)."""
+    share: Any
+    tight: Any
+    """By place in a heap of links and flows (scratch); see ``open_links``."""
+    fair: Any
+    """By flow: its max-min fair rate, bytes per second (the result)."""
+
+
+def open_links(flows: int, links: int, net: Any) -> int:
+    """Give links and flows back what they had; return how many of them may be a bottleneck.
+
+    Those are in ``net.tight``: the links, and the flows whose cap may bind, numbered after the
+    links; ``net.share`` holds the rate at which each would be full.
+    """
+    for i in range(links):
+        link = net.found_links[i]
+        net.left[link] = net.bandwidth[link]
+        net.unfixed[link] = 0
+    count = 0
+    for i in range(flows):
+        flow = net.found_flows[i]
+        net.fair[flow] = NONE
+        cap_binds = True
+        for crossing in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+            link = net.crossed[crossing]
+            if link == NONE:
+                break
+            net.unfixed[link] += 1
+            cap_binds = cap_binds and net.cap[flow] < net.bandwidth[link]
+        if cap_binds:
+            net.tight[count] = net.links + flow
+            net.share[count] = net.cap[flow]
+            count += 1
+    for i in range(links):
+        link = net.found_links[i]
+        net.tight[count] = link
+        net.share[count] = net.left[link] / net.unfixed[link]
+        count += 1
+    return count
+
+
+def sink(net: Any, count: int, at: int, share: Any, index: int) -> None:
+    """Put a link (or the cap of a flow) into the heap at a place that is free, or below it."""
+    while 2 * at + 1 < count:
+        below = 2 * at + 1
+        least = net.share[below]
+        if below + 1 < count:
+            other = net.share[below + 1]
+            if other < least or (other == least and net.tight[below + 1] < net.tight[below]):
+                below += 1
+                least = other
+        if share < least or (share == least and index < net.tight[below]):
+            break
+        net.share[at] = least
+        net.tight[at] = net.tight[below]
+        at = below
+    net.share[at] = share
+    net.tight[at] = index
+
+
+def fill(flows: int, links: int, net: Any) -> None:
+    """Set ``net.fair`` of the flows and links that were found, by progressive filling.
+
+    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
+    links that are equally tight the one with the lower id is first. A share never falls while
+    others are fixed, so a link's place in the heap may be out of date: it sinks when it surfaces.
+    What is computed depends on the links of one component alone and not on the order in which they
+    were found, so solving components together or apart gives the same bits.
+    """
+    count = open_links(flows, links, net)
+    for at in range(count // 2 - 1, -1, -1):
+        sink(net, count, at, net.share[at], net.tight[at])
+    todo = flows
+    while todo:
+        rate, index = net.share[0], net.tight[0]
+        is_link = index < net.links
+        if is_link and net.unfixed[index]:
+            share = net.left[index] / net.unfixed[index]
+            if share != rate:
+                sink(net, count, 0, share, index)
+                continue
+        count -= 1
+        sink(net, count, 0, net.share[count], net.tight[count])
+        crossing = net.first_on[index] if is_link else (index - net.links) << net.hop_bits
+        while crossing != NONE:
+            flow = crossing >> net.hop_bits
+            if net.fair[flow] < 0:
+                todo -= 1
+                net.fair[flow] = rate
+                for other in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+                    if net.crossed[other] == NONE:
+                        break
+                    net.left[net.crossed[other]] -= rate
+                    net.unfixed[net.crossed[other]] -= 1
+            crossing = net.next_on[crossing] if is_link else NONE
 
 
 def fair_rates(
@@ -24,17 +149,12 @@ def fair_rates(
     flow_caps: Sequence[Number],
     link_bandwidth: Sequence[Number],
 ) -> list[Number]:
-    """Return the max-min fair rate of every flow, by progressive filling.
-
-    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
-    links that are equally tight the one with the lower id is first. A flow's rate is computed
-    from the links of its own component alone, so solving components together or apart gives the
-    same bits.
+    """Return the max-min fair rate of every flow; see ``fill``.
 
     Parameters
     ----------
     flow_links : sequence of sequences of int
-        Links that each flow crosses, without repeats.
+        Links that each flow crosses, at least one, without repeats.
     flow_caps : sequence of numbers, bytes per second
         Most that each flow can draw; infinite where there is no cap.
     link_bandwidth : sequence of numbers, bytes per second
@@ -51,36 +171,35 @@ def fair_rates(
     """
     if len(flow_links) == 1:
         return [min(flow_caps[0], *(link_bandwidth[link] for link in flow_links[0]))]
-    flows_on: dict[int, list[int]] = {}
-    for flow, links in enumerate(flow_links):
-        for link in links:
-            flows_on.setdefault(link, []).append(flow)
-    left = {link: link_bandwidth[link] for link in flows_on}
-    open_flows = {link: len(flows) for link, flows in flows_on.items()}
-    share = {link: left[link] / open_flows[link] for link in flows_on}
-    tightest = [(share[link], _LINK, link) for link in flows_on]
-    tightest += [(cap, _CAP, flow) for flow, cap in enumerate(flow_caps)]
-    heapify(tightest)
-    rates: dict[int, Number] = {}
-    while len(rates) < len(flow_links):
-        rate, kind, index = heappop(tightest)
-        if kind == _LINK and (not open_flows[index] or share[index] != rate):
-            continue  # an older share of this link
-        fixed = flows_on[index] if kind == _LINK else [index]
-        touched = set()
-        for flow in fixed:
-            if flow in rates:
-                continue
-            rates[flow] = rate
-            for link in flow_links[flow]:
-                left[link] -= rate
-                open_flows[link] -= 1
-                touched.add(link)
-        for link in touched:
-            if open_flows[link]:
-                share[link] = left[link] / open_flows[link]
-                heappush(tightest, (share[link], _LINK, link))
-    return [rates[flow] for flow in range(len(flow_links))]
+    hop_bits = max((len(links) - 1 for links in flow_links), default=0).bit_length()
+    links: dict[int, int] = {}  # id -> position, in ascending order of ids
+    for link in sorted({link for row in flow_links for link in row}):
+        links[link] = len(links)
+    crossed = [NONE] * (len(flow_links) << hop_bits)
+    first_on, next_on = [NONE] * len(links), crossed.copy()
+    for flow, row in enumerate(flow_links):
+        for crossing, link in enumerate(row, flow << hop_bits):
+            crossed[crossing] = at = links[link]
+            next_on[crossing], first_on[at] = first_on[at], crossing
+    fair: list[Number] = [flow_caps[0]] * len(flow_links) if flow_links else []
+    net = Sharing(
+        links=len(links),
+        found_flows=range(len(flow_links)),
+        found_links=range(len(links)),
+        hop_bits=hop_bits,
+        crossed=crossed,
+        first_on=first_on,
+        next_on=next_on,
+        cap=flow_caps,
+        bandwidth=[link_bandwidth[link] for link in links],
+        left=[0] * len(links),
+        unfixed=[0] * len(links),
+        share=[0] * (len(links) + len(flow_links)),
+        tight=[0] * (len(links) + len(flow_links)),
+        fair=fair,
+    )
+    fill(len(flow_links), len(links), net)
+    return fair
 
 
 def finish_ps(remaining_bytes: Number, rate_bytes_per_s: Number, now_ps: int) -> int:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hwprofiles.errors import RecordError
 from hwprofiles.units import Floats, Ints
+from sim.blocks import Ids, narrow
 from sim.structure import structure_problems
 from sim.taskgraph import TaskGraph
 
@@ -28,6 +29,7 @@ Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 _COLUMNS: dict[object, TypeAdapter[Any]] = {
     Ints: TypeAdapter(list[Int64], config=_STRICT),
+    Ids: TypeAdapter(list[Int64], config=_STRICT),
     Floats: TypeAdapter(list[float | None], config=_STRICT),
 }
 
@@ -134,6 +136,8 @@ def _graph(path: Path, columns: dict[str, list[object]]) -> TaskGraph:
             raise RecordError(f"{path}: graph.{name}.{_sentence(error)}") from error
         if kind is Ints:
             arrays[name] = np.array(values, dtype=np.int64)
+        elif kind is Ids:
+            arrays[name] = narrow(np.array(values, dtype=np.int64))
         else:
             arrays[name] = np.array(
                 [math.inf if v is None else v for v in values], dtype=np.float64

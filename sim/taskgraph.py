@@ -14,13 +14,32 @@ CSR pairs ``x_ptr, x_idx``: row ``i`` is ``x_idx[x_ptr[i]:x_ptr[i + 1]]``.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwprofiles.errors import PlanError
 from hwprofiles.units import Floats, Ints
+from sim.blocks import (
+    COLUMNS,
+    NONE,
+    WIDE,
+    Block,
+    Column,
+    Ids,
+    as_column,
+    as_table,
+    check_block,
+    join_columns,
+    join_rows,
+    rows_of_lists,
+    rows_of_table,
+    writers_of,
+)
 
 NO_ROUTE = -1
+HASHED_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,23 +50,23 @@ class TaskGraph:
     """(N,) compute time, or the overhead of a transfer; picoseconds, >= 0."""
     payload_bytes: Ints
     """(N,) bytes of the flow; 0 for a compute task (a transfer of 0 bytes is only its overhead)."""
-    route: Ints
+    route: Ids
     """(N,) index into the routes, ``NO_ROUTE`` for a compute task."""
-    priority: Ints
+    priority: Ids
     """(N,) smaller starts first."""
-    actor: Ints
+    actor: Ids
     """(N,) tasks of one actor are firings of the same op on the same device."""
-    lane_ptr: Ints
-    lane_idx: Ints
+    lane_ptr: Ids
+    lane_idx: Ids
     """CSR over tasks: lanes held, ascending, at least one."""
-    dep_ptr: Ints
-    dep_idx: Ints
+    dep_ptr: Ids
+    dep_idx: Ids
     """CSR over tasks: tasks that must complete first, ascending, without repeats."""
-    out_ptr: Ints
-    out_idx: Ints
+    out_ptr: Ids
+    out_idx: Ids
     """CSR over tasks: registers written; a position in ``out_idx`` is the id of an item."""
-    in_ptr: Ints
-    in_idx: Ints
+    in_ptr: Ids
+    in_idx: Ids
     """CSR over tasks: items read (held until this task completes)."""
     register_slots: Ints
     """(R,) credits of each register."""
@@ -59,8 +78,8 @@ class TaskGraph:
     """(L,) device of each lane."""
     link_bytes_per_s: Floats
     """(K,) bandwidth of each link."""
-    route_ptr: Ints
-    route_idx: Ints
+    route_ptr: Ids
+    route_idx: Ids
     """CSR over routes: links crossed."""
     route_cap_bytes_per_s: Floats
     """Per-flow cap of each route; infinite where there is none."""
@@ -92,35 +111,58 @@ class TaskGraph:
         return readers
 
     def sha256(self) -> str:
-        """Hash of all arrays: equal graphs give equal hashes on every machine."""
+        """Hash of all arrays as 64-bit numbers: equal graphs give equal hashes on every machine."""
         digest = hashlib.sha256()
         for f in fields(self):
-            array = getattr(self, f.name)
-            digest.update(f"{f.name}:{array.dtype.str}:{array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            array: npt.NDArray[Any] = getattr(self, f.name)
+            wide = np.dtype("<i8" if array.dtype.kind == "i" else "<f8")
+            digest.update(f"{f.name}:{wide.str}:{array.shape};".encode())
+            for begin in range(0, len(array), HASHED_AT_ONCE):
+                digest.update(array[begin : begin + HASHED_AT_ONCE].astype(wide).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Added:
+    """What a call for many tasks added: consecutive ids."""
+
+    tasks: range
+    """Their ids."""
+    items: Ids
+    """(n, k) the items that they write, in the order of the registers."""
 
 
 @dataclass(slots=True)
 class GraphBuilder:
-    """Append-only: ids are positions, so a dependency always names an earlier task."""
+    """Append-only: ids are positions, so a dependency always names an earlier task.
 
-    _tasks: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    ``compute`` and ``transfer`` add one task, ``computes`` and ``transfers`` many at once.
+    """
+
+    _columns: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     _lanes: list[tuple[int, ...]] = field(default_factory=list)
     _deps: list[tuple[int, ...]] = field(default_factory=list)
     _outs: list[tuple[int, ...]] = field(default_factory=list)
     _ins: list[tuple[int, ...]] = field(default_factory=list)
+    _blocks: list[Block] = field(default_factory=list)
     _items_of: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     _items: int = 0
     _registers: list[tuple[int, int, int]] = field(default_factory=list)
     _lane_device: list[int] = field(default_factory=list)
     _links: list[float] = field(default_factory=list)
     _routes: dict[tuple[tuple[int, ...], float], int] = field(default_factory=dict)
+    _unindexed: Ids = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int32))
+    _unindexed_cap: float = float("inf")
 
     @property
     def tasks(self) -> int:
         """Number of tasks added so far."""
-        return len(self._tasks)
+        return self._first + len(self._columns)
+
+    @property
+    def _first(self) -> int:
+        """Id of the first task that is not in a block yet."""
+        return self._blocks[-1].end if self._blocks else 0
 
     def lane(self, device: int) -> int:
         """Add a lane of ``device``; return its id."""
@@ -134,7 +176,29 @@ class GraphBuilder:
 
     def path(self, links: Sequence[int], cap_bytes_per_s: float = float("inf")) -> int:
         """Return the id of the route over ``links``; equal routes share one id."""
+        self._index_routes()
         return self._routes.setdefault((tuple(links), cap_bytes_per_s), len(self._routes))
+
+    def paths(self, links: Ids, cap_bytes_per_s: float = float("inf")) -> Ids:
+        """Return the ids of many routes of equal length, given as an array (n, hops) of links."""
+        self._index_routes()
+        order = np.lexsort(links.T)
+        ordered = links[order]
+        new = np.any(np.diff(ordered, axis=0, prepend=-1), axis=1)
+        if self._routes:
+            ids = np.array([self.path(row, cap_bytes_per_s) for row in ordered[new].tolist()])
+        else:
+            self._unindexed, self._unindexed_cap = ordered[new], cap_bytes_per_s
+            ids = np.arange(len(self._unindexed))
+        routes = np.empty(len(links), dtype=np.int32)
+        routes[order] = ids[np.cumsum(new) - 1]
+        return routes
+
+    def _index_routes(self) -> None:
+        """Make the routes of the first call of ``paths`` known to later calls."""
+        for row in self._unindexed.tolist():
+            self._routes.setdefault((tuple(row), self._unindexed_cap), len(self._routes))
+        self._unindexed = self._unindexed[:0]
 
     def register(self, device: int, slots: int, slot_bytes: int) -> int:
         """Add a register with ``slots`` credits of ``slot_bytes``; return its id."""
@@ -173,6 +237,49 @@ class GraphBuilder:
         row = (overhead_ps, payload_bytes, route, priority, actor)
         return self._append(row, lanes, after, reads, writes)
 
+    def computes(
+        self,
+        lanes: Ids,
+        duration_ps: Column,
+        *,
+        actor: Column = 0,
+        priority: Column = 0,
+        after: Ids | None = None,
+        reads: Ids | None = None,
+        writes: Ids | None = None,
+    ) -> Added:
+        """Append compute tasks, as many as ``lanes`` has rows.
+
+        Parameters
+        ----------
+        lanes, after, writes : int array, shape (n,) or (n, k)
+            As in ``compute``, one row a task; -1 stands for none.
+        reads : int array, shape (n,) or (n, k)
+            Items, as found in ``Added.items``; their writers become dependencies.
+        duration_ps, actor, priority : int, or int array of shape (n,)
+        """
+        columns = {"duration_ps": duration_ps, "payload_bytes": 0, "route": NO_ROUTE}
+        columns |= {"actor": actor, "priority": priority}
+        return self._extend(columns, lanes, after, reads, writes)
+
+    def transfers(  # noqa: PLR0913, the keywords are the columns of a task
+        self,
+        lanes: Ids,
+        overhead_ps: Column,
+        *,
+        payload_bytes: Column,
+        route: Column,
+        actor: Column = 0,
+        priority: Column = 0,
+        after: Ids | None = None,
+        reads: Ids | None = None,
+        writes: Ids | None = None,
+    ) -> Added:
+        """Append transfers, as many as ``lanes`` has rows; the rest as in ``computes``."""
+        columns = {"duration_ps": overhead_ps, "payload_bytes": payload_bytes, "route": route}
+        columns |= {"actor": actor, "priority": priority}
+        return self._extend(columns, lanes, after, reads, writes)
+
     def _append(
         self,
         row: tuple[int, int, int, int, int],
@@ -181,7 +288,7 @@ class GraphBuilder:
         reads: Sequence[tuple[int, int]],
         writes: Sequence[int],
     ) -> int:
-        task = len(self._tasks)
+        task = self.tasks
         deps = {*after, *(writer for writer, _ in reads)}
         if not lanes or row[0] < 0 or row[1] < 0 or any(not 0 <= d < task for d in deps):
             raise PlanError(
@@ -195,7 +302,7 @@ class GraphBuilder:
                 f"task {task}: reads {unwritten} as (writer, register), but those tasks do not"
                 " write those registers; name the register in the `writes` of the writer"
             )
-        self._tasks.append(row)
+        self._columns.append(row)
         self._lanes.append(tuple(sorted(set(lanes))))
         self._deps.append(tuple(sorted(deps)))
         self._ins.append(tuple(sorted({item for pair in reads for item in self._items_of[pair]})))
@@ -205,42 +312,71 @@ class GraphBuilder:
             self._items += 1
         return task
 
+    def _extend(
+        self,
+        columns: dict[str, Column],
+        lanes: Ids,
+        after: Ids | None,
+        reads: Ids | None,
+        writes: Ids | None,
+    ) -> Added:
+        self._close_block()
+        count, outs = len(lanes), as_table(writes, len(lanes))
+        block = Block(first=self.tasks, count=count, first_item=self._items)
+        block.columns.update({k: as_column(v, k in WIDE) for k, v in columns.items()})
+        block.rows["out"] = rows_of_table(outs, ordered=False)
+        ins, deps = as_table(reads, count), as_table(after, count)
+        deps = np.hstack([deps, writers_of(ins, [*self._blocks, block])]) if ins.size else deps
+        for name, table in (("lane", as_table(lanes, count)), ("dep", deps), ("in", ins)):
+            block.rows[name] = rows_of_table(table, ordered=True)
+        check_block(block, deps)
+        self._blocks.append(block)
+        items = np.full(outs.shape, NONE, dtype=np.int64)
+        items[outs != NONE] = self._items + np.arange(len(block.rows["out"].ids))
+        self._items += len(block.rows["out"].ids)
+        return Added(tasks=range(block.first, block.end), items=items)
+
+    def _close_block(self) -> None:
+        """Turn the tasks that were added one by one into a block."""
+        if not self._columns:
+            return
+        block = Block(
+            first=self._first,
+            count=len(self._columns),
+            first_item=self._items - sum(map(len, self._outs)),
+        )
+        columns = np.array(self._columns, dtype=np.int64).T
+        for name, column in zip(COLUMNS, columns, strict=True):
+            block.columns[name] = as_column(column, name in WIDE)
+        rows = {"lane": self._lanes, "dep": self._deps, "out": self._outs, "in": self._ins}
+        block.rows.update({name: rows_of_lists(lists) for name, lists in rows.items()})
+        self._blocks.append(block)
+        self._columns.clear()
+        for lists in rows.values():
+            lists.clear()
+
     def build(self) -> TaskGraph:
         """Freeze what was added."""
-        columns = np.array(self._tasks, dtype=np.int64).reshape(-1, 5).T
+        self._close_block()
+        columns = {name: join_columns(self._blocks, name) for name in COLUMNS}
+        rows: dict[str, Ids] = {}
+        for name in ("lane", "dep", "out", "in"):
+            rows[f"{name}_ptr"], rows[f"{name}_idx"] = join_rows(self._blocks, name)
         registers = np.array(self._registers, dtype=np.int64).reshape(-1, 3).T
-        lane_ptr, lane_idx = _csr(self._lanes)
-        dep_ptr, dep_idx = _csr(self._deps)
-        out_ptr, out_idx = _csr(self._outs)
-        in_ptr, in_idx = _csr(self._ins)
-        route_ptr, route_idx = _csr([links for links, _ in self._routes])
+        routes = rows_of_lists([links for links, _ in self._routes])
+        caps = np.array([cap for _, cap in self._routes], dtype=np.float64)
+        if len(self._unindexed):
+            routes = rows_of_table(self._unindexed, ordered=False)
+            caps = np.full(len(self._unindexed), self._unindexed_cap)
         return TaskGraph(
-            duration_ps=columns[0].copy(),
-            payload_bytes=columns[1].copy(),
-            route=columns[2].copy(),
-            priority=columns[3].copy(),
-            actor=columns[4].copy(),
-            lane_ptr=lane_ptr,
-            lane_idx=lane_idx,
-            dep_ptr=dep_ptr,
-            dep_idx=dep_idx,
-            out_ptr=out_ptr,
-            out_idx=out_idx,
-            in_ptr=in_ptr,
-            in_idx=in_idx,
+            **columns,
+            **rows,
             register_slots=registers[0].copy(),
             register_bytes=registers[1].copy(),
             register_device=registers[2].copy(),
             lane_device=np.array(self._lane_device, dtype=np.int64),
             link_bytes_per_s=np.array(self._links, dtype=np.float64),
-            route_ptr=route_ptr,
-            route_idx=route_idx,
-            route_cap_bytes_per_s=np.array([cap for _, cap in self._routes], dtype=np.float64),
+            route_ptr=routes.ptr(len(caps)),
+            route_idx=routes.ids,
+            route_cap_bytes_per_s=caps,
         )
-
-
-def _csr(rows: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
-    """Return ``(ptr, idx)`` of a list of rows."""
-    ptr = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=ptr[1:])
-    return ptr, np.array([v for row in rows for v in row], dtype=np.int64)

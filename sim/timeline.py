@@ -29,10 +29,7 @@ class Timeline:
         try:
             start, end = np.array(start_ps, dtype=np.int64), np.array(end_ps, dtype=np.int64)
         except OverflowError:
-            raise PlanError(
-                f"the step would take {max(end_ps) / PS_PER_S:.3g} s, and the simulator counts at"
-                " most 2**63 ps (106 days); check durations, payloads and bandwidths"
-            ) from None
+            raise too_long(max(end_ps) / PS_PER_S) from None
         return cls(start_ps=start, end_ps=end)
 
     @property
@@ -56,3 +53,11 @@ class Timeline:
         held_ps = np.repeat(self.end_ps - self.start_ps, np.diff(graph.lane_ptr))
         np.add.at(busy, graph.lane_idx, held_ps)
         return busy
+
+
+def too_long(step_s: float) -> PlanError:
+    """Return the error of a step whose instants do not fit 64 bits."""
+    return PlanError(
+        f"the step would take {step_s:.3g} s, and the simulator counts at most 2**63 ps (106"
+        " days); check durations, payloads and bandwidths"
+    )

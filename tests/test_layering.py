@@ -23,6 +23,7 @@ OWNERS = {
     "mpi4py": {"runtime"},
     "networkx": {"hwprofiles/cluster.py"},
     "onnx": {"planner/onnxfile.py"},
+    "numba": {"sim/arrays/compiled.py"},
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
     "pydantic": {

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from foreplan.commands.options import Json
-from foreplan.console import show_json, table
+from foreplan.console import out, show_json, table
 
 app = typer.Typer(help="How fast the engines and the search are; without a command, both.")
 
@@ -20,19 +20,39 @@ def everything(context: typer.Context) -> None:
 
 @app.command()
 def engine(
-    tasks: Annotated[int, typer.Option(min=100, help="About how many tasks to simulate.")] = 20_000,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 5,
+    tasks: Annotated[int, typer.Option(min=1000, help="Tasks of the random graph.")] = 1_000_000,
+    ranks: Annotated[int, typer.Option(min=2, help="Ranks of the ring all-reduce.")] = 4096,
+    flows: Annotated[
+        int, typer.Option(min=1024 * 100, help="Flows over the switch, one in flight per port.")
+    ] = 1_000_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
     json: Json = False,
 ) -> None:
-    """Simulate data-parallel steps on both engines; print tasks a second."""
-    from foreplan.benchmarks import engine_rates
+    """Time the engines on graphs of all kinds, beside the same work done as simply as possible."""
+    from foreplan.benchmarks import engine_rates, peak_bytes, start_up_s
+    from hwprofiles.units import format_bytes
 
-    rates = engine_rates(tasks, repeats)
+    rates = list(engine_rates(repeats, tasks, ranks, flows))
+    ready_s, most_bytes = start_up_s(repeats), peak_bytes()
     if json:
-        show_json(rates)
+        rows = [rate.row() for rate in rates]
+        show_json({"rates": rows, "start_up_s": ready_s, "peak_bytes": most_bytes})
         return
-    rows = [(r["graph"], r["engine"], f"{r['tasks']:,}", f"{r['tasks_per_s']:,.0f}") for r in rates]
-    table(("graph", "engine", "tasks", "tasks/s"), rows)
+    columns = ("simpy", "heap", "array", "bare")
+    shown = [
+        (
+            r.graph,
+            f"{r.tasks:,}",
+            f"{r.tasks / r.build_s:,.0f}",
+            *(f"{r.tasks_per_s[k]:,.0f}" if k in r.tasks_per_s else "" for k in columns),
+            f"{r.bare_frac:.2f}" if r.bare_frac else "",
+            f"{r.bytes_per_task:.0f}",
+            f"{r.solves:,}" if r.solves else "",
+        )
+        for r in rates
+    ]
+    table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
+    out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
 
 
 @app.command()

@@ -178,7 +178,7 @@ INSIDE = [
     (["report", "nowhere.json"], ["nowhere.json: expected a plan file"]),
     (["simulate", "nowhere.json"], ["nowhere.json: expected a graph.json"]),
     (["simulate", "good.json"], ["good.json: expected schema_version 1, got None"]),
-    (["simulate", "good.json", "--engine", "steam"], ["--engine 'steam'", "heap or simpy"]),
+    (["simulate", "good.json", "--engine", "steam"], ["--engine 'steam'", "simpy, heap, array"]),
     (
         ["estimate", "mlp", "v100-quad", "--batch", "64", "--workers", "9"],
         ["more workers than the cluster has devices", "change"],

@@ -1,17 +1,24 @@
-"""The two engines: equal to each other on random graphs, and right on graphs worked out by hand."""
+"""The engines: equal to each other on random graphs, and right on graphs worked out by hand."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from hwprofiles.errors import DeadlockError, PlanError
 from hwprofiles.units import to_ps
-from sim import heap_engine, simpy_engine
+from sim import array_engine, heap_engine, simpy_engine
 from sim.taskgraph import GraphBuilder, TaskGraph
 from sim.timeline import Timeline
 from tests.oracles import validate_timeline
 from tests.strategies import any_graphs
+from tests.uncompiled import PlainEngine
 
-ENGINES = pytest.mark.parametrize("engine", [simpy_engine, heap_engine], ids=["simpy", "heap"])
+PLAIN = PlainEngine()
+"""The array engine run by Python."""
+ENGINES = pytest.mark.parametrize(
+    "engine",
+    [simpy_engine, heap_engine, array_engine, PLAIN],
+    ids=["simpy", "heap", "array", "plain array"],
+)
 BYTE_PER_PS = 1e12
 
 
@@ -29,12 +36,14 @@ def spans(engine, builder: GraphBuilder) -> list[tuple[int, int]]:
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graph=any_graphs())
-def test_both_engines_give_every_task_the_same_start_and_end_or_the_same_deadlock(graph):
-    heap, simpy = outcome(heap_engine, graph), outcome(simpy_engine, graph)
-    if isinstance(heap, str) or isinstance(simpy, str):
-        assert heap == simpy
-    else:
-        assert heap.equals(simpy), (heap, simpy)
+def test_all_engines_give_every_task_the_same_start_and_end_or_the_same_deadlock(graph):
+    simpy = outcome(simpy_engine, graph)
+    for engine in (heap_engine, array_engine, PLAIN):
+        found = outcome(engine, graph)
+        if isinstance(found, str) or isinstance(simpy, str):
+            assert found == simpy
+        else:
+            assert found.equals(simpy), (engine, found, simpy)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

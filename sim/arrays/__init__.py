@@ -1,0 +1,1 @@
+"""The parts of the array engine (``sim.array_engine``), compiled by Numba."""

@@ -1,0 +1,56 @@
+"""Floors of the array engine, as ``foreplan bench engine`` measures them on two quiet cores."""
+
+import pytest
+
+from foreplan.benchmarks import engine_rates, start_up_s
+
+pytestmark = pytest.mark.benchmark
+
+
+@pytest.fixture(scope="module")
+def rates():
+    found = engine_rates(repeats=5, random_tasks=1_000_000, ring_ranks=4096, flows=1_000_000)
+    return {rate.graph: rate for rate in found}
+
+
+@pytest.mark.parametrize(
+    ("graph", "tasks_per_s"),
+    [
+        ("random, 1000 lanes", 3e6),
+        ("500 stages x 100", 6e6),
+        ("1024 ports, 1 in flight", 1e6),
+        ("ring over 4096 ranks", 33_546_240 / 15),
+    ],
+)
+def test_tasks_a_second(rates, graph, tasks_per_s):
+    assert rates[graph].tasks_per_s["array"] >= tasks_per_s
+
+
+@pytest.mark.parametrize(
+    ("graph", "frac"),
+    [
+        ("random, 1000 lanes", 0.6),
+        ("500 stages x 100", 0.6),
+        ("1024 ports, 2 in flight", 0.5),
+        ("1024 ports, 4 in flight", 0.5),
+    ],
+)
+def test_share_of_the_yardstick(rates, graph, frac):
+    assert rates[graph].bare_frac >= frac
+
+
+@pytest.mark.parametrize(
+    "graph", ["random, 1000 lanes", "500 stages x 100", "ring over 4096 ranks"]
+)
+def test_bytes_a_task(rates, graph):
+    assert rates[graph].bytes_per_task <= 64
+
+
+def test_building_is_no_slower_than_simulating(rates):
+    for rate in rates.values():
+        if rate.graph != "LeNet-5 step":  # lowered a task at a time
+            assert rate.build_s <= rate.tasks / rate.tasks_per_s["array"]
+
+
+def test_start_up():
+    assert start_up_s(5) <= 0.6

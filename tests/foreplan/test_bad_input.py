@@ -21,6 +21,8 @@ from runtime.records import write_records
 from sim.graphfile import write_graph
 from sim.taskgraph import GraphBuilder
 
+pytestmark = pytest.mark.slow
+
 BATCH = Training(batch=64)
 KNOWN = "double_binary_tree, halving_doubling, ring, sharded_star, star, tree"
 

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BEST_OF, MOST_S = 4, 0.5
 SYSTEM_KEYS = {
     "name",

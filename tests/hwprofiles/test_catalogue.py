@@ -23,6 +23,8 @@ from hwprofiles.parts import (
     part_names,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "hwprofiles" / "data"
 GB, TFLOP = 1e9, 1e12

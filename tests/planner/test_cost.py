@@ -27,6 +27,8 @@ from tests.planner_cases import (
     small_machine,
 )
 
+pytestmark = pytest.mark.slow
+
 RANDOM = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 

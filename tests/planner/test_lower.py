@@ -34,6 +34,8 @@ from tests.planner_cases import (
     without_dependency,
 )
 
+pytestmark = pytest.mark.slow
+
 RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -15,6 +15,8 @@ from sim.checks import peak_live_bytes, static_bytes
 from sim.heap_engine import simulate
 from tests.planner_cases import Case, case, cases
 
+pytestmark = pytest.mark.slow
+
 RANDOM = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 CATEGORIES = {
     "parameters",

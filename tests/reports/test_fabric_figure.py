@@ -10,6 +10,8 @@ from hwprofiles.errors import RecordError
 from reports.fabric_figure import draw_cluster, save
 from reports.fabric_layout import panels
 
+pytestmark = pytest.mark.slow
+
 ETHERNET = """
 title = "t"
 source = "s"

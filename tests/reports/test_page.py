@@ -14,6 +14,8 @@ from reports.sections import ENTRIES
 from reports.tables import escape_markdown
 from tests.reports.cases import hostile, measurement, plan_file
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert('x')</script>|`$x_{1}$"
 
 

@@ -22,6 +22,8 @@ from runtime.execute import (
     void_reasons,
 )
 
+pytestmark = pytest.mark.slow
+
 STEPS = 18
 """With two to warm up, twenty: progress is told every twenty."""
 

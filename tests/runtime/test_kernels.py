@@ -22,6 +22,8 @@ from planner.opsets import plan_calls
 from runtime.kernels import kernel, load, refuse_missing, sources_sha256
 from tests.planner_cases import case
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 64
 MODELS = ["lenet-5", "mlp"]
 FLOAT32_ERROR = float(np.finfo(np.float32).eps) * (SAMPLES * 28 * 28) ** 0.5

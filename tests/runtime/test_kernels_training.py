@@ -15,6 +15,8 @@ from runtime.initial import initial_parameters
 from runtime.kernels import kernel
 from runtime.records import RecordFile
 
+pytestmark = pytest.mark.slow
+
 BATCH = 64
 LEARNING_RATE, MOMENTUM = 0.05, 0.9
 EPOCHS = 4

@@ -10,6 +10,8 @@ from hwprofiles.units import to_ps
 from sim.fair import fair_rates, finish_ps
 from tests.oracles import fair_by_raising_all
 
+pytestmark = pytest.mark.slow
+
 LINKS = 6
 REL_FLOAT64 = 1e-9
 

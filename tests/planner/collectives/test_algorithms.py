@@ -30,6 +30,8 @@ from tests.planner.collectives.wires import (
     simulated_ps,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def equal_laws(holds: bool) -> st.SearchStrategy[Law]:
     return st.builds(

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foreplan.api import calibrate, execute, models, plan, report, write_digits
-    from foreplan.maps import topology
+    from foreplan.pictures import talk, topology
 
 __version__ = "0.1.0"
-__all__ = ["calibrate", "execute", "models", "plan", "report", "topology", "write_digits"]
+__all__ = ["calibrate", "execute", "models", "plan", "report", "talk", "topology", "write_digits"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the functions when they are first asked for, so that ``foreplan --help`` is quick."""
-    if name == "topology":
-        from foreplan.maps import topology
+    if name in ("talk", "topology"):
+        from foreplan import pictures
 
-        return topology
+        return getattr(pictures, name)
     if name in __all__:
         from foreplan import api
 

@@ -21,6 +21,7 @@ from foreplan.commands import (
     plan,
     report,
     simulate,
+    talk,
     topology,
 )
 
@@ -37,6 +38,7 @@ app.command("estimate")(plan.estimate)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

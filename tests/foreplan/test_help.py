@@ -48,6 +48,7 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
         "foreplan topology",
     ]
 

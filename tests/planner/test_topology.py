@@ -111,7 +111,7 @@ def test_on_a_cube_mesh_routes_contend_so_no_simulation_is_faster():
 
 
 @given(ranks=st.integers(2, 20), first=st.integers(4, 10**4), more=st.integers(1, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_times_rise_with_bytes(ranks, first, more):
     network = flat_network("ethernet-10g", "v100-sxm2-16g", 64)
     found = topology_map(network, (ranks,), first, first + 4 * more)

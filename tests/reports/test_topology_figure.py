@@ -12,7 +12,7 @@ from reports.topology_figure import COLOURS, draw_topology
 
 @pytest.fixture(scope="module")
 def maps():
-    return foreplan.topology(["100gbe"], ["dgx-1-v100"], ranks=(2, 48), samples=3)
+    return foreplan.topology(["100gbe"], ["dgx-1-v100"], ranks=(2, 24), samples=3)
 
 
 def test_words_keep_apart_and_inside(maps):

@@ -18,7 +18,7 @@ from tests.planner.collectives.wires import Law, every_algorithm
     holds=st.booleans(),
     slots=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_alike_is_a_shorter_way_to_the_same_time(name, ranks, elements, add_ps, holds, slots):
     law = Law(add_ps_per_element=add_ps, holds=holds, landing_slots=slots)
     each, alike = law.prices(ranks), replace(law.prices(ranks), alike=True)

@@ -1,7 +1,8 @@
-"""``topology`` as a Python function: which all-reduce is fastest on which network."""
+"""``topology`` and ``talk`` as Python functions: maps and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from planner.network import Network, cluster_network, flat_network
 from planner.topology import (
@@ -105,3 +106,34 @@ def _algorithms(network: Network, asked: Sequence[str] | None) -> Sequence[str]:
         return asked
     many = not network.alike and network.most_ranks > FEW_RANKS
     return [name for name in SIMPLEST if not (many and name == "sharded_star")]
+
+
+def talk(
+    folder: Path, progress: Callable[[int, int, str], None] = lambda done, total, part: None
+) -> list[Path]:
+    """Compute and draw the figures of the talk; return the files, which are always the same.
+
+    A central scheduler against actors and stages; stale updates among stragglers; static against
+    dynamic memory. Beside each picture are its numbers, and in README.md the captions.
+    """
+    from planner.dispatching import KINDS, MICROBATCHES, dispatching
+    from planner.memory_policies import JOBS, memory_policies
+    from planner.staleness import SPREADS, question, staleness
+    from reports.talk import dispatching as dispatching_figure
+    from reports.talk import memory as memory_figure
+    from reports.talk import staleness as staleness_figure
+    from reports.talk.page import ready, write_plates
+
+    ready(folder)
+    parts = (len(KINDS) * len(MICROBATCHES), len(SPREADS), len(JOBS))
+    total = sum(parts)
+
+    def part(place: int, name: str) -> Progress:
+        return lambda done, _: progress(sum(parts[:place]) + done, total, name)
+
+    plates = [
+        dispatching_figure.plate(dispatching(progress=part(0, "schedulers"))),
+        staleness_figure.plate(staleness(question(), progress=part(1, "updates"))),
+        memory_figure.plate(memory_policies(progress=part(2, "memory"))),
+    ]
+    return write_plates(plates, folder)

@@ -46,7 +46,7 @@ Colour = tuple[float, float, float]
 
 @style.context({**RC, "font.size": 11.0, "axes.spines.top": True, "axes.spines.right": True})
 def draw_topology(maps: Sequence[TopologyMap]) -> Figure:
-    """Return the picture of maps with the same numbers of ranks and sizes."""
+    """Return the picture of maps, beside each other; all have the same sizes."""
     titles = [title for title in TITLES if any(_columns(found, title) for found in maps)]
     width_in = max(LEAST_IN, 0.9 + PANEL_IN * len(maps))
     figure = Figure(figsize=(width_in, 1.4 + HIGH_IN * len(titles)))
@@ -110,9 +110,15 @@ def _panel(axes: Axes, found: TopologyMap, columns: Sequence[int]) -> None:
     axes.set_yticks(ranks[::every], [str(n) for n in ranks[::every]])
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
-    decades = np.arange(3, 13, 2)
-    axes.set_xticks([t for t in 10.0**decades if found.payload_bytes[0] <= t])
-    axes.set_xlim(found.payload_bytes[0], found.payload_bytes[-1])
+    axes.set_xticks(_ticks(float(found.payload_bytes[0]), float(found.payload_bytes[-1])))
+
+
+def _ticks(first: float, last: float) -> list[float]:
+    """Return powers of ten, every second one of many; both ends where there are fewer than two."""
+    powers = [10.0**k for k in range(16) if first <= 10.0**k <= last]
+    if len(powers) < 2:
+        return [first, last]
+    return powers[:: 2 if len(powers) > 5 else 1]
 
 
 def _edges(ranks: Ints) -> list[float]:

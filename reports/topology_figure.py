@@ -39,8 +39,10 @@ ONE_ROW = 8
 """So many numbers of ranks stand in one row, whatever they are."""
 LEAST_IN = 6.4
 PANEL_IN, HIGH_IN = 4.3, 3.7
-LABEL_DECADES, LABEL_FRAC = 1.2, 0.15
-"""A region of fewer decades, or of a smaller share of the bands, is named in the legend alone."""
+CHARACTER_FRAC, LABEL_FRAC = 0.028, 0.15
+"""Share of a panel's width that a character takes, and of its bands that a label needs: a smaller
+region is named in the legend alone."""
+MOST_TICKS = 13
 Colour = tuple[float, float, float]
 
 
@@ -106,11 +108,21 @@ def _panel(axes: Axes, found: TopologyMap, columns: Sequence[int]) -> None:
     axes.set_yscale("log", base=2)
     axes.set_xlim(found.payload_bytes[0], found.payload_bytes[-1])
     axes.set_ylim(edges[0], edges[-1])
-    every = -(-len(ranks) // 12)
-    axes.set_yticks(ranks[::every], [str(n) for n in ranks[::every]])
+    ticks = _apart(ranks.tolist())
+    axes.set_yticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
     axes.set_xticks(_ticks(float(found.payload_bytes[0]), float(found.payload_bytes[-1])))
+
+
+def _apart(ranks: Sequence[int]) -> list[int]:
+    """Return those numbers of ranks whose names do not touch the one before."""
+    least = (ranks[-1] / ranks[0]) ** (1 / MOST_TICKS)
+    kept = [ranks[0]]
+    for count in ranks[1:]:
+        if count >= kept[-1] * least:
+            kept.append(count)
+    return kept
 
 
 def _ticks(first: float, last: float) -> list[float]:
@@ -174,10 +186,13 @@ def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Seque
     """Name each algorithm once, in the middle of the largest block of bands that it wins."""
     for name in found.algorithms:
         spans = [[(f, e) for n, f, e in found.bands(c) if n == name] for c in columns]
-        if place := _middle(spans, edges):
+        text = _name(name).replace("-", "-\n", 1)
+        share = CHARACTER_FRAC * max(map(len, text.split("\n")))
+        decades = float(np.log10(found.payload_bytes[-1] / found.payload_bytes[0]))
+        if place := _middle(spans, edges, share * decades):
             axes.text(
                 *place,
-                _name(name).replace("-", "-\n", 1),
+                text,
                 ha="center",
                 va="center",
                 color="white",
@@ -188,11 +203,11 @@ def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Seque
 
 
 def _middle(
-    spans: Sequence[Sequence[tuple[int, int]]], edges: Sequence[float]
+    spans: Sequence[Sequence[tuple[int, int]]], edges: Sequence[float], decades: float
 ) -> tuple[float, float] | None:
     """Return the middle (bytes, ranks) of the largest box in a region, None if all are too small.
 
-    ``spans`` has, by band, what one algorithm wins there.
+    ``spans`` has, by band, what one algorithm wins there; ``decades`` is the least width.
     """
     best, middle = 0.0, None
     for first in range(len(spans)):
@@ -203,7 +218,7 @@ def _middle(
             left, right = max(left, spans[last][0][0]), min(right, spans[last][0][1])
             wide = float(np.log10(right / left)) if right > left else 0.0
             high = last - first + 1
-            fits = wide >= LABEL_DECADES and high >= LABEL_FRAC * len(spans)
+            fits = wide >= decades and high >= LABEL_FRAC * len(spans)
             if fits and wide * high > best:
                 best = wide * high
                 middle = ((left * right) ** 0.5, (edges[first] * edges[last + 1]) ** 0.5)

@@ -11,7 +11,20 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from foreplan.commands import bench, data, doctor, execute, hw, models, plan, report, simulate
+from foreplan.commands import (
+    bench,
+    data,
+    diff,
+    doctor,
+    execute,
+    explain,
+    hw,
+    models,
+    plan,
+    report,
+    simulate,
+    what_if,
+)
 
 app = typer.Typer(
     name="foreplan",
@@ -23,6 +36,9 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
+app.command("explain")(explain.explain)
+app.command("what-if")(what_if.what_if)
+app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)

@@ -37,9 +37,11 @@ def test_the_commands_are_these():
         "foreplan bench engine",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
+        "foreplan explain",
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
@@ -48,6 +50,7 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan what-if",
     ]
 
 

@@ -18,12 +18,14 @@ def explain(
     path: Path,
     pick: int = 0,
     *,
+    flips: bool = True,
     batches: bool | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> "Explanation":
     """Return why plan ``pick`` of a plan file won or lost, and where the winner changes.
 
-    ``batches`` says whether half and double the batch are planned too; by default for small plans.
+    ``flips`` says whether to look for what would change the answer, which takes longest;
+    ``batches`` whether half and double the batch are planned too; by default for small plans.
     """
     from planner.explain import explain as why
 
@@ -32,7 +34,7 @@ def explain(
         raise PlanError(
             f"--pick {pick}: the plan file has plans 0 to {len(plans.plans) - 1}; pick one of them"
         )
-    return why(plans, pick, batches=batches, told=progress)
+    return why(plans, pick, flips=flips, batches=batches, told=progress)
 
 
 def what_if(

@@ -15,6 +15,7 @@ from hwprofiles.registry import lookup
 from hwprofiles.units import Ints
 from planner.machine import Machine
 from planner.model import ModelGraph
+from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.records import PlanFile
 from planner.reprice import Lowered
@@ -44,7 +45,8 @@ class Contest:
     machine: Machine
     plans: tuple[Plan, ...]
     is_whole: bool
-    """Whether these are all candidates of the search; else they are the plans of the file."""
+    """Whether these are all candidates of the search that fit; else those that the file can price:
+    at least its own plans."""
     most_lowered: int
     """No more candidates are lowered than this; contests that would need more stay unproved."""
     lowered: dict[int, Lowered] = field(default_factory=dict)
@@ -61,27 +63,26 @@ class Contest:
     ) -> "Contest":
         """Return the contest of a plan file; its first rows are the plans of the file.
 
-        With another ``training`` than that of the file, the rows are the candidates alone.
+        With another ``training`` than that of the file, the rows are the candidates alone. Where
+        ops are measured, candidates with ops that the file has no copy of are left out: a curve
+        against a measurement decides nothing.
         """
-        machine = plans.to_machine()
+        machine, asked = plans.to_machine(), training or plans.training
         fixed = fixed_fields(plans)
         own = tuple(dict.fromkeys(ranked.plan for ranked in plans.plans)) if not training else ()
-        rest: tuple[Plan, ...] = ()
+        fits: list[Plan] = []
         if fixed is not None:
-            asked = training or plans.training
-            found = [
-                plan
-                for plan in candidates(model, asked, machine.devices, fixed)
-                if _is_known(plan.workers, machine)
-            ]
+            every = candidates(model, asked, machine.devices, fixed)
+            found = [plan for plan in every if _is_known(plan.workers, machine)]
             table = price(model, asked, found, machine)
-            rest = tuple(found[i] for i in table.feasible.tolist() if found[i] not in own)
+            fits = [found[i] for i in table.feasible.tolist()]
+        known = [plan for plan in fits if plan in own or _is_priced(model, asked, plan, machine)]
         return cls(
             model=model,
-            training=training or plans.training,
+            training=asked,
             machine=machine,
-            plans=own + rest,
-            is_whole=fixed is not None,
+            plans=own + tuple(plan for plan in known if plan not in own),
+            is_whole=fixed is not None and len(found) == len(every) and len(known) == len(fits),
             most_lowered=most_lowered,
         )
 
@@ -155,3 +156,10 @@ def fixed_fields(plans: PlanFile) -> dict[str, object] | None:
 def _is_known(workers: int, machine: Machine) -> bool:
     """Whether the plan file holds op costs for so many workers."""
     return 0 in machine.clusters or workers in machine.clusters
+
+
+def _is_priced(model: ModelGraph, training: Training, plan: Plan, machine: Machine) -> bool:
+    """Whether every op of a plan is measured, or none of this machine is."""
+    books = machine.books(plan.workers).values()
+    measured = {signature for book in books for signature in book.ops}
+    return not measured or plan_calls(model, training, plan).keys() <= measured

@@ -6,7 +6,7 @@ from typing import Any
 
 from hwprofiles.units import PS_PER_S
 from planner.contest import Contest
-from planner.flips import Bench, Flip, Knob, flips, knobs
+from planner.flips import Bench, Flip, Knob, Side, knobs
 from planner.jitter import Order, order
 from planner.model import load_model
 from planner.plan import Plan
@@ -101,11 +101,13 @@ class Explanation:
     candidates: int
     """Among which flips were looked for."""
     all_candidates: bool
-    """Whether these are all that the search had; else only the plans of the file."""
+    """Whether these are all that the search had; else only those that the file can price."""
+    faster: str
+    """A candidate that is faster already, and that the search did not reach; empty if none is."""
     tied: tuple[str, ...]
     """Other candidates that take exactly as long; a flip is to none of these."""
     flips: tuple[Flip, ...]
-    """None where another plan than the best was picked."""
+    """Empty where another plan than the best was picked, or where it is not the best."""
     batches: tuple[AtBatch, ...]
     """Empty where the batch was not varied."""
     idle: tuple[Idle, ...]
@@ -115,11 +117,13 @@ def explain(
     plans: PlanFile,
     pick: int = 0,
     *,
+    flips: bool = True,
     batches: bool | None = None,
     told: Told = lambda what, done, total: None,
 ) -> Explanation:
     """Return why plan ``pick`` of a plan file is where it is.
 
+    ``flips`` says whether to look for what would change the answer, which takes longest;
     ``batches`` says whether to look for the winner at half and at double the batch; without a word
     that is done where the plan has no more than ``BATCHES_TO_TASKS`` tasks.
     """
@@ -134,7 +138,9 @@ def explain(
     cluster = machine.cluster(ranked.plan.workers)
     turned = knobs({w.tier for record in plans.machine.values() for w in wires_of(record)})
     margin = _margin(plans, pick, contest, path, told)
-    holders, found = _flips(plans, contest, turned, told) if pick == 0 else ((row,), ())
+    looks = flips and pick == 0
+    holders, found = _flips(plans, contest, turned, told) if looks else ((row,), ())
+    ahead = "" if row in holders else contest.plans[holders[0]].label
     links = link_uses(own.program, timeline, cluster)
     vary = own.program.graph.tasks <= BATCHES_TO_TASKS if batches is None else batches
     return Explanation(
@@ -152,9 +158,10 @@ def explain(
         margin=margin,
         candidates=len(contest.plans),
         all_candidates=contest.is_whole,
-        tied=tuple(contest.plans[r].label for r in holders if r != row),
-        flips=found,
-        batches=_batches(plans, contest, own.plan, told) if pick == 0 and vary else (),
+        faster=ahead,
+        tied=() if ahead else tuple(contest.plans[r].label for r in holders if r != row),
+        flips=() if ahead else found,
+        batches=_batches(plans, contest, own.plan, told) if looks and vary else (),
         idle=(*_unused(links), *_without_effect(plans, own, timeline.makespan_ps, turned)),
     )
 
@@ -208,7 +215,14 @@ def _flips(
     now_ps = contest.floor_ps(contest.machine)
     holders = contest.leaders(now_ps)
     bench = Bench(contest=contest, plans=plans, holders=holders, now_ps=now_ps)
-    return holders, flips(bench, turned, lambda done, total: told("flip points", done, total))
+    sides: tuple[Side, ...] = ("below", "above")
+    pairs = [(knob, side) for knob in turned for side in sides]
+    found: list[Flip] = []
+    contest.told = lambda: told("flip points", len(found), len(pairs))
+    for knob, side in pairs:
+        contest.told()
+        found.append(bench.flip(knob, side))
+    return holders, tuple(found)
 
 
 def _batches(plans: PlanFile, contest: Contest, held: Plan, told: Told) -> tuple[AtBatch, ...]:

@@ -6,7 +6,7 @@ enters the bisection, which then begins again. So every step from one side to th
 two contests over all candidates, and both are proved as far as the search proves its own answer.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -197,16 +197,3 @@ class Bench:
             else:
                 holds = middle
         return holds, beaten
-
-
-def flips(
-    bench: Bench, turned: Sequence[Knob], told: Callable[[int, int], None]
-) -> tuple[Flip, ...]:
-    """Return a flip for both sides of every knob; ``told`` hears how many are done."""
-    sides: tuple[Side, ...] = ("below", "above")
-    pairs = [(knob, side) for knob in turned for side in sides]
-    found: list[Flip] = []
-    for knob, side in pairs:
-        told(len(found), len(pairs))
-        found.append(bench.flip(knob, side))
-    return tuple(found)

@@ -15,6 +15,7 @@ from planner.search import Certificate, SearchResult, search
 from planner.settings import change, parse_setting
 
 Told = Callable[[int, int], None]
+_CURVES = "; ops that the plan file has no copy of are priced by fitted curves"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +180,12 @@ def _compare(old: PlanFile, new: PlanFile, texts: Sequence[str], searched: bool)
         winner_before=held.label,
         winner_after=new.plans[0].label,
         plans=tuple(rows),
-        statement=new.certificate.statement,
+        statement=new.certificate.statement + (_CURVES if searched and _is_measured(new) else ""),
     )
+
+
+def _is_measured(plans: PlanFile) -> bool:
+    return any(ops for record in plans.machine.values() for ops in record.ops.values())
 
 
 def _row(plan: Plan, before: dict[Plan, RankedPlan], after: dict[Plan, RankedPlan]) -> Repriced:

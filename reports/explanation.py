@@ -14,7 +14,7 @@ Rows = list[tuple[str, ...]]
 TIER_WORDS = {"intra": "within a node", "inter": "between nodes"}
 MOST_LINKS = 6
 HASH_DIGITS = 16
-OTHER_PLANS = "other plans"
+OTHER_PLANS, CURVES = "other plans", " curves."
 
 
 def headline(found: Explanation) -> str:
@@ -71,6 +71,8 @@ def exchange_sentences(found: Explanation) -> Iterator[str]:
 def margin_sentences(found: Explanation) -> Iterator[str]:
     """Yield by how much the plan won, against whom, and whether the order is firm."""
     margin = found.margin
+    if found.faster:
+        yield f"It did not: {found.faster} is faster; the search was stopped before it."
     if found.tied:
         yield f"As fast to the picosecond: {', '.join(found.tied)}."
     if margin is None:
@@ -109,8 +111,10 @@ def _changes(differs: tuple[Change, ...]) -> str:
 def flip_sentences(found: Explanation) -> Iterator[str]:
     """Yield where another plan wins, then what may move without another winner."""
     used = {use.link for use in found.links if use.bytes}
-    over = f"all {found.candidates} candidates" if found.all_candidates else "the file's plans only"
-    proved = not found.all_candidates or all(flip.proved for flip in found.flips)
+    over = f"all {found.candidates} candidates"
+    if not found.all_candidates:
+        over = f"the {found.candidates} plans whose costs the file holds"
+    proved = all(flip.proved for flip in found.flips) or not found.all_candidates
     for flip in found.flips:
         if flip.factor is not None:
             yield _flip(flip, flip.factor, used)
@@ -222,12 +226,14 @@ def difference_lines(found: Sequence[Difference]) -> Iterator[str]:
     """Yield the differences by section; of plans that are not the best ones only how many."""
     section = ""
     for row in found:
-        if row.section == OTHER_PLANS:
+        if row.section == OTHER_PLANS or CURVES in row.field:
             continue
         if row.section != section:
             section = row.section
             yield f"{section}:"
         yield f"  {row.field}: {_with_unit(row.field, row.a)} -> {_with_unit(row.field, row.b)}"
+    if curves := sum(CURVES in row.field for row in found):
+        yield f"fitted curves: {curves} figures differ; --json lists them"
     if rest := sum(row.section == OTHER_PLANS for row in found):
         yield f"{OTHER_PLANS}: {rest} fields differ; --json lists them"
 

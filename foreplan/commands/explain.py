@@ -12,6 +12,12 @@ from foreplan.console import out, progress, show_json, table
 def explain(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A file written by `plan`.")],
     pick: Annotated[int, typer.Option(min=0, help="Which plan of the file.")] = 0,
+    flips: Annotated[
+        bool,
+        typer.Option(
+            "--flips/--no-flips", help="Whether to look for what would make another plan win."
+        ),
+    ] = True,
     batches: Annotated[
         bool | None,
         typer.Option(
@@ -30,6 +36,7 @@ def explain(
         found = foreplan.explain(
             plan,
             pick,
+            flips=flips,
             batches=batches,
             progress=lambda what, done, total: step(done, total, what),
         )

@@ -7,11 +7,11 @@ import pytest
 from foreplan import cli
 from planner.jsonable import to_jsonable
 from planner.records import PlanFile, read_record, write_record
-from tests.planner.test_whatif import asked_file
+from tests.planner.test_whatif import asked_file, bare_file
 
 KEYS = {
     "model cluster batch pick label step_s grade critical_path communication input_stall_s links"
-    " margin candidates all_candidates tied flips batches idle": [],
+    " margin candidates all_candidates faster tied flips batches idle": [],
     "phase seconds frac tasks": ["critical_path", 0],
     "total_s hidden_s exposed_s hidden_frac exposed_frac": ["communication"],
     "name link tier wires wires_used bytes utilisation_frac busiest": ["links", 0],
@@ -27,6 +27,7 @@ KEYS = {
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_record(tmp_path / "plan.json", asked_file())
+    write_record(tmp_path / "small.json", bare_file())
     return tmp_path
 
 
@@ -68,7 +69,7 @@ def test_explain_says_why_and_where_the_answer_changes(run):
 
 
 def test_explain_as_json_has_the_keys_that_are_promised(run):
-    data = json.loads(run("explain", "plan.json", "--json"))
+    data = json.loads(run("explain", "small.json", "--json"))
     for keys, place in KEYS.items():
         at = data
         for step in place:
@@ -77,6 +78,7 @@ def test_explain_as_json_has_the_keys_that_are_promised(run):
     lost = run("explain", "plan.json", "--pick", "2", "--no-batches")
     assert "why it did not win:\n  It loses to dp1-mb64 by" in lost
     assert "GB/s" not in lost
+    assert "would change" not in run("explain", "small.json", "--no-flips")
 
 
 def test_what_if_shows_both_sides_and_writes_a_plan_file_that_explains_itself(run, folder):

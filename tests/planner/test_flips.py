@@ -6,12 +6,15 @@ from functools import cache
 import pytest
 
 import foreplan
+from hwprofiles.calibration import OpSample
 from hwprofiles.errors import RecordError
 from planner.contest import Contest, fixed_fields
 from planner.explain import MOST_LOWERED, explain
 from planner.flips import Knob
 from planner.model import load_model
+from planner.opsets import plan_calls
 from planner.plan import Training
+from planner.records import plans_sha256
 from planner.search import search
 from tests.planner.test_whatif import asked_file, bare_file
 
@@ -90,6 +93,49 @@ def test_a_contest_is_won_by_the_plan_that_a_search_finds(knob, factor):
     assert found.step_ps == round(step_s * 1e12)
     assert contest.plans[found.row].label == label
     assert found.proved
+
+
+def test_a_floor_that_is_too_high_is_seen():
+    """The oracle of the test above: who is taken for too slow on faster hardware cannot win."""
+    contest = Contest.of(load_model(MODEL), asked_file(), MOST_LOWERED)
+    machine = KNOBS["device.speed"].machine(asked_file(), 0.3)
+    found = contest.winner(machine, [0], contest.floor_ps(machine) * 100)
+    assert found.step_ps != round(searched("device.speed", 0.3)[1] * 1e12)
+
+
+def test_a_candidate_that_the_search_did_not_reach_is_named():
+    file = asked_file()
+    last = replace(file, plans=file.plans[2:])
+    found = explain(replace(last, plans_sha256=plans_sha256(last.plans)), batches=False)
+    assert found.faster == explained().label
+    assert found.flips == found.tied == ()
+
+
+def test_a_contest_of_measured_ops_is_among_plans_whose_ops_the_file_holds():
+    file = asked_file()
+    held = file.plans[0].plan
+    calls = plan_calls(load_model(MODEL), file.training, held).values()
+    ops = tuple(
+        OpSample(
+            signature=call.signature,
+            op_class=call.op_class,
+            dtype=call.dtype,
+            flop=call.flop,
+            moved_bytes=call.moved_bytes,
+            median_s=1e-6,
+            iqr_s=0.0,
+            repeats=3,
+        )
+        for call in calls
+    )
+    (record,) = file.machine.values()
+    (kind,) = record.device_kinds
+    timed = replace(file, machine={0: replace(record, ops={kind.name: ops})})
+    contest = Contest.of(load_model(MODEL), timed, MOST_LOWERED)
+    assert not contest.is_whole
+    rest = contest.plans[len(file.plans) :]
+    assert {(plan.workers, plan.microbatch) for plan in rest} <= {(1, held.microbatch)}
+    assert Contest.of(load_model(MODEL), file, MOST_LOWERED).is_whole
 
 
 def test_a_contest_that_may_not_lower_enough_says_so():

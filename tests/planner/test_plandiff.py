@@ -51,7 +51,7 @@ def test_nothing_differs_from_itself():
 
 
 @given(place=st.sampled_from(LEAVES))
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_field_that_differs_is_seen_from_either_side(place):
     other = changed(place)
     if other is None:

@@ -14,7 +14,7 @@ from tests.planner_cases import cases, edges_of
 
 SETTINGS = ["bandwidth=0.3x", "latency=7us", "device.flops=3x", "device.speed=0.7x"]
 SETTINGS += ["device.memory-bandwidth=2x", "device.launch=9us", "latency=0.1x", "bandwidth=1GB/s"]
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def check_repriced(case, texts):

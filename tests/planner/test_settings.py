@@ -19,7 +19,7 @@ from planner.records import cluster_record
 from planner.settings import change, parse_setting, setting_names, wires_of
 from tests.planner_cases import cases, cluster_of, device, link, machine_of
 
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 OP = OpSample(
     signature="tanh.forward(8)float32",
     op_class="tanh_forward",

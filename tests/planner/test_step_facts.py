@@ -20,7 +20,7 @@ from planner.step_facts import (
 from sim.heap_engine import simulate
 from tests.planner_cases import case, cases, small_machine
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=8)
 
 

@@ -123,8 +123,8 @@ class Contest:
         ``floor_ps`` are closed forms on hardware that is nowhere slower than ``machine``: more
         bandwidth never raises a closed form, so who was too slow there is too slow here.
         """
-        first = min(holders, key=lambda row: self.step_ps(row, machine))
-        best = Winner(row=first, step_ps=self.step_ps(first, machine), proved=self.is_whole)
+        held_ps, first = min((self.step_ps(row, machine), row) for row in holders)
+        best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
         rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
         closed_ps = self.closed_ps(machine, rows)
         for i in np.argsort(closed_ps, kind="stable").tolist():

@@ -140,7 +140,7 @@ def _flip(flip: Flip, factor: float, used: set[str]) -> str:
     tail = f" ({shown})" if shown else ""
     return (
         f"{flip.side.capitalize()} {factor:.3g}x {_knob(flip.knob)}{tail} {flip.winner} wins;"
-        f" just beyond it is {format_frac(flip.faster_frac, 2)} faster."
+        f" 3 % beyond it is {format_frac(flip.faster_frac, 2)} faster."
     )
 
 

@@ -8,16 +8,25 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foreplan.api import calibrate, execute, models, plan, report, write_digits
+    from foreplan.api import calibrate, execute, models, plan, report
+    from foreplan.datasets import write_digits, write_synthetic
 
 __version__ = "0.1.0"
-__all__ = ["calibrate", "execute", "models", "plan", "report", "write_digits"]
+__all__ = [
+    "calibrate",
+    "execute",
+    "models",
+    "plan",
+    "report",
+    "write_digits",
+    "write_synthetic",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load the functions when they are first asked for, so that ``foreplan --help`` is quick."""
     if name in __all__:
-        from foreplan import api
+        from foreplan import api, datasets
 
-        return getattr(api, name)
+        return getattr(datasets if name.startswith("write") else api, name)
     raise AttributeError(name)

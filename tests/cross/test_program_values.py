@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from planner.plan import parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from runtime.arena import Arena
 from runtime.initial import initial_parameters
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 from tests.planner_cases import (
     ALGORITHMS,
     Case,
@@ -67,15 +68,28 @@ class World:
             source = self.arenas[task.src].view(task.source)
             return partial(np.copyto, self.arenas[task.dst].view(task.target), source)
         settings: dict[str, Any] = dict((*task.call.attrs, *task.call.settings))
-        if task.phase == "load":
-            settings["fetch"] = partial(self.fetch, task.rank, task.microbatch)
+        now = {
+            "fetch": partial(self.fetch, task.rank, task.microbatch),
+            "stream": partial(self.stream, task),
+            "step": lambda: self.step,
+        }
+        settings |= {name: now[name] for name in changing(task.call.kernel)}
         arrays = [self.arenas[task.rank].view(view) for view in task.views]
         return partial(kernel(task.call.kernel), *arrays, **settings)
 
     def fetch(self, rank: int, number: int, raw: np.ndarray) -> None:
-        plan, batch = self.case.plan, self.case.training.batch
-        first = self.step * batch + rank * (batch // plan.workers) + number * plan.microbatch
-        raw[:] = records(self.case.model, batch)[first : first + plan.microbatch]
+        batch = self.case.training.batch
+        first = self.step * batch + self.place(rank, number)
+        raw[:] = records(self.case.model, batch)[first : first + len(raw)]
+
+    def place(self, rank: int, number: int) -> int:
+        """Where the first sample of a microbatch stands in the global batch."""
+        plan = self.case.plan
+        return rank * (self.case.training.batch // plan.workers) + number * plan.microbatch
+
+    def stream(self, task: ComputeTask) -> Stream:
+        first = self.place(task.rank, task.microbatch)
+        return Stream(self.case.training.seed, self.step, crc32(task.name.encode()), first)
 
     def run(self, order: Sequence[int]) -> None:
         for task in order:

@@ -270,6 +270,13 @@ def find(program: Program, name: str, **fields: object) -> list[int]:
     ]
 
 
+def test_masks_that_depend_on_the_place_in_the_worker_are_caught(monkeypatch):
+    c = case(branched(), workers=2, batch=12, microbatch=6, dtype="float64")
+    assert not is_caught(c, c.lower())
+    monkeypatch.setattr(World, "stream", lambda world, task: Stream(0, world.step, 0, 0))
+    assert is_caught(c, c.lower())
+
+
 @pytest.mark.parametrize("layer", ["h", "output"])
 def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
     c = tiny(2, 2, overlap=True, bucket_bytes=8)

@@ -135,7 +135,7 @@ LARGE = [
     layer("gate", WIDE, (8, 1, 1)),
     layer("concat", WIDE, WIDE),
     layer("dropout", WIDE),
-    layer("dropout", (1 << 18,)),
+    layer("dropout", (1 << 16,)),
     layer("add", WIDE, WIDE, WIDE),
 ]
 

@@ -226,6 +226,7 @@ def execute(
     *,
     pick: int = 0,
     steps: int = 100,
+    warmup: int = 10,
     data: Path | None = None,
     check: bool = False,
     keep_costs: bool = False,
@@ -257,7 +258,7 @@ def execute(
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
     and ``lanes`` how many may then run.
     """
-    from runtime.execute import EXECUTIONS, Options, measure
+    from runtime.execute import EXECUTIONS, TRACED, Options, measure
     from runtime.execute import check as run_check
     from runtime.kernels import refuse_missing
     from runtime.launch import launch
@@ -274,6 +275,8 @@ def execute(
         test=test,
         cores=_cores(plans, pick, oversubscribe, lanes),
         steps=steps,
+        warmup=warmup,
+        traced=min(TRACED, steps),
         timeout_s=timeout_s,
         expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,

@@ -30,7 +30,8 @@ def flow_bytes_per_s(
     All ends of a half are one node, so only switches are left to search. Dinic's algorithm: while
     the sink can be reached, fill all shortest paths (Soviet Math. Doklady 11, 1970).
     """
-    half: dict[Node, Node] = dict.fromkeys(left, SOURCE) | dict.fromkeys(right, SINK)
+    half: dict[Node, Node] = dict.fromkeys(left, SOURCE)
+    half |= dict.fromkeys(right, SINK)
     cables: defaultdict[tuple[Node, Node, str, bool], float] = defaultdict(float)
     for start, end, link, count, directed in wires:
         cables[half.get(start, start), half.get(end, end), link, directed] += count

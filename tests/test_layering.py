@@ -38,8 +38,8 @@ OWNERS = {
     "scipy": {"hwprofiles/fit.py"},
     "simpy": {"sim/simpy_engine.py"},
     "sklearn": {"runtime/digits.py"},
-    "threadpoolctl": {"hwprofiles/identity.py"},
-    "torch": set(),
+    "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},
+    "torch": {"foreplan/op_rates.py"},
     "typer": {"foreplan"},
 }
 """Packages or files that may import a library."""

@@ -35,6 +35,7 @@ COMMANDS = commands()
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "foreplan bench engine",
+        "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
         "foreplan data synthetic",

@@ -11,7 +11,19 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from foreplan.commands import bench, data, doctor, execute, hw, models, plan, report, simulate
+from foreplan.commands import (
+    bench,
+    data,
+    doctor,
+    execute,
+    hw,
+    models,
+    plan,
+    report,
+    simulate,
+    talk,
+    topology,
+)
 
 app = typer.Typer(
     name="foreplan",
@@ -26,6 +38,8 @@ app.command("estimate")(plan.estimate)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("talk")(talk.talk)
+app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -50,6 +50,8 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
+        "foreplan topology",
     ]
 
 

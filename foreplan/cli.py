@@ -14,8 +14,10 @@ from typer.exceptions import TyperException
 from foreplan.commands import (
     bench,
     data,
+    diff,
     doctor,
     execute,
+    explain,
     hw,
     models,
     plan,
@@ -23,6 +25,7 @@ from foreplan.commands import (
     simulate,
     talk,
     topology,
+    what_if,
 )
 
 app = typer.Typer(
@@ -35,6 +38,9 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
+app.command("explain")(explain.explain)
+app.command("what-if")(what_if.what_if)
+app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)

@@ -23,6 +23,8 @@ from foreplan.commands import (
     plan,
     report,
     simulate,
+    talk,
+    topology,
     what_if,
 )
 
@@ -42,6 +44,8 @@ app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("talk")(talk.talk)
+app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -11,6 +11,7 @@ from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
+from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from planner.registers import Register, plan_buckets, worker_registers
@@ -127,7 +128,7 @@ class Lowering:
         return task
 
     def flat(self, register: str, first: int, elements: int) -> View:
-        """Return a slice of one of the flat arrays (parameters, gradients, momentum)."""
+        """Return a slice of a flat array: parameters, gradients or a state of the optimizer."""
         item = DTYPE_BYTES[self.training.dtype]
         return View(
             register=register,
@@ -148,7 +149,7 @@ class Lowering:
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        arrays = ("parameters", "gradients", "momentum")
+        arrays = ("parameters", "gradients", *optimizer(self.training.optimizer).STATES)
         readers = (task for layer in bucket.layers for task in passes.readers[layer])
         info = ComputeTask(
             name=f"update.{number}",

@@ -15,7 +15,12 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan report"}
+WRITES_ONLY = {
+    "foreplan data digits",
+    "foreplan data synthetic",
+    "foreplan report",
+    "foreplan talk",
+}
 """Commands that write files and print no facts."""
 
 
@@ -35,8 +40,10 @@ COMMANDS = commands()
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "foreplan bench engine",
+        "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data synthetic",
         "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
@@ -50,6 +57,8 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
+        "foreplan topology",
         "foreplan what-if",
     ]
 

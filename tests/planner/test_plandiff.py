@@ -41,8 +41,10 @@ def changed(place):
     return file
 
 
+NAMES = (("schema",), ("training", "optimizer"))
+"""Places whose value must be one of those there are."""
 LEAVES = sorted(
-    (place for place in leaves(to_jsonable(bare_file())) if place != ("schema",)), key=str
+    (place for place in leaves(to_jsonable(bare_file())) if place not in NAMES), key=str
 )
 
 

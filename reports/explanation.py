@@ -113,7 +113,7 @@ def flip_sentences(found: Explanation) -> Iterator[str]:
     used = {use.link for use in found.links if use.bytes}
     over = f"all {found.candidates} candidates"
     if not found.all_candidates:
-        over = f"the {found.candidates} plans whose costs the file holds"
+        over = f"{found.candidates} candidates; of the others the file does not hold enough"
     proved = all(flip.proved for flip in found.flips) or not found.all_candidates
     for flip in found.flips:
         if flip.factor is not None:

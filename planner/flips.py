@@ -136,7 +136,10 @@ class Turn:
     def flip(self) -> Flip:
         """Return where the winner changes."""
         last = self._from_now(RANGE)
-        found = self._winner(last)
+        to_faster = (self.side == "above") == self.knob.is_rate
+        found = self.contest.winner(
+            self._machine(last), self.holders, self.floor_ps, is_exact=to_faster
+        )
         beaten = last if found.row not in self.holders else self._beaten_between()
         if beaten is None:
             return Flip(

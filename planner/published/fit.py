@@ -117,12 +117,12 @@ class Terms:
         slower: Floats = np.where(matters, half / (self.channels + half), 0.0)
         by_place = (-computed, -computed, computed * slower, computed, -moved, moved, kernel_s)
         width = len(logs) + 1
-        slopes = np.zeros(self.runs * width)
+        slopes: Floats = np.zeros(self.runs * width)
         for place, slope in zip(self.places, by_place, strict=True):
             at = self.run * width + place % width
             slopes += np.bincount(at, weights=slope * self.count, minlength=len(slopes))
         busy_s = (computed + moved + kernel_s) * self.count
-        total: Floats = np.bincount(self.run, weights=busy_s, minlength=self.runs)
+        total = np.bincount(self.run, weights=busy_s, minlength=self.runs).astype(np.float64)
         return total, slopes.reshape(self.runs, width)[:, :-1]
 
 
@@ -253,7 +253,7 @@ def content(logs: Floats, known: Constants, found: Sequence[Sample]) -> dict[str
                 for dtype, frac in block["peak_frac"].items()
             },
             "memory_frac": of(f"{name}.memory_frac", block["memory_frac"]),
-            "kernel_us": of(f"{name}.kernel_us", block["kernel_us"] * US) / US,
+            "kernel_us": float(f"{of(f'{name}.kernel_us', block['kernel_us'] * US) / US:.3g}"),
             "source": source(own),
         }
     stacks = {

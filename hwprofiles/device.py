@@ -33,8 +33,8 @@ class OpCurve:
         )
 
 
-WIDER = {"float16": ("float32",), "bfloat16": ("float32",), "tf32": ("float32",)}
-"""Dtypes in which work is done that is kept in a narrower one, where that is faster."""
+NARROW = ("float16", "bfloat16")
+"""Dtypes that are computed in float32 where that is faster, as on GeForce cards."""
 CHANNELS_GAIN = 1.2
 """Makes an efficiency that of about 100 channels where half of it is reached with 22."""
 
@@ -111,16 +111,17 @@ class Device:
         -----
         ASSUMES: the datasheet's peaks are reached. Real kernels reach 50-90 % of them.
 
-        ASSUMES: where a GPU, or a device with a matrix unit for ``dtype``, has no vector rate for
-        it or a lower one, ops compute in float32 and keep ``dtype`` in memory, as the common
-        frameworks do.
+        ASSUMES: where only the matrix unit has a rate for ``dtype``, or the vector unit a lower one
+        than for float32, all other ops compute in float32 and keep ``dtype`` in memory, as the
+        common frameworks do.
         """
         if (fitted := self.curves.get(f"{op_class}/{dtype}")) is not None:
             return fitted
         peaks = self.peak_flop_per_s
         matrix = peaks.get(f"{dtype}_matrix")
-        rates = [peaks[key] for key in (dtype, *WIDER.get(dtype, ())) if key in peaks]
-        vector = max(rates, default=None) if matrix or self.kind == "gpu" else peaks.get(dtype)
+        vector = peaks.get(dtype, peaks.get("float32") if matrix else None)
+        if vector and dtype in NARROW:
+            vector = max(vector, peaks.get("float32", 0.0))
         rate = matrix if matrix and op_class.startswith(MATRIX_OPS) else vector
         if rate is None:
             known = ", ".join(sorted({key.removesuffix("_matrix") for key in peaks})) or "none"

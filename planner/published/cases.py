@@ -76,8 +76,8 @@ def express(told: Mapping[str, str]) -> Case:
         With the reason, when a field is not stated or names what is not built in.
     """
     model = _name("models", "model", _key(told["model"]), told["model"])
-    dtype = _name("precisions", "precision", told.get("precision", "").lower())
     device = _name("devices", "accelerator", told["accelerator"])
+    dtype = _dtype(told, device)
     stack = _stack(told)
     workers = _whole("n_devices", told)
     each = _whole("devices_per_node", told) if workers > 1 else 1
@@ -104,6 +104,13 @@ def express(told: Mapping[str, str]) -> Case:
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
+
+
+def _dtype(told: Mapping[str, str], device: str) -> str:
+    """Return the dtype; a device without a rate for 16 bits computes in float32."""
+    dtype = _name("precisions", "precision", told.get("precision", "").lower())
+    known = load_device(device).peak_flop_per_s
+    return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
 
 
 def _placed(told: Mapping[str, str], workers: int, each: int) -> tuple[str, tuple[int, ...]]:

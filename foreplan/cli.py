@@ -14,8 +14,10 @@ from typer.exceptions import TyperException
 from foreplan.commands import (
     bench,
     data,
+    diff,
     doctor,
     execute,
+    explain,
     hw,
     models,
     plan,
@@ -23,6 +25,8 @@ from foreplan.commands import (
     simulate,
     talk,
     topology,
+    validate,
+    what_if,
 )
 
 app = typer.Typer(
@@ -35,9 +39,13 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
+app.command("explain")(explain.explain)
+app.command("what-if")(what_if.what_if)
+app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("validate")(validate.validate)
 app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)

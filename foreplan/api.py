@@ -89,7 +89,7 @@ def plan(
     *,
     top: int = 5,
     budget: int = 1000,
-    fixed: Mapping[str, object] | None = None,
+    fixed: Mapping[str, int | bool | str] | None = None,
     progress: Callable[[int, int, float], None] = lambda done, most, best_s: None,
 ) -> PlanFile:
     """Search the plans of ``model`` on ``cluster``; return the best with their certificate."""
@@ -119,6 +119,7 @@ def plan(
         plans_sha256=plans_sha256(ranked),
         certificate=result.certificate,
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
+        fixed=dict(fixed or {}),
     )
 
 
@@ -155,14 +156,14 @@ def read_plans(path: Path) -> PlanFile:
     if not plans.plans:
         raise RecordError(f"{path}: expected at least one plan, got none; plan again")
     check_training(f"{path}: training.{{}}", plans.training)
-    machine = _machine(path, plans)
+    machine = machine_of(path, plans)
     if plans_sha256(plans.plans) == plans.plans_sha256:
         return plans
     checked = tuple(_check_edited(path, plans, ranked.plan, machine) for ranked in plans.plans)
     return replace(plans, plans=checked, plans_sha256=plans_sha256(checked))
 
 
-def _machine(path: Path, plans: PlanFile) -> Machine:
+def machine_of(path: Path, plans: PlanFile) -> Machine:
     """Return the machine of a plan file, or say that its records do not hang together."""
     try:
         return plans.to_machine()

@@ -59,6 +59,7 @@ class Lowering:
     offsets: dict[int, int] = field(default_factory=dict)
     registers: list[tuple[Register, ...]] = field(default_factory=list)
     register_ids: list[dict[str, int]] = field(default_factory=list)
+    register_slots: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Lowering:
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
+            self.register_slots.append({reg.name: reg.slots for reg in self.registers[rank]})
             holds = self.cluster.devices[device].transfers_hold_compute
             for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"

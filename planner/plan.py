@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 from hwprofiles.cluster import Cluster
@@ -124,6 +124,7 @@ def parameter_offsets(model: ModelGraph) -> dict[int, int]:
     return offsets
 
 
+@lru_cache(maxsize=64)
 def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:
     """Cut the flat gradient at layer boundaries, a bucket closing once it is large enough."""
     found: list[Bucket] = []

@@ -36,7 +36,7 @@ OWNERS = {
     },
     "rich": {"foreplan"},
     "scipy": {"hwprofiles/fit.py"},
-    "simpy": {"sim/simpy_engine.py"},
+    "simpy": {"sim/central.py", "sim/simpy_engine.py", "sim/updates.py"},
     "sklearn": {"runtime/digits.py"},
     "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},
     "torch": {"foreplan/op_rates.py"},

@@ -158,13 +158,13 @@ def estimate(
     table(("a step", ""), rows)
 
 
-def fixed_fields(texts: list[str]) -> dict[str, object]:
+def fixed_fields(texts: list[str]) -> dict[str, int | bool | str]:
     """Read ``field=value`` constraints on a plan."""
     from hwprofiles.errors import PlanError
     from hwprofiles.registry import lookup
     from planner.collectives.base import algorithm_names
 
-    found: dict[str, object] = {}
+    found: dict[str, int | bool | str] = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name in ("workers", "microbatch", "bucket_bytes") and value.isdecimal():

@@ -11,7 +11,18 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from foreplan.commands import bench, data, doctor, execute, hw, models, plan, report, simulate
+from foreplan.commands import (
+    bench,
+    data,
+    doctor,
+    execute,
+    hw,
+    input,
+    models,
+    plan,
+    report,
+    simulate,
+)
 
 app = typer.Typer(
     name="foreplan",
@@ -24,6 +35,7 @@ app = typer.Typer(
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
 app.command("execute")(execute.execute)
+app.command("input")(input.plan_input)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)

@@ -54,7 +54,7 @@ def bound_call(
     """Return the op bound to random arrays, and those of them that are warm when it fires."""
     rng = np.random.default_rng(0)
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
-    if fetch is not None:
+    if fetch is not None and not call.reads:
         settings["fetch"] = fetch
     arrays = []
     for tensor in call.tensors:
@@ -64,6 +64,8 @@ def bound_call(
             if tensor.name == "scale":  # a sum of squares, of which roots are taken
                 np.abs(array, out=array)
         arrays.append(array)
+    if fetch is not None and call.reads:
+        fetch(arrays[0])  # what a kernel decodes must be what it expects
     run = partial(kernel(call.kernel), *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]
 

@@ -87,6 +87,7 @@ PINNED = {
             "conv2d",
             "flatten",
             "gate",
+            "input",
             "linear",
             "load",
             "lrn",

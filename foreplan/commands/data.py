@@ -24,6 +24,14 @@ def digits(
         out(f"wrote {path}")
 
 
-@app.callback()
-def _data() -> None:
-    """Keep ``digits`` a command of its own, for more data sets follow."""
+@app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(help="A file of raw records.")],
+    target: Annotated[Path, typer.Argument(help="Where to write them compressed.")],
+    level: Annotated[int, typer.Option(min=1, max=9, help="Of zlib: 1 quick, 9 small.")] = 6,
+) -> None:
+    """Compress the records of a file one by one, for an input pipeline to decode."""
+    from runtime.packed import pack_records
+
+    header = pack_records(source, target, level)
+    out(f"wrote {target}: {header.count} records of {header.size_bytes} bytes each")

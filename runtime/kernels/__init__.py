@@ -25,6 +25,8 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
+FETCHING = ("load.records", "input.read")
+"""Kernels that are given a function ``fetch``, which reads records."""
 
 
 def pieces(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
@@ -141,7 +143,7 @@ def refuse_missing(model: str, calls: Iterable[OpCall]) -> None:
 def _runs(call: OpCall) -> bool:
     """Whether there is a kernel that takes these arguments."""
     settings = dict((*call.attrs, *call.settings))
-    if call.kernel == "load.records":
+    if call.kernel in FETCHING:
         settings["fetch"] = 0
     try:
         signature(kernel(call.kernel)).bind(*call.tensors, **settings)

@@ -60,6 +60,7 @@ def plan_input(
     workers, slots = asked.decode_workers, asked.prefetch
     plan = with_input(
         plan,
+        plans.to_machine(),
         cores,
         max(1, plan.decode_workers) if workers is None else workers,
         plan.prefetch if slots is None else slots,

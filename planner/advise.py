@@ -21,7 +21,7 @@ def advised(
     As many decode workers as keep up, the throttle no lower than compute reads, and the fewest
     slots with which the simulated period is that of compute, or the best of those tried.
     """
-    asked = with_input(plan, cores, max(1, plan.decode_workers), plan.prefetch)
+    asked = with_input(plan, machine, cores, max(1, plan.decode_workers), plan.prefetch)
     found = predict(model, training, asked, machine)[0].input
     assert found is not None
     source, limit = training.source, training.source.throttle_bytes_per_s
@@ -30,7 +30,7 @@ def advised(
     wider = replace(training, source=source)
     best, best_s = asked, float("inf")
     for prefetch in range(1, MOST_PREFETCH + 1):
-        candidate = with_input(plan, cores, found.needed_workers, prefetch)
+        candidate = with_input(plan, machine, cores, found.needed_workers, prefetch)
         prediction, _, _ = predict(model, wider, candidate, machine)
         assert prediction.input is not None
         if prediction.step_s < best_s * (1 - NEAR_FRAC):

@@ -16,6 +16,7 @@ from planner.cost import Estimate
 from planner.input_calls import input_calls, ring_registers
 from planner.inputs import has_core, read_ps
 from planner.lowering import op_ps
+from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.plan import Plan, Training
 
@@ -27,12 +28,13 @@ class InputForecast:
     """The stages of a plan's input pipeline; seconds of one step in the steady state."""
 
     stages_s: Mapping[str, float]
-    """By stage: the work of its busiest server. ``compute`` is a step without waiting, copies
-    included; decode workers that share its core are in ``decode``."""
+    """By stage: the work of its busiest server. ``compute`` is a step that never waits for input,
+    with what else its core does: copies on a CPU, decode workers that have no core."""
     busy_frac: Mapping[str, float]
     """By stage: share of the period in which its busiest server works."""
     bottleneck: str
-    """Stage with most work; of equal ones the last."""
+    """Stage with most work; of equal ones the last. Where copies hold the compute lane, ``copy`` if
+    they are most of what it does."""
     ring_bytes: int
     """Memory between the processes of one worker, beside its arena."""
     needed_workers: int
@@ -55,9 +57,10 @@ class Loads:
     """Of the decode workers that take the core of their worker, where fewest do."""
     copy_ps: int
     compute_ps: int
-    """A whole step that never waits for its input, copies included."""
+    """A whole step that never waits for its input, copies included if its cores make them."""
     one_decode_ps: int
     one_read_ps: int
+    copies_hold_compute: bool
 
     @property
     def period_ps(self) -> int:
@@ -79,7 +82,8 @@ def loads_of(
     """
     calls = StepCalls.of(model, training, plan).inputs
     assert calls is not None
-    book = books[cluster.devices[plan.placement[0]].name]
+    device = cluster.devices[plan.placement[0]]
+    book, holds = books[device.name], device.transfers_hold_compute
     rounds, workers = plan.microbatches(training.batch), plan.decode_workers
     read, decode, copy = (op_ps(book, call) for call in calls.all)
     read = read_ps(read, calls.read, training)
@@ -90,17 +94,19 @@ def loads_of(
         for rank in range(plan.workers)
     ]
     shared = min(sharing) * rounds * decode // workers  # of whichever worker is the busiest
-    lane = step.bounds_ps["compute lane"] + shared
-    if not cluster.devices[plan.placement[0]].transfers_hold_compute:
-        lane -= copy  # a worker decodes on this lane while another engine copies
+    bounds = {name: ps for name, ps in step.bounds_ps.items() if name != "input lane"}
+    # where another engine copies, it does so ahead of the step; all of these begin with one copy
+    ahead = 0 if holds else copy
+    compute = max(*bounds.values(), *step.chains_ps.values(), bounds["compute lane"] + shared)
     return Loads(
         read_ps=read * rounds * max(hosts.count(host) for host in hosts),
         decode_ps=rounds * decode // workers,
         shared_ps=shared,
         copy_ps=rounds * copy,
-        compute_ps=max(step.closed_form_ps, lane),
+        compute_ps=compute - ahead,
         one_decode_ps=decode,
         one_read_ps=read,
+        copies_hold_compute=holds,
     )
 
 
@@ -117,7 +123,7 @@ def forecast(
     return InputForecast(
         stages_s={name: ps / PS_PER_S for name, ps in stages.items()},
         busy_frac={name: ps / period_ps for name, ps in stages.items()},
-        bottleneck=max(reversed(STAGES), key=stages.__getitem__),
+        bottleneck=_bottleneck(stages, loads.copies_hold_compute),
         ring_bytes=sum(r.arena_bytes for r in ring_registers(calls, plan)),
         needed_workers=max(1, -(-rounds * loads.one_decode_ps // compute_ps)),
         needed_bytes_per_s=disk_bytes_per_s * loads.read_ps / compute_ps,
@@ -125,16 +131,27 @@ def forecast(
     )
 
 
-def with_input(plan: Plan, cores: int, decode_workers: int, prefetch: int) -> Plan:
+def _bottleneck(stages: Mapping[str, int], copies_hold_compute: bool) -> str:
+    most = max(reversed(STAGES), key=stages.__getitem__)
+    is_copy = copies_hold_compute and 2 * stages["copy"] > stages["compute"]
+    return "copy" if most == "compute" and is_copy else most
+
+
+def with_input(
+    plan: Plan, machine: Machine, cores: int, decode_workers: int, prefetch: int
+) -> Plan:
     """Return ``plan`` with another pipeline, on ``cores`` cores of its host.
 
-    Every decode worker has a core to itself while there are any beside those of the workers.
+    Every decode worker has a core to itself while there are any beside those of the workers. Where
+    an engine of its own copies, it has a second slot to copy to.
     """
+    slots = plan.input_slots if machine.holds_compute(plan) else max(2, plan.input_slots)
     spare = max(0, cores - plan.workers)
     return replace(
         plan,
         decode_workers=decode_workers,
         prefetch=prefetch,
+        input_slots=slots if decode_workers else plan.input_slots,
         decode_cores=min(spare, plan.workers * decode_workers),
     )
 

@@ -3,7 +3,9 @@
 Stages are actors with credits like all others. A reader reads microbatch after microbatch into the
 ``stored`` register of decode worker ``k mod D``; that worker decodes it into its ``x`` and
 ``labels``; the rank copies both into its own. Each register has ``Plan.prefetch`` slots, so nobody
-runs further ahead. Microbatches are dealt in turn, so their order is the same in every run.
+runs further ahead. Microbatches are dealt in turn, so their order is the same in every run. A copy
+by the cores that compute is part of its step; one by an engine of its own runs ahead, as far as
+``Plan.input_slots`` allow.
 
 ASSUMES: the workers of a host share one disk, which serves one read at a time, and a read takes no
 core. A decode worker that has no core to itself (``Plan.decode_cores``) takes that of its rank: it

@@ -73,6 +73,8 @@ class Lowering:
     """Tasks of this step that no other task of it waits for."""
     ends: list[int] = field(default_factory=list)
     """By step: one past its last task."""
+    copies_ahead: bool = False
+    """Whether input is copied for a later step, by an engine that does not compute."""
     ring: tuple[Register, ...] = ()
     """Registers of the input pipeline, in which ranks have no part of the arena."""
 
@@ -92,6 +94,7 @@ class Lowering:
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
             holds = self.cluster.devices[device].transfers_hold_compute
+            self.copies_ahead = bool(self.plan.decode_workers) and not holds
             for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
@@ -112,8 +115,13 @@ class Lowering:
         if not self.before:
             return ()
         begun = self.ends[-1]
-        implied = {r for task in waits if task >= begun for r in self.tasks[task].ranks}
+        within = (self.tasks[task] for task in waits if task >= begun)
+        implied = {r for info in within if not self.is_ahead(info.phase) for r in info.ranks}
         return () if implied.issuperset(ranks) else self.before
+
+    def is_ahead(self, phase: str) -> bool:
+        """Whether tasks of this phase are for a step that may not have begun."""
+        return self.copies_ahead and phase == "load"
 
     def end_step(self) -> None:
         """Let all that follows wait for the step so far; what feeds it does not."""
@@ -133,12 +141,13 @@ class Lowering:
         taken = [ids[register] for register in writes]
         turns = [self.last_writer[register] for register in taken if register in self.last_writer]
         waits = {*after, *turns, *(writer for writer, _ in reads)}
+        before = () if self.is_ahead(info.phase) else self.entry((info.rank,), waits)
         task = self.graph.compute(
             [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
             self.price_ps(info.rank, info.call),
             actor=self.actors.setdefault((info.rank, info.name), len(self.actors)),
             priority=PRIORITY[info.phase],
-            after=[*after, *turns, *self.entry((info.rank,), waits)],
+            after=[*after, *turns, *before],
             reads=[(writer, ids[register]) for writer, register in reads],
             writes=taken,
         )

@@ -87,7 +87,10 @@ def predict(
     stages, least_ps = None, closed.closed_form_ps
     if plan.decode_workers:
         loads = loads_of(model, training, plan, cluster, books, closed)
-        stages, least_ps = forecast(model, training, plan, loads, step_ps), loads.period_ps
+        least_ps = loads.period_ps
+        # decode workers without a core may have done a little of the window's work before it
+        step_ps = max(step_ps, least_ps)
+        stages = forecast(model, training, plan, loads, step_ps)
     one = lower(model, training, plan, cluster, books).graph if window.steps else graph
     shares = grade_shares(program, timeline, machine, plan)
     headline = max(

@@ -7,6 +7,7 @@ import pickle
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from runtime.ring import Array, Ring, close_all, give
 
 END_S = 5.0
 """What a process may take to end once it is not needed, before it is killed."""
+LOOK_S = 0.01
+"""Between two looks for the process that has died."""
 
 
 @dataclass(slots=True)
@@ -193,13 +196,13 @@ class Feed:
 
     def _fault(self) -> ForeplanError:
         """Say what ended the pipeline: its first process to end with a fault."""
-        codes = {}
-        for process in self._processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                codes[process.name] = process.running.wait(END_S)
-        for process in self._processes:
-            if codes.get(process.name):
-                return self._said(process, codes[process.name])
+        end_s = time.monotonic() + END_S
+        while time.monotonic() < end_s:
+            codes = [(process, process.running.poll()) for process in self._processes]
+            for process, code in codes:
+                if code:
+                    return self._said(process, code)
+            time.sleep(LOOK_S)  # a pipe ends a little before its process can be asked for its code
         return InputLost(f"rank {self._rank}: the input pipeline has ended before the training")
 
     def _said(self, process: _Process, code: int) -> ForeplanError:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hwprofiles.device import OpCurve
 from planner.advise import advised
 from planner.cost import estimate
-from planner.input_forecast import STAGES, advice, loads_of, with_input
+from planner.input_forecast import STAGES, advice, loads_of
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Source

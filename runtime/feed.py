@@ -84,7 +84,7 @@ class Feed:
         own = [self._cores(cores, worker) for worker in workers]
         reader = replace(
             common,
-            cores=tuple(sorted({core for some in own for core in some})),
+            cores=tuple({core for some in own for core in some} | set(self._own_core(cores))),
             takes=tuple(pipe[0] for pipe in empty),
             gives=tuple(pipe[1] for pipe in there),
         )
@@ -108,11 +108,13 @@ class Feed:
     def _cores(self, cores: Sequence[int], worker: int) -> tuple[int, ...]:
         """Return the core of a decode worker: one after those of the ranks, or that of its rank."""
         plan = self._plan
-        if not cores:
-            return ()
-        if has_core(plan, self._rank, worker):
+        if cores and has_core(plan, self._rank, worker):
             return (cores[(plan.workers + worker * plan.workers + self._rank) % len(cores)],)
-        return (cores[self._rank % len(cores)],)
+        return self._own_core(cores)
+
+    def _own_core(self, cores: Sequence[int]) -> tuple[int, ...]:
+        """Return the core of the rank: the reader takes it, or one of those that decode."""
+        return (cores[self._rank % len(cores)],) if cores else ()
 
     def _run(self, name: str, job: FeederJob) -> _Process:
         running = subprocess.Popen(

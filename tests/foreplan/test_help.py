@@ -15,7 +15,7 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan report"}
+WRITES_ONLY = {"foreplan data digits", "foreplan data pack", "foreplan report"}
 """Commands that write files and print no facts."""
 
 
@@ -37,12 +37,14 @@ def test_the_commands_are_these():
         "foreplan bench engine",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data pack",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
+        "foreplan input",
         "foreplan models list",
         "foreplan models show",
         "foreplan plan",

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foreplan.api import RECORD_FILES, check_plan, pick_plan, read_plans
-from foreplan.machines import Local, data_folder
-from hwprofiles.errors import RecordError
+from foreplan.api import check_plan, pick_plan, read_plans
+from foreplan.datasets import record_files
+from foreplan.machines import Local
 from planner.advise import advised
 from planner.calls import StepCalls
 from planner.input_forecast import advice, with_input
 from planner.model import load_model
 from planner.opcall import OpCall
-from planner.plan import Source, Training
+from planner.plan import Plan, Source, Training
 from planner.records import PlanFile, plans_sha256
 
 Progress = Callable[[int, int], None]
@@ -55,7 +55,8 @@ def plan_input(
     plan = pick_plan(plans, pick).plan
     is_local, model = plans.cluster == "local", load_model(plans.model)
     cores = asked.cores or (len(Local.here().facts.cpus) if is_local else 1 << 16)
-    source = _source(plans.training.source, asked, _train_file(data, needed=is_local))
+    train = record_files(model, data)[0] if is_local or data else None
+    source = _source(plans.training.source, asked, train)
     training = replace(plans.training, source=source)
     workers, slots = asked.decode_workers, asked.prefetch
     plan = with_input(
@@ -65,8 +66,8 @@ def plan_input(
         max(1, plan.decode_workers) if workers is None else workers,
         plan.prefetch if slots is None else slots,
     )
-    if is_local:
-        plans = _with_stage_ops(plans, training, pick, plan.decode_workers, data, say, progress)
+    if is_local and train:
+        plans = _with_stage_ops(plans, training, plan, train, say, progress)
     machine = plans.to_machine()
     if asked.apply:
         training, plan = advised(model, training, plan, machine, cores)
@@ -77,18 +78,6 @@ def plan_input(
         plans, training=training, plans=(ranked,), plans_sha256=plans_sha256((ranked,))
     )
     return changed, text
-
-
-def _train_file(data: Path | None, *, needed: bool) -> Path | None:
-    """Return the record file that is trained on; None where there need not be one."""
-    path = data_folder(data) / RECORD_FILES[0]
-    if path.exists():
-        return path if needed or data else None
-    if needed or data:
-        raise RecordError(
-            f"{path}: expected a record file to train on, found none; run `foreplan data digits`"
-        )
-    return None
 
 
 def _source(before: Source, asked: Asked, path: Path | None) -> Source:
@@ -117,15 +106,14 @@ def _source(before: Source, asked: Asked, path: Path | None) -> Source:
 def _with_stage_ops(
     plans: PlanFile,
     training: Training,
-    pick: int,
-    decode_workers: int,
-    data: Path | None,
+    plan: Plan,
+    train: Path,
     say: Callable[[str], None],
     progress: Progress,
 ) -> PlanFile:
     """Return the plan file with the measured ops of the stages, timing those that it lacks."""
-    plan = replace(plans.plans[pick].plan, decode_workers=max(1, decode_workers))
-    stages = StepCalls.of(load_model(plans.model), training, plan).inputs
+    fed = replace(plan, decode_workers=max(1, plan.decode_workers))
+    stages = StepCalls.of(load_model(plans.model), training, fed).inputs
     assert stages is not None
     record = plans.machine[plan.workers]
     known = {op.signature for ops in record.ops.values() for op in ops}
@@ -133,8 +121,7 @@ def _with_stage_ops(
     if not calls:
         return plans
     say(f"measuring {len(calls)} ops of the input on {plan.workers} workers")
-    path = data_folder(data) / RECORD_FILES[0]
-    found = Local.here().calibrate(calls, plan.workers, progress, records=path).ops.values()
+    found = Local.here().calibrate(calls, plan.workers, progress, records=train).ops.values()
     (name,) = record.ops  # one kind of core
     merged = sorted((*record.ops[name], *found), key=lambda op: op.signature)
     record = replace(record, ops={name: tuple(merged)})

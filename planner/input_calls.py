@@ -61,7 +61,9 @@ def stage_calls(loading: OpCall, training: Training) -> InputCalls:
     packed = source.encoding != "raw"
     content = (("content", source.content),) if source.content else ()
     return InputCalls(
-        read=replace(loading, kernel="input.read", op_class="read", writes=(stored,), attrs=cold),
+        read=replace(
+            loading, kernel="input.read", op_class="read", writes=(stored,), attrs=cold, settings=()
+        ),
         decode=replace(
             loading,
             kernel="input.inflate" if packed else "input.decode",
@@ -78,6 +80,7 @@ def stage_calls(loading: OpCall, training: Training) -> InputCalls:
             reads=tuple(replace(tensor, name=f"decoded_{tensor.name}") for tensor in decoded),
             writes=tuple(decoded),
             attrs=(),
+            settings=(),
         ),
     )
 

@@ -15,6 +15,7 @@ from planner.input_forecast import InputForecast, forecast, loads_of
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph
+from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
 from planner.program import PHASES, Program, TransferTask
 from planner.registers import memory_bytes
@@ -121,7 +122,11 @@ def predict(
     return prediction, program, timeline
 
 
-RESIDENT = ("parameters", "gradients", "momentum")
+RESIDENT = (
+    "parameters",
+    "gradients",
+    *(state for name in optimizer_names() for state in optimizer(name).STATES),
+)
 """Registers that live from step to step, beside those that tasks fill and free."""
 
 

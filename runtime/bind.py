@@ -12,7 +12,7 @@ from planner.program import ComputeTask, Program, StageTask
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
 from runtime.feed import Feed
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 
 
 @dataclass(slots=True)
@@ -28,9 +28,9 @@ class Worker:
     fires: list[Callable[[], object] | None]
     requests: list[Any]
     step: list[int]
-    """The one mutable cell that loading reads: the number of the step."""
+    """The one mutable cell that kernels read: the number of the step."""
     loading_ns: list[int]
-    """The one that it writes: how long loading has taken so far, where steps do it themselves."""
+    """The one that loading writes: how long it has taken so far, where steps do it themselves."""
     feed: Feed | None
 
     @property
@@ -44,14 +44,15 @@ def bind(
     rank: int,
     comm: Any,
     fetch: Callable[[int, int, Array], None],
+    stream: Callable[[int, int, str], Stream],
     feed: Feed | None = None,
 ) -> Worker:
-    """Return the bound worker; ``fetch(step, microbatch, raw)`` fills raw records.
+    """Return the bound worker.
 
-    Where the program has an input pipeline, ``feed`` is what runs it for this rank.
-
-    ``comm`` is an MPI communicator whose rank is ``rank``; messages carry the task's id as their
-    tag.
+    ``fetch(step, microbatch, raw)`` fills raw records; ``stream(step, microbatch, task)`` says what
+    the random numbers of a task depend on. Where the program has an input pipeline, ``feed`` is
+    what runs it for this rank. ``comm`` is an MPI communicator whose rank is ``rank``; messages
+    carry the task's id as their tag.
     """
     arena = Arena(program, rank)
     graph = program.graph
@@ -82,7 +83,7 @@ def bind(
         elif isinstance(info, ComputeTask) and feed and info.phase == "load":
             fire, paced = _copies(info, arena, step, feed)
         elif isinstance(info, ComputeTask):
-            fire = _fire(info, arena, step, fetch)
+            fire = _fire(info, arena, step, fetch, stream)
             paced = _timed(fire, loading_ns) if info.phase == "load" else None
         elif info.src == rank:
             request = comm.Ssend_init(arena.view(info.source), info.dst, tag=task)
@@ -183,10 +184,15 @@ def _fire(
     arena: Arena,
     step: list[int],
     fetch: Callable[[int, int, Array], None],
+    stream: Callable[[int, int, str], Stream],
 ) -> Callable[[], object]:
-    """Return the kernel with its arrays and settings bound."""
+    """Return the kernel with its arrays and settings bound, and what changes with the step."""
     settings: dict[str, Any] = dict((*info.call.attrs, *info.call.settings))
-    if info.phase == "load":
-        settings["fetch"] = lambda raw: fetch(step[0], info.microbatch, raw)
+    now: dict[str, Callable[..., object]] = {
+        "fetch": lambda raw: fetch(step[0], info.microbatch, raw),
+        "stream": lambda: stream(step[0], info.microbatch, info.name),
+        "step": lambda: step[0],
+    }
+    settings |= {name: now[name] for name in changing(info.call.kernel)}
     arrays = [arena.view(view) for view in info.views]
     return partial(kernel(info.call.kernel), *arrays, **settings)

@@ -5,6 +5,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from hwprofiles.calibration import Calibration
 from hwprofiles.identity import Identity
+from hwprofiles.units import MIB
 from planner.jsonable import to_jsonable
 from planner.opcall import OpCall
 from planner.opsets import sentinels
@@ -28,10 +30,8 @@ from runtime.timing import (
 from runtime.voice import Voice
 from runtime.watch import Progress
 
-RECORDS = 4096
-"""Records of the scratch file that loading is timed on."""
-STORED_BYTES = 64 << 20
-"""Most bytes of one that reading is timed on: more than caches hold."""
+SCRATCH_RECORDS, SCRATCH_BYTES = 4096, 64 * MIB
+"""Records of the scratch file that loading is timed on, fewer where they are large."""
 
 
 def calibrate(
@@ -98,20 +98,21 @@ def _fetch(
         return partial(_fill_packed, call.work[0].shape[1])
     if call.kernel != "load.records":
         return None
-    attrs = dict(call.attrs)
-    height, width = int(attrs["height"]), int(attrs["width"])
-    path = folder / f"{height}x{width}-{os.getpid()}.rec"
+    microbatch, record_bytes = call.writes[-1].shape
+    shape = tuple(int(side) for _, side in call.attrs)
+    classes = 10 if record_bytes == 1 + prod(shape) else 1000  # a label of one byte or of two
+    count = max(microbatch, min(SCRATCH_RECORDS, SCRATCH_BYTES // record_bytes))
+    path = folder / f"{'x'.join(map(str, shape))}-{classes}-{count}-{os.getpid()}.rec"
     if not path.exists():
         rng = np.random.default_rng(0)
-        samples = rng.integers(0, 17, (RECORDS, height, width), dtype=np.uint8)
-        labels = rng.integers(0, 10, RECORDS)
-        write_records(path, samples, labels, classes=10, seed=0)
+        samples = rng.integers(0, 17, (count, *shape), dtype=np.uint8)
+        write_records(path, samples, rng.integers(0, classes, count), classes, seed=0)
     written = RecordFile(path)
     at = [0]
 
     def fetch(raw: Any) -> None:
         written.read_into(at[0], raw)
-        at[0] = (at[0] + len(raw)) % RECORDS
+        at[0] = (at[0] + len(raw)) % count
 
     return fetch
 
@@ -121,7 +122,7 @@ def _read_stored(call: OpCall, folder: Path) -> Callable[[Any], object]:
     size, cold = call.writes[0].shape[1], bool(dict(call.attrs).get("cold"))
     path = folder / f"stored-{size}-{os.getpid()}.rec"
     if not path.exists():
-        count = max(call.writes[0].shape[0], min(RECORDS, STORED_BYTES // size))
+        count = max(call.writes[0].shape[0], min(SCRATCH_RECORDS, SCRATCH_BYTES // size))
         samples = np.random.default_rng(0).integers(0, 256, (count, size - 1), dtype=np.uint8)
         write_records(path, samples, np.zeros(count, np.int64), classes=1, seed=0)
     records = RecordFile(path)

@@ -21,8 +21,11 @@ class Order:
     def first(self, step: int, microbatch: int) -> int:
         """Return the number of the first record of a microbatch; what fills no batch is left."""
         whole = max(1, self.records // self.batch)
-        share = self.rank * (self.batch // self.workers)
-        return step % whole * self.batch + share + microbatch * self.microbatch
+        return step % whole * self.batch + self.place(microbatch)
+
+    def place(self, microbatch: int) -> int:
+        """Return the place of the first sample of a microbatch in the global batch."""
+        return self.rank * (self.batch // self.workers) + microbatch * self.microbatch
 
     def of(self, firing: int) -> int:
         """Return the first record of microbatch ``firing``, counted from the first step."""

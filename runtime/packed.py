@@ -37,5 +37,5 @@ def pack_records(source: Path, target: Path, level: int = 6) -> RecordHeader:
             row[: len(stream)] = np.frombuffer(stream, np.uint8)
         changes = {"encoding": "zlib", "stored_bytes": longest}
         header = records.header.model_copy(update=changes)
-    save_records(target, header, body)
+    save_records(target, header, [body])
     return header

@@ -33,7 +33,7 @@ def write_wide(source: Path, target: Path) -> None:
             records.read_into(0, raw)
         height, width = records.header.sample_shape
         large = raw[:, 1:].reshape(-1, height, width).repeat(SIDE, 1).repeat(SIDE, 2)
-        noisy = np.minimum(16, large + rng.integers(0, 8, large.shape, dtype=np.uint8))
+        noisy = 15 * large + rng.integers(0, 16, large.shape, dtype=np.uint8)
         write_records(target / name, noisy, raw[:, 0], classes=10, seed=0)
 
 

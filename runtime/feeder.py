@@ -38,6 +38,7 @@ class FeederJob:
     """Which decode worker, or ``READER``."""
     workers: int
     cores: tuple[int, ...]
+    """Where to run; anywhere if none are named, for the worker that starts this has one core."""
     first: int
     """Microbatch to begin with, counted from the first step of the training."""
     prefetch: int
@@ -121,8 +122,8 @@ def _from(first: int) -> Iterator[int]:
 def main() -> None:
     """Do one job; end without a word when the worker that is fed has ended."""
     job: FeederJob = pickle.load(sys.stdin.buffer)
-    if job.cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(job.cores))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.cores or range(os.cpu_count() or 1))
     ring = Ring(job.registers, 1 + job.workers, job.ring)
     try:
         with contextlib.suppress(BrokenPipeError):

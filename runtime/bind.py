@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.program import ComputeTask, Program, StageTask
+from planner.program import ComputeTask, Program, StageTask, View
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
 from runtime.feed import Feed
@@ -32,6 +32,12 @@ class Worker:
     loading_ns: list[int]
     """The one that loading writes: how long it has taken so far, where steps do it themselves."""
     feed: Feed | None
+
+    def array(self, view: View) -> Array:
+        """Return the array that a task of this rank names: of its arena, or of its pipeline."""
+        if self.feed and self.feed.ring.holds(view.register):
+            return self.feed.ring.array(view)
+        return self.arena.view(view)
 
     @property
     def stall_ns(self) -> int:

@@ -74,7 +74,7 @@ def solo(worker: Worker, comm: Any, voice: Voice) -> dict[int, float]:
             info, fire = infos[task], worker.fires[local[task]]
             assert isinstance(info, ComputeTask)
             assert fire is not None
-            arrays = [worker.arena.view(view) for view in info.views]
+            arrays = [worker.array(view) for view in info.views]
             fresh = [arrays[i] for i in info.call.fresh]
             sweep = Sweeper(info.call.reuse_bytes)
             found[task] = _alone_s(fire, sweep, fresh, _written_over(info.call, arrays))

@@ -49,6 +49,10 @@ class Ring:
         self.counters = self._bytes[:head].view(np.int64).reshape(processes, len(COUNTERS))
         """(P, 2) of each process, the reader first."""
 
+    def holds(self, register: str) -> bool:
+        """Whether a register lies here."""
+        return register in self._offsets
+
     def array(self, view: View) -> Array:
         """Return the array that ``view`` names."""
         offset, stride_bytes = self._offsets[view.register]

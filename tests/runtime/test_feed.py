@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from hwprofiles.errors import InputLost, RecordError
 from planner.calls import StepCalls
 from planner.jsonable import to_jsonable
+from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Source, Training
 from runtime.actors import SLEEP_S, ActorLoop, Firing
@@ -84,11 +85,17 @@ def source_of(path, **fields):
     return Source(encoding=header.encoding, stored_bytes=header.stored_bytes, **fields)
 
 
-def test_training_is_the_same_to_the_bit(job, plain):
+def test_training_is_the_same_to_the_bit(job, plain, machine, dp):
     """One slot: reader, decode worker and rank wait for each other at every microbatch."""
-    found = train(job(decode_workers=1, prefetch=1))
+    plan = dp(1, 16, decode_workers=1, prefetch=1)
+    program = lower(load_model("mlp"), TRAINING, plan, machine.cluster(1), machine.books(1))
+    found = train(job(decode_workers=1, prefetch=1) | {"traced": 2, "solo": True})
     assert found["parameters_sha256"] == plain["parameters_sha256"]
     assert found["losses"] == plain["losses"]
+    copies = [t for t, info in enumerate(program.tasks) if info.phase == "load"]
+    assert all(found["solo"][str(t)] > 0 for t in copies)
+    assert all(found["traced"]["median_s"][t] > 0 for t in copies)
+    assert min(found["traced"]["start_s"]) == 0, "what no rank runs is no time before the step"
 
 
 @pytest.mark.slow

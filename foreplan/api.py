@@ -1,6 +1,6 @@
 """The verbs as Python functions; the command line calls exactly these."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -14,7 +14,7 @@ from hwprofiles.units import format_bytes
 from planner.collectives.base import algorithm_names
 from planner.machine import Machine
 from planner.measurement import Measurement
-from planner.model import load_model, model_names
+from planner.model import ModelGraph, load_model, model_names
 from planner.opcall import TRAINING_DTYPES
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 LEAST_MICROBATCH = 4
 """Smallest microbatch whose ops ``calibrate`` times for a model; smaller ones use the curves."""
-RECORD_FILES = ("digits-train.rec", "digits-test.rec")
+RECORD_FILES = ("{}-train.rec", "{}-test.rec")
 
 
 def tool() -> str:
@@ -57,6 +57,24 @@ def write_digits(folder: Path | None = None, seed: int = 0) -> tuple[Path, Path]
     """Write scikit-learn's handwritten digits as record files; return (train, test)."""
     from runtime.digits import write_digits as write
 
+    return write(_made(folder), seed)
+
+
+def write_text(
+    folder: Path | None = None, files: Sequence[Path] = (), seq: int | None = None, seed: int = 0
+) -> tuple[Path, Path]:
+    """Write text as record files of ``seq`` bytes and the one after; return (train, test).
+
+    The text is that of ``files``, or else of the sources of Python's standard library.
+    """
+    from runtime.text import TOKENS
+    from runtime.text import write_text as write
+
+    return write(_made(folder), files, seq or TOKENS, seed)
+
+
+def _made(folder: Path | None) -> Path:
+    """Return the folder of record files, made where it is missing."""
     target = data_folder(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -64,7 +82,7 @@ def write_digits(folder: Path | None = None, seed: int = 0) -> tuple[Path, Path]
         raise RecordError(
             f"{target}: expected a folder to write records to, got {error.strerror}; name another"
         ) from error
-    return write(target, seed)
+    return target
 
 
 def check_training(where: str, training: Training) -> None:
@@ -304,12 +322,13 @@ def execute(
 
     start = start or launch
     plans = read_plans(path)
-    needed = plan_calls(load_model(plans.model), plans.training, plans.plans[0].plan)
+    model = load_model(plans.model)
+    needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
     beside = output or Path("measurement.json")
     options = Options(
-        train=_records(data, 0),
-        test=_records(data, 1),
+        train=_records(data, model, 0),
+        test=_records(data, model, 1),
         cores=_cores(plans, pick, oversubscribe, lanes),
         steps=steps,
         timeout_s=timeout_s,
@@ -371,11 +390,12 @@ def _checkpoints(
     return Checkpoints(folder=folder, every=every, resume=begin)
 
 
-def _records(data: Path | None, which: int) -> Path:
-    path = data_folder(data) / RECORD_FILES[which]
+def _records(data: Path | None, model: ModelGraph, which: int) -> Path:
+    kind = "text" if model.reads_tokens else "digits"
+    path = data_folder(data) / RECORD_FILES[which].format(kind)
     if not path.exists():
         raise RecordError(
-            f"{path}: expected a record file to train on, found none; run `foreplan data digits`"
+            f"{path}: expected a record file to train on, found none; run `foreplan data {kind}`"
         )
     return path
 

@@ -9,13 +9,17 @@ MOST_LAYERS = 10_000
 """Layers of a model, repeated blocks unrolled."""
 MOST_SIDE = 2**24
 """Of channels, features, sides and windows: far above any model, so that sums stay sums."""
-LEAST = {"pad": 0, "pad_w": 0, "percent": 0, "bias": 0, "ceil": 0}
-MOST = {"percent": 99, "bias": 1, "ceil": 1}
-SWITCHES = ("bias", "ceil")
+LEAST = dict.fromkeys(
+    ("pad", "pad_w", "percent", "bias", "ceil", "causal", "tied", "first", "tokens"), 0
+)
+MOST = {"percent": 99} | dict.fromkeys(("bias", "ceil", "causal", "tied"), 1)
+SWITCHES = ("bias", "ceil", "causal", "tied")
 """Attributes that are yes or no."""
 MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten")
 """Kinds that take maps ``(C, H, W)``."""
-SEVERAL = ("add", "concat", "gate")
+TOKENS = ("attention", "first_token", "positions", "unembedding")
+"""Kinds that take tokens ``(S, F)``."""
+SEVERAL = ("add", "concat", "gate", "pick_tokens")
 """Kinds that take more than one input."""
 
 
@@ -45,8 +49,12 @@ def shape_problem(kind: str, shapes: Sequence[Shape], attrs: Mapping[str, int]) 
     (shape,) = shapes
     if kind in MAPS and len(shape) != 3:
         return f"{kind}: expected maps of shape (C, H, W), got {shape}"
-    if kind == "linear" and len(shape) != 1:
-        return f"linear: expected a vector of shape (F,), got {shape} (flatten it first)"
+    if kind in TOKENS and len(shape) != 2:
+        return f"{kind}: expected tokens of shape (S, F), got {shape}"
+    if kind in ("linear", "layer_norm") and len(shape) > 2:
+        return f"{kind}: expected a vector (F,) or tokens (S, F), got {shape} (flatten it first)"
+    if kind in OF_TEXT:
+        return OF_TEXT[kind](shape, attrs)
     windowed = {"conv2d": _of_conv, "max_pool": _of_pool, "avg_pool": _of_pool}
     return windowed[kind](kind, shape, attrs) if kind in windowed else ""
 
@@ -55,6 +63,9 @@ def _of_several(kind: str, shapes: Sequence[Shape]) -> str:
     if kind == "gate":
         fits = len(shapes) == 2 and len(shapes[0]) == 3 and shapes[1] == (shapes[0][0], 1, 1)
         expected = "maps (C, H, W) and factors (C, 1, 1)"
+    elif kind == "pick_tokens":
+        fits = len(shapes) == 2 and [len(x) for x in shapes] == [2, 1]
+        expected = "tokens (S, F) and numbers (I,)"
     elif kind == "add":
         fits, expected = len(shapes) > 1 and len(set(shapes)) == 1, "two or more of one shape"
     else:
@@ -89,3 +100,27 @@ def _too_wide(kind: str, shape: Shape, window: Sequence[int], pads: Sequence[int
         if width > side + 2 * pad:
             return f"{kind}: expected a window of at most {side + 2 * pad}, got {width}"
     return ""
+
+
+def _of_embedding(shape: Shape, attrs: Mapping[str, int]) -> str:
+    if len(shape) != 1:
+        return f"embedding: expected numbers of shape (I,), got {shape}"
+    first = attrs.get("first", 0)
+    last = first + (attrs.get("tokens", 0) or 1)
+    return "" if last <= shape[0] else f"embedding: expected {last} numbers, got {shape[0]}"
+
+
+def _of_positions(shape: Shape, attrs: Mapping[str, int]) -> str:
+    most = attrs["positions"]
+    return "" if shape[0] <= most else f"positions: expected at most {most} tokens, got {shape[0]}"
+
+
+def _of_attention(shape: Shape, attrs: Mapping[str, int]) -> str:
+    parts = 3 * attrs["heads"]
+    if shape[1] % parts == 0:
+        return ""
+    return f"attention: expected features in {parts} equal parts (q, k, v by head), got {shape[1]}"
+
+
+OF_TEXT = {"embedding": _of_embedding, "positions": _of_positions, "attention": _of_attention}
+"""What kinds of text ask of shape and attributes."""

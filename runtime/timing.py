@@ -63,6 +63,8 @@ def bound_call(
             array[...] = rng.standard_normal(tensor.shape) * 0.1
             if tensor.name == "scale":  # a sum of squares, of which roots are taken
                 np.abs(array, out=array)
+        elif tensor.below:
+            array[...] = rng.integers(0, tensor.below, tensor.shape)
         arrays.append(array)
     run = partial(kernel(call.kernel), *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]

@@ -9,7 +9,6 @@ import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
 from planner.jsonable import to_jsonable
-from planner.layer import INPUT
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
@@ -20,8 +19,8 @@ from runtime.arena import Array
 from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
+from runtime.evaluate import evaluate
 from runtime.initial import initial_parameters
-from runtime.kernels import kernel
 from runtime.observe import solo, traced
 from runtime.records import RecordFile
 from runtime.timing import time_sentinels
@@ -53,9 +52,11 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     intact = comm.gather(worker.arena.is_intact)
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
-    accuracy = _accuracy(worker, model, training, Path(job["test"])) if comm.rank == 0 else None
+    test = Path(job["test"])
+    flat = _flat(worker, "parameters")
+    tested = evaluate(model, training.dtype, flat, test) if comm.rank == 0 else (None, None)
     if comm.rank == 0 and job["parameters"]:
-        np.save(job["parameters"], _layer_order(model, _flat(worker, "parameters")))
+        np.save(job["parameters"], _layer_order(model, flat))
     inside = traced(worker, total, job["traced"], comm, voice)
     alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
     after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
@@ -73,7 +74,8 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
         "sentinels_after": after,
-        "accuracy": accuracy,
+        "test_loss": tested[0],
+        "accuracy": tested[1],
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),
@@ -237,37 +239,3 @@ def _keep(worker: Worker, losses: Any, comm: Any, keeper: Keeper) -> None:
         )
         write_checkpoint(keeper.folder, state, keeper.belongs)
     comm.Barrier()
-
-
-def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path) -> float:
-    """Share of the test records that the trained parameters get right."""
-    flat = _flat(worker, "parameters")
-    offsets = parameter_offsets(model)
-    with RecordFile(path) as records:
-        # a norm group that is not whole has no statistics of its own
-        count = records.count - records.count % model.norm_group
-        from planner.steps import load
-
-        call = load(model, count, training.dtype)
-        arrays = {t.name: np.zeros(t.shape, t.dtype) for t in call.writes}
-        kernel(call.kernel)(
-            *arrays.values(),
-            **dict(call.attrs),
-            fetch=lambda raw: records.read_into(0, raw),
-        )
-    values = {INPUT: arrays["x"]}
-    for i, layer in enumerate(model.layers):
-        forward = layer.call("forward", count, training.dtype)
-        at, parameters = offsets.get(i, 0), {}
-        for name, shape in layer.parameters.items():
-            size = int(np.prod(shape))
-            parameters[name] = flat[at : at + size].reshape(shape)
-            at += size
-        inputs = {n: values[name] for n, name in zip(layer.input_names, layer.inputs, strict=True)}
-        reads = [{**inputs, **parameters}[t.name] for t in forward.reads]
-        writes = [np.zeros(t.shape, t.dtype) for t in forward.writes]
-        work = [np.empty(t.shape, t.dtype) for t in forward.work]
-        kernel(forward.kernel)(*reads, *writes, *work, **dict(forward.attrs))
-        values[layer.name] = writes[0]
-    logits = values[model.layers[-1].name]
-    return float((logits.argmax(axis=1) == arrays["labels"]).mean())

@@ -24,6 +24,22 @@ def digits(
         out(f"wrote {path}")
 
 
-@app.callback()
-def _data() -> None:
-    """Keep ``digits`` a command of its own, for more data sets follow."""
+@app.command()
+def text(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of text; default: sources of Python's standard library."),
+    ] = None,
+    seq: Annotated[
+        int, typer.Option(min=1, max=65536, help="Bytes of a sample; a record has one more.")
+    ] = 64,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; default: in $FOREPLAN_HOME.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order.")] = 0,
+) -> None:
+    """Write up to 4 MiB of text, byte by byte; the last files drawn are the test."""
+    import foreplan
+
+    for path in foreplan.write_text(output, files or (), seq, seed):
+        out(f"wrote {path}")

@@ -31,6 +31,10 @@ Batch = Annotated[
     int,
     typer.Option("--batch", min=1, max=MOST_SAMPLES, help="Global batch: samples of one update."),
 ]
+Seq = Annotated[
+    int | None,
+    typer.Option("--seq", min=1, help="Tokens of a sample of text; also MODEL:N."),
+]
 Dtype = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]
 Rate = Annotated[float, typer.Option(help="Learning rate of SGD.")]
 Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]

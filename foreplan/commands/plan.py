@@ -13,6 +13,7 @@ from foreplan.commands.options import (
     Quiet,
     Rate,
     Seed,
+    Seq,
     writable,
 )
 from foreplan.console import note, out, progress, show_json, table
@@ -33,6 +34,7 @@ def plan(
     ],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    seq: Seq = None,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
     budget: Annotated[int, typer.Option(min=1, help="Most simulations.")] = 1000,
     fix: Annotated[
@@ -52,12 +54,13 @@ def plan(
     """Search all plans of MODEL on CLUSTER; write the best with a certificate."""
     import foreplan
     from hwprofiles.units import format_s
+    from planner.model import with_tokens
     from planner.records import write_record
 
     training = checked_training(batch, dtype, learning_rate, momentum, seed)
     with progress("simulating", quiet=quiet) as step:
         found = foreplan.plan(
-            model,
+            with_tokens(model, seq),
             cluster,
             training,
             top=top,
@@ -78,6 +81,7 @@ def estimate(
     model: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    seq: Seq = None,
     workers: Annotated[int, typer.Option(min=1, help="Data-parallel workers.")] = 1,
     microbatch: Annotated[
         int | None, typer.Option(min=1, help="Samples of one pass; default: all of a worker's.")
@@ -96,14 +100,14 @@ def estimate(
     from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
     from planner.collectives.base import algorithm_names
-    from planner.model import load_model
+    from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = checked_training(batch, dtype, 0.05, 0.9, 0)
     lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
-    graph, machine = load_model(model), load_machine(cluster)
+    graph, machine = load_model(with_tokens(model, seq)), load_machine(cluster)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(
         workers=workers,

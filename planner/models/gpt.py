@@ -54,8 +54,11 @@ def most_tokens(name: str) -> int:
 
 def build(name: str, tokens: int = 0) -> ModelGraph:
     """Return one network of the family, for samples of ``tokens`` tokens, or as many as it can."""
-    variant = VARIANTS[name]
-    tokens = tokens or variant.positions
+    return decoder(name, VARIANTS[name], tokens or VARIANTS[name].positions)
+
+
+def decoder(name: str, variant: Variant, tokens: int) -> ModelGraph:
+    """Return a decoder of any size."""
     shape = {"features": variant.features, "dropout": variant.dropout}
     row = Row((tokens,))
     row.add("embed", _embed, vocab=variant.vocab, positions=variant.positions, **shape)

@@ -47,16 +47,22 @@ def shape_problem(kind: str, shapes: Sequence[Shape], attrs: Mapping[str, int]) 
     if len(shapes) != 1:
         return f"{kind}: expected one input, got {len(shapes)}"
     (shape,) = shapes
+    if problem := _of_rank(kind, shape):
+        return problem
+    return SIZES[kind](kind, shape, attrs) if kind in SIZES else ""
+
+
+def _of_rank(kind: str, shape: Shape) -> str:
+    expected = ""
     if kind in MAPS and len(shape) != 3:
-        return f"{kind}: expected maps of shape (C, H, W), got {shape}"
-    if kind in TOKENS and len(shape) != 2:
-        return f"{kind}: expected tokens of shape (S, F), got {shape}"
-    if kind in ("linear", "layer_norm") and len(shape) > 2:
+        expected = "maps of shape (C, H, W)"
+    elif kind in TOKENS and len(shape) != 2:
+        expected = "tokens of shape (S, F)"
+    elif kind == "embedding" and len(shape) != 1:
+        expected = "numbers of shape (I,)"
+    elif kind in ("linear", "layer_norm") and len(shape) > 2:
         return f"{kind}: expected a vector (F,) or tokens (S, F), got {shape} (flatten it first)"
-    if kind in OF_TEXT:
-        return OF_TEXT[kind](shape, attrs)
-    windowed = {"conv2d": _of_conv, "max_pool": _of_pool, "avg_pool": _of_pool}
-    return windowed[kind](kind, shape, attrs) if kind in windowed else ""
+    return f"{kind}: expected {expected}, got {shape}" if expected else ""
 
 
 def _of_several(kind: str, shapes: Sequence[Shape]) -> str:
@@ -102,25 +108,29 @@ def _too_wide(kind: str, shape: Shape, window: Sequence[int], pads: Sequence[int
     return ""
 
 
-def _of_embedding(shape: Shape, attrs: Mapping[str, int]) -> str:
-    if len(shape) != 1:
-        return f"embedding: expected numbers of shape (I,), got {shape}"
-    first = attrs.get("first", 0)
-    last = first + (attrs.get("tokens", 0) or 1)
-    return "" if last <= shape[0] else f"embedding: expected {last} numbers, got {shape[0]}"
+def _of_embedding(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    last = attrs.get("first", 0) + (attrs.get("tokens", 0) or 1)
+    return "" if last <= shape[0] else f"{kind}: expected {last} numbers, got {shape[0]}"
 
 
-def _of_positions(shape: Shape, attrs: Mapping[str, int]) -> str:
+def _of_positions(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
     most = attrs["positions"]
-    return "" if shape[0] <= most else f"positions: expected at most {most} tokens, got {shape[0]}"
+    return "" if shape[0] <= most else f"{kind}: expected at most {most} tokens, got {shape[0]}"
 
 
-def _of_attention(shape: Shape, attrs: Mapping[str, int]) -> str:
+def _of_attention(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
     parts = 3 * attrs["heads"]
     if shape[1] % parts == 0:
         return ""
-    return f"attention: expected features in {parts} equal parts (q, k, v by head), got {shape[1]}"
+    return f"{kind}: expected features in {parts} equal parts (q, k, v by head), got {shape[1]}"
 
 
-OF_TEXT = {"embedding": _of_embedding, "positions": _of_positions, "attention": _of_attention}
-"""What kinds of text ask of shape and attributes."""
+SIZES = {
+    "conv2d": _of_conv,
+    "max_pool": _of_pool,
+    "avg_pool": _of_pool,
+    "embedding": _of_embedding,
+    "positions": _of_positions,
+    "attention": _of_attention,
+}
+"""What kinds ask of the sides of a shape, given their attributes."""

@@ -96,7 +96,20 @@ class ModelGraph:
         if unread != {last.name, *self.other_heads}:
             unread_names = ", ".join(sorted(unread ^ {last.name, *self.other_heads}))
             raise ModelError(f"model {self.name!r}: nothing reads the output of {unread_names}")
+        self._check_numbers()
         self._check_ties()
+
+    def _check_numbers(self) -> None:
+        """Refuse floats where numbers are looked up, and numbers where floats are reckoned with."""
+        for layer, producers in zip(self.layers, self.producers, strict=True):
+            for name, producer in zip(layer.input_names, producers, strict=True):
+                are_given = producer < 0 and self.reads_tokens
+                if (name in layer.indices) != are_given:
+                    given, wanted = ("numbers", "floats") if are_given else ("floats", "numbers")
+                    raise ModelError(
+                        f"model {self.name!r}: layer {layer.name!r} ({layer.kind}) takes {wanted}"
+                        f" but {layer.inputs[layer.input_names.index(name)]!r} gives {given}"
+                    )
 
     def _check_ties(self) -> None:
         """Refuse a layer whose parameters belong to none, and a table that is tied to none."""

@@ -10,8 +10,8 @@ from planner.opcall import DTYPE_BYTES, OpCall, Tensor
 def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
     """Read ``samples`` records from the file and decode them to inputs and labels.
 
-    ``raw`` is the landing place of the bytes (n, record), ``labels`` are int64. ``x`` is the decoded
-    input: of pixels scaled to 0-1 and repeated to the model's input size, of tokens int64 numbers.
+    ``raw`` is the landing place of the bytes (n, record), ``labels`` are int64. ``x`` is the input
+    decoded: pixels scaled to 0-1 and repeated to the model's size, or tokens as int64 numbers.
     """
     raw = Tensor(name="raw", shape=(samples, model.record_bytes), dtype="uint8")
     is_text = model.reads_tokens
@@ -42,7 +42,7 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
 def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
     """Softmax cross-entropy over the global ``batch``: its sum, hits, and the logits' gradient.
 
-    The loss of a sample is the mean over its labels, of every head by itself where there are several.
+    The loss of a sample is the mean over its labels; of several heads, the sum of theirs.
     ``stats`` holds (sum of losses / batch, correct answers), float64. Five FLOP a logit.
     """
     several = len(model.heads) > 1

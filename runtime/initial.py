@@ -14,9 +14,9 @@ def initial_parameters(model: ModelGraph, dtype: str, seed: int) -> npt.NDArray[
     """Return all parameters of ``model`` in one flat array, ready to train.
 
     Weights are normal with mean 0 and deviation ``1 / sqrt(fan_in)``, or that of their kind (tables
-    of tokens and positions), biases and shifts 0, scales of a normalisation 1. Each layer has its own stream, ``default_rng([seed, layer index])``, drawn
-    in float64 and then cast: so a stage that holds some layers draws what a worker that holds all
-    does, and dtypes differ by rounding.
+    of tokens and positions), biases and shifts 0, scales of a normalisation 1. Each layer has its
+    own stream, ``default_rng([seed, layer index])``, drawn in float64 and then cast: so a stage
+    that holds some layers draws what a worker that holds all does, and dtypes differ by rounding.
 
     Parameters
     ----------

@@ -33,8 +33,8 @@ def write_text(
     """Write ``text-train.rec`` and ``text-test.rec`` into ``folder`` and return their paths.
 
     Files come in an order drawn from ``seed``, up to 4 MiB of them, cut into records that do not
-    overlap and are then shuffled; the last ones are the test. The same files and seed write the same
-    bytes.
+    overlap and are then shuffled; the last ones are the test. The same files and seed write the
+    same bytes.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from planner.jsonable import to_jsonable
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
-from planner.plan import Training, parameter_offsets
+from planner.plan import parameter_offsets
 from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array

@@ -2,8 +2,8 @@
 
 A layer kind is a module with ``out_shape`` and the op calls ``forward``, ``weight_grad`` (only
 where there are ``parameters``) and ``input_grad`` (but for a kind whose input gradients are the
-output gradient itself). Shapes of a layer are per sample: ``(C, H, W)``, ``(F,)``, or ``(S, F)`` for
-S tokens. With a batch of n they become ``(C, H, W, n)`` (so that one matmul serves the whole
+output gradient itself). Shapes of a layer are per sample: ``(C, H, W)``, ``(F,)``, or ``(S, F)``
+of S tokens. With a batch of n they become ``(C, H, W, n)`` (so that one matmul serves the whole
 microbatch and every window is a few long runs), ``(n, F)`` and ``(n, S, F)`` (a linear layer of
 tokens is one matmul of n S rows); :func:`planner.layer.batched` says it. ``out_shape`` and
 ``parameters`` take the shapes of the inputs, then the attributes by name.

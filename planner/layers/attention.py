@@ -1,14 +1,14 @@
 """Multi-head self-attention of queries, keys and values that lie side by side.
 
 Source: Vaswani et al., NeurIPS 2017, eq. 1. A token of ``x`` is ``(q, k, v)``, each of ``heads``
-heads of ``features / heads``; a linear layer before makes it, one after mixes the heads. ``causal=1``
-hides the tokens that come later.
+heads of ``features / heads``; a linear layer before makes it, one after mixes the heads.
+``causal=1`` hides the tokens that come later.
 
 What is kept for the backward pass is ``stats``, the logarithm of each query's sum of exponentials:
-the probabilities, ``heads S^2`` a sample, are computed again (Dao et al., NeurIPS 2022, FlashAttention),
-which costs a fifth matrix product. Scores exist one tile at a time, in workspace; a causal tile has
-no keys after its last query. FLOP are those of the matrix products; the arithmetic of softmax is
-not declared, as that of biases is not.
+the probabilities, ``heads S^2`` a sample, are computed again (FlashAttention: Dao et al., NeurIPS
+2022), which costs a fifth matrix product. Scores exist one tile at a time, in workspace; a causal
+tile has no keys after its last query. FLOP are those of the matrix products; the arithmetic of
+softmax is not declared, as that of biases is not.
 """
 
 from planner.layer import Layer, Shape

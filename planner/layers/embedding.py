@@ -1,5 +1,4 @@
-"""Token embedding: ``y[s] = w[x[s]]``, a row of a table for each token. Not a layer of floats: ``x``
-is int64.
+"""Token embedding: ``y[s] = w[x[s]]``, a row of a table for each token; ``x`` is int64.
 
 The gradient of the table touches few of its rows, but is written densely, for the exchange sums
 dense gradients (as Horovod and Megatron-LM do): zeros, then rows added. With ``tied=1`` an

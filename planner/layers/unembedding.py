@@ -1,8 +1,8 @@
 """Logits from the table of an embedding: ``y = x w^T``, where ``w`` is the embedding's own.
 
 Source: Press and Wolf, EACL 2017 (tied weights). The table is one parameter, counted, exchanged and
-updated once, with the embedding that the layer is ``tied`` to; its gradient is the sum of both: this
-layer, which comes first in the backward pass, writes its share, the embedding adds its own to it.
+updated once, with the embedding that the layer is ``tied`` to. Its gradient is the sum of both: the
+backward pass meets this layer first, which writes its share, and the embedding adds its own to it.
 """
 
 from planner.layer import Layer, Shape

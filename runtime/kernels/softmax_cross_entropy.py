@@ -16,8 +16,8 @@ def forward(x: Array, labels: Labels, dx: Array, stats: Stats, *, batch: int) ->
     """``dx = (softmax(x) - onehot(labels)) / batch`` and ``stats = (loss / batch, hits)``.
 
     The sum runs over the n samples given, the division is by the global ``batch``: so the stats and
-    gradients of all ranks and microbatches of a step add up to those of the batch. Of several labels
-    a sample, as of tokens, the mean counts.
+    gradients of all ranks and microbatches of a step add up to those of the batch. Where a sample
+    has several labels, as tokens are, their mean counts.
 
     Parameters
     ----------

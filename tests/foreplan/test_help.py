@@ -15,7 +15,7 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan report"}
+WRITES_ONLY = {"foreplan data digits", "foreplan data text", "foreplan report"}
 """Commands that write files and print no facts."""
 
 
@@ -37,6 +37,7 @@ def test_the_commands_are_these():
         "foreplan bench engine",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data text",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",

@@ -65,6 +65,8 @@ class ModelGraph:
     """Whether the label of a token is the next one, so that a record is tokens and one more."""
     norm_group: int = 1
     """Samples that share batch statistics; a microbatch must be a multiple. 1: no such op."""
+    full_scale: int = 255
+    """Byte of a sample on disk that stands for 1."""
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -81,6 +83,13 @@ class ModelGraph:
                 raise ModelError(f"model {self.name!r}: two layers are called {layer.name!r}")
             shapes[layer.name] = layer.out_shape
             unread = unread.difference(layer.inputs) | {layer.name}
+        record, whole = self.record_shape, self.input_shape
+        sides = (1,) * (len(whole) - len(record)) + record
+        repeats = len(whole) == 3 and not any(a % b for a, b in zip(whole, sides, strict=True))
+        if not repeats and prod(record) != prod(whole):
+            raise ModelError(
+                f"model {self.name!r}: records of {record} do not divide its input of {whole}"
+            )
         last = self.layers[-1]
         if last.out_shape[-1:] != (self.classes,) or len(last.out_shape) > 2:
             raise ModelError(
@@ -219,8 +228,8 @@ class ModelGraph:
 
     @property
     def record_dtype(self) -> str:
-        """Of the numbers of a record: the smallest that has room for tokens and labels."""
-        most = max(self.numbers_below, self.classes) if self.reads_tokens else 256
+        """Of the numbers of a text on disk: the smallest with room for tokens and labels."""
+        most = max(self.numbers_below, self.classes)
         return "uint8" if most <= 1 << 8 else "uint16" if most <= 1 << 16 else "uint32"
 
     @property
@@ -241,8 +250,24 @@ class ModelGraph:
     @property
     def record_bytes(self) -> int:
         """Bytes of one record on disk: its labels and a sample."""
-        labels = 1 if self.next_token else self.labels
-        return DTYPE_BYTES[self.record_dtype] * (labels + prod(self.record_shape))
+        if self.reads_tokens:
+            labels = 1 if self.next_token else self.labels
+            return DTYPE_BYTES[self.record_dtype] * (labels + prod(self.record_shape))
+        return label_bytes(self.classes) + prod(self.record_shape)
+
+    @property
+    def data_command(self) -> str:
+        """Command that writes records for it, or nothing.
+
+        The digits, random ones where it takes others, or text where it reads bytes.
+        """
+        if self.reads_tokens:
+            is_bytes = self.next_token and self.record_dtype == "uint8"
+            return f"foreplan data text --seq {self.record_shape[0]}" if is_bytes else ""
+        if (self.record_shape, self.full_scale) == ((8, 8), 16):
+            return "foreplan data digits"
+        shape = "x".join(map(str, self.record_shape))
+        return f"foreplan data synthetic --shape {shape} --classes {self.classes}"
 
     def flop(self, phase: str, samples: int = 1) -> int:
         """FLOP of one phase (``forward``, ``input_grad``, ``weight_grad``) over ``samples``.
@@ -264,7 +289,7 @@ class ModelGraph:
 
     def sha256(self) -> str:
         """Hash of everything that a prediction depends on."""
-        parts: list[object] = [self.record_shape, self.classes, self.norm_group]
+        parts: list[object] = [self.record_shape, self.full_scale, self.classes, self.norm_group]
         if self.reads_tokens:
             parts += [self.other_heads, self.next_token]
         tied = {x.name: (x.tied,) for x in self.layers if x.tied}
@@ -273,6 +298,11 @@ class ModelGraph:
             for x in self.layers
         ]
         return hashlib.sha256(repr((parts, rows)).encode()).hexdigest()
+
+
+def label_bytes(classes: int) -> int:
+    """Bytes of the label in a record: one where that is enough, else two."""
+    return 1 if classes <= 256 else 2
 
 
 def model_names() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Op calls of a training step that belong to no layer: load, loss, sum, update."""
+"""Op calls of a training step that belong to no layer: load, loss, sum."""
 
 from dataclasses import replace
 
@@ -36,6 +36,7 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
         flop=0,
         writes=(x, labels, raw),
         attrs=tuple(zip(names[-len(model.record_shape) :], model.record_shape, strict=True)),
+        settings=(("full_scale", model.full_scale),),
     )
 
 
@@ -80,20 +81,4 @@ def add(elements: int, dtype: str) -> OpCall:
         flop=elements,
         reads=(other,),
         updates=(total,),
-    )
-
-
-def update(elements: int, dtype: str, *, learning_rate: float, momentum: float) -> OpCall:
-    """SGD with momentum over a flat slice: ``m = mu m + g; p -= lr m``; the gradient is scratch.
-
-    Source: Sutskever et al., ICML 2013, eq. 1-2, with the velocity scaled by 1 / lr.
-    """
-    p, g, m = (Tensor(name=name, shape=(elements,), dtype=dtype) for name in "pgm")
-    return OpCall(
-        kernel="sgd.update",
-        op_class="sgd",
-        dtype=dtype,
-        flop=4 * elements,
-        updates=(p, g, m),
-        settings=(("learning_rate", learning_rate), ("momentum", momentum)),
     )

@@ -15,7 +15,13 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan data text", "foreplan report"}
+WRITES_ONLY = {
+    "foreplan data digits",
+    "foreplan data synthetic",
+    "foreplan data text",
+    "foreplan report",
+    "foreplan talk",
+}
 """Commands that write files and print no facts."""
 
 
@@ -35,12 +41,16 @@ COMMANDS = commands()
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "foreplan bench engine",
+        "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data synthetic",
         "foreplan data text",
+        "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
+        "foreplan explain",
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
@@ -49,6 +59,9 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
+        "foreplan topology",
+        "foreplan what-if",
     ]
 
 

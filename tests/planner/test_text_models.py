@@ -213,8 +213,17 @@ def test_a_table_looks_up_no_floats():
 
 
 def test_next_tokens_are_as_many_as_tokens():
-    with pytest.raises(ModelError, match=r"must give \(4, 17\) logits, got \(3, 17\)"):
-        replace(tiny_decoder(), record_shape=(4,))
+    b = BlockBuilder(Value(INPUT, (4,)))
+    x = b.layer("words", "embedding", b.input, vocab=9, features=3)
+    b.layer("out", "linear", b.layer("first", "first_token", x), features=9)
+    block = Block(name="", layers=tuple(b.layers))
+    with pytest.raises(ModelError, match=r"must give \(4, 9\) logits, got \(9,\)"):
+        ModelGraph(name="m", blocks=(block,), record_shape=(4,), classes=9, next_token=True)
+
+
+def test_what_writes_its_records_is_named_or_there_is_nothing():
+    assert load_model("gpt-nano:32").data_command == "foreplan data text --seq 32"
+    assert load_model("gpt-2").data_command == load_model("bert-base").data_command == ""
 
 
 def test_a_tied_table_is_exchanged_and_updated_once():

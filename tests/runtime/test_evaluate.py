@@ -9,7 +9,7 @@ from planner.model import load_model
 from runtime import evaluate as module
 from runtime.evaluate import evaluate
 from runtime.initial import initial_parameters
-from runtime.records import RecordFile
+from runtime.records import RecordFile, write_records
 from tests.planner_cases import tiny_encoder
 
 
@@ -33,7 +33,7 @@ def test_parts_of_the_test_make_the_whole(name, home, monkeypatch):
     path = home / "data" / f"{'text' if model.reads_tokens else 'digits'}-test.rec"
     flat = initial_parameters(model, "float64", 0)
     whole = evaluate(model, "float64", flat, path)
-    monkeypatch.setattr(module, "MOST_SAMPLES", 50)
+    monkeypatch.setattr(module, "SAMPLES", 50)
     parts = evaluate(model, "float64", flat, path)
     assert parts == pytest.approx(whole, rel=1e-12)
 
@@ -42,8 +42,6 @@ def test_every_head_counts(tmp_path):
     """Zeros: the loss is that of a guess of two and a guess of 17."""
     model, path = tiny_encoder(), tmp_path / "one.rec"
     rng = np.random.default_rng(0)
-    from runtime.records import write_records
-
     raw = rng.integers(0, 2, (6, model.record_bytes), dtype=np.uint8)
     write_records(path, raw[:, 1:], raw[:, 0], classes=2, seed=0)
     loss, accuracy = evaluate(model, "float64", np.zeros(model.parameter_count), path)

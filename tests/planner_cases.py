@@ -121,8 +121,8 @@ def tiny_convnet() -> ModelGraph:
 
 @cache
 def tiny_decoder() -> ModelGraph:
-    """A decoder of one block on texts of 3 tokens, its table tied."""
-    variant = gpt.Variant(blocks=1, features=4, heads=2, positions=5, vocab=17, dropout=0)
+    """A decoder of one block on texts of 3 tokens, its table tied, with dropout."""
+    variant = gpt.Variant(blocks=1, features=4, heads=2, positions=5, vocab=17, dropout=10)
     return gpt.decoder("tiny-gpt", variant, 3)
 
 

@@ -19,12 +19,14 @@ from foreplan.commands import (
     execute,
     explain,
     hw,
+    input,
     models,
     plan,
     report,
     simulate,
     talk,
     topology,
+    validate,
     what_if,
 )
 
@@ -42,8 +44,10 @@ app.command("explain")(explain.explain)
 app.command("what-if")(what_if.what_if)
 app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
+app.command("input")(input.plan_input)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("validate")(validate.validate)
 app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)

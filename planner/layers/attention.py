@@ -11,6 +11,8 @@ tile has no keys after its last query. FLOP are those of the matrix products; th
 softmax is not declared, as that of biases is not.
 """
 
+from dataclasses import replace
+
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
@@ -55,7 +57,7 @@ def _call(
     room = max(tokens, min(TILE, samples * heads * tokens**2))
     if phase == "input_grad":  # a second tile, and keys or values of one head
         room = 2 * room + tokens * (features // heads)
-    return layer.op(
+    call = layer.op(
         phase,
         samples,
         dtype,
@@ -64,3 +66,4 @@ def _call(
         attrs=(("heads", heads), ("causal", causal)),
         others={"stats": (samples, heads, tokens), "work": (room,)},
     )
+    return replace(call, work_class="linear")

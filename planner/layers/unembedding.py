@@ -5,6 +5,8 @@ updated once, with the embedding that the layer is ``tied`` to. Its gradient is 
 backward pass meets this layer first, which writes its share, and the embedding adds its own to it.
 """
 
+from dataclasses import replace
+
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
@@ -45,4 +47,4 @@ def _b(layer: Layer, name: str) -> str:
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
     flop = 2 * layer.elements("x", samples) * layer.out_shape[-1]
-    return layer.op(phase, samples, dtype, arguments, flop=flop)
+    return replace(layer.op(phase, samples, dtype, arguments, flop=flop), work_class="linear")

@@ -17,6 +17,7 @@ BEST_OF = 5
 MOST_S = 0.4
 WRITES_ONLY = {
     "foreplan data digits",
+    "foreplan data pack",
     "foreplan data synthetic",
     "foreplan data text",
     "foreplan report",
@@ -44,6 +45,7 @@ def test_the_commands_are_these():
         "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data pack",
         "foreplan data synthetic",
         "foreplan data text",
         "foreplan diff",
@@ -54,6 +56,7 @@ def test_the_commands_are_these():
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
+        "foreplan input",
         "foreplan models list",
         "foreplan models show",
         "foreplan plan",
@@ -61,6 +64,7 @@ def test_the_commands_are_these():
         "foreplan simulate",
         "foreplan talk",
         "foreplan topology",
+        "foreplan validate",
         "foreplan what-if",
     ]
 

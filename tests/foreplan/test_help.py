@@ -19,6 +19,7 @@ WRITES_ONLY = {
     "foreplan data digits",
     "foreplan data pack",
     "foreplan data synthetic",
+    "foreplan data text",
     "foreplan report",
     "foreplan talk",
 }
@@ -46,6 +47,7 @@ def test_the_commands_are_these():
         "foreplan data digits",
         "foreplan data pack",
         "foreplan data synthetic",
+        "foreplan data text",
         "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",

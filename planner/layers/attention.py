@@ -66,4 +66,4 @@ def _call(
         attrs=(("heads", heads), ("causal", causal)),
         others={"stats": (samples, heads, tokens), "work": (room,)},
     )
-    return replace(call, work_class="linear")
+    return replace(call, work_class="attention")

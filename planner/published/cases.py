@@ -1,5 +1,6 @@
 """Published rows in our words: model, devices, plan, software. No result is read here."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,13 @@ from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.parts import load_device
 from planner.machine import Machine
+from planner.model import with_tokens
 from planner.plan import Plan, Training
 
 BUCKET_BYTES = 25 * 2**20
 """PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
+LONG_TEXT = 512
+"""Tokens of the texts that are padded most."""
 UNSTATED_SAMPLES = 128
 """Taken where a row states no batch: tables of that time give the largest that fits."""
 
@@ -75,7 +79,7 @@ def express(told: Mapping[str, str]) -> Case:
     Unsaid
         With the reason, when a field is not stated or names what is not built in.
     """
-    model = _name("models", "model", _key(told["model"]), told["model"])
+    model = _model(told)
     device = _name("devices", "accelerator", told["accelerator"])
     dtype = _dtype(told, device)
     stack = _stack(told)
@@ -104,6 +108,17 @@ def express(told: Mapping[str, str]) -> Case:
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
+
+
+def _model(told: Mapping[str, str]) -> str:
+    """Return the model, at the tokens of a text that the row states."""
+    name = _name("models", "model", _key(told["model"]), told["model"])
+    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
+    if tokens is None:
+        return name
+    whole = int(tokens[1])
+    dropped = whole == LONG_TEXT and told.get("framework") in _names()["unpadded"]
+    return with_tokens(name, whole // 2 if dropped else whole)
 
 
 def _dtype(told: Mapping[str, str], device: str) -> str:

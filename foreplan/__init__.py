@@ -8,10 +8,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foreplan.api import calibrate, execute, models, plan, report, write_digits
+    from foreplan.api import calibrate, execute, models, plan, report, trace, write_digits
 
 __version__ = "0.1.0"
-__all__ = ["calibrate", "execute", "models", "plan", "report", "write_digits"]
+__all__ = ["calibrate", "execute", "models", "plan", "report", "trace", "write_digits"]
 
 
 def __getattr__(name: str) -> Any:

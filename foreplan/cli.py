@@ -11,7 +11,18 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from foreplan.commands import bench, data, doctor, execute, hw, models, plan, report, simulate
+from foreplan.commands import (
+    bench,
+    data,
+    doctor,
+    execute,
+    hw,
+    models,
+    plan,
+    report,
+    simulate,
+    trace,
+)
 
 app = typer.Typer(
     name="foreplan",
@@ -26,6 +37,7 @@ app.command("estimate")(plan.estimate)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -49,7 +49,7 @@ def test_the_public_functions_are_loaded_when_they_are_asked_for(tmp_path):
         "import foreplan, json;"
         "print(json.dumps([callable(getattr(foreplan, n)) for n in foreplan.__all__]))"
     )
-    assert found_from(tmp_path, code) == [True] * 6
+    assert set(found_from(tmp_path, code)) == {True}
 
 
 def test_a_function_that_is_not_there_is_an_attribute_error(tmp_path):

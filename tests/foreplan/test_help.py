@@ -15,7 +15,7 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan report"}
+WRITES_ONLY = {"foreplan data digits"}
 """Commands that write files and print no facts."""
 
 
@@ -48,6 +48,7 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan trace",
     ]
 
 

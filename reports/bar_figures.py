@@ -22,6 +22,7 @@ from reports.canvas import (
     beside,
     finish,
     grid,
+    keys_above,
     short,
     svg,
     time_unit,
@@ -50,7 +51,7 @@ def interval_figure(cases: Cases) -> str:
         if found_s:
             axes.plot(found_s / scale, y, "D", color=AMBER, markersize=7, markeredgecolor=INK)
             text += f", measured {format_s(found_s)}"
-        beside(axes, max(high, found_s / scale), y, text)
+        beside(axes, max(high, found_s / scale), y, text, room_pt=8)
     _rows(axes, [case.name or case.subject.label for case in cases])
     axes.set_xlim(0, (1.45 if any(measured) else 1.2) * most_s / scale or 1)
     keys = [
@@ -62,7 +63,7 @@ def interval_figure(cases: Cases) -> str:
         diamond.set_markeredgecolor(INK)
         keys.append(diamond)
     finish(axes, f"time of one step ({unit})")
-    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
+    keys_above(figure, keys)
     return svg(figure, "interval", "Predicted step with its stated interval, and measured step")
 
 
@@ -100,7 +101,7 @@ def breakdown_figure(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
     axes.set_xlim(0, ROOM * most_s / scale or 1)
     finish(axes, f"time of one step ({unit})")
     keys = [Patch(facecolor=KIND_COLOURS[kind], label=kind) for kind in kinds]
-    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
+    keys_above(figure, keys)
     return svg(figure, "breakdown", "Time of one step by kind")
 
 

@@ -9,6 +9,7 @@ from io import StringIO
 from typing import Any
 
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -70,9 +71,23 @@ def bytes_unit(most_bytes: float) -> tuple[float, str]:
     return next((f, u) for f, u in units if most_bytes >= f or f == 1)
 
 
-def beside(axes: Axes, x: float, y: float, label: str) -> None:
-    """Write a bar's value just right of its end."""
-    axes.annotate(label, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+def beside(axes: Axes, x: float, y: float, label: str, room_pt: float = 4) -> None:
+    """Write a value just right of its bar or marker."""
+    axes.annotate(
+        label, (x, y), xytext=(room_pt, 0), textcoords="offset points", va="center", fontsize=9
+    )
+
+
+def keys_above(figure: Figure, keys: Sequence[Artist]) -> None:
+    """Explain colours and lines above all panels."""
+    figure.legend(
+        handles=list(keys),
+        loc="outside upper left",
+        ncols=len(keys),
+        frameon=False,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
 
 
 def short(name: str, most: int = LABEL_LENGTH) -> str:
@@ -108,4 +123,5 @@ def svg(figure: Figure, name: str, label: str) -> str:
     drawn = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{name}-", drawn)
     drawn = NUMBER.sub(lambda found: f"{float(found[0]):.2f}", drawn)
     drawn = drawn.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    natural = f"--natural: {72 * figure.get_figwidth():.0f}pt"
+    return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" style="{natural}" ', 1)

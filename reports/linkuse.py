@@ -70,14 +70,23 @@ def link_use(cluster: Cluster, graph: TaskGraph, timeline: Timeline) -> LinkUse:
     )
 
 
+def node_name(node: Node) -> str:
+    """Return the name of an end of a link; devices have only numbers.
+
+    >>> node_name(3), node_name("leaf0")
+    ('device 3', 'leaf0')
+    """
+    return f"device {node}" if isinstance(node, int) else node
+
+
 def link_rows(cluster: Cluster, use: LinkUse, most: int) -> list[Row]:
     """Return the busiest links, each direction by itself."""
     ends = {data["link_id"]: (a, b) for a, b, data in cluster.fabric.edges(data=True)}
     busiest = np.argsort(-use.used_frac, kind="stable")[:most].tolist()
     return [
         {
-            "from": str(ends[link][0]),
-            "to": str(ends[link][1]),
+            "from": node_name(ends[link][0]),
+            "to": node_name(ends[link][1]),
             "link": cluster.links[link].name,
             "bandwidth_bytes_per_s": cluster.links[link].bandwidth_bytes_per_s,
             "carried_bytes": int(use.carried_bytes[link]),

@@ -23,6 +23,7 @@ from reports.canvas import (
     WIDE_IN,
     bytes_unit,
     grid,
+    keys_above,
     short,
     svg,
     time_unit,
@@ -76,7 +77,7 @@ def memory_figure(panels: Sequence[MemoryPanel]) -> str:
         Patch(facecolor=CATEGORY_COLOURS.get(name, GREY), label=name) for name in names
     ]
     keys.append(Line2D([], [], color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label="arena"))
-    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
+    keys_above(figure, keys)
     return svg(figure, "memory", "Live bytes by category over one step, under the arena")
 
 

@@ -22,6 +22,7 @@ from reports.canvas import (
     RC,
     WIDE_IN,
     grid,
+    keys_above,
     short,
     svg,
     time_unit,
@@ -41,6 +42,8 @@ MOST_LANES, MOST_RANKS = 24, 16
 """Of all panels together, and of one of them."""
 FINEST = 1 / 1200
 """Gaps of this share of the axis cannot be seen; spans across them are drawn as one."""
+MOST_SPANS = 1000
+"""Of a panel: fewer are all drawn, and named where their name fits."""
 GLYPH_IN = 0.065  # width of one character of a task's name at 8 points
 RECTANGLE = (Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY)
 
@@ -76,7 +79,7 @@ def timeline_figure(panels: Sequence[Panel]) -> str:
     present = set[str]()
     for axes, panel, ranks in zip(all_axes, panels, lanes, strict=True):
         some = panel.spans[panel.spans["rank"].isin(ranks)]
-        spans = merged(some, FINEST * whole_s)
+        spans = merged(some, FINEST * whole_s) if len(some) > MOST_SPANS else some
         present |= set(spans["phase"])
         _lanes(axes, spans.assign(lane=spans["rank"].map(ranks.index)), scale, whole_s)
         end_s = last_s(panel.spans)
@@ -95,7 +98,7 @@ def timeline_figure(panels: Sequence[Panel]) -> str:
     ]
     if present - PHASE_COLOURS.keys():
         keys.append(Patch(facecolor=GREY, label="other"))
-    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
+    keys_above(figure, keys)
     return svg(figure, "timeline", "Tasks of every rank over time")
 
 

@@ -22,7 +22,7 @@ from hwprofiles.units import PS_PER_S, Ints
 from planner.program import ComputeTask, Program, TransferTask
 from planner.records import write_bytes
 from reports.case import Case
-from reports.linkuse import flows
+from reports.linkuse import flows, node_name
 from reports.livememory import LiveMemory, live_memory
 from reports.replay import Replay
 from sim.timeline import Timeline
@@ -262,8 +262,9 @@ def _links(replay: Replay, timeline: Timeline, side: str, pid: int) -> Iterator[
         return
     yield _named("process", pid, f"{side}: links")
     yield _meta("process_sort_index", pid, sort_index=pid)
+    links = replay.cluster.links
     names = {
-        data["link_id"]: f"{start} to {end} ({replay.cluster.links[data['link_id']].name})"
+        data["link_id"]: f"{node_name(start)} to {node_name(end)} ({links[data['link_id']].name})"
         for start, end, data in replay.cluster.fabric.edges(data=True)
     }
     length_ps = np.maximum(moved.end_ps - moved.begin_ps, 1)

@@ -14,14 +14,19 @@ from typer.exceptions import TyperException
 from foreplan.commands import (
     bench,
     data,
+    diff,
     doctor,
     execute,
+    explain,
     hw,
     models,
     plan,
     report,
     simulate,
+    talk,
+    topology,
     trace,
+    what_if,
 )
 
 app = typer.Typer(
@@ -34,9 +39,14 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
+app.command("explain")(explain.explain)
+app.command("what-if")(what_if.what_if)
+app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("talk")(talk.talk)
+app.command("topology")(topology.topology)
 app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

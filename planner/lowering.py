@@ -11,6 +11,7 @@ from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
+from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from planner.registers import Register, plan_buckets, worker_registers
@@ -58,6 +59,7 @@ class Lowering:
     offsets: dict[int, int] = field(default_factory=dict)
     registers: list[tuple[Register, ...]] = field(default_factory=list)
     register_ids: list[dict[str, int]] = field(default_factory=list)
+    register_slots: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Lowering:
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
+            self.register_slots.append({reg.name: reg.slots for reg in self.registers[rank]})
             holds = self.cluster.devices[device].transfers_hold_compute
             for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"
@@ -125,7 +128,7 @@ class Lowering:
         return task
 
     def flat(self, register: str, first: int, elements: int) -> View:
-        """Return a slice of one of the flat arrays (parameters, gradients, momentum)."""
+        """Return a slice of a flat array: parameters, gradients or a state of the optimizer."""
         item = DTYPE_BYTES[self.training.dtype]
         return View(
             register=register,
@@ -146,7 +149,7 @@ class Lowering:
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        arrays = ("parameters", "gradients", "momentum")
+        arrays = ("parameters", "gradients", *optimizer(self.training.optimizer).STATES)
         readers = (task for layer in bucket.layers for task in passes.readers[layer])
         info = ComputeTask(
             name=f"update.{number}",

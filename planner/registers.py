@@ -10,6 +10,7 @@ from planner.collectives.base import algorithm, traffic
 from planner.layer_calls import layer_calls
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, Tensor
+from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.steps import load, loss
 
@@ -66,7 +67,7 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     found = [
         register("parameters", "parameters", 1, flat_bytes),
         register("gradients", "gradients", 1, flat_bytes),
-        register("momentum", "optimizer", 1, flat_bytes),
+        *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
     ]
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
     found += [

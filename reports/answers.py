@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hwprofiles.units import format_bytes, format_s
+from planner.optimizer import optimizer
+from planner.plan import Training
 from reports.bar_figures import interval_figure
 from reports.case import Case, Cases, layout
 from reports.parts import Block, Drawing, Figure, Section
@@ -188,7 +190,7 @@ def question(cases: Cases) -> Section:
         ("cluster", lambda c: c.plans.cluster),
         ("batch", lambda c: f"{c.plans.training.batch} samples a step, over all workers"),
         ("dtype", lambda c: c.plans.training.dtype),
-        ("optimizer", _optimizer),
+        ("optimizer", lambda c: _optimizer(c.plans.training)),
         ("seed", lambda c: c.plans.training.seed),
         ("tool", lambda c: c.plans.tool),
     )
@@ -204,9 +206,11 @@ def _tables(cases: Cases, facts: list[Line]) -> tuple[Table, ...]:
     return (*found, *([compared([""], common, caption="The same for all")] if common else []))
 
 
-def _optimizer(case: Case) -> str:
-    training = case.plans.training
-    return f"SGD, learning rate {training.learning_rate:g}, momentum {training.momentum:g}"
+def _optimizer(training: Training) -> str:
+    """Return the optimizer with the settings that it takes."""
+    taken = optimizer(training.optimizer).SETTINGS
+    settings = (f"{name.replace('_', ' ')} {getattr(training, name):g}" for name in taken)
+    return f"{training.optimizer}, {', '.join(settings)}"
 
 
 def answer(cases: Cases) -> Section:

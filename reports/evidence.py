@@ -236,7 +236,7 @@ def _links(case: Case, place: int) -> Block | None:
     replay = case.replay
     if replay is None:
         return Block(text=(UNKNOWN,))
-    use = link_use(replay.cluster, replay.program.graph, replay.predicted)
+    use = link_use(replay.cluster, replay.program, replay.predicted)
     rows = link_rows(replay.cluster, use, MOST_LINKS)
     if not rows:
         return Block(text=("Nothing is moved over a link.",))

@@ -7,7 +7,9 @@ import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.fabrics.base import Node
-from hwprofiles.units import PS_PER_S, Floats, Ints
+from hwprofiles.units import Floats, Ints
+from planner.program import Program
+from planner.step_facts import wire_bytes
 from reports.fabric_panel import Panel
 from reports.tables import Row
 from sim.taskgraph import NO_ROUTE, TaskGraph
@@ -59,12 +61,10 @@ class LinkUse:
         return max((float(self.used_frac[link]) for link in links), default=0.0)
 
 
-def link_use(cluster: Cluster, graph: TaskGraph, timeline: Timeline) -> LinkUse:
+def link_use(cluster: Cluster, program: Program, timeline: Timeline) -> LinkUse:
     """Return what a simulated step moves over each link of ``cluster``."""
-    moved = flows(graph, timeline)
-    carried = np.zeros(len(cluster.links), dtype=np.int64)
-    np.add.at(carried, moved.link, moved.payload_bytes)
-    could = graph.link_bytes_per_s * (timeline.makespan_ps / PS_PER_S)
+    carried = wire_bytes(program, len(cluster.links))
+    could = program.graph.link_bytes_per_s * timeline.makespan_s
     return LinkUse(
         carried_bytes=carried, used_frac=np.divide(carried, could, where=could > 0, out=0 * could)
     )

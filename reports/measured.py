@@ -16,7 +16,7 @@ from reports.compare import (
 )
 from reports.figures import loss_figure, split_figure
 from reports.parts import Block, Drawing, Section, each
-from reports.rows import command_lines
+from reports.rows import command_lines, data_command
 from reports.tables import Column, table, text_signed_frac
 from reports.words import VERDICT_WORDS
 
@@ -72,7 +72,7 @@ def _interval(case: Case) -> tuple[Drawing, ...]:
 def _unmeasured(case: Case) -> Block:
     """Say how to get a measurement; only a prediction of the machine at hand can have one."""
     run = (
-        "foreplan data digits",
+        data_command(case.plans),
         "foreplan execute plan.json --check -o measurement.json",
         "foreplan report plan.json measurement.json -o report.html",
     )

@@ -86,12 +86,14 @@ def reproduction(cases: Cases) -> Section:
         line for case, stem in zip(cases, files, strict=True) for line in command_lines(case, stem)
     ]
     once = list(dict.fromkeys(commands))
+    silent = [case for case in cases if case.plans.fixed is None]
     text = (
-        "Each plan by itself, whatever its search was:"
-        if len(cases) > 1
-        else "Choices fixed with --fix are not in the plan file; add them where they were used."
+        "A plan file here does not say what its search was held to with --fix; add that where it"
+        " was used."
+        if silent
+        else ""
     )
-    return (Block(text=(text,), commands=(*once, report_line(cases))),)
+    return (Block(text=(text,) if text else (), commands=(*once, report_line(cases))),)
 
 
 def glossary(cases: Cases) -> Section:

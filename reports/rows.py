@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from hwprofiles.errors import ModelError
+from planner.model import load_model
 from planner.plan import Training, Verdict
-from planner.records import RankedPlan
+from planner.records import PlanFile, RankedPlan
 from reports.case import Case, Cases
 from reports.tables import Row
 
 DEFAULT_TOP = 5  # of `foreplan plan --top`
 HASH_DIGITS = 16
+CHOICES = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap")
+"""Fields of a plan that the command line can fix."""
 
 
 def candidate_rows(case: Case) -> list[Row]:
@@ -129,10 +133,19 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{name.replace('_', ' ') if name.islower() else name}", str(value)
 
 
+def data_command(plans: PlanFile) -> str:
+    """Return the command that writes the records that a plan trains on."""
+    try:
+        return load_model(plans.model).data_command
+    except ModelError:  # a model file that is not here
+        return "foreplan data synthetic --help"
+
+
 def command_lines(case: Case, stem: str = "") -> list[str]:
     """Return the commands that make a case again, in order; its page is made by ``report_line``.
 
-    Without a ``stem`` for its files: the search, then the plan by itself. With one, the plan alone.
+    ``stem`` is the name of its files in a comparison. A plan file that does not say what its search
+    was held to is then planned again by the plan that it found.
     """
     plans, plan = case.plans, case.subject.plan
     asked = [plans.model, plans.cluster, "--batch", str(plans.training.batch)]
@@ -140,26 +153,29 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
         value = getattr(plans.training, field.name)
         if field.name != "batch" and value != field.default:
             asked += [f"--{field.name.replace('_', '-')}", str(value)]
-    several = len(plans.plans) != DEFAULT_TOP
-    searched = [*asked, *(["--top", str(len(plans.plans))] if several else [])]
-    fixed = ("workers", "microbatch", "algorithm", "bucket_bytes")
-    choices = [f"{name}={getattr(plan, name)}" for name in fixed]
-    choices.append(f"overlap={'on' if plan.overlap else 'off'}")
-    alone = [*asked, *(word for choice in choices for word in ("--fix", choice))]
+    if len(plans.plans) != DEFAULT_TOP:
+        asked += ["--top", str(len(plans.plans))]
+    fixed = plans.fixed or {}
+    if plans.fixed is None and stem:
+        fixed = {name: getattr(plan, name) for name in CHOICES}
+    asked += [word for choice in fixed.items() for word in ("--fix", _choice(*choice))]
     lines = ["foreplan hw calibrate"] if plans.cluster == "local" else []
-    lines.append(
-        f"foreplan plan {shlex.join(alone if stem else searched)} -o {stem or 'plan'}.json"
-    )
+    lines.append(f"foreplan plan {shlex.join(asked)} -o {stem or 'plan'}.json")
     if case.measured is None:
         return lines
     run = [f"foreplan execute {stem or 'plan'}.json"]
-    run += [f"--pick {case.pick}"] if case.pick and not stem else []
+    run += [f"--pick {case.pick}"] if case.pick else []
     run += [f"--steps {case.measured.executions[0].steps}"] if case.measured.executions else []
     if case.measured.check:
         gate = case.measured.check.gate
         run += ["--check", *([f"--gate {gate:g}"] if gate != 1 else [])]
     output = f"{stem}-measurement" if stem else "measurement"
-    return [*lines, "foreplan data digits", f"{' '.join(run)} -o {output}.json"]
+    return [*lines, data_command(plans), f"{' '.join(run)} -o {output}.json"]
+
+
+def _choice(name: str, value: int | bool | str) -> str:
+    """Return a choice as ``--fix`` reads it."""
+    return f"{name}={'on' if value else 'off'}" if name == "overlap" else f"{name}={value}"
 
 
 def stems(cases: Cases) -> list[str]:

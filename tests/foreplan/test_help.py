@@ -15,7 +15,11 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits"}
+WRITES_ONLY = {
+    "foreplan data digits",
+    "foreplan data synthetic",
+    "foreplan talk",
+}
 """Commands that write files and print no facts."""
 
 
@@ -35,11 +39,15 @@ COMMANDS = commands()
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "foreplan bench engine",
+        "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data synthetic",
+        "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
+        "foreplan explain",
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
@@ -48,7 +56,10 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
+        "foreplan topology",
         "foreplan trace",
+        "foreplan what-if",
     ]
 
 

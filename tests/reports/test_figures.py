@@ -27,9 +27,7 @@ def breakdown():
 
 def links():
     replay = comparison()[0].replay
-    return use_figure(
-        replay.cluster, link_use(replay.cluster, replay.program.graph, replay.predicted)
-    )
+    return use_figure(replay.cluster, link_use(replay.cluster, replay.program, replay.predicted))
 
 
 def memory():

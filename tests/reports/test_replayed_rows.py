@@ -56,7 +56,7 @@ def test_links_carry_the_payload_of_every_transfer_over_every_hop():
             for task in range(graph.tasks)
             if graph.is_flow(task)
         )
-        use = link_use(replay.cluster, graph, replay.predicted)
+        use = link_use(replay.cluster, replay.program, replay.predicted)
         assert use.carried_bytes.sum() == moved > 0
         assert (use.used_frac <= 1).all()
         rows = link_rows(replay.cluster, use, 1000)

@@ -67,13 +67,15 @@ def test_commands_of_a_measured_plan_run_and_check_it():
     assert "foreplan execute plan.json --steps 20 --check -o measurement.json" in lines
 
 
-def test_a_plan_by_itself_is_asked_for_with_all_of_its_choices():
+def test_a_command_holds_the_search_to_what_it_was_held_to():
     star = comparison()[0]
-    line = command_lines(star, "star")[0]
+    assert "--fix algorithm=star -o star.json" in command_lines(star, "star")[0]
+    silent = replace(star, plans=replace(star.plans, fixed=None))
+    assert "--fix" not in command_lines(silent)[0]
+    told = command_lines(silent, "star")[0]
     plan = star.subject.plan
-    for choice in (f"microbatch={plan.microbatch}", "algorithm=star", "overlap="):
-        assert f"--fix {choice}" in line
-    assert line.endswith("-o star.json")
+    for choice in (f"microbatch={plan.microbatch}", "algorithm=star", "overlap=o"):
+        assert f"--fix {choice}" in told
 
 
 def test_the_page_of_a_comparison_is_made_from_the_files_of_its_commands():

@@ -116,7 +116,7 @@ def test_memory_is_the_live_peak_under_the_arena():
 def test_rates_of_a_link_add_up_to_what_it_carries():
     case = comparison()[1]
     replay = case.replay
-    use = link_use(replay.cluster, replay.program.graph, replay.predicted)
+    use = link_use(replay.cluster, replay.program, replay.predicted)
     pid = 1 + replay.program.ranks
     counters = defaultdict(list)
     for event in traced(case):

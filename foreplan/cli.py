@@ -26,6 +26,7 @@ from foreplan.commands import (
     talk,
     topology,
     trace,
+    validate,
     what_if,
 )
 
@@ -45,6 +46,7 @@ app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("validate")(validate.validate)
 app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
 app.command("trace")(trace.trace)

@@ -14,6 +14,7 @@ from reports.case import Case, Cases
 from reports.tables import Row
 
 DEFAULT_TOP = 5  # of `foreplan plan --top`
+DEFAULT_WARMUP = 10  # of `foreplan execute --warmup`
 HASH_DIGITS = 16
 CHOICES = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap")
 """Fields of a plan that the command line can fix."""
@@ -165,7 +166,10 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
         return lines
     run = [f"foreplan execute {stem or 'plan'}.json"]
     run += [f"--pick {case.pick}"] if case.pick else []
-    run += [f"--steps {case.measured.executions[0].steps}"] if case.measured.executions else []
+    for execution in case.measured.executions[:1]:
+        warmup = len(execution.losses) - execution.steps
+        run += [f"--steps {execution.steps}"]
+        run += [f"--warmup {warmup}"] if warmup != DEFAULT_WARMUP else []
     if case.measured.check:
         gate = case.measured.check.gate
         run += ["--check", *([f"--gate {gate:g}"] if gate != 1 else [])]

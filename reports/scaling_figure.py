@@ -36,9 +36,15 @@ def scaling_figure(cases: Cases) -> str:
     axes.plot([], [], color=INK, linewidth=1, linestyle=(0, (3, 3)), label="as many times one")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.5g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(_rate))
     axes.yaxis.set_minor_locator(NullLocator())
     whole_ticks(axes, sorted({point.workers for case in cases for point in case.curve}))
     axes.set_ylabel("throughput (samples/s)")
     finish(axes, "workers", legend=4, axis="both")
     return svg(figure, "scaling", "Throughput over the number of workers")
+
+
+def _rate(value: float, place: int | None) -> str:
+    """Return a rate as the label of an axis: whole, unless it is small."""
+    del place
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

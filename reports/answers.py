@@ -65,13 +65,14 @@ def lead(cases: Cases) -> str:
     ranked = sorted(cases, key=lambda case: case.plans.training.batch / _step_s(case), reverse=True)
     best, *others = ranked
     most = best.plans.training.batch / _step_s(best)
-    slower = [
-        f"{case.name} {most * _step_s(case) / case.plans.training.batch:.3g} times"
+    longer = [
+        f"{case.name} takes {most * _step_s(case) / case.plans.training.batch:.3g} times as long"
         for case in others
     ]
     return (
-        f"Of these {len(cases)} plans {best.name} is the fastest: {format_s(_step_s(best))} a step,"
-        f" {text_rate(most)}. For as many samples it takes {', '.join(slower)} as long."
+        f"Of these {len(cases)} plans {best.name} is the {'fastest' if others[1:] else 'faster'}:"
+        f" {format_s(_step_s(best))} a step, {text_rate(most)}. For as many samples"
+        f" {', '.join(longer)}."
     )
 
 

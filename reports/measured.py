@@ -22,7 +22,7 @@ from reports.words import VERDICT_WORDS
 
 NONE_RAN = (
     "None of these plans has been measured. A run is on the machine at hand, of a plan for the"
-    " cluster `local`; give its measurement.json beside its plan file."
+    " cluster named local; give its measurement.json beside its plan file."
 )
 
 

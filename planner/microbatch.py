@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from planner.inputs import Feed
 from planner.lowering import Lowering, Passes
 from planner.opcall import OpCall, Tensor
 from planner.program import ComputeTask, View
@@ -30,6 +31,8 @@ class Microbatch:
     work: Lowering
     rank: int
     number: int
+    feed: Feed | None = None
+    """What decodes for this rank; without one the step loads by itself."""
     items: dict[str, Item] = field(default_factory=dict)
 
     def _view(self, register: str, tensor: Tensor, offset_bytes: int) -> View:
@@ -109,7 +112,11 @@ class Microbatch:
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""
         work = self.work
-        self._fire("load", "load", work.calls.load, {"x": "x", "labels": "labels", "raw": "raw"})
+        if self.feed:
+            self._copy(self.feed)
+        else:
+            places = {"x": "x", "labels": "labels", "raw": "raw"}
+            self._fire("load", "load", work.calls.load, places)
         for i, (layer, calls) in enumerate(zip(work.model.layers, work.calls.layers, strict=True)):
             task = self._fire("forward", layer.name, calls.forward, self._places(i), layer=i)
             passes.readers.setdefault(i, []).append(task)
@@ -118,6 +125,22 @@ class Microbatch:
         self._fire("forward", "loss", work.calls.loss, places)
         for i in reversed(range(len(work.model.layers))):
             self._backward(i, passes)
+
+    def _copy(self, feed: Feed) -> None:
+        """Append the copy of what the pipeline has decoded."""
+        call, decoded = self.work.calls.load, feed.append(self.number)
+        taken = [tensor.name for tensor in call.writes]
+        info = ComputeTask(
+            name="copy",
+            rank=self.rank,
+            phase="load",
+            call=call,
+            views=(*decoded.views, *(self._view(t.name, t, 0) for t in call.writes)),
+            microbatch=self.number,
+        )
+        reads = [(decoded.task, view.register) for view in decoded.views]
+        task = self.work.compute(info, reads=reads, writes=taken)
+        self.items |= {register: Item(writer=task, value=task) for register in taken}
 
     def _places(self, i: int) -> dict[str, str]:
         """Return the registers of all tensors of layer ``i``."""

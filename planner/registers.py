@@ -73,8 +73,9 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
         register("labels", "input", plan.input_slots, labels.size_bytes),
-        register("raw", "input", 1, raw.size_bytes),
     ]
+    if not plan.decode_workers:
+        found.append(register("raw", "input", 1, raw.size_bytes))
     wiring = model.wiring
     for i, (layer, call) in enumerate(zip(model.layers, calls, strict=True)):
 

@@ -23,11 +23,12 @@ def breakdown_rows(case: Case) -> list[Row]:
     """Return the seconds of a step by kind: of the first rank and the last, and as measured.
 
     A file has the phases of rank 0 alone. Other ranks are those of the replay: where one of them
-    serves the others, their steps differ.
+    serves the others, their steps differ. The replay of one step does not tell the step of a plan
+    whose input runs ahead.
     """
     rows = [_row("predicted", 0, case.subject.prediction.phases_s)]
     replay = case.replay
-    if replay and replay.program.ranks > 1:
+    if replay and replay.program.ranks > 1 and not case.subject.plan.decode_workers:
         last = replay.program.ranks - 1
         rows.append(_row("predicted", last, phase_seconds(replay.program, replay.predicted, last)))
     if case.measured and case.measured.phases_s:

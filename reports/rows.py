@@ -11,6 +11,7 @@ from planner.model import load_model
 from planner.plan import Training, Verdict
 from planner.records import PlanFile, RankedPlan
 from reports.case import Case, Cases
+from reports.inputs import input_commands
 from reports.tables import Row
 
 DEFAULT_TOP = 5  # of `foreplan plan --top`
@@ -152,7 +153,7 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
     asked = [plans.model, plans.cluster, "--batch", str(plans.training.batch)]
     for field in fields(Training):
         value = getattr(plans.training, field.name)
-        if field.name != "batch" and value != field.default:
+        if field.name not in ("batch", "source") and value != field.default:
             asked += [f"--{field.name.replace('_', '-')}", str(value)]
     if len(plans.plans) != DEFAULT_TOP:
         asked += ["--top", str(len(plans.plans))]
@@ -162,6 +163,7 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
     asked += [word for choice in fixed.items() for word in ("--fix", _choice(*choice))]
     lines = ["foreplan hw calibrate"] if plans.cluster == "local" else []
     lines.append(f"foreplan plan {shlex.join(asked)} -o {stem or 'plan'}.json")
+    lines += input_commands(plan, plans.training.source, f"{stem or 'plan'}.json")
     if case.measured is None:
         return lines
     run = [f"foreplan execute {stem or 'plan'}.json"]

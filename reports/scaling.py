@@ -28,8 +28,11 @@ def scaling(plans: PlanFile, own: RankedPlan) -> tuple[Point, ...]:
     """Return the simulated step on 1, 2, 4, ... workers, with the plan's own among them.
 
     Exchange, buckets and overlap are the plan's, and the microbatch where it fits. Numbers of
-    workers that the plan file has no costs for, or that cannot be, are left out.
+    workers that the plan file has no costs for, or that cannot be, are left out. A plan whose input
+    runs ahead has no curve: one step does not tell its pace.
     """
+    if own.plan.decode_workers:
+        return ()
     try:
         model, machine = load_model(plans.model), plans.to_machine()
     except (ForeplanError, LookupError):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports import answers, evidence, measured, origins
+from reports import answers, evidence, inputs, measured, origins
 from reports.case import Cases
 from reports.parts import Section
 
@@ -28,6 +28,7 @@ ENTRIES = tuple(
         ("candidates", "The best plans", answers.candidates),
         ("phases", "Where the time goes", evidence.phases),
         ("timeline", "One step, task by task", evidence.timeline),
+        ("input", "Where the samples come from", inputs.pipeline),
         ("links", "Use of the links", evidence.links),
         ("memory", "Memory over one step", evidence.memory),
         ("scaling", "More workers, fewer workers", evidence.scales),

@@ -88,7 +88,8 @@ def _frame(
     whole = pd.DataFrame(
         {"rank": ranks, "phase": phases, "task": names, "start_s": start_s, "end_s": end_s}
     )
-    return whole.explode("rank", ignore_index=True).astype({"rank": "int64"})
+    of_ranks = whole[whole["rank"].map(len) > 0]  # not those of processes beside the workers
+    return of_ranks.explode("rank", ignore_index=True).astype({"rank": "int64"})
 
 
 def merged(spans: pd.DataFrame, gap_s: float) -> pd.DataFrame:

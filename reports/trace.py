@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hwprofiles.errors import PlanError, RecordError
 from hwprofiles.units import PS_PER_S, Ints
-from planner.program import ComputeTask, Program, TransferTask
+from planner.program import ComputeTask, Program, StageTask, Task, TransferTask
 from planner.records import write_bytes
 from reports.case import Case
 from reports.linkuse import flows, node_name
@@ -33,7 +33,7 @@ RANKS_APART = 100_000
 SUFFIXES = (".weight_grad", ".input_grad", ".sum", ".accumulate")
 BUCKET = re.compile(r"\.(\d+)(?:\[|$)")
 """In the names of the tasks of an exchange and an update."""
-ROLES = ("compute", "copy", "send", "receive")
+ROLES = ("compute", "copy", "send", "receive", "read", "decode")
 Event = dict[str, Any]
 
 
@@ -133,9 +133,9 @@ def _lanes(program: Program, timeline: Timeline) -> list[Lane]:
     rank_of = _rank_of_lane(program)
     for task, info in enumerate(program.tasks):
         for lane in program.graph.row("lane", task):
-            key = (rank_of[lane], lane)
-            of_lane.setdefault(key, []).append(task)
-            roles.setdefault(key, set()).add(_role(info, rank_of[lane]))
+            rank = info.rank if isinstance(info, StageTask) else rank_of[lane]
+            of_lane.setdefault((rank, lane), []).append(task)
+            roles.setdefault((rank, lane), set()).add(_role(info, rank))
     found: list[Lane] = []
     for (rank, lane), tasks in sorted(of_lane.items()):
         played = [role for role in ROLES if role in roles[rank, lane]]
@@ -143,7 +143,7 @@ def _lanes(program: Program, timeline: Timeline) -> list[Lane]:
         order = sorted(tasks, key=lambda t: (timeline.start_ps[t], timeline.end_ps[t], t))
         parts = [(name, order, True)]
         if not _follow(order, timeline):
-            own = [t for t in order if isinstance(program.tasks[t], ComputeTask)]
+            own = [t for t in order if not isinstance(program.tasks[t], TransferTask)]
             messages = [t for t in order if isinstance(program.tasks[t], TransferTask)]
             parts = [(name, own, _follow(own, timeline)), (f"{name}: messages", messages, False)]
         for title, part, is_nested in parts:
@@ -165,10 +165,13 @@ def _rank_of_lane(program: Program) -> list[int]:
     return [owner.get(device, -1) for device in graph.lane_device.tolist()]
 
 
-def _role(info: ComputeTask | TransferTask, rank: int) -> str:
+def _role(info: Task, rank: int) -> str:
+    """Return what a lane does for a task: a stage of the input has lanes of its own."""
+    if isinstance(info, TransferTask):
+        return "send" if info.src == rank else "receive"
     if isinstance(info, ComputeTask):
         return "copy" if info.phase == "load" else "compute"
-    return "send" if info.src == rank else "receive"
+    return info.phase
 
 
 def _follow(order: Sequence[int], timeline: Timeline) -> bool:
@@ -221,12 +224,12 @@ def _us(ps: int) -> float:
     return int(ps) / PS_PER_US
 
 
-def _phase(info: ComputeTask | TransferTask) -> str:
-    turn = info.microbatch if isinstance(info, ComputeTask) else 0
+def _phase(info: Task) -> str:
+    turn = 0 if isinstance(info, TransferTask) else info.microbatch
     return f"{info.phase}, microbatch {turn}" if turn else info.phase
 
 
-def _layer(info: ComputeTask | TransferTask) -> str:
+def _layer(info: Task) -> str:
     """Return what a task works on: a layer of the model, or a bucket of gradients."""
     if info.phase in ("exchange", "update"):
         bucket = BUCKET.search(info.name)
@@ -240,12 +243,12 @@ def _layer(info: ComputeTask | TransferTask) -> str:
 def _facts(program: Program, task: int) -> tuple[str, dict[str, Any]]:
     """Return the name of an op and what a viewer shows of it."""
     info = program.tasks[task]
-    if isinstance(info, ComputeTask):
-        call = info.call
-        facts = {"task": task, "op": call.signature, "flop": call.flop, "bytes": call.moved_bytes}
-        return info.name, facts
-    name = f"{info.name} {info.src} to {info.dst}"
-    return name, {"task": task, "bytes": int(program.graph.payload_bytes[task])}
+    if isinstance(info, TransferTask):
+        name = f"{info.name} {info.src} to {info.dst}"
+        return name, {"task": task, "bytes": int(program.graph.payload_bytes[task])}
+    call = info.call
+    facts = {"task": task, "op": call.signature, "flop": call.flop, "bytes": call.moved_bytes}
+    return info.name, facts
 
 
 def _memory(live: LiveMemory, arena_bytes: int, pid: int) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from planner.model import load_model
 from planner.plan import Training
 from planner.predict import predict
 from planner.program import ComputeTask
-from planner.records import PlanFile
+from planner.records import PlanFile, RankedPlan
 from reports.case import Case, Cases, pair
 from reports.page import render
 
@@ -38,6 +38,16 @@ def comparison() -> Cases:
         for name in ("star", "tree")
     ]
     return pair([*others, plan_file()], [measurement()])
+
+
+@cache
+def piped_case() -> Case:
+    """The best plan with decode workers beside each of its workers."""
+    plans = plan_file()
+    plan = replace(plans.plans[0].plan, decode_workers=2, prefetch=2)
+    prediction, _, _ = predict(load_model(plans.model), plans.training, plan, plans.to_machine())
+    ranked = RankedPlan(label=plan.label, plan=plan, prediction=prediction)
+    return Case(plans=replace(plans, plans=(ranked,)))
 
 
 @cache

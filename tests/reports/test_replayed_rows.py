@@ -11,7 +11,8 @@ from reports.fabric_layout import panels
 from reports.linkuse import drawn_links, flows, link_rows, link_use
 from reports.livememory import live_memory
 from reports.scaling import scaling
-from tests.reports.cases import STRETCH, comparison, measured_case, plan_file
+from reports.spans import steps
+from tests.reports.cases import STRETCH, comparison, measured_case, piped_case, plan_file
 
 
 def replays():
@@ -115,3 +116,12 @@ def test_sizes_that_do_not_fit_are_left_out():
     assert [point.workers for point in scaling(small, plans.plans[0])] == [2]
     assert scaling(replace(plans, model="no-such-model"), plans.plans[0]) == ()
     assert Case(plans=replace(plans, model="no-such-model")).curve == ()
+
+
+def test_a_plan_whose_input_runs_ahead_shows_what_one_step_tells_and_no_more():
+    case = piped_case()
+    assert case.replay is not None
+    assert set(steps(case).predicted["rank"]) == set(range(case.replay.program.ranks))
+    (row,) = breakdown_rows(case)
+    assert row["step_s"] == pytest.approx(case.subject.prediction.step_s)
+    assert case.curve == ()

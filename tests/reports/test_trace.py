@@ -13,7 +13,7 @@ from hwprofiles.errors import PlanError, RecordError
 from reports.case import Case
 from reports.linkuse import link_use
 from reports.trace import RANKS_APART, events, write_trace
-from tests.reports.cases import comparison, measured_case, plan_file
+from tests.reports.cases import comparison, measured_case, piped_case, plan_file
 
 LEVELS = ("step", "phase", "layer", "op")
 STRAY_US = 1e-3
@@ -97,6 +97,16 @@ def test_a_rank_has_no_more_tracks_than_lanes_and_two():
             tracks[event["pid"]].add(event["tid"])
     assert len(tracks) == 2 * ranks
     assert max(map(len, tracks.values())) <= len(graph.lane_device) // ranks + 2
+
+
+def test_stages_of_the_input_have_tracks_of_the_rank_that_they_feed():
+    case = piped_case()
+    busy = validate(traced(case))
+    graph, timeline = case.replay.program.graph, case.replay.predicted
+    assert sum(busy.values()) == pytest.approx(timeline.lane_busy_ps(graph).sum() / 1e6)
+    names = {e["args"]["name"] for e in traced(case) if e.get("name") == "thread_name"}
+    assert {"read", "decode"} <= names
+    assert {pid for pid, _ in busy} == {1 + rank for rank in range(case.replay.program.ranks)}
 
 
 def test_memory_is_the_live_peak_under_the_arena():

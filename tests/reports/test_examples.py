@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from bench.examples import FOLDER, PAGES
-from foreplan.api import read_cases
+from bench.examples import FOLDER, MEASURED, PAGES
 from hwprofiles.units import format_s
+from planner.measurement import Measurement
+from planner.records import PlanFile, read_record
+from reports.case import pair
 
 MOST_BYTES = 1_000_000
 
@@ -19,7 +21,13 @@ def test_a_page_tells_what_its_records_say(page):
     assert len(html.encode()) < MOST_BYTES
     assert "://" not in html
     assert not re.search(r"<link|<img|<iframe|@import|\bsrc=|url\((?!#)", html)
-    for case in read_cases([FOLDER / file for file in PAGES[page]]):
+    plans, runs = [], []
+    for file in PAGES[page]:
+        if file in MEASURED[1:]:
+            runs.append(read_record(FOLDER / file, Measurement, "a measurement file"))
+        else:
+            plans.append(read_record(FOLDER / file, PlanFile, "a plan file"))
+    for case in pair(plans, runs):
         prediction = case.subject.prediction
         told = [case.subject.label, format_s(prediction.step_s), prediction.grade]
         told += [format_s(case.measured.step_s)] if case.measured else []

@@ -174,7 +174,7 @@ class Lowering:
 
     def parameter(self, layer: int, name: str, register: str) -> View:
         """Return ``w`` or ``b`` of a layer, or its gradient in ``register``."""
-        at = 0 if register == "partial" else self.offsets[layer]
+        at = self.offsets[layer] if register in ("parameters", "gradients") else 0
         for parameter, shape in self.model.layers[layer].parameters.items():
             if parameter == name.removeprefix("d"):
                 return replace(self.flat(register, at, 0), shape=shape)

@@ -91,15 +91,18 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
             found += [own(t, 1) for name, t in results if name == f"{layer.name}.{t.name}"]
         if wiring.gradients[i] == f"{layer.name}.dy":
             found.append(register(f"{layer.name}.dy", "activations", 1, y.size_bytes))
-    gradient, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    *gradients, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    found += [register(f"loss.{t.name}", "activations", 1, t.size_bytes) for t in gradients]
     found += [
-        register("loss.dx", "activations", 1, gradient.size_bytes),
         register("loss.stats", "activations", rounds, stats.size_bytes),
         register("workspace", "workspace", 1, max(call.workspace_bytes for call in calls)),
     ]
     if rounds > 1:
         widest = max(layer.parameter_count for layer in model.layers)
         found.append(register("partial", "gradients", 1, widest * item))
+        for owner in model.lenders.values():
+            table_bytes = model.layers[owner].parameter_count * item
+            found.append(register(f"{model.layers[owner].name}.dw", "gradients", 1, table_bytes))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foreplan.api import calibrate, execute, models, plan, report
+    from foreplan.api import calibrate, execute, models, plan, report, trace
     from foreplan.datasets import write_digits, write_synthetic, write_text
     from foreplan.inquiry import diff, explain, what_if
     from foreplan.pictures import talk, topology
@@ -25,6 +25,7 @@ __all__ = [
     "report",
     "talk",
     "topology",
+    "trace",
     "what_if",
     "write_digits",
     "write_synthetic",

@@ -20,7 +20,6 @@ WRITES_ONLY = {
     "foreplan data pack",
     "foreplan data synthetic",
     "foreplan data text",
-    "foreplan report",
     "foreplan talk",
 }
 """Commands that write files and print no facts."""
@@ -64,6 +63,7 @@ def test_the_commands_are_these():
         "foreplan simulate",
         "foreplan talk",
         "foreplan topology",
+        "foreplan trace",
         "foreplan validate",
         "foreplan what-if",
     ]

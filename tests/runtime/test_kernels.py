@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,12 +16,13 @@ from hwprofiles.errors import BackendUnavailable
 from hwprofiles.units import KIB, MIB
 from planner import steps
 from planner.build import chain
+from planner.input_calls import stage_calls
 from planner.layer import Layer
 from planner.model import ModelGraph, load_model, model_names
 from planner.opcall import OpCall, Tensor
 from planner.opsets import plan_calls
 from planner.optimizer import optimizer_names, update
-from planner.plan import Training
+from planner.plan import Source, Training
 from runtime.kernels import Stream, changing, kernel, load, refuse_missing, sources_sha256
 from tests.planner_cases import case
 
@@ -260,6 +262,24 @@ def test_load_of_tokens_of_two_bytes(shifted, labels):
     load.tokens(x, found, raw, **how, fetch=lambda out: np.copyto(out, numbers.view(np.uint8)))
     np.testing.assert_array_equal(x, [[7, 300, 2]] if shifted else [[300, 2, 65535]])
     np.testing.assert_array_equal(found, [[300, 2, 65535]] if shifted else [[7]])
+
+
+@pytest.mark.parametrize("encoding", ["raw", "zlib"])
+def test_an_input_pipeline_decodes_text_as_a_load_does(encoding):
+    loading = steps.load(load_model("gpt-nano"), 2, "float32")
+    records = np.random.default_rng(0).integers(0, 256, loading.writes[2].shape, dtype=np.uint8)
+    once = arguments(loading, old=0.0)
+    settings = dict(loading.attrs)
+    kernel(loading.kernel)(*once.values(), fetch=lambda raw: np.copyto(raw, records), **settings)
+    training = Training(batch=2, source=Source(encoding=encoding, stored_bytes=100))
+    decode = stage_calls(loading, training).decode
+    given = {t.name: np.zeros(t.shape, t.dtype) for t in decode.tensors} | {"stored": records}
+    if encoding == "zlib":
+        packed = [zlib.compress(record.tobytes()).ljust(100, b"\0") for record in records]
+        given["stored"] = np.array([list(row) for row in packed], np.uint8)
+    run(decode, given)
+    for name in ("x", "labels"):
+        np.testing.assert_array_equal(given[name], once[name])
 
 
 def test_large_logits_give_a_finite_loss():

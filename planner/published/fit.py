@@ -37,6 +37,8 @@ RESIDUAL = 0.1
 PULL = 0.5
 """Weight of a constant's distance from its prior, in widths."""
 ROUNDS = 2
+MANY = 64
+"""Workers up to which the exchange is priced anew in every round."""
 NONE = -1
 """Index of the constant 1."""
 
@@ -74,7 +76,13 @@ class Constants:
     width: list[float] = field(default_factory=list)
 
     def place(self, name: str, prior: float, kind: str) -> int:
-        """Return the place of a constant; a new one begins at its prior."""
+        """Return the place of a constant; a new one begins at its prior.
+
+        A constant that is another one has the place, and the prior, of that.
+        """
+        name = self.priors["shared"].get(name, name)
+        if not name:
+            return NONE
         if name not in self.names:
             self.names.append(name)
             self.prior.append(log(prior))
@@ -211,11 +219,11 @@ def fit(found: Sequence[Sample], priors: Mapping[str, Any]) -> dict[str, Any]:
     terms = terms_of(cases, known)
     published_s = np.array([sample.published_s for sample in found])
     logs, exchange_s = np.array(known.prior), np.zeros(len(found))
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         table = content(logs, known, found)
         alone_s, _ = terms.step_s(logs)
         for i, case in enumerate(cases):
-            if case.plan.workers > 1:
+            if 1 < case.plan.workers <= MANY or (case.plan.workers > 1 and not turn):
                 machine = case.machine(table)
                 exchange_s[i] = max(0.0, predicted_s(case, machine) - alone_s[i])
         logs = fitted(terms, known, exchange_s, published_s)
@@ -227,7 +235,7 @@ def content(logs: Floats, known: Constants, found: Sequence[Sample]) -> dict[str
     value = dict(zip(known.names, np.exp(logs).tolist(), strict=True))
 
     def of(name: str, prior: float) -> float:
-        return float(f"{value.get(name, prior):.3g}")
+        return float(f"{value.get(known.priors['shared'].get(name, name), prior):.3g}")
 
     def source(samples: Iterable[Sample]) -> str:
         rows = list(samples)

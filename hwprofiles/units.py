@@ -17,6 +17,8 @@ from hwprofiles.errors import UnitError
 KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 US, MS = 1e-6, 1e-3
+HOUR_S = 3600
+KW = 1000
 GFLOP, TFLOP = 1e9, 1e12
 PS_PER_S = 10**12
 
@@ -53,6 +55,24 @@ def parse_bytes(text: str) -> int:
     if match is None or match[2].upper() not in _BYTE_UNITS:
         raise UnitError(f"size {text!r}: expected a number with B, KB, KiB, MB, MiB, GB or GiB")
     return round(float(match[1]) * _BYTE_UNITS[match[2].upper()])
+
+
+_TIME_UNITS = {"ns": 1e-9, "us": US, "ms": MS, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_s(text: str) -> float:
+    """Read ``"90 ms"``, ``"2h"`` or ``"1.5"`` (seconds) as seconds.
+
+    >>> parse_s("90 ms"), parse_s("2h")
+    (0.09, 7200.0)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
+    unit = match[2] or "s" if match else ""
+    if match is None or unit not in _TIME_UNITS:
+        raise UnitError(
+            f"time {text!r}: expected a number with ns, us, ms, s, min, h or d, such as 90ms"
+        )
+    return float(match[1]) * _TIME_UNITS[unit]
 
 
 def _scaled(value: float, steps: list[tuple[float, str]], digits: int) -> str:

@@ -50,8 +50,13 @@ class StepCalls:
         passed = sum(call.moved_bytes for call in (load, loss, *fired))
         between = rounded_reuse(passed + update.moved_bytes // rounds)
 
+        made: dict[int, OpCall] = {}
+
         def cold(call: OpCall) -> OpCall:
-            return replace(call, reuse_bytes=between)
+            """Return the call as cold; equal layers go on sharing theirs."""
+            if id(call) not in made:
+                made[id(call)] = replace(call, reuse_bytes=between)
+            return made[id(call)]
 
         return cls(
             load=cold(load),

@@ -18,6 +18,7 @@ from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.plan import Bucket, Plan, Training
 from planner.program import Program
+from planner.replicas import Template
 
 
 def lower(
@@ -29,15 +30,24 @@ def lower(
 ) -> Program:
     """Return the program of one step at grain ``op``; ``books`` prices ops by device name."""
     work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
-    passes = [Passes() for _ in range(plan.workers)]
-    for rank in range(plan.workers):
-        for number in range(plan.microbatches(training.batch)):
-            Microbatch(work, rank, number).append(passes[rank])
+    passes = [_passes(work, 0)]
+    first = Template.of(work, passes[0])
+    for rank in range(1, plan.workers):
+        alike = first.fits(work, rank)
+        passes.append(first.copy(work, rank) if alike else _passes(work, rank))
     for number, bucket in enumerate(work.buckets):
         done = _exchange(work, number, bucket, passes)
         for rank in range(plan.workers):
             work.update(rank, number, bucket, done[rank], passes[rank])
     return work.program()
+
+
+def _passes(work: Lowering, rank: int) -> Passes:
+    """Append all microbatches of one worker."""
+    passes = Passes()
+    for number in range(work.plan.microbatches(work.training.batch)):
+        Microbatch(work, rank, number).append(passes)
+    return passes
 
 
 def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Passes]) -> list[Tasks]:

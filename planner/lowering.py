@@ -13,7 +13,7 @@ from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
-from planner.registers import Register, plan_buckets, worker_registers
+from planner.registers import Register, landing_registers, plan_buckets, step_registers
 from sim.taskgraph import GraphBuilder
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
@@ -59,6 +59,8 @@ class Lowering:
     registers: list[tuple[Register, ...]] = field(default_factory=list)
     register_ids: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
+    slots: list[dict[str, int]] = field(default_factory=list)
+    """By rank and name of register."""
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -73,13 +75,16 @@ class Lowering:
         self.offsets = parameter_offsets(self.model)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
+        same = step_registers(self.model, self.training, self.plan)
         for rank, device in enumerate(self.plan.placement):
-            self.registers.append(worker_registers(self.model, self.training, self.plan, rank))
+            landing = landing_registers(self.model, self.training, self.plan, rank)
+            self.registers.append((*same, *landing))
             ids = {}
             for reg in self.registers[rank]:
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
+            self.slots.append({reg.name: reg.slots for reg in self.registers[rank]})
             holds = self.cluster.devices[device].transfers_hold_compute
             for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"

@@ -33,7 +33,7 @@ class Microbatch:
     items: dict[str, Item] = field(default_factory=dict)
 
     def _view(self, register: str, tensor: Tensor, offset_bytes: int) -> View:
-        slots = {r.name: r.slots for r in self.work.registers[self.rank]}[register]
+        slots = self.work.slots[self.rank][register]
         return View(
             register=register,
             slot=self.number % max(1, slots),

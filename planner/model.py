@@ -19,6 +19,7 @@ from hwprofiles.registry import lookup, names
 from planner.layer import INPUT, Layer, Shape
 
 if TYPE_CHECKING:
+    from planner.layer_calls import LayerCalls
     from planner.wiring import Wiring
 
 
@@ -135,6 +136,11 @@ class ModelGraph:
         from planner.wiring import wire
 
         return wire(self)
+
+    @cached_property
+    def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":
+        """Op calls by samples and dtype, as ``planner.layer_calls`` has found them so far."""
+        return {}
 
     @property
     def input_shape(self) -> Shape:

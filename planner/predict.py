@@ -118,12 +118,14 @@ def phase_seconds(program: Program, timeline: Timeline, rank: int) -> dict[str, 
         span = (int(timeline.start_ps[task]), int(timeline.end_ps[task]))
         spans[program.tasks[task].phase].append(span)
     order = ("forward", "backward", "update", "load", "exchange")
-    edges = sorted({0, timeline.makespan_ps, *(e for s in spans.values() for t in s for e in t)})
+    ends = {0, timeline.makespan_ps, *(e for s in spans.values() for t in s for e in t)}
+    edges = np.array(sorted(ends), dtype=np.int64)
     owner = np.full(len(edges) - 1, -1)
     for i in reversed(range(len(order))):
-        for start, end in spans[order[i]]:
-            owner[np.searchsorted(edges, start) : np.searchsorted(edges, end)] = i
-    lengths = np.diff(np.array(edges, dtype=np.int64)) / PS_PER_S
+        places = np.searchsorted(edges, np.array(spans[order[i]], dtype=np.int64).reshape(-1, 2))
+        for start, end in places.tolist():
+            owner[start:end] = i
+    lengths = np.diff(edges) / PS_PER_S
     found = {phase: float(lengths[owner == order.index(phase)].sum()) for phase in PHASES}
     return found | {"waiting": float(lengths[owner == -1].sum())}
 

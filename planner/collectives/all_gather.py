@@ -33,17 +33,16 @@ def gather_round(copies: Copies, first: int) -> None:
             copies.move(src, (src + 1) % n, chunk)
 
 
-def way_ps(prices: Prices, first: int, elements: int) -> int:
-    """Time in which ``elements`` go round from rank ``first`` to the rank before it."""
+def ways_ps(prices: Prices, elements: int) -> list[int]:
+    """Time in which ``elements`` go round from each rank to the rank before it."""
     n = prices.ranks
-    hops = [((first + step) % n, (first + step + 1) % n) for step in range(n - 1)]
-    return sum(prices.transfer_ps(src, dst, elements) for src, dst in hops)
+    hops = [prices.transfer_ps(rank, (rank + 1) % n, elements) for rank in range(n)]
+    return [sum(hops) - hops[first - 1] for first in range(n)]
 
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    ways = [
-        way_ps(prices, chunk, end - begin)
-        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
-    ]
-    return max(*ways, busiest_ps(emit, elements, prices))
+    widths = [end - begin for begin, end in chunk_spans(elements, prices.ranks)]
+    ways = {width: ways_ps(prices, width) for width in set(widths)}
+    slowest = max(ways[width][chunk] for chunk, width in enumerate(widths))
+    return max(slowest, busiest_ps(emit, elements, prices))

@@ -28,9 +28,8 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    ways = [
-        reduce_scatter.way_ps(prices, chunk, end - begin)
-        + all_gather.way_ps(prices, chunk - 1, end - begin)
-        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
-    ]
+    widths = [end - begin for begin, end in chunk_spans(elements, prices.ranks)]
+    reduced = {width: reduce_scatter.ways_ps(prices, width) for width in set(widths)}
+    gathered = {width: all_gather.ways_ps(prices, width) for width in set(widths)}
+    ways = [reduced[w][chunk] + gathered[w][chunk - 1] for chunk, w in enumerate(widths)]
     return max(*ways, busiest_ps(emit, elements, prices))

@@ -76,7 +76,8 @@ def _values(
     for name, value in texts.items():
         if name not in known:
             raise PlanError(
-                f"{where}{name}: expected one of {', '.join(known)}; name a field of a plan"
+                f"{where.strip()}: expected one of {', '.join(known)}, got {name!r}; name one of"
+                " these"
             )
         text = {True: "on", False: "off"}.get(value) if isinstance(value, bool) else str(value)
         try:

@@ -25,6 +25,9 @@ from sim.engine import choose
 EFFORT = 15_000
 """Tasks lowered one by one that a search spends where no budget is given: a good second."""
 
+NEAR_BEST = 1.02
+"""Where every program is too large: how far above the least bound the one may be that is tried."""
+
 Progress = Callable[[str, int, int, float | None], None]
 """Told (stage, done, in all, best objective so far); of ``simulating`` the counts are tasks."""
 
@@ -260,9 +263,14 @@ def _worth_simulating(queue: Queue, found: Found, budget: int | None) -> Iterato
     """Yield places by bound until none left can be kept, or budget or effort are spent.
 
     Where effort is what counts, a program that is too large for what is left of it is passed over;
-    the smallest is taken where all are too large.
+    where all that are bounded near the best are too large, the smallest of these is taken alone.
     """
     left = EFFORT
+    if budget is None and len(queue):
+        near = queue.value <= queue.value[0] * NEAR_BEST
+        if queue.effort[near].min() > left:
+            yield int(np.flatnonzero(near)[np.argmin(queue.effort[near])])
+            return
     for place in range(len(queue)):
         if found.is_closed_to(queue.key(place)):
             return
@@ -273,8 +281,6 @@ def _worth_simulating(queue: Queue, found: Found, budget: int | None) -> Iterato
             continue
         left -= effort
         yield place
-    if not found.simulated and len(queue):
-        yield int(np.argmin(queue.effort))
 
 
 def _tell(progress: Progress, queue: Queue, found: Found, budget: int | None) -> None:

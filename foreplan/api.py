@@ -1,13 +1,15 @@
 """The verbs as Python functions; the command line calls exactly these."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import foreplan
-from foreplan.machines import Local, data_folder, load_machine
+from foreplan.datasets import record_files
+from foreplan.machines import Local, load_machine
+from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
@@ -15,11 +17,10 @@ from planner.collectives.base import algorithm_names
 from planner.machine import Machine
 from planner.measurement import Measurement
 from planner.model import load_model, model_names
-from planner.opcall import TRAINING_DTYPES
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
-from planner.program import ComputeTask
+from planner.program import TransferTask
 from planner.records import (
     SCHEMA,
     ClusterRecord,
@@ -36,13 +37,13 @@ from planner.search import search, search_front
 from planner.space import Constraints
 
 if TYPE_CHECKING:
+    from reports.case import Cases
     from runtime.execute import Checkpoints
     from runtime.launch import Launch
 
 Progress = Callable[[int, int], None]
 LEAST_MICROBATCH = 4
 """Smallest microbatch whose ops ``calibrate`` times for a model; smaller ones use the curves."""
-RECORD_FILES = ("digits-train.rec", "digits-test.rec")
 
 
 def tool() -> str:
@@ -53,45 +54,6 @@ def tool() -> str:
 def models() -> list[str]:
     """Return the names of the built-in models."""
     return list(model_names())
-
-
-def write_digits(folder: Path | None = None, seed: int = 0) -> tuple[Path, Path]:
-    """Write scikit-learn's handwritten digits as record files; return (train, test)."""
-    from runtime.digits import write_digits as write
-
-    target = data_folder(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(
-            f"{target}: expected a folder to write records to, got {error.strerror}; name another"
-        ) from error
-    return write(target, seed)
-
-
-def check_training(where: str, training: Training) -> None:
-    """Refuse a training that cannot be; ``where`` holds ``{}`` for the name of the field.
-
-    Raises
-    ------
-    PlanError
-        Naming the first field that is wrong.
-    """
-    rate, momentum = training.learning_rate, training.momentum
-    rules = {
-        "batch": (training.batch >= 1, "at least 1 sample"),
-        "dtype": (training.dtype in TRAINING_DTYPES, " or ".join(TRAINING_DTYPES)),
-        "learning_rate": (rate > 0 and isfinite(rate), "a finite rate > 0"),
-        "momentum": (0 <= momentum < 1, "at least 0 and below 1"),
-        "seed": (training.seed >= 0, "at least 0"),
-    }
-    for name, (holds, expected) in rules.items():
-        if not holds:
-            shown = name.replace("_", "-") if where.startswith("--") else name
-            raise PlanError(
-                f"{where.format(shown)}: expected {expected}, got {getattr(training, name)!r};"
-                " give another value"
-            )
 
 
 def calibrate(
@@ -131,7 +93,7 @@ def plan(
     *,
     top: int = 5,
     budget: int | None = None,
-    fixed: Mapping[str, object] | None = None,
+    fixed: Mapping[str, int | bool | str] | None = None,
     constraints: Constraints | None = None,
     objective: str = "time",
     pareto: tuple[str, str] | None = None,
@@ -175,6 +137,8 @@ def plan(
         plans_sha256=plans_sha256(ranked),
         certificate=result.certificate,
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
+        fixed=dict(asked.fixed),
+        most=dict(asked.most),
     )
 
 
@@ -211,14 +175,14 @@ def read_plans(path: Path) -> PlanFile:
     if not plans.plans:
         raise RecordError(f"{path}: expected at least one plan, got none; plan again")
     check_training(f"{path}: training.{{}}", plans.training)
-    machine = _machine(path, plans)
+    machine = machine_of(path, plans)
     if plans_sha256(plans.plans) == plans.plans_sha256:
         return plans
-    checked = tuple(_check_edited(path, plans, ranked.plan, machine) for ranked in plans.plans)
+    checked = tuple(check_plan(path, plans, ranked.plan, machine) for ranked in plans.plans)
     return replace(plans, plans=checked, plans_sha256=plans_sha256(checked))
 
 
-def _machine(path: Path, plans: PlanFile) -> Machine:
+def machine_of(path: Path, plans: PlanFile) -> Machine:
     """Return the machine of a plan file, or say that its records do not hang together."""
     try:
         return plans.to_machine()
@@ -236,12 +200,21 @@ LEAST = {
     "input_slots": 0,
     "activation_slots": 0,
     "landing_slots": 0,
+    "decode_workers": 0,
+    "prefetch": 1,
+    "decode_cores": 0,
 }
 """Least value of an edited field; too few slots are for the check of credits to explain."""
 
 
-def _check_edited(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> RankedPlan:
-    """Check one edited plan and predict it."""
+def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> RankedPlan:
+    """Check one plan of a file and predict it.
+
+    Raises
+    ------
+    PlanError, DeadlockError
+        When it cannot be.
+    """
     model, where = load_model(plans.model), f"{path}: plan {edited.label!r}"
     for name, least in LEAST.items():
         if getattr(edited, name) < least:
@@ -255,6 +228,7 @@ def _check_edited(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -
     found = verdict(model, plans.training, edited, cluster)
     if found is not Verdict.FITS:
         raise PlanError(f"{where}: {found.value}; edit it again")
+    check_source(where, plans.training, edited)
     placed, devices = edited.placement, len(cluster.devices)
     if not len(placed) == len(set(placed)) == edited.workers or not set(placed) <= set(
         range(devices)
@@ -282,6 +256,7 @@ def execute(
     *,
     pick: int = 0,
     steps: int = 100,
+    warmup: int = 10,
     data: Path | None = None,
     check: bool = False,
     keep_costs: bool = False,
@@ -313,21 +288,25 @@ def execute(
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
     and ``lanes`` how many may then run.
     """
-    from runtime.execute import EXECUTIONS, Options, measure
+    from runtime.execute import EXECUTIONS, TRACED, Options, measure
     from runtime.execute import check as run_check
     from runtime.kernels import refuse_missing
     from runtime.launch import launch
 
     start = start or launch
     plans = read_plans(path)
-    needed = plan_calls(load_model(plans.model), plans.training, plans.plans[0].plan)
+    model = load_model(plans.model)
+    needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
     beside = output or Path("measurement.json")
+    train, test = record_files(model, data)
     options = Options(
-        train=_records(data, 0),
-        test=_records(data, 1),
+        train=train,
+        test=test,
         cores=_cores(plans, pick, oversubscribe, lanes),
         steps=steps,
+        warmup=warmup,
+        traced=min(TRACED, steps),
         timeout_s=timeout_s,
         expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,
@@ -345,7 +324,9 @@ def execute(
     priced = _beside(beside)
 
     def again() -> Measurement:
-        fresh = plans if keep_costs else _calibrated(plans, pick, say, progress, start)
+        fresh = (
+            plans if keep_costs else _calibrated(plans, pick, options.train, say, progress, start)
+        )
         write_record(priced, fresh)
         index = pick if keep_costs else 0
         return measure(fresh, index, options, executions=runs, progress=progress)
@@ -387,25 +368,13 @@ def _checkpoints(
     return Checkpoints(folder=folder, every=every, resume=begin)
 
 
-def _records(data: Path | None, which: int) -> Path:
-    path = data_folder(data) / RECORD_FILES[which]
-    if not path.exists():
-        raise RecordError(
-            f"{path}: expected a record file to train on, found none; run `foreplan data digits`"
-        )
-    return path
-
-
 def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -> tuple[int, ...]:
     """Return the cores to pin to, refusing more workers than there are.
 
     None are named where workers were started by others, or on other hosts, who choose there.
     """
-    if not 0 <= pick < len(plans.plans):
-        raise PlanError(
-            f"--pick {pick}: the plan file has plans 0 to {len(plans.plans) - 1}; pick one of them"
-        )
-    workers = plans.plans[pick].plan.workers
+    plan = pick_plan(plans, pick).plan
+    workers, needed = plan.workers, plan.workers + plan.decode_cores
     if lanes is not None:
         if workers > lanes:
             raise PlanError(
@@ -414,17 +383,33 @@ def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -
             )
         return ()
     cpus = Local.here().facts.cpus
-    if workers > len(cpus) and not oversubscribe:
+    if needed > len(cpus) and not oversubscribe:
         raise PlanError(
-            f"plan {plans.plans[pick].label!r}: needs {workers} cores, this machine has"
+            f"plan {plans.plans[pick].label!r}: needs {needed} cores, this machine has"
             f" {len(cpus)}; pick another plan, or give --oversubscribe to share cores untimed"
         )
-    return cpus[:workers]
+    return cpus[:needed]
+
+
+def pick_plan(plans: PlanFile, pick: int) -> RankedPlan:
+    """Return one plan of a file.
+
+    Raises
+    ------
+    PlanError
+        When there is none of that number.
+    """
+    if not 0 <= pick < len(plans.plans):
+        raise PlanError(
+            f"--pick {pick}: the plan file has plans 0 to {len(plans.plans) - 1}; pick one of them"
+        )
+    return plans.plans[pick]
 
 
 def _calibrated(
     plans: PlanFile,
     pick: int,
+    records: Path,
     say: Callable[[str], None],
     progress: Progress,
     start: "Launch",
@@ -435,11 +420,11 @@ def _calibrated(
     local = Local.here()
     calls = plan_calls(model, plans.training, edited)
     say(f"calibrating {len(calls)} ops on {edited.workers} workers")
-    local.calibrate(calls, edited.workers, progress, start)
+    local.calibrate(calls, edited.workers, progress, start, records)
     machine = local.machine()
     prediction, program, _ = predict(model, plans.training, edited, machine)
     ranked = (RankedPlan(label=edited.label, plan=edited, prediction=prediction),)
-    used = {info.call.signature for info in program.tasks if isinstance(info, ComputeTask)}
+    used = {info.call.signature for info in program.tasks if not isinstance(info, TransferTask)}
     return replace(
         plans,
         cluster=machine.name,
@@ -449,14 +434,78 @@ def _calibrated(
     )
 
 
-def report(plan_path: Path, measurement_path: Path | None, output: Path) -> tuple[Path, Path]:
-    """Write the page and its Markdown twin; return both paths."""
+def read_cases(paths: Sequence[Path]) -> "Cases":
+    """Read plan files and measurements, in any order; each measurement goes with its plan file.
+
+    Raises
+    ------
+    RecordError, PlanError
+        A file that is neither, a measurement of none of the plan files, or no plan file.
+    """
+    from reports.case import pair
+
+    plans, measured, names = [], [], []
+    for path in paths:
+        if _is_measurement(path):
+            measured.append(read_record(path, Measurement, "a measurement file"))
+            names.append(str(path))
+        else:
+            plans.append(_as_written(path))
+    if not plans:
+        raise RecordError(
+            f"{names[0]}: expected a plan file beside it, got none; give the plan file that it was"
+            " executed from"
+        )
+    return pair(plans, measured, names)
+
+
+def _is_measurement(path: Path) -> bool:
+    """Tell a measurement from a plan file by a field that it alone has."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # reading it as a plan file says what is wrong
+    return isinstance(data, dict) and "executions" in data
+
+
+def _as_written(path: Path) -> PlanFile:
+    """Read a plan file whose predictions may be of a model that is not known here.
+
+    Edited plans are checked and predicted anew, for which the model must be known.
+    """
+    plans = read_record(path, PlanFile, "a plan file")
+    if not plans.plans or plans_sha256(plans.plans) != plans.plans_sha256:
+        return read_plans(path)
+    return plans
+
+
+def report(
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> tuple[Path, Path]:
+    """Write the page of one plan or of several, and its Markdown twin; return both paths.
+
+    ``paths`` are plan files, the first of which the others are compared with, and measurements.
+    """
     from reports.page import write_report
 
-    plans = read_record(plan_path, PlanFile, "a plan file")
-    measured = (
-        read_record(measurement_path, Measurement, "a measurement file")
-        if measurement_path
-        else None
-    )
-    return write_report(plans, measured, output)
+    return write_report(read_cases(paths), output, progress)
+
+
+def trace(
+    plan_path: Path,
+    measurement_path: Path | None,
+    output: Path,
+    *,
+    ranks: Collection[int] = (),
+) -> Path:
+    """Write one step, simulated and where it was traced measured, for a trace viewer.
+
+    ``ranks`` are those that are written; without any, all of them.
+    """
+    from reports.trace import write_trace
+
+    (case,) = read_cases([plan_path, *([measurement_path] if measurement_path else [])])
+    return write_trace(case, output, ranks)

@@ -11,7 +11,25 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from foreplan.commands import bench, data, doctor, execute, hw, models, plan, report, simulate
+from foreplan.commands import (
+    bench,
+    data,
+    diff,
+    doctor,
+    execute,
+    explain,
+    hw,
+    input,
+    models,
+    plan,
+    report,
+    simulate,
+    talk,
+    topology,
+    trace,
+    validate,
+    what_if,
+)
 
 app = typer.Typer(
     name="foreplan",
@@ -23,9 +41,17 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
+app.command("explain")(explain.explain)
+app.command("what-if")(what_if.what_if)
+app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
+app.command("input")(input.plan_input)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("validate")(validate.validate)
+app.command("talk")(talk.talk)
+app.command("topology")(topology.topology)
+app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -18,6 +18,7 @@ from planner.model import load_model
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
 from runtime.bind import bind
+from runtime.kernels import Stream
 from runtime.timing import bound_call
 
 CLUSTER = "v100-quad"
@@ -143,7 +144,13 @@ def _step(
     )
     program = lower(model, training, plan, machine.cluster(1), machine.books(1))
     records = np.random.default_rng(0).integers(0, 10, (samples, model.record_bytes), np.uint8)
-    worker = bind(program, 0, None, lambda step, microbatch, raw: np.copyto(raw, records))
+    worker = bind(
+        program,
+        0,
+        None,
+        lambda step, microbatch, raw: np.copyto(raw, records),
+        lambda step, microbatch, task: Stream(0, step, 0, 0),
+    )
     return worker.loop.run, torch_twin.step(torch, model, training, samples) if torch else None
 
 

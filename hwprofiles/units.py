@@ -57,22 +57,43 @@ def parse_bytes(text: str) -> int:
     return round(float(match[1]) * _BYTE_UNITS[match[2].upper()])
 
 
-_TIME_UNITS = {"ns": 1e-9, "us": US, "ms": MS, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PER_S = {"ns": 10**9, "us": 10**6, "ms": 10**3, "s": 1}
+_LONG_S = {"min": 60, "h": HOUR_S, "d": 24 * HOUR_S}
 
 
 def parse_s(text: str) -> float:
-    """Read ``"90 ms"``, ``"2h"`` or ``"1.5"`` (seconds) as seconds.
+    """Read ``"90 ms"``, ``"1.8us"`` or ``"2h"`` as seconds.
 
     >>> parse_s("90 ms"), parse_s("2h")
     (0.09, 7200.0)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
-    unit = match[2] or "s" if match else ""
-    if match is None or unit not in _TIME_UNITS:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
+    if match is None or match[2] not in _PER_S | _LONG_S:
         raise UnitError(
             f"time {text!r}: expected a number with ns, us, ms, s, min, h or d, such as 90ms"
         )
-    return float(match[1]) * _TIME_UNITS[unit]
+    return float(match[1]) * _LONG_S.get(match[2], 1) / _PER_S.get(match[2], 1)
+
+
+_BITS = {"k": KB, "M": MB, "G": GB, "T": TB}
+
+
+def parse_bytes_per_s(text: str) -> float:
+    """Read ``"25GB/s"`` or, with a small b for bits, ``"200Gb/s"`` as bytes per second.
+
+    >>> parse_bytes_per_s("25 GB/s"), parse_bytes_per_s("200Gb/s")
+    (25000000000.0, 25000000000.0)
+    """
+    if match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT])(?:b|bit)/s\s*", text):
+        return float(match[1]) * _BITS[match[2]] / 8
+    amount, slash, second = text.strip().rpartition("/")
+    try:
+        rate = parse_bytes(amount) if slash and second == "s" and amount[-1:].isalpha() else None
+    except UnitError:
+        rate = None
+    if rate is None:
+        raise UnitError(f"rate {text!r}: expected a number with MB/s, GB/s, GiB/s or (bits) Gb/s")
+    return float(rate)
 
 
 def _scaled(value: float, steps: list[tuple[float, str]], digits: int) -> str:

@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 
 from hwprofiles.units import MIB
 from planner import steps
+from planner.input_calls import InputCalls, input_calls
 from planner.layer_calls import LayerCalls, layer_calls
 from planner.model import ModelGraph
 from planner.opcall import OpCall
+from planner.optimizer import update
 from planner.plan import Plan, Training
 
 REUSE_STEP_BYTES = 2 * MIB
@@ -32,6 +34,9 @@ class StepCalls:
     """Every op call of one step of one worker."""
 
     load: OpCall
+    """Read and decode; where a pipeline does both, the copy of what it has decoded."""
+    inputs: InputCalls | None
+    """What the input pipeline of the plan calls, where it has one."""
     layers: tuple[LayerCalls, ...]
     loss: OpCall
     training: Training
@@ -43,12 +48,13 @@ class StepCalls:
         """Return the calls of ``plan``, which depend on its workers and microbatch alone."""
         samples, rounds = plan.microbatch, plan.microbatches(training.batch)
         layers = layer_calls(model, samples, training.dtype)
-        load = steps.load(model, samples, training.dtype)
+        inputs = input_calls(model, training, plan) if plan.decode_workers else None
+        load = inputs.copy if inputs else steps.load(model, samples, training.dtype)
         loss = steps.loss(model, samples, training.dtype, training.batch)
-        update = _update(training, model.parameter_count)
+        updated = update(training, model.parameter_count).moved_bytes
         fired = [call for calls in layers for call in calls.fired]
         passed = sum(call.moved_bytes for call in (load, loss, *fired))
-        between = rounded_reuse(passed + update.moved_bytes // rounds)
+        between = rounded_reuse(passed + updated // rounds)
 
         made: dict[int, OpCall] = {}
 
@@ -58,8 +64,15 @@ class StepCalls:
                 made[id(call)] = replace(call, reuse_bytes=between)
             return made[id(call)]
 
+        def own(call: OpCall) -> OpCall:  # nothing else runs between two firings
+            return replace(call, reuse_bytes=rounded_reuse(call.moved_bytes))
+
+        if inputs:
+            read, decode = own(inputs.read), own(inputs.decode)
+            inputs = InputCalls(read=read, decode=decode, copy=cold(load))
         return cls(
             load=cold(load),
+            inputs=inputs,
             layers=tuple(
                 LayerCalls(
                     forward=cold(c.forward),
@@ -71,7 +84,7 @@ class StepCalls:
             ),
             loss=cold(loss),
             training=training,
-            step_reuse_bytes=rounded_reuse(rounds * passed + update.moved_bytes),
+            step_reuse_bytes=rounded_reuse(rounds * passed + updated),
         )
 
     def add(self, elements: int) -> OpCall:
@@ -81,14 +94,5 @@ class StepCalls:
 
     def update(self, elements: int) -> OpCall:
         """Return the optimizer over ``elements`` parameters."""
-        call = _update(self.training, elements)
+        call = update(self.training, elements)
         return replace(call, reuse_bytes=self.step_reuse_bytes)
-
-
-def _update(training: Training, elements: int) -> OpCall:
-    return steps.update(
-        elements,
-        training.dtype,
-        learning_rate=training.learning_rate,
-        momentum=training.momentum,
-    )

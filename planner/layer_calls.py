@@ -60,7 +60,7 @@ def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls
         known[samples, dtype] = tuple(
             LayerCalls(
                 forward=call(layer, "forward"),
-                weight_grad=call(layer, "weight_grad") if layer.parameters else None,
+                weight_grad=call(layer, "weight_grad") if layer.is_trained else None,
                 input_grad=call(layer, "input_grad") if needs else None,
                 sums=_sums(model, i, samples, dtype),
             )

@@ -3,8 +3,8 @@
 One step of every worker: for each microbatch load, forward, loss, backward (input and weight
 gradients apart); then, bucket by bucket, exchange and update.
 
-ASSUMES: a step starts with all workers ready and ends when the last one is; data loading of the
-next step is not overlapped.
+ASSUMES: a step starts with all workers ready and ends when the last one is. Data loading of the
+next step is overlapped where the plan has an input pipeline (``planner.inputs``), else it is not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from planner.bucket_exchange import BucketExchange
 from planner.collectives.base import Tasks, algorithm
+from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
@@ -27,26 +28,46 @@ def lower(
     plan: Plan,
     cluster: Cluster,
     books: Mapping[str, CostBook],
+    steps: int = 1,
 ) -> Program:
-    """Return the program of one step at grain ``op``; ``books`` prices ops by device name."""
+    """Return the program of ``steps`` steps at grain ``op``; ``books`` prices ops by device name.
+
+    Steps follow one another as one does to the next of a run: the input pipeline of a plan that has
+    one runs ahead, as far as its registers have room.
+    """
     work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
-    passes = [_passes(work, 0)]
-    first = Template.of(work, passes[0])
-    for rank in range(1, plan.workers):
-        alike = first.fits(work, rank)
-        passes.append(first.copy(work, rank) if alike else _passes(work, rank))
-    for number, bucket in enumerate(work.buckets):
-        done = _exchange(work, number, bucket, passes)
-        for rank in range(plan.workers):
-            work.update(rank, number, bucket, done[rank], passes[rank])
+    feeds = feeds_of(work)
+    alike = steps == 1 and not feeds
+    for _ in range(steps):
+        passes = _passes(work, feeds, alike=alike)
+        for number, bucket in enumerate(work.buckets):
+            done = _exchange(work, number, bucket, passes)
+            for rank in range(plan.workers):
+                work.update(rank, number, bucket, done[rank], passes[rank])
+        work.end_step()
     return work.program()
 
 
-def _passes(work: Lowering, rank: int) -> Passes:
+def _passes(work: Lowering, feeds: Mapping[int, Feed], *, alike: bool) -> list[Passes]:
+    """Append all microbatches, worker by worker; if ``alike``, those like the first are copied.
+
+    A copy stands for the first tasks of a program, so later steps and what is fed are lowered.
+    """
+    passes = [_worker_passes(work, 0, feeds)]
+    first = Template.of(work, passes[0]) if alike else None
+    for rank in range(1, work.plan.workers):
+        if first and first.fits(work, rank):
+            passes.append(first.copy(work, rank))
+        else:
+            passes.append(_worker_passes(work, rank, feeds))
+    return passes
+
+
+def _worker_passes(work: Lowering, rank: int, feeds: Mapping[int, Feed]) -> Passes:
     """Append all microbatches of one worker."""
     passes = Passes()
     for number in range(work.plan.microbatches(work.training.batch)):
-        Microbatch(work, rank, number).append(passes)
+        Microbatch(work, rank, number, feeds.get(rank)).append(passes)
     return passes
 
 

@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -9,10 +9,12 @@ from hwprofiles.costs import CostBook
 from hwprofiles.units import to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
+from planner.input_calls import ring_registers
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
+from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
-from planner.program import ComputeTask, Program, TransferTask, View
+from planner.program import ComputeTask, Program, Task, View
 from planner.registers import Register, landing_registers, plan_buckets, step_registers
 from sim.taskgraph import GraphBuilder
 
@@ -22,14 +24,7 @@ PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 
 def op_ps(book: CostBook, call: OpCall) -> int:
     """Duration of one op call on the device of ``book``, picoseconds, rounded up once."""
-    cost = book.cost(
-        call.signature,
-        op_class=call.op_class,
-        dtype=call.dtype,
-        flop=call.flop,
-        moved_bytes=call.moved_bytes,
-    )
-    return to_ps(cost.seconds)
+    return to_ps(book.cost(call).seconds)
 
 
 @dataclass(slots=True)
@@ -52,15 +47,14 @@ class Lowering:
     cluster: Cluster
     books: Mapping[str, CostBook]
     graph: GraphBuilder = field(default_factory=GraphBuilder)
-    tasks: list[ComputeTask | TransferTask] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
     registers: list[tuple[Register, ...]] = field(default_factory=list)
     register_ids: list[dict[str, int]] = field(default_factory=list)
+    register_slots: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
-    slots: list[dict[str, int]] = field(default_factory=list)
-    """By rank and name of register."""
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -68,11 +62,23 @@ class Lowering:
     """By register id; writers keep their order, for a view names the slot of its turn."""
     last_in_place: dict[tuple[int, str], int] = field(default_factory=dict)
     """Last firing that took no slot, by rank and name."""
+    before: tuple[int, ...] = ()
+    """Tasks that end the step before: all of this one wait for them."""
+    tails: set[int] = field(default_factory=set)
+    """Tasks of this step that no other task of it waits for."""
+    ends: list[int] = field(default_factory=list)
+    """By step: one past its last task."""
+    copies_ahead: bool = False
+    """Whether input is copied for a later step, by an engine that does not compute."""
+    ring: tuple[Register, ...] = ()
+    """Registers of the input pipeline, in which ranks have no part of the arena."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
         self.calls = StepCalls.of(self.model, self.training, self.plan)
         self.offsets = parameter_offsets(self.model)
+        if self.calls.inputs:
+            self.ring = ring_registers(self.calls.inputs, self.plan)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
         same = step_registers(self.model, self.training, self.plan)
@@ -84,8 +90,9 @@ class Lowering:
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
-            self.slots.append({reg.name: reg.slots for reg in self.registers[rank]})
+            self.register_slots.append({reg.name: reg.slots for reg in self.registers[rank]})
             holds = self.cluster.devices[device].transfers_hold_compute
+            self.copies_ahead = bool(self.plan.decode_workers) and not holds
             for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
@@ -98,7 +105,26 @@ class Lowering:
             tasks=tuple(self.tasks),
             registers=tuple(self.registers),
             register_names=tuple(self.register_names),
+            ends=tuple(self.ends),
         )
+
+    def entry(self, ranks: tuple[int, ...], waits: Collection[int]) -> tuple[int, ...]:
+        """Return what a task waits for beside ``waits``: the step before, unless they imply it."""
+        if not self.before:
+            return ()
+        begun = self.ends[-1]
+        within = (self.tasks[task] for task in waits if task >= begun)
+        implied = {r for info in within if not self.is_ahead(info.phase) for r in info.ranks}
+        return () if implied.issuperset(ranks) else self.before
+
+    def is_ahead(self, phase: str) -> bool:
+        """Whether tasks of this phase are for a step that may not have begun."""
+        return self.copies_ahead and phase == "load"
+
+    def end_step(self) -> None:
+        """Let all that follows wait for the step so far; what feeds it does not."""
+        self.before, self.tails = tuple(sorted(self.tails)), set()
+        self.ends.append(self.graph.tasks)
 
     def compute(
         self,
@@ -112,25 +138,33 @@ class Lowering:
         ids = self.register_ids[info.rank]
         taken = [ids[register] for register in writes]
         turns = [self.last_writer[register] for register in taken if register in self.last_writer]
-        device = self.cluster.devices[self.plan.placement[info.rank]].name
-        key = (device, info.call.signature)
-        if key not in self.prices:
-            self.prices[key] = op_ps(self.books[device], info.call)
+        waits = {*after, *turns, *(writer for writer, _ in reads)}
+        before = () if self.is_ahead(info.phase) else self.entry((info.rank,), waits)
         task = self.graph.compute(
             [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
-            self.prices[key],
+            self.price_ps(info.rank, info.call),
             actor=self.actors.setdefault((info.rank, info.name), len(self.actors)),
             priority=PRIORITY[info.phase],
-            after=[*after, *turns],
+            after=[*after, *turns, *before],
             reads=[(writer, ids[register]) for writer, register in reads],
             writes=taken,
         )
         self.last_writer.update(dict.fromkeys(taken, task))
+        self.tails -= waits
+        self.tails.add(task)
         self.tasks.append(info)
         return task
 
+    def price_ps(self, rank: int, call: OpCall) -> int:
+        """Return the duration of ``call`` on the device of ``rank``, each worked out once."""
+        device = self.cluster.devices[self.plan.placement[rank]].name
+        key = (device, call.signature)
+        if key not in self.prices:
+            self.prices[key] = op_ps(self.books[device], call)
+        return self.prices[key]
+
     def flat(self, register: str, first: int, elements: int) -> View:
-        """Return a slice of one of the flat arrays (parameters, gradients, momentum)."""
+        """Return a slice of a flat array: parameters, gradients or a state of the optimizer."""
         item = DTYPE_BYTES[self.training.dtype]
         return View(
             register=register,
@@ -142,7 +176,7 @@ class Lowering:
 
     def parameter(self, layer: int, name: str, register: str) -> View:
         """Return ``w`` or ``b`` of a layer, or its gradient in ``register``."""
-        at = 0 if register == "partial" else self.offsets[layer]
+        at = self.offsets[layer] if register in ("parameters", "gradients") else 0
         for parameter, shape in self.model.layers[layer].parameters.items():
             if parameter == name.removeprefix("d"):
                 return replace(self.flat(register, at, 0), shape=shape)
@@ -151,7 +185,7 @@ class Lowering:
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        arrays = ("parameters", "gradients", "momentum")
+        arrays = ("parameters", "gradients", *optimizer(self.training.optimizer).STATES)
         readers = (task for layer in bucket.layers for task in passes.readers[layer])
         info = ComputeTask(
             name=f"update.{number}",

@@ -36,6 +36,32 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageRun:
+    """One stage of an input pipeline in the timed steps."""
+
+    firings: int
+    """Of all its processes together."""
+    each_s: float
+    """Mean length of a firing."""
+    busy_frac: float
+    """Share of the time in which its busiest server worked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRun:
+    """How the workers got their input in the timed steps."""
+
+    stall_s: tuple[float, ...]
+    """By step, mean over ranks: nothing to do but wait for input, or load it."""
+    read_bytes: int
+    """Read from the file by all; 0 where the system does not say."""
+    device_bytes: int
+    """Those of them that no cache had."""
+    stages: Mapping[str, StageRun]
+    """``read`` and ``decode`` of a pipeline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of the workers."""
 
@@ -50,11 +76,15 @@ class Execution:
     losses: tuple[float, ...]
     """Training loss of each step, warm-up included."""
     test_accuracy: float | None
+    """Share of the labels of the test records that are right."""
     training_s: float
     """Wall time of all steps."""
     arena_bytes: tuple[int, ...]
     arena_intact: bool
     parameters_sha256: str
+    input: InputRun | None = None
+    test_loss: float | None = None
+    """Mean loss of the test records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

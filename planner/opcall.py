@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from math import prod
 
-DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
+DTYPE_BYTES = {"uint8": 1, "uint16": 2, "uint32": 4, "int64": 8, "bfloat16": 2, "float16": 2}
+DTYPE_BYTES |= {"tf32": 4, "float32": 4, "float64": 8}
 PIECE = 1 << 15
 """Elements that an op of several passes takes at a time, so that they stay in a cache."""
-TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16")
+TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16", "tf32")
+"""``tf32`` is float32 whose products are computed with ten bits of mantissa on matrix units."""
 
 Attrs = tuple[tuple[str, int | float], ...]
 """Keyword arguments of a kernel, by name."""
@@ -19,6 +21,8 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    below: int = 0
+    """Of integers that index something: what they are below. 0: no such ones."""
 
     @property
     def elements(self) -> int:
@@ -56,16 +60,23 @@ class OpCall:
     """Keyword arguments that change the work (a stride), so part of the signature."""
     settings: Attrs = ()
     """Keyword arguments that do not change the work (a learning rate)."""
+    work_class: str = "memory"
+    """What of a peak it reaches, on devices that are known by published runs."""
+    channels: int = 0
+    """The fewer of its input and output channels (a group's); 0 where they do not matter."""
     reread_bytes: int = 0
     """What is read a second time, because it is too large to be still in a cache."""
+    untouched_bytes: int = 0
+    """What is given and not touched: rows of a table that nobody asks for."""
     reuse_bytes: int = 0
     """What the worker touches between two firings: how cold operands and code are. 0: all warm."""
 
     @property
     def moved_bytes(self) -> int:
-        """Every element read and every element written once each, and what is read again."""
+        """Every element touched once for a read and once for a write, and what is read again."""
         once = sum(t.size_bytes for t in (*self.reads, *self.writes))
-        return once + self.reread_bytes + 2 * sum(t.size_bytes for t in self.updates)
+        twice = 2 * sum(t.size_bytes for t in self.updates)
+        return once + twice + self.reread_bytes - self.untouched_bytes
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hwprofiles.units import MIB
-from planner.build import Rows, chain
+from planner.build import BlockBuilder, Rows, Value, chain
 from planner.calls import StepCalls
 from planner.collectives.base import algorithm, traffic
-from planner.layer import Layer, Shape
-from planner.model import ModelGraph
+from planner.input_calls import stage_calls
+from planner.layer import INPUT, Layer, Shape
+from planner.layer_calls import layer_calls
+from planner.model import Block, ModelGraph
 from planner.opcall import OpCall
-from planner.plan import Plan, Training
+from planner.optimizer import optimizer_names, update
+from planner.plan import Plan, Source, Training
 from planner.registers import plan_buckets
 from planner.space import Constraints, plan_space
-from planner.steps import add, load, loss, update
+from planner.steps import add, load, loss
 
 FIT_REUSE_BYTES = 12 * MIB
 """Coldness at which curves are fitted: what a step of a small model moves."""
@@ -22,7 +25,7 @@ FIT_REUSE_BYTES = 12 * MIB
 def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, OpCall]:
     """Return the distinct op calls of one plan, by signature, in the order of a step."""
     step = StepCalls.of(model, training, plan)
-    calls: list[OpCall] = [step.load]
+    calls = list(step.inputs.all) if step.inputs else [step.load]
     for layer in step.layers:
         calls += layer.fired
     calls.append(step.loss)
@@ -85,9 +88,17 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _phases("tanh", shape, samples, dtype)
         calls += _phases("flatten", shape, samples, dtype)
         calls += _phases("avg_pool", shape, samples, dtype, window=2)
+    for tokens, features, heads, vocab, samples in (
+        (24, 48, 3, 90, 2),
+        (40, 80, 5, 200, 6),
+        (72, 96, 6, 300, 10),
+        (56, 144, 4, 700, 24),
+    ):
+        calls += _text(tokens, features, heads, vocab, samples, dtype)
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
-        calls.append(update(elements, dtype, learning_rate=0.0, momentum=0.0))
+        for name in optimizer_names():
+            calls.append(update(Training(batch=1, dtype=dtype, optimizer=name), elements))
     for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 14)):
         calls += _ends(samples, size, classes, dtype)
     cold = [replace(call, reuse_bytes=FIT_REUSE_BYTES) for call in calls]
@@ -104,14 +115,40 @@ def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) 
     return [layer.call(p, samples, dtype) for p in phases or ("forward", "input_grad")]
 
 
+def _text(
+    tokens: int, features: int, heads: int, vocab: int, samples: int, dtype: str
+) -> list[OpCall]:
+    """Return every op of a small causal decoder of one block, and of a perceptron's curves some."""
+    b = BlockBuilder(Value(INPUT, (tokens,)))
+    x = b.layer("tokens", "embedding", b.input, vocab=vocab, features=features, tied=1)
+    x = b.layer("positions", "positions", x, positions=tokens)
+    y = b.attention(b.layer("norm", "layer_norm", x), heads, causal=1)
+    y = b.feed_forward(b.layer("add", "add", x, y), 3 * features)
+    b.tied("logits", "tokens", y, vocab=vocab)
+    model = ModelGraph(
+        name="fit",
+        blocks=(Block(name="", layers=tuple(b.layers)),),
+        record_shape=(tokens,),
+        classes=vocab,
+        next_token=True,
+    )
+    fired = [call for layer in layer_calls(model, samples, dtype) for call in layer.fired]
+    return [load(model, samples, dtype), *fired, loss(model, samples, dtype, samples)]
+
+
 def _ends(samples: int, size: int, classes: int, dtype: str) -> list[OpCall]:
-    """Return a load of 4x8 records (as maps and as vectors) and a loss of some sizes."""
+    """Return a load of 4x8 records (as maps and as vectors), its stages, and a loss."""
     rows: Rows = [("flat", "flatten", {}), ("dense", "linear", {"features": classes})]
     models = [
         ModelGraph(name="fit", blocks=blocks, record_shape=(4, 8), classes=classes)
         for blocks in (chain((1, size, size), rows), chain((32,), rows[1:]))
     ]
-    return [*(load(m, samples, dtype) for m in models), loss(models[0], samples, dtype, samples)]
+    loads = [load(m, samples, dtype) for m in models]
+    packed = Training(batch=samples, dtype=dtype, source=Source(encoding="zlib", stored_bytes=48))
+    plain = Training(batch=samples, dtype=dtype)
+    stages = [call for each in loads for call in stage_calls(each, plain).all]
+    stages += [stage_calls(each, packed).decode for each in loads]
+    return [*loads, *stages, loss(models[0], samples, dtype, samples)]
 
 
 def sentinels() -> dict[str, OpCall]:

@@ -2,11 +2,35 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 from hwprofiles.cluster import Cluster
 from planner.model import ModelGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """How the samples are stored, and how they may be read.
+
+    All but the default needs an input pipeline (``Plan.decode_workers``).
+    """
+
+    encoding: str = "raw"
+    """``raw``, or ``zlib``: each record compressed, and padded to ``stored_bytes``."""
+    stored_bytes: int = 0
+    """Bytes of a record in the file; 0 stands for the size that the model decodes."""
+    throttle_bytes_per_s: float = 0.0
+    """Most that all workers of a host read in a second; 0 sets no limit."""
+    cold: bool = False
+    """Whether what was read is dropped from the page cache, so that every read is the device's."""
+    disk: int = 0
+    """Number of the device that holds the file (``st_dev``): a cold read is measured on it."""
+    content: int = 0
+    """Number of what is compressed, for that decides how long decompression takes."""
+
+
+ENCODINGS = ("raw", "zlib")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +40,22 @@ class Training:
     batch: int
     """Samples of one synchronous update, over all workers."""
     dtype: str = "float32"
+    optimizer: str = "sgd"
+    """A file of ``planner.optimizers``, which says which of the settings below it takes."""
     learning_rate: float = 0.05
+    """The default is SGD's."""
     momentum: float = 0.9
+    beta1: float = 0.9
+    """Share of the mean gradient that stays from step to step."""
+    beta2: float = 0.999
+    """Share of the mean squared gradient that stays."""
+    epsilon: float = 1e-8
+    """Added to the root of the mean squared gradient."""
+    weight_decay: float = 0.01
+    """Times the learning rate: share by which parameters shrink in a step."""
     seed: int = 0
+    """Of the first parameters and of dropout."""
+    source: Source = Source()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +79,12 @@ class Plan:
     """Microbatches whose activations may be alive at once."""
     landing_slots: int = 1
     """Chunks that may have arrived and not yet been added, a bucket."""
+    decode_workers: int = 0
+    """Processes that decode for each worker beside the step; 0: the step loads by itself."""
+    prefetch: int = 2
+    """Microbatches that each of them may hold undecoded, and again decoded."""
+    decode_cores: int = 0
+    """Cores that decode workers have to themselves; the others share the core of their worker."""
 
     def microbatches(self, batch: int) -> int:
         """Forward and backward passes of each worker in one step."""
@@ -57,6 +100,8 @@ class Plan:
         slots = {"in": self.input_slots, "act": self.activation_slots, "land": self.landing_slots}
         parts += [f"{name}{count}" for name, count in slots.items() if count != 1]
         parts += [seats] if (seats := _seats(self.placement)) else []
+        if self.decode_workers:
+            parts.append(f"in{self.decode_workers}x{self.prefetch}")
         return "-".join(parts)
 
 
@@ -133,6 +178,7 @@ def parameter_offsets(model: ModelGraph) -> dict[int, int]:
     return offsets
 
 
+@lru_cache(maxsize=64)
 def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:
     """Cut the flat gradient at layer boundaries, a bucket closing once it is large enough."""
     found: list[Bucket] = []

@@ -39,6 +39,24 @@ class ComputeTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """One firing of the input pipeline, in a process beside the worker that it feeds."""
+
+    name: str
+    rank: int
+    """Worker that it feeds."""
+    phase: str
+    """``read`` or ``decode``."""
+    call: OpCall
+    microbatch: int
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """No worker takes part; the one that is fed hears of the end."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferTask:
     """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``."""
 
@@ -55,16 +73,21 @@ class TransferTask:
         return (self.src, self.dst)
 
 
+Task = ComputeTask | TransferTask | StageTask
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The one program of a step: what the simulator times and the executor runs."""
+    """The one program of a step, or of several: what the simulator times and the executor runs."""
 
     graph: TaskGraph
-    tasks: tuple[ComputeTask | TransferTask, ...]
+    tasks: tuple[Task, ...]
     registers: tuple[tuple[Register, ...], ...]
     """By rank, in arena order."""
     register_names: tuple[str, ...]
     """By register id of the graph."""
+    ends: tuple[int, ...] = ()
+    """By step: one past its last task."""
 
     @property
     def ranks(self) -> int:
@@ -74,6 +97,8 @@ class Program:
     def label(self, task: int) -> str:
         """Name of a task for people, with the ranks that run it."""
         info = self.tasks[task]
+        if isinstance(info, StageTask):
+            return f"{info.name}@{info.rank}"
         return f"{info.name}@{'->'.join(map(str, info.ranks))}"
 
     def arena_bytes(self, rank: int) -> int:
@@ -91,3 +116,11 @@ class Program:
     def of_rank(self, rank: int) -> list[int]:
         """Tasks in which ``rank`` takes part, ascending."""
         return [i for i, info in enumerate(self.tasks) if rank in info.ranks]
+
+    def arrivals(self, rank: int) -> list[int]:
+        """Tasks that decode for ``rank``, ascending."""
+        return [
+            i
+            for i, info in enumerate(self.tasks)
+            if isinstance(info, StageTask) and info.phase == "decode" and info.rank == rank
+        ]

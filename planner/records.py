@@ -74,6 +74,10 @@ class PlanFile:
     certificate: Certificate
     machine: Mapping[int, ClusterRecord]
     """By number of workers; 0 serves every number not listed."""
+    fixed: Mapping[str, int | bool | str] | None = None
+    """Fields of a plan that the search was held to; None in a file that does not say."""
+    most: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Largest values that the search was held to, as in ``planner.space.Constraints``."""
 
     def to_machine(self) -> Machine:
         """Return the machine that the predictions were made for, from this file alone."""
@@ -103,16 +107,12 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
     cluster, books = machine.cluster(workers), machine.books(workers)
     kinds = {device.name: device for device in cluster.devices}
     links = list(dict.fromkeys(cluster.links))
-    # in link order, so that the cluster built from this numbers its links alike
-    edges: list[tuple[int | str, int | str, int]] = sorted(
-        cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2])
-    )
     return ClusterRecord(
         name=cluster.name,
         devices=tuple(device.name for device in cluster.devices),
         device_kinds=tuple(kinds.values()),
         links=tuple(links),
-        edges=tuple((a, b, links.index(cluster.links[i])) for a, b, i in edges),
+        edges=tuple((a, b, links.index(cluster.links[i])) for a, b, i in edges_of(cluster)),
         ops={
             name: tuple(book.ops[s] for s in sorted(book.ops) if s in signatures)
             for name, book in books.items()
@@ -120,6 +120,11 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
         identity=machine.identities.get(workers, {}),
         routing=cluster.routing,
     )
+
+
+def edges_of(cluster: Cluster) -> list[tuple[int | str, int | str, int]]:
+    """Return ``(from, to, link id)`` in link order: a cluster built from it is numbered alike."""
+    return sorted(cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2]))
 
 
 def plans_sha256(plans: tuple[RankedPlan, ...]) -> str:
@@ -137,7 +142,12 @@ def write_record(path: Path, record: object) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` whole or not at all.
+    """Write ``text`` to ``path`` whole or not at all; see ``write_bytes``."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` whole or not at all.
 
     Raises
     ------
@@ -150,8 +160,8 @@ def write_text(path: Path, text: str) -> None:
         raise _cannot_be_written(path, error) from error
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)

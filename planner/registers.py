@@ -10,6 +10,7 @@ from planner.collectives.base import algorithm, traffic
 from planner.layer_calls import layer_calls
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, Tensor
+from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.steps import load, loss
 
@@ -66,14 +67,15 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     found = [
         register("parameters", "parameters", 1, flat_bytes),
         register("gradients", "gradients", 1, flat_bytes),
-        register("momentum", "optimizer", 1, flat_bytes),
+        *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
     ]
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
         register("labels", "input", plan.input_slots, labels.size_bytes),
-        register("raw", "input", 1, raw.size_bytes),
     ]
+    if not plan.decode_workers:
+        found.append(register("raw", "input", 1, raw.size_bytes))
     wiring = model.wiring
     for i, (layer, call) in enumerate(zip(model.layers, calls, strict=True)):
 
@@ -89,15 +91,18 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
             found += [own(t, 1) for name, t in results if name == f"{layer.name}.{t.name}"]
         if wiring.gradients[i] == f"{layer.name}.dy":
             found.append(register(f"{layer.name}.dy", "activations", 1, y.size_bytes))
-    gradient, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    *gradients, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    found += [register(f"loss.{t.name}", "activations", 1, t.size_bytes) for t in gradients]
     found += [
-        register("loss.dx", "activations", 1, gradient.size_bytes),
         register("loss.stats", "activations", rounds, stats.size_bytes),
         register("workspace", "workspace", 1, max(call.workspace_bytes for call in calls)),
     ]
     if rounds > 1:
         widest = max(layer.parameter_count for layer in model.layers)
         found.append(register("partial", "gradients", 1, widest * item))
+        for owner in model.lenders.values():
+            table_bytes = model.layers[owner].parameter_count * item
+            found.append(register(f"{model.layers[owner].name}.dw", "gradients", 1, table_bytes))
     return tuple(found)
 
 

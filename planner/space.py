@@ -43,7 +43,7 @@ class Choices:
 class Constraints:
     """What the user asks of a plan's fields, and of its memory and time."""
 
-    fixed: Mapping[str, object] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     """Values of plan fields."""
     most: Mapping[str, float] = field(default_factory=dict)
     """Largest values of plan fields; ``memory_bytes`` of the fullest worker, ``step_s``."""
@@ -111,6 +111,37 @@ class Space:
             for values in product(*stripe.axes.values()):
                 named = dict(zip(stripe.axes, values, strict=True))
                 yield Plan(workers=stripe.workers, **named)
+
+    def row(self, plan: Plan) -> int | None:
+        """Return the number of ``plan``; None where it is not in the space."""
+        for stripe, start in zip(self.stripes, self.starts, strict=False):
+            try:
+                at = [axis.index(getattr(plan, name)) for name, axis in stripe.axes.items()]
+            except ValueError:
+                continue
+            row = int(np.ravel_multi_index(at, stripe.shape))
+            if stripe.plan(row) == plan:
+                return start + row
+        return None
+
+    def around(self, rows: Ints) -> tuple["Space", Ints]:
+        """Return the least space of whole products that holds ``rows``, and their numbers in it."""
+        stripes, first = [], 0
+        places = np.zeros(len(rows), dtype=np.int64)
+        of_stripe = np.searchsorted(self.starts, rows, side="right") - 1
+        for i in np.unique(of_stripe).tolist():
+            stripe, chosen = self.stripes[i], np.flatnonzero(of_stripe == i)
+            used = {
+                name: np.unique(at, return_inverse=True)
+                for name, at in stripe.indices(rows[chosen] - self.starts[i]).items()
+            }
+            axes = {n: tuple(stripe.axes[n][j] for j in kept) for n, (kept, _) in used.items()}
+            least = Stripe(workers=stripe.workers, axes=axes)
+            where = [place for _, place in used.values()]
+            places[chosen] = first + np.ravel_multi_index(where, least.shape)
+            stripes.append(least)
+            first += least.rows
+        return Space(stripes=tuple(stripes)), places
 
     def cardinalities(self) -> dict[str, int]:
         """Return how many values each axis takes, over all stripes."""

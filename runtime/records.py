@@ -1,13 +1,17 @@
 """Record files: labelled samples of one size, read by number.
 
 Layout: 8 bytes ``foreplan``, the length of the header as little-endian uint32, the header as JSON,
-zeros up to a multiple of 64, then the records: one label byte and the sample, row by row.
+zeros up to a multiple of 64, then the records: the label (one byte; for more than 256 classes two,
+the lower first) and the sample, row by row.
 """
 
 import hashlib
 import json
 import os
 import struct
+import zlib
+from collections.abc import Callable, Iterable
+from itertools import chain
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +22,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwprofiles.errors import RecordError
-from runtime.files import replace_whole
+from planner.model import label_bytes
+from planner.plan import Source
+from runtime.files import replace_by_parts
 
 MAGIC = b"foreplan"
 SCHEMA: Final = 1
 ALIGNMENT = 64  # bytes; a cache line
+MOST_CLASSES = 65536  # a label has at most two bytes
 MAX_HEADER_BYTES = 65536  # a longer one is damage, not data
 VERIFY_RECORDS = 1024  # read at a time when the whole file is checked
 
@@ -41,17 +48,28 @@ class RecordHeader(BaseModel):
     record_bytes: int = Field(ge=2)
     """Bytes of a record: the label and the sample."""
     sample_shape: tuple[int, ...] = Field(strict=False)
-    classes: int = Field(ge=1, le=256)
+    full_scale: int = Field(ge=1, le=255)
+    """Byte of a sample that stands for 1."""
+    classes: int = Field(ge=1, le=MOST_CLASSES)
     seed: int
     """Seed of the order of the records."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     """Hash of all records."""
+    encoding: Literal["raw", "zlib"] = "raw"
+    stored_bytes: int = Field(default=0, ge=0)
+    """Bytes of a record in the file, where it is compressed."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes from one record in the file to the next."""
+        return self.stored_bytes or self.record_bytes
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
-        if self.record_bytes != 1 + prod(self.sample_shape):
+        label = label_bytes(self.classes)
+        if self.record_bytes != label + prod(self.sample_shape):
             raise ValueError(
-                f"record_bytes must be 1 + the product of {self.sample_shape}, got"
+                f"record_bytes must be {label} + the product of {self.sample_shape}, got"
                 f" {self.record_bytes}"
             )
         return self
@@ -59,26 +77,34 @@ class RecordHeader(BaseModel):
 
 def _packed(header: RecordHeader) -> bytes:
     """Return the bytes before the first record."""
-    text = json.dumps(header.model_dump(by_alias=True), sort_keys=True).encode()
+    plain = {"encoding", "stored_bytes"} if header.encoding == "raw" else set()
+    text = json.dumps(header.model_dump(by_alias=True, exclude=plain), sort_keys=True).encode()
     size = len(MAGIC) + _LENGTH.size + len(text)
     return MAGIC + _LENGTH.pack(len(text)) + text + bytes(-size % ALIGNMENT)
 
 
 def write_records(
-    path: Path, samples: Bytes, labels: npt.NDArray[np.integer], classes: int, seed: int
+    path: Path,
+    samples: Bytes,
+    labels: npt.NDArray[np.integer],
+    classes: int,
+    seed: int,
+    full_scale: int = 255,
 ) -> RecordHeader:
     """Write a record file, whole or not at all, and return its header.
 
     Parameters
     ----------
     path : Path
-    samples : uint8 array, shape (n, h, w)
+    samples : uint8 array, shape (n, ...)
     labels : int array, shape (n,)
         Each from 0 to ``classes - 1``.
     classes : int
-        Number of classes, at most 256.
+        Number of classes, at most 65,536.
     seed : int
         What the order of the samples was drawn from; kept in the header.
+    full_scale : int
+        Byte of a sample that stands for 1.
 
     Raises
     ------
@@ -91,30 +117,84 @@ def write_records(
             f"record file {path}: expected n > 0 uint8 samples and n labels, got"
             f" {samples.shape} {samples.dtype} and {labels.shape}; pass one label a sample"
         )
-    if labels.min() < 0 or not labels.max() < classes <= 256:
+    if labels.min() < 0 or not labels.max() < classes <= MOST_CLASSES:
         raise RecordError(
-            f"record file {path}: expected labels from 0 to {min(classes, 256) - 1}, got"
-            f" {labels.min()} to {labels.max()}; a label is one byte"
+            f"record file {path}: expected labels from 0 to {min(classes, MOST_CLASSES) - 1}, got"
+            f" {labels.min()} to {labels.max()}; a label has at most two bytes"
         )
-    body = np.empty((count, 1 + samples[0].size), np.uint8)
-    body[:, 0] = labels
-    body[:, 1:] = samples.reshape(count, -1)
-    header = RecordHeader(
-        count=count,
-        record_bytes=body.shape[1],
+    body = packed_records(samples.reshape(count, -1), labels, classes)
+    return write_blocks(
+        path,
+        lambda: [body],
         sample_shape=samples.shape[1:],
         classes=classes,
         seed=seed,
-        sha256=hashlib.sha256(body.data).hexdigest(),
+        full_scale=full_scale,
     )
+
+
+def packed_records(samples: Bytes, labels: npt.NDArray[np.integer], classes: int) -> Bytes:
+    """Return records as they lie in the file, from flat samples and their labels."""
+    label = labels.astype(f"<u{label_bytes(classes)}")[:, None].view(np.uint8)
+    return np.concatenate([label, samples], axis=1)
+
+
+def write_blocks(
+    path: Path,
+    blocks: Callable[[], Iterable[Bytes]],
+    *,
+    sample_shape: tuple[int, ...],
+    classes: int,
+    seed: int,
+    full_scale: int,
+) -> RecordHeader:
+    """Write the records of ``blocks``, whole or not at all, and return the header of the file.
+
+    Parameters
+    ----------
+    path : Path
+    blocks : callable
+        Gives the packed records block by block; called twice, for the hash stands before them.
+    sample_shape, classes, seed, full_scale
+        Fields of the header.
+
+    Raises
+    ------
+    RecordError
+        When the folder cannot be written.
+    """
+    digest, count, record_bytes = hashlib.sha256(), 0, 0
+    for block in blocks():
+        digest.update(block.data)
+        count, record_bytes = count + len(block), block.shape[1]
+    header = RecordHeader(
+        count=count,
+        record_bytes=record_bytes,
+        sample_shape=sample_shape,
+        full_scale=full_scale,
+        classes=classes,
+        seed=seed,
+        sha256=digest.hexdigest(),
+    )
+    save_records(path, header, blocks())
+    return header
+
+
+def save_records(path: Path, header: RecordHeader, blocks: Iterable[Bytes]) -> None:
+    """Write records as they shall lie in the file, whole or not at all.
+
+    Raises
+    ------
+    RecordError
+        When the folder cannot be written.
+    """
     try:
-        replace_whole(path, _packed(header), body.data)
+        replace_by_parts(path, chain([_packed(header)], (block.data for block in blocks)))
     except OSError as error:
         raise RecordError(
-            f"record file {path}: expected to write {body.nbytes} bytes, got {error.strerror};"
-            " choose a folder that exists and has room"
+            f"record file {path}: expected to write {header.count * header.size_bytes} bytes, got"
+            f" {error.strerror}; choose a folder that exists and has room"
         ) from error
-    return header
 
 
 class RecordFile:
@@ -163,6 +243,10 @@ class RecordFile:
         """Number of records."""
         return self.header.count
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._fd >= 0:
@@ -182,9 +266,20 @@ class RecordFile:
         Raises
         ------
         RecordError
-            When ``out`` does not fit the file or the file was cut since it was opened.
+            When ``out`` does not fit the file, the file was cut since it was opened, or its records
+            are compressed.
         """
-        count, size = self.header.count, self.header.record_bytes
+        if self.header.encoding != "raw":
+            raise self._error(
+                "raw records",
+                f"{self.header.encoding} ones",
+                "only an input pipeline decodes them, see `foreplan input --help`",
+            )
+        self.read_stored(first, out)
+
+    def read_stored(self, first: int, out: Bytes) -> None:
+        """Fill ``out`` (n, size_bytes) as ``read_into`` does, with records as they are stored."""
+        count, size = self.header.count, self.header.size_bytes
         if out.shape[1:] != (size,) or len(out) > count:
             raise self._error(
                 f"reads of at most {count} records of {size} bytes",
@@ -198,14 +293,30 @@ class RecordFile:
         if before_end < len(out):
             self._fill(self._start, whole[before_end * size :])
 
+    def forget(self, first: int = 0, samples: int = 0) -> None:
+        """Drop the file from the page cache, up to the end of such a read; all of it by default.
+
+        What was read ahead of it stays. A system without ``posix_fadvise`` keeps everything.
+        """
+        if hasattr(os, "posix_fadvise"):
+            end = (first % self.count + samples) * self.header.size_bytes
+            length = self._start + end if samples else 0
+            os.posix_fadvise(self._fd, 0, length, os.POSIX_FADV_DONTNEED)
+
+    def drop(self) -> None:
+        """Write the file to its device, then drop it from the page cache."""
+        os.fsync(self._fd)
+        self.forget()
+
     def verify(self) -> None:
         """Read all records; raise RecordError if their hash is not the header's."""
         count, digest = self.header.count, hashlib.sha256()
-        block = np.empty((min(count, VERIFY_RECORDS), self.header.record_bytes), np.uint8)
+        block = np.empty((min(count, VERIFY_RECORDS), self.header.size_bytes), np.uint8)
         for first in range(0, count, VERIFY_RECORDS):
             part = block[: count - first]
-            self.read_into(first, part)
-            digest.update(part.data)
+            self.read_stored(first, part)
+            for record in part if self.header.encoding == "zlib" else [part]:
+                digest.update(zlib.decompress(record.data) if record.ndim == 1 else record.data)
         if digest.hexdigest() != self.header.sha256:
             raise self._error(
                 f"records with sha256 {self.header.sha256}", digest.hexdigest(), "write it again"
@@ -253,7 +364,25 @@ class RecordFile:
         return header, end + -end % ALIGNMENT
 
     def _check_size(self) -> None:
-        expected = self._start + self.header.count * self.header.record_bytes
+        expected = self._start + self.header.count * self.header.size_bytes
         got = os.fstat(self._fd).st_size
         if got != expected:
             raise self._error(f"{expected} bytes", f"{got}", "it is damaged, write it again")
+
+
+def check_source(records: RecordFile, source: Source, record_bytes: int) -> None:
+    """Refuse a file whose records are not stored as the plan says.
+
+    Raises
+    ------
+    RecordError
+        Naming what differs.
+    """
+    header = records.header
+    planned = (source.encoding, source.stored_bytes or record_bytes)
+    if (header.encoding, header.size_bytes) != planned:
+        raise RecordError(
+            f"record file {records.path}: expected {planned[0]} records of {planned[1]} bytes, as"
+            f" planned, got {header.encoding} ones of {header.size_bytes}; name the file that was"
+            " planned for, or plan for this one with `foreplan input --data`"
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from hwprofiles.calibration import OpSample, TransferSample
 from planner.opcall import OpCall
 from runtime.actors import ActorLoop, Firing
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 
 BLOCKS = 11
 CALLS = 4
@@ -18,6 +18,8 @@ CALLS = 4
 WARM_UP = 3
 COLD_BYTES = 4 << 20
 """What is touched between two messages, and between two dispatches, when they are timed."""
+MOST_SWEPT_BYTES = 512 << 20
+"""More than the caches that a core can reach: to touch more makes nothing colder."""
 TRANSFER_BYTES = (
     0,
     256,
@@ -39,7 +41,7 @@ class Sweeper:
     """Touch so many bytes that caches forget what they held: half of it read, half written."""
 
     def __init__(self, touched_bytes: int) -> None:
-        elements = touched_bytes // 16
+        elements = min(touched_bytes, MOST_SWEPT_BYTES) // 16
         self._source = np.ones(elements)
         self._target = np.zeros(elements)
 
@@ -53,17 +55,21 @@ def bound_call(
 ) -> tuple[Callable[[], object], list[Any]]:
     """Return the op bound to random arrays, and those of them that are warm when it fires."""
     rng = np.random.default_rng(0)
+    now = {"fetch": fetch, "stream": lambda: Stream(0, 0, 0, 0), "step": lambda: 0}
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
-    if fetch is not None:
-        settings["fetch"] = fetch
+    settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
     for tensor in call.tensors:
         array: Any = np.zeros(tensor.shape, dtype=tensor.dtype)
         if tensor.dtype.startswith("float"):
             array[...] = rng.standard_normal(tensor.shape) * 0.1
-            if tensor.name == "scale":  # a sum of squares, of which roots are taken
+            if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken
                 np.abs(array, out=array)
+        elif tensor.below:
+            array[...] = rng.integers(0, tensor.below, tensor.shape)
         arrays.append(array)
+    if fetch is not None and call.reads:
+        fetch(arrays[0])  # what a kernel decodes must be what it expects
     run = partial(kernel(call.kernel), *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]
 

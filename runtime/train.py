@@ -1,15 +1,18 @@
 """Training on one rank: the bound program, step after step, timed, and kept where it is asked."""
 
+import contextlib
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
+from planner.calls import StepCalls
 from planner.jsonable import to_jsonable
-from planner.layer import INPUT
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
@@ -20,10 +23,14 @@ from runtime.arena import Array
 from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
+from runtime.evaluate import evaluate
+from runtime.feed import Feed
 from runtime.initial import initial_parameters
-from runtime.kernels import kernel
+from runtime.kernels import Stream
+from runtime.meter import Meter
 from runtime.observe import solo, traced
-from runtime.records import RecordFile
+from runtime.order import Order
+from runtime.records import RecordFile, check_source
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
 
@@ -36,30 +43,53 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     and to begin with.
     """
     plans = parse_record(job["plans"], PlanFile, "plan file")
-    ranked, training, model = plans.plans[job["pick"]], plans.training, load_model(plans.model)
-    worker, records = _prepare(plans, ranked, job, comm)
+    ranked = plans.plans[job["pick"]]
+    total = job["warmup"] + job["steps"]
+    with RecordFile(Path(job["train"])) as records:
+        keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
+    state = _stored(total, comm, keeper)
+    worker, records = _prepare(plans, ranked, job, comm, state.step if state else 0)
+    with records, worker.feed or contextlib.nullcontext():
+        return _train(worker, plans, ranked, job, comm, voice, keeper, state)
+
+
+def _train(  # noqa: PLR0913 - what the job names, and where to begin
+    worker: Worker,
+    plans: PlanFile,
+    ranked: RankedPlan,
+    job: dict[str, Any],
+    comm: Any,
+    voice: Voice,
+    keeper: Keeper | None,
+    state: State | None,
+) -> dict[str, Any] | None:
+    """Train, measure and look closer, on a bound worker."""
+    training, model = plans.training, load_model(plans.model)
+    total = job["warmup"] + job["steps"]
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
-    total = job["warmup"] + job["steps"]
-    keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
-    first, losses = _resume(worker, total, comm, keeper)
+    first, losses = _resume(worker, total, comm, state)
     stats = _stats(worker, ranked.plan.microbatches(training.batch))
-    seconds = _steps(worker, first, losses, stats, comm, voice, keeper)
     # a resumed run may have fewer steps left than there are to warm up
-    seconds = comm.gather(seconds[min(job["warmup"], len(seconds) - 1) :])
+    meter = Meter(worker, first + min(job["warmup"], total - first - 1))
+    seconds = _steps(worker, first, losses, stats, comm, voice, keeper, meter)
+    seconds = comm.gather(seconds[meter.first - first :])
+    inputs = comm.gather(meter.found())
     losses = comm.gather(losses)
     digest = hashlib.sha256(_flat(worker, "parameters").tobytes()).hexdigest()
     digests = comm.gather(digest)
     intact = comm.gather(worker.arena.is_intact)
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
-    accuracy = _accuracy(worker, model, training, Path(job["test"])) if comm.rank == 0 else None
-    if comm.rank == 0 and job["parameters"]:
-        np.save(job["parameters"], _layer_order(model, _flat(worker, "parameters")))
+    tested: tuple[float | None, float | None] = (None, None)
+    if comm.rank == 0:
+        trained = _layer_order(model, _flat(worker, "parameters"))
+        tested = evaluate(model, training.dtype, trained, Path(job["test"]))
+        if job["parameters"]:
+            np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
     alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
     after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
-    records.close()
     if comm.rank:
         return None
     if len(set(digests)) > 1:
@@ -70,10 +100,12 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     return {
         "seconds": np.mean(seconds, axis=0).tolist(),
         "losses": np.sum(losses, axis=0).tolist(),
+        "input": inputs,
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
         "sentinels_after": after,
-        "accuracy": accuracy,
+        "test_loss": tested[0],
+        "accuracy": tested[1],
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),
@@ -83,9 +115,12 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
 
 
 def _prepare(
-    plans: PlanFile, ranked: RankedPlan, job: dict[str, Any], comm: Any
+    plans: PlanFile, ranked: RankedPlan, job: dict[str, Any], comm: Any, first: int = 0
 ) -> tuple[Worker, RecordFile]:
-    """Lower, compare with the plan file, allocate, bind, and set the first parameters."""
+    """Lower, compare with the plan file, allocate, bind, and set the first parameters.
+
+    An input pipeline begins with step ``first``.
+    """
     model, training, plan = load_model(plans.model), plans.training, ranked.plan
     machine = plans.to_machine()
     program = lower(
@@ -97,14 +132,22 @@ def _prepare(
             " with; plan again with this version"
         )
     records = RecordFile(Path(job["train"]))
-    per_worker = training.batch // plan.workers
-    whole = max(1, records.count // training.batch)
-
-    def fetch(step: int, microbatch: int, raw: Array) -> None:
-        first = (step % whole) * training.batch + comm.rank * per_worker
-        records.read_into(first + microbatch * plan.microbatch, raw)  # type: ignore[arg-type]
-
-    worker = bind(program, comm.rank, comm, fetch)
+    check_source(records, training.source, model.record_bytes)
+    if training.source.cold:
+        records.drop()
+    order = Order(
+        records=records.count,
+        batch=training.batch,
+        rank=comm.rank,
+        workers=plan.workers,
+        microbatch=plan.microbatch,
+    )
+    feed, calls = None, StepCalls.of(model, training, plan).inputs
+    if calls:
+        path, cores = Path(job["train"]), job.get("cores", [])
+        feed = Feed(calls, plan, training.source, path, order, cores, first)
+    fetch, stream = _supply(training, order, records)
+    worker = bind(program, comm.rank, comm, fetch, stream, feed)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0
@@ -116,8 +159,22 @@ def _prepare(
     return worker, records
 
 
+def _supply(
+    training: Training, order: Order, records: RecordFile
+) -> tuple[Callable[[int, int, Array], None], Callable[[int, int, str], Stream]]:
+    """Return how a rank reads records, and what its random numbers depend on."""
+
+    def fetch(step: int, microbatch: int, raw: Array) -> None:
+        records.read_into(order.first(step, microbatch), raw)  # type: ignore[arg-type]
+
+    def stream(step: int, microbatch: int, task: str) -> Stream:
+        return Stream(training.seed, step, crc32(task.encode()), order.place(microbatch))
+
+    return fetch, stream
+
+
 def _flat(worker: Worker, register: str) -> Any:
-    """Return one of the flat arrays (parameters, gradients, momentum)."""
+    """Return one of the flat arrays (parameters, gradients, states of the optimizer)."""
     view = next(
         view
         for info in worker.program.tasks
@@ -158,11 +215,8 @@ def _belongs(plans: PlanFile, ranked: RankedPlan, records: RecordFile) -> dict[s
     }
 
 
-def _resume(worker: Worker, total: int, comm: Any, keeper: Keeper | None) -> tuple[int, Any]:
-    """Set the state of the checkpoint to begin with; return the first step, and all losses so far.
-
-    What has been is told by rank 0 alone, for the losses of a step are summed over ranks.
-    """
+def _stored(total: int, comm: Any, keeper: Keeper | None) -> State | None:
+    """Return the state of the checkpoint to begin with, which rank 0 reads for all."""
     state: State | None = None
     if keeper and keeper.resume:
         if comm.rank == 0:
@@ -174,11 +228,20 @@ def _resume(worker: Worker, total: int, comm: Any, keeper: Keeper | None) -> tup
                     " --steps"
                 )
         state = comm.bcast(state)
+    return state
+
+
+def _resume(worker: Worker, total: int, comm: Any, state: State | None) -> tuple[int, Any]:
+    """Set the state to begin with; return the first step, and all losses so far.
+
+    What has been is told by rank 0 alone, for the losses of a step are summed over ranks.
+    """
     losses = np.zeros(total)
     if state is None:
         return 0, losses
     _flat(worker, "parameters")[...] = state.parameters
-    _flat(worker, "momentum")[...] = state.momentum
+    for name, array in state.optimizer.items():
+        _flat(worker, name)[...] = array
     if comm.rank == 0:
         losses[: state.step] = state.losses
     return state.step, losses
@@ -194,7 +257,7 @@ def _stats(worker: Worker, microbatches: int) -> list[Array]:
     ]
 
 
-def _steps(
+def _steps(  # noqa: PLR0913 - what is run, and all that looks on
     worker: Worker,
     first: int,
     losses: Any,
@@ -202,6 +265,7 @@ def _steps(
     comm: Any,
     voice: Voice,
     keeper: Keeper | None,
+    meter: Meter,
 ) -> Any:
     """Run steps from ``first`` on, note this rank's share of each loss; return their seconds."""
     total = len(losses)
@@ -210,6 +274,7 @@ def _steps(
     last = time.perf_counter_ns()
     for step in range(first, total):
         worker.step[0] = step
+        meter.at(step)
         worker.loop.run()
         losses[step] = sum(float(s[0]) for s in stats)
         now = time.perf_counter_ns()
@@ -222,6 +287,7 @@ def _steps(
         if keeper and keeper.is_due(step + 1, total):
             _keep(worker, losses[: step + 1], comm, keeper)
             last = time.perf_counter_ns()
+    meter.at(total)
     return seconds
 
 
@@ -229,45 +295,13 @@ def _keep(worker: Worker, losses: Any, comm: Any, keeper: Keeper) -> None:
     """Write a checkpoint on rank 0, whose state is that of all; the others wait, untimed."""
     shares = comm.gather(losses)
     if comm.rank == 0:
+        registers = worker.program.registers[0]
+        states = [register.name for register in registers if register.category == "optimizer"]
         state = State(
             step=len(losses),
             parameters=_flat(worker, "parameters"),
-            momentum=_flat(worker, "momentum"),
+            optimizer={name: _flat(worker, name) for name in states},
             losses=np.sum(shares, axis=0),
         )
         write_checkpoint(keeper.folder, state, keeper.belongs)
     comm.Barrier()
-
-
-def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path) -> float:
-    """Share of the test records that the trained parameters get right."""
-    flat = _flat(worker, "parameters")
-    offsets = parameter_offsets(model)
-    with RecordFile(path) as records:
-        # a norm group that is not whole has no statistics of its own
-        count = records.count - records.count % model.norm_group
-        from planner.steps import load
-
-        call = load(model, count, training.dtype)
-        arrays = {t.name: np.zeros(t.shape, t.dtype) for t in call.writes}
-        kernel(call.kernel)(
-            *arrays.values(),
-            **dict(call.attrs),
-            fetch=lambda raw: records.read_into(0, raw),
-        )
-    values = {INPUT: arrays["x"]}
-    for i, layer in enumerate(model.layers):
-        forward = layer.call("forward", count, training.dtype)
-        at, parameters = offsets.get(i, 0), {}
-        for name, shape in layer.parameters.items():
-            size = int(np.prod(shape))
-            parameters[name] = flat[at : at + size].reshape(shape)
-            at += size
-        inputs = {n: values[name] for n, name in zip(layer.input_names, layer.inputs, strict=True)}
-        reads = [{**inputs, **parameters}[t.name] for t in forward.reads]
-        writes = [np.zeros(t.shape, t.dtype) for t in forward.writes]
-        work = [np.empty(t.shape, t.dtype) for t in forward.work]
-        kernel(forward.kernel)(*reads, *writes, *work, **dict(forward.attrs))
-        values[layer.name] = writes[0]
-    logits = values[model.layers[-1].name]
-    return float((logits.argmax(axis=1) == arrays["labels"]).mean())

@@ -1,5 +1,6 @@
 """Shared by the tests: a home of their own, data to train on, a small calibration, a cluster."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -27,10 +28,11 @@ DEVICES = 4
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
-    """``$FOREPLAN_HOME`` with the digits in it; also the folder of the record files."""
+    """``$FOREPLAN_HOME`` with digits and some text in it; also the folder of the record files."""
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     folder = tmp_path_factory.mktemp("home")
     foreplan.write_digits(folder / "data")
+    foreplan.write_text(folder / "data", [Path(argparse.__file__)])
     return folder
 
 
@@ -88,6 +90,43 @@ def machine():
     cluster = Cluster.from_edges("cores", [core] * DEVICES, edges)
     books = {core.name: CostBook(device=core, ops={})}
     return Machine(name="cores", clusters={0: cluster}, cost_books={0: books}, identities={})
+
+
+SMALL = """
+name = "small"
+input = [1, 16, 16]
+record = [8, 8]
+full_scale = 16
+classes = 10
+layer = [
+  {name = "c", kind = "conv2d", channels = 6, kernel = 3, pad = 1, bias = false},
+  {name = "n", kind = "batch_norm", group = 4},
+  {name = "r", kind = "relu"},
+  {name = "p", kind = "max_pool", window = 2},
+  {name = "flat", kind = "flatten"},
+  {name = "h", kind = "linear", features = 24},
+  {name = "h_relu", kind = "relu"},
+  {name = "drop", kind = "dropout", percent = 40},
+  {name = "out", kind = "linear", features = 10},
+]
+"""
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """Path of a model with batch normalisation over 4 samples and dropout, on the digits."""
+    path = tmp_path_factory.mktemp("models") / "small.toml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "epsilon": 0.01}
+"""So large an epsilon that no update turns on the rounding of a gradient near 0."""
+
+
+@pytest.fixture(scope="session", name="adamw")
+def _adamw():
+    return ADAMW
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from foreplan.commands.options import Json, Quiet, writable
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
-    from planner.measurement import Measurement
+    from planner.measurement import InputRun, Measurement
 
 
 def execute(
@@ -17,6 +17,7 @@ def execute(
     *,
     pick: Annotated[int, typer.Option(min=0, help="Which plan of the file; 0 is the best.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of an execution.")] = 100,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps before the timed ones.")] = 10,
     backend: Annotated[str, typer.Option(help="numpy.")] = "numpy",
     data: Annotated[Path | None, typer.Option(help="Folder of the record files.")] = None,
     check: Annotated[
@@ -77,6 +78,7 @@ def execute(
             path,
             pick=pick,
             steps=steps,
+            warmup=warmup,
             data=data,
             check=check,
             keep_costs=keep_costs,
@@ -111,6 +113,21 @@ def execute(
         raise CheckFailed(f"check of {found.ranked.label!r}: {why}; see {output}")
 
 
+def show_input(found: "InputRun") -> None:
+    """Print what the steps waited for their input, and where it came from."""
+    from statistics import mean
+
+    from hwprofiles.units import format_bytes, format_frac, format_s
+
+    busy = [f"{name} {format_frac(stage.busy_frac)} busy" for name, stage in found.stages.items()]
+    source = (
+        f"{format_bytes(found.read_bytes)} read, {format_bytes(found.device_bytes)} of it from the"
+        " device"
+    )
+    waited = f"{format_s(mean(found.stall_s))} a step waited for or spent loading"
+    out(f"input: {'; '.join([waited, source, *busy])}")
+
+
 def show_measurement(found: "Measurement") -> None:
     """Print predicted beside measured, by phase, and where the error comes from."""
     from hwprofiles.units import format_frac, format_s
@@ -137,9 +154,12 @@ def show_measurement(found: "Measurement") -> None:
             f" {format_s(s.traced_s - s.solo_s)}; structure"
             f" {format_s(s.measured_s - s.traced_s)}; measured {format_s(s.measured_s, 4)}"
         )
+    if last.input:
+        show_input(last.input)
     if last.test_accuracy is not None:
+        loss = "" if last.test_loss is None else f", loss {last.test_loss:.3f},"
         out(
-            f"test accuracy {format_frac(last.test_accuracy)} after {len(last.losses)} steps"
+            f"test accuracy {format_frac(last.test_accuracy)}{loss} after {len(last.losses)} steps"
             f" ({format_s(last.training_s)} of training)"
         )
     if found.check:

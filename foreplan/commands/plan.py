@@ -8,18 +8,23 @@ import typer
 
 from foreplan.commands.options import (
     Batch,
+    Beta1,
+    Beta2,
+    Decay,
     Dtype,
+    Epsilon,
     Json,
     Momentum,
+    Optimizer,
     Quiet,
     Rate,
     Seed,
+    Seq,
     writable,
 )
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
-    from planner.plan import Training
     from planner.records import PlanFile
 
 INTERRUPTED = 130
@@ -34,6 +39,8 @@ def plan(
     ],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    seq: Seq = None,
+    *,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
     budget: Annotated[
         int | None,
@@ -64,8 +71,13 @@ def plan(
         str, typer.Option(help="Time in which --samples must be done, e.g. 2h.")
     ] = "",
     dtype: Dtype = "float32",
-    learning_rate: Rate = 0.05,
+    optimizer: Optimizer = "sgd",
+    learning_rate: Rate = None,
     momentum: Momentum = 0.9,
+    beta1: Beta1 = 0.9,
+    beta2: Beta2 = 0.999,
+    epsilon: Epsilon = 1e-8,
+    weight_decay: Decay = 0.01,
     seed: Seed = 0,
     output: Annotated[
         Path, typer.Option("-o", "--output", callback=writable, help="Where to write.")
@@ -78,10 +90,23 @@ def plan(
 
     import foreplan
     from foreplan.constraints import constraints as read_constraints
+    from foreplan.training import training_of
+    from planner.model import with_tokens
     from planner.records import write_record
 
     gc.disable()  # a search makes many objects and no cycles, and scanning them takes a third of it
-    training = checked_training(batch, dtype, learning_rate, momentum, seed)
+    training = training_of(
+        optimizer,
+        learning_rate,
+        batch=batch,
+        dtype=dtype,
+        momentum=momentum,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+        seed=seed,
+    )
     limits = [*(most or []), *_deadline(deadline, samples, batch)]
     asked = read_constraints(fix or [], limits, constraints)
     pair = _pair(pareto)
@@ -93,7 +118,7 @@ def plan(
             step(done, total, text)
 
         found = foreplan.plan(
-            model,
+            with_tokens(model, seq),
             cluster,
             training,
             top=top,
@@ -121,7 +146,7 @@ def _deadline(text: str, samples: float, batch: int) -> list[str]:
         return []
     if not samples:
         raise PlanError("--deadline: expected the number of samples beside it; give --samples")
-    return [f"time={parse_s(text) / ceil(samples / batch):.12f}"]
+    return [f"time={parse_s(text) / ceil(samples / batch):.12f}s"]
 
 
 def _pair(text: str) -> tuple[str, str] | None:
@@ -153,6 +178,7 @@ def estimate(
     model: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    seq: Seq = None,
     workers: Annotated[int, typer.Option(min=1, help="Data-parallel workers.")] = 1,
     microbatch: Annotated[
         int | None, typer.Option(min=1, help="Samples of one pass; default: all of a worker's.")
@@ -163,22 +189,24 @@ def estimate(
     bucket: Annotated[str, typer.Option(help="Bucket size, e.g. 64KiB; default: one bucket.")] = "",
     overlap: Annotated[bool, typer.Option(help="Exchange during the backward pass.")] = False,
     dtype: Dtype = "float32",
+    optimizer: Optimizer = "sgd",
     json: Json = False,
 ) -> None:
     """Price one given plan: bound, closed form and simulation."""
     from foreplan.machines import load_machine
+    from foreplan.training import training_of
     from hwprofiles.errors import PlanError
     from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
     from planner.collectives.base import algorithm_names
-    from planner.model import load_model
+    from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
-    training = checked_training(batch, dtype, 0.05, 0.9, 0)
+    training = training_of(optimizer, batch=batch, dtype=dtype)
     lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
-    graph, machine = load_model(model), load_machine(cluster)
+    graph, machine = load_model(with_tokens(model, seq)), load_machine(cluster)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(
         workers=workers,
@@ -207,20 +235,6 @@ def estimate(
         ("grade", prediction.grade),
     ]
     table(("a step", ""), rows)
-
-
-def checked_training(
-    batch: int, dtype: str, learning_rate: float, momentum: float, seed: int
-) -> "Training":
-    """Return the training asked for, or say which value is wrong."""
-    from foreplan.api import check_training
-    from planner.plan import Training
-
-    training = Training(
-        batch=batch, dtype=dtype, learning_rate=learning_rate, momentum=momentum, seed=seed
-    )
-    check_training("--{}", training)
-    return training
 
 
 def show_plans(found: "PlanFile", samples: float = 0) -> None:

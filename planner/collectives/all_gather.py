@@ -7,7 +7,7 @@ Parallel Distrib. Comput. 69 (2009), section 4.
 from collections.abc import Sequence
 
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_gather"
 
@@ -33,16 +33,18 @@ def gather_round(copies: Copies, first: int) -> None:
             copies.move(src, (src + 1) % n, chunk)
 
 
-def ways_ps(prices: Prices, elements: int) -> list[int]:
-    """Time in which ``elements`` go round from each rank to the rank before it."""
-    n = prices.ranks
-    hops = [prices.transfer_ps(rank, (rank + 1) % n, elements) for rank in range(n)]
-    return [sum(hops) - hops[first - 1] for first in range(n)]
+def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
+    """By chunk: time in which it goes from rank ``chunk + first`` to the rank before it.
+
+    That is the whole ring but the hop that would bring it back.
+    """
+    chunks = prices.chunks(elements)
+    hops = {width: prices.hops_ps(width) for _, width in chunks}
+    whole = {width: sum(row) for width, row in hops.items()}
+    back = [(chunk + first - 1) % prices.ranks for chunk, _ in chunks]
+    return [whole[w] - hops[w][rank] for (_, w), rank in zip(chunks, back, strict=True)]
 
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    widths = [end - begin for begin, end in chunk_spans(elements, prices.ranks)]
-    ways = {width: ways_ps(prices, width) for width in set(widths)}
-    slowest = max(ways[width][chunk] for chunk, width in enumerate(widths))
-    return max(slowest, busiest_ps(emit, elements, prices))
+    return max(*ways_ps(prices, 0, elements), busiest_ps(emit, elements, prices))

@@ -6,8 +6,9 @@ Parallel Distrib. Comput. 69 (2009), section 4.
 
 from collections.abc import Sequence
 
+from planner.collectives import all_gather
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "reduce_scatter"
 
@@ -33,20 +34,20 @@ def reduce_round(copies: Copies, first: int) -> None:
             copies.reduce(src, (src + 1) % n, chunk)
 
 
-def ways_ps(prices: Prices, elements: int) -> list[int]:
-    """Time in which ``elements`` go round from each rank to the rank before it."""
-    n = prices.ranks
-    hops = [
-        prices.transfer_ps(rank, (rank + 1) % n, elements) + prices.add_ps((rank + 1) % n, elements)
-        for rank in range(n)
-    ]
-    return [sum(hops) - hops[first - 1] for first in range(n)]
+def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
+    """By chunk: time from rank ``chunk + first`` to the rank before it, added on the way.
+
+    All ranks add to it but the one that it starts from.
+    """
+    chunks = prices.chunks(elements)
+    adds = {width: prices.adds_ps(width) for _, width in chunks}
+    whole = {width: sum(row) for width, row in adds.items()}
+    starts = [(chunk + first) % prices.ranks for chunk, _ in chunks]
+    added = [whole[w] - adds[w][rank] for (_, w), rank in zip(chunks, starts, strict=True)]
+    moved = all_gather.ways_ps(prices, first, elements)
+    return [sum(way) for way in zip(moved, added, strict=True)]
 
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    n = prices.ranks
-    widths = [end - begin for begin, end in chunk_spans(elements, n)]
-    ways = {width: ways_ps(prices, width) for width in set(widths)}
-    slowest = max(ways[width][(chunk + 1) % n] for chunk, width in enumerate(widths))
-    return max(slowest, busiest_ps(emit, elements, prices))
+    return max(*ways_ps(prices, 1, elements), busiest_ps(emit, elements, prices))

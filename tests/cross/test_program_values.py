@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -11,17 +12,19 @@ import pytest
 from planner.build import BlockBuilder, Value
 from planner.layer import INPUT
 from planner.model import Block, ModelGraph, load_model
-from planner.plan import parameter_offsets
+from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from runtime.arena import Arena
 from runtime.initial import initial_parameters
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 from tests.planner_cases import (
     ALGORITHMS,
     Case,
     case,
     legal_order,
     tiny_convnet,
+    tiny_decoder,
+    tiny_encoder,
     without_dependency,
 )
 
@@ -34,10 +37,14 @@ EPS_TIMES = 64
 
 @cache
 def records(model: ModelGraph, batch: int) -> np.ndarray:
-    """Random records of ``STEPS`` batches: a label, then pixels of 0 to 16."""
+    """Random records of ``STEPS`` batches: a label, then pixels of 0 to 16; or texts."""
     rng = np.random.default_rng(7)
     found = rng.integers(0, 17, (STEPS * batch, model.record_bytes), dtype=np.uint8)
-    found[:, 0] = rng.integers(0, model.classes, len(found))
+    if not model.next_token:
+        found[:, 0] = rng.integers(0, model.logit_shapes[0][-1], len(found))
+    if model.other_heads:  # labels, words, which sentence each is of, positions of the masked ones
+        found[:, 11:19] %= 2
+        found[:, 19:] %= 8
     return found
 
 
@@ -67,15 +74,28 @@ class World:
             source = self.arenas[task.src].view(task.source)
             return partial(np.copyto, self.arenas[task.dst].view(task.target), source)
         settings: dict[str, Any] = dict((*task.call.attrs, *task.call.settings))
-        if task.phase == "load":
-            settings["fetch"] = partial(self.fetch, task.rank, task.microbatch)
+        now = {
+            "fetch": partial(self.fetch, task.rank, task.microbatch),
+            "stream": partial(self.stream, task),
+            "step": lambda: self.step,
+        }
+        settings |= {name: now[name] for name in changing(task.call.kernel)}
         arrays = [self.arenas[task.rank].view(view) for view in task.views]
         return partial(kernel(task.call.kernel), *arrays, **settings)
 
     def fetch(self, rank: int, number: int, raw: np.ndarray) -> None:
-        plan, batch = self.case.plan, self.case.training.batch
-        first = self.step * batch + rank * (batch // plan.workers) + number * plan.microbatch
-        raw[:] = records(self.case.model, batch)[first : first + plan.microbatch]
+        batch = self.case.training.batch
+        first = self.step * batch + self.place(rank, number)
+        raw[:] = records(self.case.model, batch)[first : first + len(raw)]
+
+    def place(self, rank: int, number: int) -> int:
+        """Where the first sample of a microbatch stands in the global batch."""
+        plan = self.case.plan
+        return rank * (self.case.training.batch // plan.workers) + number * plan.microbatch
+
+    def stream(self, task: ComputeTask) -> Stream:
+        first = self.place(task.rank, task.microbatch)
+        return Stream(self.case.training.seed, self.step, crc32(task.name.encode()), first)
 
     def run(self, order: Sequence[int]) -> None:
         for task in order:
@@ -94,10 +114,10 @@ def trained(c: Case, seed: int, program: Program | None = None, put_off: int = -
 
 
 @cache
-def by_one_worker(model: ModelGraph, batch: int, dtype: str) -> np.ndarray:
+def by_one_worker(model: ModelGraph, training: Training) -> np.ndarray:
     """Return what one worker makes of the whole batch at once, which no exchange touches."""
-    alone = case(model, workers=1, microbatch=batch, batch=batch, dtype=dtype)
-    return trained(alone, 3)[0]
+    alone = case(model, workers=1, microbatch=training.batch)
+    return trained(replace(alone, training=training), 3)[0]
 
 
 def check_values(
@@ -108,7 +128,7 @@ def check_values(
         other = trained(c, seed, program, put_off)
         np.testing.assert_array_equal(other, first, "orders differ")
     np.testing.assert_array_equal(first, np.tile(first[0], (len(first), 1)), "ranks differ")
-    alone = by_one_worker(c.model, c.training.batch, c.training.dtype)
+    alone = by_one_worker(c.model, c.training)
     moved = np.abs(alone - initial_in_arena_order(c)).max()
     assert moved > 1e-3, "two steps change parameters by far more than the tolerance"
     room = EPS_TIMES * np.finfo(c.training.dtype).eps * np.abs(alone).max()
@@ -186,7 +206,8 @@ def branched() -> ModelGraph:
     maps = b.conv("c", b.input, 4, 3, pad=1, groups=2, bias=0)
     relu = b.layer("r", "relu", b.layer("n", "batch_norm", maps, group=1))
     factors = b.layer("s", "sigmoid", b.layer("squeeze", "avg_pool", relu, window=4))
-    both = b.layer("a", "add", relu, b.layer("g", "gate", b.conv("d", relu, 4, 1), factors))
+    dropped = b.layer("drop", "dropout", b.conv("d", relu, 4, 1), percent=30)
+    both = b.layer("a", "add", relu, b.layer("g", "gate", dropped, factors))
     pool = b.layer("p", "max_pool", both, window=3, stride=1, pad=1)
     joined = b.layer("join", "concat", pool, b.layer("l", "lrn", both))
     b.layer("out", "linear", b.layer("flat", "flatten", joined), features=3)
@@ -212,6 +233,34 @@ def test_branches_and_work_in_place_train_as_one_worker(workers, microbatch, alg
         activation_slots=slots,
     )
     check_values(c, range(4))
+
+
+@pytest.mark.parametrize("model", [tiny_decoder(), tiny_encoder()], ids=lambda x: x.name)
+@pytest.mark.parametrize(
+    ("workers", "microbatch", "algorithm", "slots"),
+    [(1, 4, "none", 1), (2, 3, "ring", 2), (3, 4, "star", 1)],
+)
+def test_texts_with_tied_tables_train_as_on_one_worker(
+    model, workers, microbatch, algorithm, slots
+):
+    c = case(
+        model,
+        workers=workers,
+        batch=12,
+        microbatch=microbatch,
+        dtype="float64",
+        algorithm=algorithm,
+        overlap=True,
+        bucket_bytes=8 * 20,
+        activation_slots=slots,
+    )
+    check_values(c, range(2))
+
+
+@pytest.mark.parametrize(("workers", "rounds"), [(1, 3), (2, 2), (3, 1), (4, 2)])
+def test_adamw_trains_as_on_one_worker(workers, rounds, adamw):
+    c = tiny(workers, rounds, algorithm="ring" if workers > 1 else "none", bucket_bytes=8 * 20)
+    check_values(replace(c, training=replace(c.training, **adamw)), range(3))
 
 
 def test_single_precision_differs_by_its_own_rounding():
@@ -249,6 +298,13 @@ def find(program: Program, name: str, **fields: object) -> list[int]:
     ]
 
 
+def test_masks_that_depend_on_the_place_in_the_worker_are_caught(monkeypatch):
+    c = case(branched(), workers=2, batch=12, microbatch=6, dtype="float64")
+    assert not is_caught(c, c.lower())
+    monkeypatch.setattr(World, "stream", lambda world, task: Stream(0, world.step, 0, 0))
+    assert is_caught(c, c.lower())
+
+
 @pytest.mark.parametrize("layer", ["h", "output"])
 def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
     c = tiny(2, 2, overlap=True, bucket_bytes=8)
@@ -264,6 +320,16 @@ def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
     assert not is_caught(c, program, put_off=reader)
     hasty = without_dependency(program.graph, update, reader)
     assert is_caught(c, replace(program, graph=hasty), put_off=reader)
+
+
+def test_a_table_that_does_not_wait_for_its_gradient_from_the_logits_is_caught():
+    c = case(tiny_decoder(), workers=2, microbatch=6, dtype="float64")
+    program = c.lower()
+    (table,) = find(program, "embed.tokens.weight_grad", rank=0)
+    (logits,) = find(program, "logits.tokens.weight_grad", rank=0)
+    assert not is_caught(c, program, put_off=logits)
+    hasty = without_dependency(program.graph, table, logits)
+    assert is_caught(c, replace(program, graph=hasty), put_off=logits)
 
 
 @pytest.mark.parametrize("register", ["c1.y", "c1_tanh.y", "x"])

@@ -15,7 +15,13 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan report"}
+WRITES_ONLY = {
+    "foreplan data digits",
+    "foreplan data pack",
+    "foreplan data synthetic",
+    "foreplan data text",
+    "foreplan talk",
+}
 """Commands that write files and print no facts."""
 
 
@@ -38,17 +44,28 @@ def test_the_commands_are_these():
         "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data pack",
+        "foreplan data synthetic",
+        "foreplan data text",
+        "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
+        "foreplan explain",
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
+        "foreplan input",
         "foreplan models list",
         "foreplan models show",
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
+        "foreplan topology",
+        "foreplan trace",
+        "foreplan validate",
+        "foreplan what-if",
     ]
 
 

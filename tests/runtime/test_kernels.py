@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,33 +16,42 @@ from hwprofiles.errors import BackendUnavailable
 from hwprofiles.units import KIB, MIB
 from planner import steps
 from planner.build import chain
+from planner.input_calls import stage_calls
 from planner.layer import Layer
-from planner.model import ModelGraph, load_model
+from planner.model import ModelGraph, load_model, model_names
 from planner.opcall import OpCall, Tensor
 from planner.opsets import plan_calls
-from runtime.kernels import kernel, load, refuse_missing, sources_sha256
+from planner.optimizer import optimizer_names, update
+from planner.plan import Source, Training
+from runtime.kernels import Stream, changing, kernel, load, refuse_missing, sources_sha256
 from tests.planner_cases import case
 
 pytestmark = pytest.mark.slow
 
 SAMPLES = 64
-MODELS = ["lenet-5", "mlp"]
+MODELS = ["lenet-5", "mlp", "gpt-nano"]
+SAMPLES_OF = {"gpt-nano": 8}
+"""Of models whose samples are larger."""
 FLOAT32_ERROR = float(np.finfo(np.float32).eps) * (SAMPLES * 28 * 28) ** 0.5
 """Of the largest value: eps sqrt(summands) of the longest sum, a bias gradient of ``c1``."""
 
 
-def model_calls(name: str, dtype: str, samples: int = SAMPLES) -> dict[str, OpCall]:
+def model_calls(name: str, dtype: str, samples: int = 0) -> dict[str, OpCall]:
     """Every op call of a training step, by signature."""
-    model = load_model(name)
+    model, samples = load_model(name), samples or SAMPLES_OF.get(name, SAMPLES)
     calls = [
         steps.load(model, samples, dtype),
         steps.loss(model, samples, dtype, batch=samples),
         steps.add(model.parameter_count, dtype),
-        steps.update(model.parameter_count, dtype, learning_rate=0.05, momentum=0.9),
+        *(
+            update(Training(batch=1, dtype=dtype, optimizer=name), model.parameter_count)
+            for name in optimizer_names()
+        ),
     ]
     for layer in model.layers:
-        phases = ["forward", "input_grad", *(["weight_grad"] if layer.parameters else [])]
-        calls += [layer.call(phase, samples, dtype) for phase in phases]
+        phases = ("forward", "input_grad", "weight_grad")
+        there = (phase for phase in phases if hasattr(layer.module, phase))
+        calls += [layer.call(phase, samples, dtype) for phase in there]
     return {call.signature: call for call in calls}
 
 
@@ -58,15 +68,20 @@ def drawn(tensor: Tensor, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, *tensor.name.encode()])
     if tensor.dtype in ("uint8", "int64"):
         return rng.integers(0, 10, tensor.shape).astype(tensor.dtype)
-    return rng.normal(size=tensor.shape).astype(tensor.dtype)
+    array = rng.normal(size=tensor.shape).astype(tensor.dtype)
+    return np.abs(array) if tensor.name == "exp_avg_sq" else array
 
 
 def bound(call: OpCall, arrays: dict[str, np.ndarray]) -> Callable[[], None]:
     """Return the call as a function of nothing."""
     settings: dict[str, object] = dict(call.attrs + call.settings)
-    if call.kernel == "load.records":
-        records = drawn(call.writes[2], seed=1)
-        settings["fetch"] = lambda raw: np.copyto(raw, records)
+    records = drawn(call.writes[-1], seed=1) if call.writes else None
+    now = {
+        "fetch": lambda raw: np.copyto(raw, records),
+        "stream": lambda: Stream(1, 2, 3, 4),
+        "step": lambda: 5,
+    }
+    settings |= {name: now[name] for name in changing(call.kernel)}
     return partial(kernel(call.kernel), *(arrays[t.name] for t in call.tensors), **settings)
 
 
@@ -77,7 +92,8 @@ def run(call: OpCall, arrays: dict[str, np.ndarray]) -> None:
 def arguments(call: OpCall, old: float) -> dict[str, np.ndarray]:
     """Random inputs; what the call writes holds ``old`` before, its workspace NaN."""
     arrays = {tensor.name: drawn(tensor, seed=0) for tensor in (*call.reads, *call.updates)}
-    arrays |= {t.name: np.full(t.shape, np.nan, t.dtype) for t in call.work}
+    unset = {"int64": 85}
+    arrays |= {t.name: np.full(t.shape, unset.get(t.dtype, np.nan), t.dtype) for t in call.work}
     return arrays | {t.name: np.full(t.shape, old).astype(t.dtype) for t in call.writes}
 
 
@@ -109,7 +125,7 @@ def layer(kind: str, *in_shapes: tuple[int, ...], **attrs: int) -> Layer:
     )
 
 
-WIDE = (8, 64, 64)
+WIDE, TEXT = (8, 64, 64), (64, 256)
 LARGE = [
     layer("conv2d", WIDE, channels=8, kernel=3, pad=1, groups=2, bias=0),
     layer("conv2d", WIDE, channels=8, kernel=3, pad=1, stride=2),
@@ -123,7 +139,18 @@ LARGE = [
     layer("sigmoid", WIDE),
     layer("gate", WIDE, (8, 1, 1)),
     layer("concat", WIDE, WIDE),
+    layer("dropout", WIDE),
+    layer("dropout", (1 << 16,)),
     layer("add", WIDE, WIDE, WIDE),
+    layer("layer_norm", TEXT),
+    layer("gelu", TEXT),
+    layer("attention", (64, 768), heads=4, causal=1),
+    layer("embedding", (64,), vocab=1000, features=256),
+    layer("positions", TEXT, positions=512),
+    layer("linear", TEXT, features=256),
+    layer("unembedding", TEXT, vocab=500, bias=1),
+    layer("pick_tokens", TEXT, (40,), tokens=40),
+    layer("first_token", TEXT),
 ]
 
 
@@ -183,6 +210,78 @@ def test_float32_gives_the_values_of_float64(name):
             )
 
 
+def test_a_loss_of_many_tokens_allocates_as_little():
+    call = steps.loss(load_model("gpt-nano"), 200, "float64", 200)  # 12,800 rows of logits
+    assert peak_bytes(bound(call, arguments(call, old=0.0))) <= MIB + KIB
+
+
+def test_a_loss_of_tokens_is_that_of_as_many_samples():
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(3, 5, 7)), rng.integers(0, 7, (3, 5))
+    dx, stats, flat_dx, flat_stats = (
+        np.empty((3, 5, 7)),
+        np.empty(2),
+        np.empty((15, 7)),
+        np.empty(2),
+    )
+    kernel("softmax_cross_entropy.forward")(x, labels, dx, stats, batch=4)
+    rows = (x.reshape(15, 7), labels.reshape(15))
+    kernel("softmax_cross_entropy.forward")(*rows, flat_dx, flat_stats, batch=4 * 5)
+    np.testing.assert_array_equal(dx.reshape(15, 7), flat_dx)
+    np.testing.assert_array_equal(stats, flat_stats)
+
+
+def test_a_loss_of_two_heads_is_the_sum_of_theirs():
+    rng = np.random.default_rng(0)
+    pairs = rng.normal(size=(3, 2)), rng.normal(size=(3, 4, 6))
+    labels = np.concatenate([rng.integers(0, 2, (3, 1)), rng.integers(0, 6, (3, 4))], axis=1)
+    dx, stats = [np.empty_like(x) for x in pairs], np.empty(2)
+    kernel("softmax_cross_entropy.heads")(*pairs, labels, *dx, stats, batch=5)
+    expected = np.zeros(2)
+    for x, part, gradient in zip(pairs, (labels[:, 0], labels[:, 1:]), dx, strict=True):
+        own, own_stats = np.empty_like(x), np.empty(2)
+        kernel("softmax_cross_entropy.forward")(x, part, own, own_stats, batch=5)
+        np.testing.assert_array_equal(gradient, own)
+        expected += own_stats
+    np.testing.assert_allclose(stats, expected, rtol=1e-12)
+
+
+def test_a_tied_table_gets_its_gradient_on_top_of_what_is_there():
+    x, dy = np.array([[2, 0, 2]]), np.arange(6.0).reshape(1, 3, 2)
+    dw = np.ones((3, 2))
+    kernel("embedding.weight_grad")(x, dy, dw, np.empty(4), first=0, tied=1)
+    np.testing.assert_array_equal(dw, [[1 + 2, 1 + 3], [1, 1], [1 + 0 + 4, 1 + 1 + 5]])
+
+
+@pytest.mark.parametrize(("shifted", "labels"), [(1, (3,)), (0, (1,))])
+def test_load_of_tokens_of_two_bytes(shifted, labels):
+    numbers = np.array([[7, 300, 2, 65535]], "<u2")
+    x, found = np.empty((1, 3), np.int64), np.empty((1, *labels), np.int64)
+    raw = np.empty((1, 8), np.uint8)
+    how = {"item_bytes": 2, "shifted": shifted}
+    load.tokens(x, found, raw, **how, fetch=lambda out: np.copyto(out, numbers.view(np.uint8)))
+    np.testing.assert_array_equal(x, [[7, 300, 2]] if shifted else [[300, 2, 65535]])
+    np.testing.assert_array_equal(found, [[300, 2, 65535]] if shifted else [[7]])
+
+
+@pytest.mark.parametrize("encoding", ["raw", "zlib"])
+def test_an_input_pipeline_decodes_text_as_a_load_does(encoding):
+    loading = steps.load(load_model("gpt-nano"), 2, "float32")
+    records = np.random.default_rng(0).integers(0, 256, loading.writes[2].shape, dtype=np.uint8)
+    once = arguments(loading, old=0.0)
+    settings = dict(loading.attrs)
+    kernel(loading.kernel)(*once.values(), fetch=lambda raw: np.copyto(raw, records), **settings)
+    training = Training(batch=2, source=Source(encoding=encoding, stored_bytes=100))
+    decode = stage_calls(loading, training).decode
+    given = {t.name: np.zeros(t.shape, t.dtype) for t in decode.tensors} | {"stored": records}
+    if encoding == "zlib":
+        packed = [zlib.compress(record.tobytes()).ljust(100, b"\0") for record in records]
+        given["stored"] = np.array([list(row) for row in packed], np.uint8)
+    run(decode, given)
+    for name in ("x", "labels"):
+        np.testing.assert_array_equal(given[name], once[name])
+
+
 def test_large_logits_give_a_finite_loss():
     x = np.array([[1000.0, 0.0], [0.0, 1000.0]], np.float32)
     dx, stats = np.empty_like(x), np.empty(2)
@@ -197,10 +296,15 @@ def test_equal_logits_count_for_the_first_class():
     np.testing.assert_allclose(stats, [np.log(4), 1.0])
 
 
+DIGIT = {"height": 2, "width": 2, "full_scale": 16}
+
+
 def test_load_repeats_every_pixel_and_scales_it_to_one():
     record = np.array([[7, 0, 16, 4, 8]], np.uint8)  # the label, then 2 x 2 pixels
     x, labels, raw = np.empty((2, 4, 6, 1)), np.empty(1, np.int64), np.empty((1, 5), np.uint8)
-    load.records(x, labels, raw, height=2, width=2, fetch=lambda out: np.copyto(out, record))
+    load.records(
+        x, labels, raw, height=2, width=2, full_scale=16, fetch=lambda out: np.copyto(out, record)
+    )
     row_0, row_1 = [0, 0, 0, 1, 1, 1], [0.25, 0.25, 0.25, 0.5, 0.5, 0.5]
     expected = np.array([row_0, row_0, row_1, row_1])
     np.testing.assert_array_equal(x[..., 0], [expected, expected])
@@ -210,9 +314,21 @@ def test_load_repeats_every_pixel_and_scales_it_to_one():
 def test_load_flattens_for_a_model_of_vectors():
     record = np.array([[3, 0, 16, 4, 8]], np.uint8)
     x, labels, raw = np.empty((1, 4), "float32"), np.empty(1, np.int64), np.empty((1, 5), np.uint8)
-    load.records(x, labels, raw, height=2, width=2, fetch=lambda out: np.copyto(out, record))
+    load.records(
+        x, labels, raw, height=2, width=2, full_scale=16, fetch=lambda out: np.copyto(out, record)
+    )
     np.testing.assert_array_equal(x, [[0, 1, 0.25, 0.5]])
     assert labels == 3
+
+
+def test_load_repeats_channels_and_reads_labels_of_two_bytes():
+    record = np.array([[0xE7, 3, 0, 51, 102, 255]], np.uint8)  # the label, then 2 x 1 x 2 values
+    x, labels, raw = np.empty((4, 1, 4, 1)), np.empty(1, np.int64), np.empty((1, 6), np.uint8)
+    sides = {"channels": 2, "height": 1, "width": 2, "full_scale": 255}
+    load.records(x, labels, raw, **sides, fetch=lambda out: np.copyto(out, record))
+    low, high = [0, 0, 0.2, 0.2], [0.4, 0.4, 1, 1]
+    np.testing.assert_allclose(x[:, 0, :, 0], [low, low, high, high])
+    assert labels == 999
 
 
 def test_pooling_leaves_out_what_fills_no_window():
@@ -227,12 +343,20 @@ def test_pooling_leaves_out_what_fills_no_window():
 def test_every_op_of_the_models_has_its_kernel():
     assert {call.kernel for call in ALL_CALLS.values()} == {
         "add.accumulate",
+        "add.forward",
+        *(f"attention.{phase}" for phase in ("forward", "input_grad")),
+        *(f"embedding.{phase}" for phase in ("forward", "weight_grad")),
+        *(f"gelu.{phase}" for phase in ("forward", "input_grad")),
+        *(f"layer_norm.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
+        "load.tokens",
+        *(f"positions.{phase}" for phase in ("forward", "weight_grad")),
+        *(f"unembedding.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
         *(f"avg_pool.{phase}" for phase in ("forward", "input_grad")),
         *(f"conv2d.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
         *(f"flatten.{phase}" for phase in ("forward", "input_grad")),
         *(f"linear.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
         "load.records",
-        "sgd.update",
+        *(f"{name}.update" for name in optimizer_names()),
         "softmax_cross_entropy.forward",
         *(f"tanh.{phase}" for phase in ("forward", "input_grad")),
     }
@@ -290,10 +414,20 @@ CONV = {"channels": 2, "kernel": 3}
 
 
 def test_a_model_without_kernels_is_refused_with_all_that_are_missing():
-    missing = "dropout.forward, dropout.input_grad"
+    missing = "mish.forward, mish.input_grad"
     message = f"model 'm': the NumPy backend has no kernel for {missing} as this model calls it"
+    calls = calls_of(("c", "conv2d", CONV), ("r", "relu", {}))
+    calls = [replace(call, kernel=call.kernel.replace("relu", "mish")) for call in calls]
     with pytest.raises(BackendUnavailable, match=message):
-        refuse_missing("m", calls_of(("c", "conv2d", CONV), ("d", "dropout", {})))
+        refuse_missing("m", calls)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_built_in_model_has_its_kernels(name):
+    model = load_model(name)
+    group = model.norm_group
+    c = case(model, workers=1, microbatch=group, batch=group)
+    refuse_missing(name, plan_calls(model, c.training, c.plan).values())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,265 @@
+"""Contests: which candidate wins on changed hardware, without searching from the beginning.
+
+The candidates are those that the plan file was searched over. A candidate's program is lowered
+once, when it is first simulated, and repriced from then on. As in ``planner.search`` a candidate
+whose closed form is no smaller than the best simulated time cannot win and is not simulated.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import overload
+
+import numpy as np
+
+from hwprofiles.errors import PlanError, RecordError
+from hwprofiles.registry import lookup
+from hwprofiles.units import Ints
+from planner.cost import estimate
+from planner.machine import Machine
+from planner.model import ModelGraph
+from planner.opsets import plan_calls
+from planner.plan import Plan, Training
+from planner.ranking import worth
+from planner.records import PlanFile
+from planner.reprice import Lowered
+from planner.search import machine_space
+from planner.space import SLOTS, Constraints, Space
+from planner.table import price
+
+FIXABLE = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap", *SLOTS)
+"""What ``plan --fix`` can hold."""
+MOST = (*FIXABLE, "memory_bytes", "step_s")
+"""What ``plan --max`` can hold."""
+BY_TIME = ("time", "throughput")
+"""Objectives by which the fastest plan is the best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates(Sequence[Plan]):
+    """Plans that are named, then rows of a space, each a plan only when it is asked for."""
+
+    named: tuple[Plan, ...]
+    space: Space
+    rows: Ints
+    """Numbers in the space."""
+
+    def __len__(self) -> int:
+        return len(self.named) + len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Plan: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Plan]: ...
+    def __getitem__(self, place: int | slice) -> Plan | list[Plan]:
+        """Return one plan, or several."""
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if place < len(self.named):
+            return self.named[place]
+        return self.space.plan(int(self.rows[place - len(self.named)]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Winner:
+    """Who wins a contest."""
+
+    row: int
+    step_ps: int
+    proved: bool
+    """Whether every other candidate was simulated or has a closed form that is no smaller."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Contest:
+    """Candidates that fit, and the programs of those that were simulated so far."""
+
+    model: ModelGraph
+    training: Training
+    machine: Machine
+    plans: Candidates
+    is_whole: bool
+    """Whether these are all candidates of the search that fit; else those that the file can price:
+    at least its own plans."""
+    most_lowered: int
+    """No more candidates are lowered than this; contests that would need more stay unproved."""
+    lowered: dict[int, Lowered] = field(default_factory=dict)
+    told: Callable[[], None] = lambda: None
+    """Called after every simulation."""
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelGraph,
+        plans: PlanFile,
+        most_lowered: int,
+        training: Training | None = None,
+    ) -> "Contest":
+        """Return the contest of a plan file; its first rows are the plans of the file.
+
+        With another ``training`` than that of the file, the rows are the candidates alone. Where
+        ops are measured, candidates with ops that the file has no copy of are left out: a curve
+        against a measurement decides nothing.
+        """
+        machine, asked = plans.to_machine(), training or plans.training
+        held = held_to(plans)
+        own = tuple(dict.fromkeys(ranked.plan for ranked in plans.plans)) if not training else ()
+        space, fits, left_out = Space(stripes=()), np.zeros(0, dtype=np.int64), False
+        if held is not None:
+            most = {name: value for name, value in held.most.items() if name != "step_s"}
+            space, left_out = _space(model, asked, machine, replace(held, most=most))
+            table = price(model, asked, space, machine, Constraints(most=most))
+            rows = [worth(block).rows for block in table.blocks()]
+            fits = np.concatenate([fits, *rows])
+        known = _priced_rows(model, asked, machine, space, fits)
+        own_rows = [row for plan in own if (row := space.row(plan)) is not None]
+        return cls(
+            model=model,
+            training=asked,
+            machine=machine,
+            plans=Candidates(named=own, space=space, rows=known[~np.isin(known, own_rows)]),
+            is_whole=held is not None
+            and not left_out
+            and bool(np.isin(fits, [*known, *own_rows]).all()),
+            most_lowered=most_lowered,
+        )
+
+    def program(self, row: int) -> Lowered:
+        """Return the program of a candidate, lowered when it is first asked for."""
+        if row not in self.lowered:
+            self.lowered[row] = Lowered.of(self.model, self.training, self.plans[row], self.machine)
+        return self.lowered[row]
+
+    def step_ps(self, row: int, machine: Machine) -> int:
+        """Return the simulated time of a candidate on ``machine``."""
+        found = self.program(row).step_ps(machine)
+        self.told()
+        return found
+
+    def closed_ps(self, machine: Machine, rows: Sequence[int]) -> Ints:
+        """Return the closed forms of ``rows`` on ``machine``, in their order."""
+        at, own = np.array(rows, dtype=np.int64), len(self.plans.named)
+        found = np.zeros(len(at), dtype=np.int64)
+        for i in np.flatnonzero(at < own).tolist():
+            found[i] = self._own_closed_ps(machine, self.plans.named[rows[i]])
+        others = at >= own
+        if others.any():
+            space, places = self.plans.space.around(self.plans.rows[at[others] - own])
+            table = price(self.model, self.training, space, machine)
+            bounds = np.concatenate([block.bound_ps for block in table.blocks()])
+            found[others] = bounds[places]
+        return found
+
+    def _own_closed_ps(self, machine: Machine, plan: Plan) -> int:
+        cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+        return estimate(self.model, self.training, plan, cluster, books).closed_form_ps
+
+    def floor_ps(self, machine: Machine) -> Ints:
+        """Return the closed form of every candidate on ``machine``."""
+        return self.closed_ps(machine, range(len(self.plans)))
+
+    def leaders(self, now_ps: Ints) -> tuple[int, ...]:
+        """Return the fastest candidates on the hardware as it is: those of equal time.
+
+        ``now_ps`` are their closed forms. Where a plan of the file is one of them, it comes first.
+        """
+        best = self.winner(self.machine, [0], now_ps, is_exact=True)
+        rows = np.flatnonzero(now_ps <= best.step_ps).tolist()
+        known = [row for row in rows if row in self.lowered or now_ps[row] == best.step_ps]
+        return tuple(r for r in known if self.step_ps(r, self.machine) == best.step_ps)
+
+    def winner(
+        self, machine: Machine, holders: Sequence[int], floor_ps: Ints, *, is_exact: bool = False
+    ) -> Winner:
+        """Return the fastest candidate on ``machine``; of equal ones one of ``holders``.
+
+        ``floor_ps`` are closed forms on hardware that is nowhere slower than ``machine``: more
+        bandwidth never raises a closed form, so who was too slow there is too slow here. With
+        ``is_exact`` they are those of ``machine`` itself.
+        """
+        held_ps, first = min((self.step_ps(row, machine), row) for row in holders)
+        best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
+        rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
+        closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows)
+        for i in np.argsort(closed_ps, kind="stable").tolist():
+            if closed_ps[i] >= best.step_ps:
+                break
+            if rows[i] not in self.lowered and len(self.lowered) >= self.most_lowered:
+                return Winner(row=best.row, step_ps=best.step_ps, proved=False)
+            step_ps = self.step_ps(rows[i], machine)
+            if step_ps < best.step_ps:
+                best = Winner(row=rows[i], step_ps=step_ps, proved=best.proved)
+        return best
+
+
+def held_to(plans: PlanFile) -> Constraints | None:
+    """Return what the search of the file was held to, None where the file does not say.
+
+    Raises
+    ------
+    RecordError
+        When the file names a field that cannot be fixed or limited.
+    """
+    if plans.fixed is None:
+        return None
+    for name in plans.fixed:
+        lookup("plan file: fixed", name, list(FIXABLE), error=RecordError)
+    for name in plans.most:
+        lookup("plan file: most", name, list(MOST), error=RecordError)
+    return Constraints(fixed=plans.fixed, most=plans.most)
+
+
+def refuse_other_objectives(plans: PlanFile) -> None:
+    """Refuse a file of which the best plan is not the fastest.
+
+    Raises
+    ------
+    PlanError
+        Naming the objective.
+    """
+    if plans.certificate.objective not in BY_TIME:
+        raise PlanError(
+            f"plan file: expected plans searched for {' or '.join(BY_TIME)}, got objective"
+            f" {plans.certificate.objective!r}; plan again with --objective time"
+        )
+
+
+def _space(
+    model: ModelGraph, training: Training, machine: Machine, held: Constraints
+) -> tuple[Space, bool]:
+    """Return the space of the numbers of workers whose op costs the file holds.
+
+    Beside it stands whether there are others.
+    """
+    asked = [w for w in range(1, machine.devices + 1) if held.allow("workers", w)]
+    known = [w for w in asked if 0 in machine.clusters or w in machine.clusters]
+    if known == asked:
+        return machine_space(model, training, machine, held), False
+    spaces = [
+        machine_space(model, training, machine, replace(held, fixed={**held.fixed, "workers": w}))
+        for w in known
+    ]
+    return Space(stripes=tuple(stripe for one in spaces for stripe in one.stripes)), True
+
+
+def _priced_rows(
+    model: ModelGraph, training: Training, machine: Machine, space: Space, rows: Ints
+) -> Ints:
+    """Return the rows all of whose ops are measured; all rows where none of this machine is."""
+    known: dict[tuple[int, int, str, int], bool] = {}
+
+    def is_priced(plan: Plan) -> bool:
+        books = machine.books(plan.workers).values()
+        measured = {signature for book in books for signature in book.ops}
+        return not measured or plan_calls(model, training, plan).keys() <= measured
+
+    def is_known(row: int) -> bool:
+        plan = space.plan(row)
+        key = (plan.workers, plan.microbatch, plan.algorithm, plan.bucket_bytes)
+        if key not in known:
+            known[key] = is_priced(plan)
+        return known[key]
+
+    if not any(book.ops for books in machine.cost_books.values() for book in books.values()):
+        return rows
+    found: Ints = rows[np.array([is_known(row) for row in rows.tolist()], dtype=bool)]
+    return found

@@ -1,0 +1,229 @@
+"""Flip points: how far a figure of the hardware may move before another plan wins.
+
+Found by bisection over simulated times. Between the figure as it is and the flip point no
+candidate is faster than the winner at the point of ``CLOSE`` before it; whoever is found there
+enters the bisection, which then begins again. So every step from one side to the other is between
+two contests over all candidates, and both are proved as far as the search proves its own answer.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from hwprofiles.units import Ints
+from planner.contest import Contest, Winner
+from planner.machine import Machine
+from planner.records import ClusterRecord, PlanFile
+from planner.settings import Setting, change, wires_of
+from planner.wires import TIERS, Tier
+
+RANGE = 8.0
+"""How far a figure is moved up and down, as a factor."""
+CLOSE = 1.03
+"""Contests are held this factor before and behind a flip point."""
+EXACT = 1.005
+"""The bisection ends when its two sides are this factor apart."""
+
+Side = Literal["below", "above"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """A figure of the hardware that a setting scales."""
+
+    scope: str
+    key: str
+    is_rate: bool
+    """Whether more of it is faster."""
+
+    @property
+    def name(self) -> str:
+        """As in ``--set``."""
+        return f"{self.scope}.{self.key}"
+
+    def turned(self, plans: PlanFile, factor: float) -> dict[int, ClusterRecord]:
+        """Return the records of a plan file with this figure times ``factor``."""
+        setting = Setting(scope=self.scope, part="", key=self.key, factor=factor)
+        return change(plans.machine, [setting])
+
+    def machine(self, plans: PlanFile, factor: float) -> Machine:
+        """Return the machine of a plan file with this figure times ``factor``."""
+        return replace(plans, machine=self.turned(plans, factor)).to_machine()
+
+    def figures(self, plans: PlanFile, factor: float) -> dict[str, float]:
+        """Return by name of the link what the figure then is, SI; nothing for a speed."""
+        return {
+            wire.link.name: (
+                wire.link.bandwidth_bytes_per_s if self.is_rate else wire.link.overheads[0][1]
+            )
+            for record in self.turned(plans, factor).values()
+            for wire in wires_of(record)
+            if wire.tier == self.scope
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """Where the winner changes when one figure of the hardware moves one way."""
+
+    knob: str
+    """As in ``--set``."""
+    side: Side
+    """On which side of ``factor`` the other plan wins."""
+    factor: float | None
+    """Of the figure as it is; None where the winner stays as far as was looked."""
+    range_factor: float
+    """How far was looked."""
+    figures: Mapping[str, float]
+    """The figure at ``factor`` (else at ``range_factor``) by name of the link: bytes per second or
+    seconds; empty for a speed."""
+    winner: str
+    """Label of the plan that wins beyond; empty where the winner stays."""
+    faster_frac: float
+    """By how much it does, ``CLOSE`` beyond the flip point; a fraction of the old winner's time."""
+    proved: bool
+    """Whether the contests before and beyond the flip point were decided over all candidates."""
+
+
+def knobs(tiers: Collection[Tier]) -> list[Knob]:
+    """Return the figures that are turned: links by tier, and the speed of all devices."""
+    found = [
+        Knob(scope=tier, key=key, is_rate=key == "bandwidth")
+        for tier in TIERS
+        for key in ("bandwidth", "latency")
+        if tier in tiers
+    ]
+    return [*found, Knob(scope="device", key="speed", is_rate=True)]
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One figure of the hardware, turned one way from what it is."""
+
+    contest: Contest
+    plans: PlanFile
+    holders: Sequence[int]
+    """Rows that win today; of equal time."""
+    knob: Knob
+    side: Side
+    floor_ps: Ints
+    """Closed form of every candidate on hardware at least as fast as any on the way."""
+
+    @classmethod
+    def of(
+        cls,
+        contest: Contest,
+        plans: PlanFile,
+        holders: Sequence[int],
+        now_ps: Ints,
+        knob: Knob,
+        side: Side,
+    ) -> "Turn":
+        """Return a turn to ``RANGE``; ``now_ps`` are the closed forms on the hardware as it is."""
+        to_faster = (side == "above") == knob.is_rate
+        last = knob.machine(plans, RANGE if side == "above" else 1 / RANGE)
+        return cls(
+            contest=contest,
+            plans=plans,
+            holders=holders,
+            knob=knob,
+            side=side,
+            floor_ps=contest.floor_ps(last) if to_faster else now_ps,
+        )
+
+    def flip(self) -> Flip:
+        """Return where the winner changes."""
+        last = self._from_now(RANGE)
+        to_faster = (self.side == "above") == self.knob.is_rate
+        found = self.contest.winner(
+            self._machine(last), self.holders, self.floor_ps, is_exact=to_faster
+        )
+        beaten = last if found.row not in self.holders else self._beaten_between()
+        if beaten is None:
+            return Flip(
+                knob=self.knob.name,
+                side=self.side,
+                factor=None,
+                range_factor=last,
+                figures=self.knob.figures(self.plans, last),
+                winner="",
+                faster_frac=0.0,
+                proved=found.proved,
+            )
+        while True:
+            point, beaten = self._bisect(beaten)
+            near = self._beyond(point, 1 / CLOSE)
+            if (near > 1) != (self.side == "above"):
+                return self._flip(point, beaten, proved=True)
+            before = self._winner(near)
+            if before.row in self.holders:
+                return self._flip(point, beaten, before.proved)
+            beaten = near
+
+    def _flip(self, point: float, beaten: float, proved: bool) -> Flip:
+        """Return the flip at ``point``; ``proved`` says whether the contest before it was."""
+        far = self._beyond(point, CLOSE)
+        beyond = self._winner(far)
+        if beyond.row in self.holders:  # an anomaly of list scheduling: they win again
+            far, beyond = beaten, self._winner(beaten)
+        return Flip(
+            knob=self.knob.name,
+            side=self.side,
+            factor=point,
+            range_factor=self._from_now(RANGE),
+            figures=self.knob.figures(self.plans, point),
+            winner=self.contest.plans[beyond.row].label,
+            faster_frac=1 - beyond.step_ps / self._held_ps(self._machine(far)),
+            proved=proved and beyond.proved,
+        )
+
+    def _from_now(self, distance: float) -> float:
+        return distance if self.side == "above" else 1 / distance
+
+    def _beyond(self, point: float, distance: float) -> float:
+        return point * self._from_now(distance)
+
+    def _machine(self, factor: float) -> Machine:
+        return self.knob.machine(self.plans, factor)
+
+    def _winner(self, factor: float) -> Winner:
+        is_on_the_way = max(factor, 1 / factor) <= RANGE
+        floor_ps = self.floor_ps if is_on_the_way else np.zeros_like(self.floor_ps)
+        return self.contest.winner(self._machine(factor), self.holders, floor_ps)
+
+    def _held_ps(self, machine: Machine) -> int:
+        return min(self.contest.step_ps(row, machine) for row in self.holders)
+
+    def _is_beaten(self, factor: float) -> bool:
+        """Whether one of the candidates simulated so far is faster than the holders."""
+        machine = self._machine(factor)
+        held_ps = self._held_ps(machine)
+        for row in reversed(self.contest.lowered):
+            may_win = row not in self.holders and self.floor_ps[row] < held_ps
+            if may_win and self.contest.step_ps(row, machine) < held_ps:
+                # first in the next turn of the bisection, where it likely wins again
+                self.contest.lowered[row] = self.contest.lowered.pop(row)
+                return True
+        return False
+
+    def _beaten_between(self) -> float | None:
+        """Return the nearest doubling or halving at which the holders are seen to be beaten."""
+        distance = 2.0
+        while distance < RANGE:
+            if self._is_beaten(self._from_now(distance)):
+                return self._from_now(distance)
+            distance *= 2
+        return None
+
+    def _bisect(self, beaten: float) -> tuple[float, float]:
+        """Return the flip point, and a factor just beyond it at which the holders are beaten."""
+        holds = 1.0
+        while max(holds, beaten) / min(holds, beaten) > EXACT:
+            middle = float(np.sqrt(holds * beaten))
+            if self._is_beaten(middle):
+                beaten = middle
+            else:
+                holds = middle
+        return float(np.sqrt(holds * beaten)), beaten

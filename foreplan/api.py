@@ -32,7 +32,9 @@ from planner.records import (
     write_record,
 )
 from planner.registers import memory_bytes
-from planner.search import search
+from planner.search import Progress as SearchProgress
+from planner.search import search, search_front
+from planner.space import Constraints
 
 if TYPE_CHECKING:
     from reports.case import Cases
@@ -90,23 +92,37 @@ def plan(
     training: Training,
     *,
     top: int = 5,
-    budget: int = 1000,
+    budget: int | None = None,
     fixed: Mapping[str, int | bool | str] | None = None,
-    progress: Callable[[int, int, float], None] = lambda done, most, best_s: None,
+    constraints: Constraints | None = None,
+    objective: str = "time",
+    pareto: tuple[str, str] | None = None,
+    progress: SearchProgress = lambda stage, done, total, best: None,
 ) -> PlanFile:
-    """Search the plans of ``model`` on ``cluster``; return the best with their certificate."""
+    """Search the plans of ``model`` on ``cluster``; return the best with their certificate.
+
+    ``objective`` is one of ``planner.objective.FORMULAS``; with ``pareto`` the plans are those that
+    no other beats in two objectives both. ``fixed`` is short for constraints that fix plan fields.
+    """
     check_training("training.{}", training)
     machine = load_machine(cluster)
     graph = load_model(model)
-    result = search(
-        graph,
-        training,
-        machine,
-        top=top,
-        budget=budget,
-        fixed=dict(fixed or {}),
-        progress=progress,
-    )
+    asked = constraints or Constraints(fixed=dict(fixed or {}))
+    if pareto:
+        result = search_front(
+            graph, training, machine, pareto, budget=budget, constraints=asked, progress=progress
+        )
+    else:
+        result = search(
+            graph,
+            training,
+            machine,
+            top=top,
+            budget=budget,
+            constraints=asked,
+            objective=objective,
+            progress=progress,
+        )
     ranked = tuple(
         RankedPlan(label=c.plan.label, plan=c.plan, prediction=c.prediction) for c in result.best
     )
@@ -121,7 +137,8 @@ def plan(
         plans_sha256=plans_sha256(ranked),
         certificate=result.certificate,
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
-        fixed=dict(fixed or {}),
+        fixed=dict(asked.fixed),
+        most=dict(asked.most),
     )
 
 

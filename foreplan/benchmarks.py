@@ -14,13 +14,20 @@ from typing import Any
 import numpy as np
 
 from foreplan import bench_graphs, yardsticks
-from foreplan.bench_graphs import CLUSTER, PORT_BYTES_PER_S, step_graph
+from foreplan.bench_graphs import PORT_BYTES_PER_S, step_graph
 from foreplan.machines import load_machine
-from hwprofiles.units import KIB
-from planner.model import load_model
+from hwprofiles.errors import CheckFailed
+from hwprofiles.units import KIB, MIB
+from planner.cost import estimate
+from planner.machine import Machine
+from planner.model import ModelGraph, load_model
+from planner.objective import Objective
 from planner.plan import Training
-from planner.search import candidates
-from planner.table import price
+from planner.ranking import best_rows
+from planner.registers import memory_bytes
+from planner.search import machine_space
+from planner.space import Choices
+from planner.table import PlanTable, price
 from sim import array_engine, engine
 from sim.taskgraph import TaskGraph
 
@@ -146,15 +153,104 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
 
 
-def search_rate(repeats: int) -> dict[str, float]:
-    """Candidates a second that the plan table prices: verdict, memory, bound, closed form."""
-    model, training = load_model("lenet-5"), Training(batch=720_720)
-    machine = load_machine(CLUSTER)
-    plans = candidates(model, training, machine.devices, {})
-    table = price(model, training, plans, machine)
-    seconds = median_s(lambda: price(model, training, plans, machine), repeats)
-    return {
-        "candidates": len(plans),
-        "that fit": len(table.feasible),
-        "candidates/s": len(plans) / seconds,
-    }
+SEARCH = ("resnet-50", "dgx-a100-80g:16", 4096)
+"""Model, cluster and batch of the search that is timed."""
+CHECKED_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRates:
+    """What a search prices, and how fast."""
+
+    candidates: int
+    by_verdict: Mapping[str, int]
+    priced: int
+    """Rows that divide: their time and memory are both worked out."""
+    axes: Mapping[str, int]
+    """How many values each axis takes."""
+    factors_s: float
+    """CPU time in which all factors were built, once."""
+    stream_s: float
+    """CPU time in which all rows were priced from them and ranked: the median of runs."""
+    checked: int
+    """Rows found equal to the scalar path, to the bit."""
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows priced a second of one core."""
+        return self.priced / self.stream_s
+
+    @property
+    def all_rows_per_s(self) -> float:
+        """The same, with the building of the factors."""
+        return self.priced / (self.factors_s + self.stream_s)
+
+    def row(self) -> dict[str, Any]:
+        """Return the fields and the rates."""
+        rates = {"rows_per_s": self.rows_per_s, "all_rows_per_s": self.all_rows_per_s}
+        return asdict(self) | rates
+
+
+def wide_choices() -> Choices:
+    """Return many values of every axis, as one who tunes by hand would try."""
+    return Choices(
+        bucket_bytes=tuple(size * MIB for size in (1, 2, 4, 8, 12, 16, 25, 32, 48, 64)),
+        input_slots=(1, 2, 3, 4, 6, 8),
+        activation_slots=(1, 2, 3, 4, 6, 8),
+        landing_slots=(1, 2, 3, 4, 6, 8, 12, 16),
+    )
+
+
+def search_rates(repeats: int, seed: int = 0) -> SearchRates:
+    """Price a large space, rank it, and recompute some of its rows one by one.
+
+    Raises
+    ------
+    CheckFailed
+        When a row differs from the scalar path.
+    """
+    name, cluster, batch = SEARCH
+    model, training, machine = load_model(name), Training(batch=batch), load_machine(cluster)
+    space = machine_space(model, training, machine, choices=wide_choices())
+    start = time.process_time()
+    table = price(model, training, space, machine)
+    factors_s = time.process_time() - start
+    aim = Objective.named("time", machine)
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        best_rows(table, aim)
+        seconds.append(time.process_time() - start)
+    tally = table.tally()
+    priced = table.priced_rows
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(priced, min(CHECKED_ROWS, priced), replace=False)
+    for place in sorted(chosen.tolist()):
+        check_row(table, model, training, machine, place)
+    return SearchRates(
+        candidates=space.rows,
+        by_verdict=tally.by_name(),
+        priced=priced,
+        axes=space.cardinalities(),
+        factors_s=factors_s,
+        stream_s=statistics.median(seconds),
+        checked=len(chosen),
+    )
+
+
+def check_row(
+    table: PlanTable, model: ModelGraph, training: Training, machine: Machine, place: int
+) -> None:
+    """Compare one row that divides with the scalar path."""
+    block = table.priced(place)
+    plan = table.plan(int(block.rows[0]))
+    found = estimate(
+        model, training, plan, machine.cluster(plan.workers), machine.books(plan.workers)
+    )
+    arena_bytes = sum(memory_bytes(model, training, plan).values())
+    if (block.bound_ps[0], block.arena_bytes[0]) != (found.bound_ps, arena_bytes):
+        raise CheckFailed(
+            f"plan {plan.label!r}: the table has {block.bound_ps[0]} ps and"
+            f" {block.arena_bytes[0]} B, the scalar path {found.bound_ps} ps and {arena_bytes} B;"
+            " this is a bug of ours"
+        )

@@ -42,7 +42,7 @@ def what_if(
     settings: Sequence[str],
     *,
     replan: bool = False,
-    budget: int = 1000,
+    budget: int | None = None,
     output: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "WhatIf":

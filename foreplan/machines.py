@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwprofiles.calibration import Calibration
-from hwprofiles.clusters import load_cluster
+from hwprofiles.cluster import Cluster
+from hwprofiles.clusters import cluster_facts, load_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.errors import ProfileError
 from hwprofiles.identity import Identity, probe_identity
 from hwprofiles.local import LocalFacts, local_cluster, local_facts
 from hwprofiles.opstore import OpStore
-from planner.machine import Machine
+from hwprofiles.units import KW
+from planner.machine import Machine, NodeRates
 from planner.opcall import OpCall
 from runtime.kernels import sources_sha256
 
@@ -100,7 +102,25 @@ def load_machine(name: str) -> Machine:
         return Local.here().machine()
     cluster = load_cluster(name)
     books = {device.name: CostBook(device=device, ops={}) for device in cluster.devices}
-    return Machine(name=name, clusters={0: cluster}, cost_books={0: books}, identities={})
+    return Machine(
+        name=name,
+        clusters={0: cluster},
+        cost_books={0: books},
+        identities={},
+        node=_node_rates(name, cluster),
+    )
+
+
+def _node_rates(name: str, cluster: Cluster) -> NodeRates | None:
+    """Return price and power of a node, where the file of the cluster has them."""
+    facts = cluster_facts(name)
+    if not facts.price and not facts.power:
+        return None
+    return NodeRates(
+        devices=cluster.routing.node_devices or len(cluster.devices),
+        usd_per_h=facts.price.usd_per_h if facts.price else None,
+        watts=facts.power.node_kw * KW if facts.power else None,
+    )
 
 
 def data_folder(path: Path | None) -> Path:

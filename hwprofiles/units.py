@@ -17,6 +17,8 @@ from hwprofiles.errors import UnitError
 KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 US, MS = 1e-6, 1e-3
+HOUR_S = 3600
+KW = 1000
 GFLOP, TFLOP = 1e9, 1e12
 PS_PER_S = 10**12
 
@@ -55,20 +57,25 @@ def parse_bytes(text: str) -> int:
     return round(float(match[1]) * _BYTE_UNITS[match[2].upper()])
 
 
-_PER_S = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_BITS = {"k": KB, "M": MB, "G": GB, "T": TB}
+_PER_S = {"ns": 10**9, "us": 10**6, "ms": 10**3, "s": 1}
+_LONG_S = {"min": 60, "h": HOUR_S, "d": 24 * HOUR_S}
 
 
 def parse_s(text: str) -> float:
-    """Read ``"1.8us"``, ``"3 ms"`` or ``"0.1s"`` as seconds.
+    """Read ``"90 ms"``, ``"1.8us"`` or ``"2h"`` as seconds.
 
-    >>> parse_s("3 ms")
-    0.003
+    >>> parse_s("90 ms"), parse_s("2h")
+    (0.09, 7200.0)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|ms|us|ns)\s*", text)
-    if match is None:
-        raise UnitError(f"time {text!r}: expected a number with s, ms, us or ns")
-    return float(match[1]) / _PER_S[match[2]]
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
+    if match is None or match[2] not in _PER_S | _LONG_S:
+        raise UnitError(
+            f"time {text!r}: expected a number with ns, us, ms, s, min, h or d, such as 90ms"
+        )
+    return float(match[1]) * _LONG_S.get(match[2], 1) / _PER_S.get(match[2], 1)
+
+
+_BITS = {"k": KB, "M": MB, "G": GB, "T": TB}
 
 
 def parse_bytes_per_s(text: str) -> float:

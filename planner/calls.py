@@ -56,8 +56,13 @@ class StepCalls:
         passed = sum(call.moved_bytes for call in (load, loss, *fired))
         between = rounded_reuse(passed + updated // rounds)
 
+        made: dict[int, OpCall] = {}
+
         def cold(call: OpCall) -> OpCall:
-            return replace(call, reuse_bytes=between)
+            """Return the call as cold; equal layers go on sharing theirs."""
+            if id(call) not in made:
+                made[id(call)] = replace(call, reuse_bytes=between)
+            return made[id(call)]
 
         def own(call: OpCall) -> OpCall:  # nothing else runs between two firings
             return replace(call, reuse_bytes=rounded_reuse(call.moved_bytes))

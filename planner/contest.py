@@ -6,24 +6,57 @@ whose closed form is no smaller than the best simulated time cannot win and is n
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import overload
 
 import numpy as np
 
-from hwprofiles.errors import RecordError
+from hwprofiles.errors import PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import Ints
+from planner.cost import estimate
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opsets import plan_calls
 from planner.plan import Plan, Training
+from planner.ranking import worth
 from planner.records import PlanFile
 from planner.reprice import Lowered
-from planner.search import candidates
+from planner.search import machine_space
+from planner.space import SLOTS, Constraints, Space
 from planner.table import price
 
-FIXABLE = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap")
+FIXABLE = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap", *SLOTS)
 """What ``plan --fix`` can hold."""
+MOST = (*FIXABLE, "memory_bytes", "step_s")
+"""What ``plan --max`` can hold."""
+BY_TIME = ("time", "throughput")
+"""Objectives by which the fastest plan is the best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates(Sequence[Plan]):
+    """Plans that are named, then rows of a space, each a plan only when it is asked for."""
+
+    named: tuple[Plan, ...]
+    space: Space
+    rows: Ints
+    """Numbers in the space."""
+
+    def __len__(self) -> int:
+        return len(self.named) + len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Plan: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Plan]: ...
+    def __getitem__(self, place: int | slice) -> Plan | list[Plan]:
+        """Return one plan, or several."""
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if place < len(self.named):
+            return self.named[place]
+        return self.space.plan(int(self.rows[place - len(self.named)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +76,7 @@ class Contest:
     model: ModelGraph
     training: Training
     machine: Machine
-    plans: tuple[Plan, ...]
+    plans: Candidates
     is_whole: bool
     """Whether these are all candidates of the search that fit; else those that the file can price:
     at least its own plans."""
@@ -68,21 +101,25 @@ class Contest:
         against a measurement decides nothing.
         """
         machine, asked = plans.to_machine(), training or plans.training
-        fixed = fixed_fields(plans)
+        held = held_to(plans)
         own = tuple(dict.fromkeys(ranked.plan for ranked in plans.plans)) if not training else ()
-        fits: list[Plan] = []
-        if fixed is not None:
-            every = candidates(model, asked, machine.devices, fixed)
-            found = [plan for plan in every if _is_known(plan.workers, machine)]
-            table = price(model, asked, found, machine)
-            fits = [found[i] for i in table.feasible.tolist()]
-        known = [plan for plan in fits if plan in own or _is_priced(model, asked, plan, machine)]
+        space, fits, left_out = Space(stripes=()), np.zeros(0, dtype=np.int64), False
+        if held is not None:
+            most = {name: value for name, value in held.most.items() if name != "step_s"}
+            space, left_out = _space(model, asked, machine, replace(held, most=most))
+            table = price(model, asked, space, machine, Constraints(most=most))
+            rows = [worth(block).rows for block in table.blocks()]
+            fits = np.concatenate([fits, *rows])
+        known = _priced_rows(model, asked, machine, space, fits)
+        own_rows = [row for plan in own if (row := space.row(plan)) is not None]
         return cls(
             model=model,
             training=asked,
             machine=machine,
-            plans=own + tuple(plan for plan in known if plan not in own),
-            is_whole=fixed is not None and len(found) == len(every) and len(known) == len(fits),
+            plans=Candidates(named=own, space=space, rows=known[~np.isin(known, own_rows)]),
+            is_whole=held is not None
+            and not left_out
+            and bool(np.isin(fits, [*known, *own_rows]).all()),
             most_lowered=most_lowered,
         )
 
@@ -100,8 +137,21 @@ class Contest:
 
     def closed_ps(self, machine: Machine, rows: Sequence[int]) -> Ints:
         """Return the closed forms of ``rows`` on ``machine``, in their order."""
-        chosen = [self.plans[row] for row in rows]
-        return price(self.model, self.training, chosen, machine).closed_form_ps
+        at, own = np.array(rows, dtype=np.int64), len(self.plans.named)
+        found = np.zeros(len(at), dtype=np.int64)
+        for i in np.flatnonzero(at < own).tolist():
+            found[i] = self._own_closed_ps(machine, self.plans.named[rows[i]])
+        others = at >= own
+        if others.any():
+            space, places = self.plans.space.around(self.plans.rows[at[others] - own])
+            table = price(self.model, self.training, space, machine)
+            bounds = np.concatenate([block.bound_ps for block in table.blocks()])
+            found[others] = bounds[places]
+        return found
+
+    def _own_closed_ps(self, machine: Machine, plan: Plan) -> int:
+        cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+        return estimate(self.model, self.training, plan, cluster, books).closed_form_ps
 
     def floor_ps(self, machine: Machine) -> Ints:
         """Return the closed form of every candidate on ``machine``."""
@@ -141,28 +191,75 @@ class Contest:
         return best
 
 
-def fixed_fields(plans: PlanFile) -> dict[str, object] | None:
+def held_to(plans: PlanFile) -> Constraints | None:
     """Return what the search of the file was held to, None where the file does not say.
 
     Raises
     ------
     RecordError
-        When the file names a field that cannot be fixed.
+        When the file names a field that cannot be fixed or limited.
     """
     if plans.fixed is None:
         return None
     for name in plans.fixed:
         lookup("plan file: fixed", name, list(FIXABLE), error=RecordError)
-    return dict(plans.fixed)
+    for name in plans.most:
+        lookup("plan file: most", name, list(MOST), error=RecordError)
+    return Constraints(fixed=plans.fixed, most=plans.most)
 
 
-def _is_known(workers: int, machine: Machine) -> bool:
-    """Whether the plan file holds op costs for so many workers."""
-    return 0 in machine.clusters or workers in machine.clusters
+def refuse_other_objectives(plans: PlanFile) -> None:
+    """Refuse a file of which the best plan is not the fastest.
+
+    Raises
+    ------
+    PlanError
+        Naming the objective.
+    """
+    if plans.certificate.objective not in BY_TIME:
+        raise PlanError(
+            f"plan file: expected plans searched for {' or '.join(BY_TIME)}, got objective"
+            f" {plans.certificate.objective!r}; plan again with --objective time"
+        )
 
 
-def _is_priced(model: ModelGraph, training: Training, plan: Plan, machine: Machine) -> bool:
-    """Whether every op of a plan is measured, or none of this machine is."""
-    books = machine.books(plan.workers).values()
-    measured = {signature for book in books for signature in book.ops}
-    return not measured or plan_calls(model, training, plan).keys() <= measured
+def _space(
+    model: ModelGraph, training: Training, machine: Machine, held: Constraints
+) -> tuple[Space, bool]:
+    """Return the space of the numbers of workers whose op costs the file holds.
+
+    Beside it stands whether there are others.
+    """
+    asked = [w for w in range(1, machine.devices + 1) if held.allow("workers", w)]
+    known = [w for w in asked if 0 in machine.clusters or w in machine.clusters]
+    if known == asked:
+        return machine_space(model, training, machine, held), False
+    spaces = [
+        machine_space(model, training, machine, replace(held, fixed={**held.fixed, "workers": w}))
+        for w in known
+    ]
+    return Space(stripes=tuple(stripe for one in spaces for stripe in one.stripes)), True
+
+
+def _priced_rows(
+    model: ModelGraph, training: Training, machine: Machine, space: Space, rows: Ints
+) -> Ints:
+    """Return the rows all of whose ops are measured; all rows where none of this machine is."""
+    known: dict[tuple[int, int, str, int], bool] = {}
+
+    def is_priced(plan: Plan) -> bool:
+        books = machine.books(plan.workers).values()
+        measured = {signature for book in books for signature in book.ops}
+        return not measured or plan_calls(model, training, plan).keys() <= measured
+
+    def is_known(row: int) -> bool:
+        plan = space.plan(row)
+        key = (plan.workers, plan.microbatch, plan.algorithm, plan.bucket_bytes)
+        if key not in known:
+            known[key] = is_priced(plan)
+        return known[key]
+
+    if not any(book.ops for books in machine.cost_books.values() for book in books.values()):
+        return rows
+    found: Ints = rows[np.array([is_known(row) for row in rows.tolist()], dtype=bool)]
+    return found

@@ -1,25 +1,31 @@
 """Closed form and bounds of a step, in whole picoseconds: scalars here, arrays in ``table``.
 
 ``simulated >= closed form >= bound`` holds without tolerance: every term below is the length of a
-chain of tasks of the program, or the work of one of its lanes, priced by the same laws with the
-same rounding as in ``planner.lower``. For one bucket, no overlap and no contention the closed form
-is the simulation.
+chain of tasks of the program, or the work of one of its lanes or links between a fill and a drain
+that are such chains, priced by the same laws with the same rounding as in ``planner.lower``. For
+one bucket, no overlap and no contention the closed form is the simulation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
+from operator import add
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, to_ps
 from planner.calls import StepCalls
-from planner.collectives.base import Load, Prices, algorithm, traffic
+from planner.collectives.base import Prices, algorithm
 from planner.lowering import op_ps
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES
+from planner.moves import Routes, Work, work_of
+from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training
 from planner.registers import plan_buckets
+
+COST_UP_TO_RANKS = 16
+"""Ranks up to which the closed form of an algorithm is taken rank by rank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,34 +61,39 @@ class PassTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeTimes:
-    """Exchange and update: a factor of the axes of ``PassTimes``, algorithm, bucket, slots."""
+    """Exchange and update: a factor of workers, placement, algorithm, bucket, landing slots."""
 
     buckets: tuple[Bucket, ...]
     cost_ps: tuple[int, ...]
     """By bucket: one uncontended exchange."""
     update_ps: tuple[int, ...]
     """By bucket."""
-    send_ps: int
-    """Busiest send lane, all buckets."""
-    receive_ps: int
-    add_ps: int
-    """Busiest compute lane: additions only."""
-    total_ps: int
-    """Busiest rank where transfers hold the compute lane: send, receive and add."""
+    rest_ps: tuple[int, ...]
+    """By bucket: busiest lane or link of it and all after it, with fill and drain."""
+    after_ps: int
+    """Busiest compute lane: additions, and transfers where they hold it."""
 
 
 def pass_times(model: ModelGraph, calls: StepCalls, book: CostBook) -> PassTimes:
-    """Price every op of one microbatch on the device of ``book``."""
+    """Price every op of one microbatch on the device of ``book``; equal layers share a price."""
     layers = calls.layers
-    forward = [*(call.forward for call in layers), calls.loss]
-    sizes = [layer.parameter_count for layer in model.layers]
+    known: dict[int, int] = {}
+
+    def price_ps(call: OpCall | None) -> int:
+        if call is None:
+            return 0
+        if id(call) not in known:
+            known[id(call)] = op_ps(book, call)
+        return known[id(call)]
+
+    sizes = {n: op_ps(book, calls.add(n)) for n in {x.parameter_count for x in model.layers} if n}
     return PassTimes(
-        load_ps=op_ps(book, calls.load),
-        forward_ps=sum(op_ps(book, call) for call in forward),
-        input_grad_ps=tuple(op_ps(book, c.input_grad) if c.input_grad else 0 for c in layers),
-        weight_grad_ps=tuple(op_ps(book, c.weight_grad) if c.weight_grad else 0 for c in layers),
-        sum_ps=tuple(sum(op_ps(book, call) for call in c.sums) for c in layers),
-        accumulate_ps=tuple(op_ps(book, calls.add(n)) if n else 0 for n in sizes),
+        load_ps=price_ps(calls.load),
+        forward_ps=sum(price_ps(call) for call in (*(c.forward for c in layers), calls.loss)),
+        input_grad_ps=tuple(price_ps(c.input_grad) for c in layers),
+        weight_grad_ps=tuple(price_ps(c.weight_grad) for c in layers),
+        sum_ps=tuple(sum(map(price_ps, c.sums)) for c in layers),
+        accumulate_ps=tuple(sizes.get(layer.parameter_count, 0) for layer in model.layers),
     )
 
 
@@ -92,12 +103,17 @@ def transfer_prices(
     """Return ``(src rank, dst rank, elements)`` to picoseconds, each worked out once."""
     item = DTYPE_BYTES[dtype]
 
+    law_ps: dict[tuple[object, int], int] = {}
+
     @cache
     def transfer_ps(src: int, dst: int, elements: int) -> int:
         route = cluster.route(placement[src], placement[dst])
-        payload = elements * item
-        flow_ps = to_ps(payload / route.bandwidth_bytes_per_s) if payload else 0
-        return to_ps(route.overhead_s(payload)) + flow_ps
+        law = (tuple(map(id, route.links)), elements)
+        if law not in law_ps:
+            payload = elements * item
+            flow_ps = to_ps(payload / route.bandwidth_bytes_per_s) if payload else 0
+            law_ps[law] = to_ps(route.overhead_s(payload)) + flow_ps
+        return law_ps[law]
 
     return transfer_ps
 
@@ -125,58 +141,81 @@ def exchange_prices(
     )
 
 
+def update_times(calls: StepCalls, books: Sequence[CostBook]) -> Callable[[int], int]:
+    """Return elements to the time of their update on the quickest device, each worked out once."""
+
+    @cache
+    def update_ps(elements: int) -> int:
+        return min(op_ps(book, calls.update(elements)) for book in books)
+
+    return update_ps
+
+
 def exchange_times(
-    model: ModelGraph,
-    calls: StepCalls,
-    plan: Plan,
-    prices: Prices,
-    book: CostBook,
+    cut: Sequence[Bucket],
+    cost_ps: Callable[[int], int],
+    update_ps: Callable[[int], int],
+    work: Work | None,
 ) -> ExchangeTimes:
-    """Price the exchange and, on the device of ``book``, the update of every bucket of ``plan``."""
-    cut = plan_buckets(model, calls.training, plan)
-    update_ps = tuple(op_ps(book, calls.update(b.elements)) for b in cut)
-    if plan.workers == 1:
-        return ExchangeTimes(
-            buckets=cut,
-            cost_ps=(0,) * len(cut),
-            update_ps=update_ps,
-            send_ps=0,
-            receive_ps=0,
-            add_ps=0,
-            total_ps=0,
-        )
-    module = algorithm(plan.algorithm)
-    by_bucket = [traffic(module.emit, b.elements, plan.workers).loads(prices) for b in cut]
-    ranks: list[tuple[Load, ...]] = list(zip(*by_bucket, strict=True))
+    """Price the exchange and the update of every bucket of ``cut``.
+
+    ``cost_ps`` and ``update_ps`` price a number of elements; without ``work`` there is nobody to
+    exchange with.
+    """
+    elements = [bucket.elements for bucket in cut]
     return ExchangeTimes(
-        buckets=cut,
-        cost_ps=tuple(module.cost_ps(bucket.elements, prices) for bucket in cut),
-        update_ps=update_ps,
-        send_ps=max(sum(x.send_ps for x in loads) for loads in ranks),
-        receive_ps=max(sum(x.receive_ps for x in loads) for loads in ranks),
-        add_ps=max(sum(x.add_ps for x in loads) for loads in ranks),
-        total_ps=max(sum(x.total_ps for x in loads) for loads in ranks),
+        buckets=tuple(cut),
+        cost_ps=tuple(map(cost_ps, elements)),
+        update_ps=tuple(map(update_ps, elements)),
+        rest_ps=work.rest_ps(elements) if work else (0,) * len(elements),
+        after_ps=work.busiest_ps(elements) if work else 0,
     )
+
+
+def exchange_cost(plan: Plan, prices: Prices, work: Work | None) -> Callable[[int], int]:
+    """Return elements to the time of one uncontended exchange, each worked out once.
+
+    On many ranks it is the longest chain of moves, which is quicker found and never longer.
+    """
+    if work is None:
+        return lambda elements: 0
+    if plan.workers > COST_UP_TO_RANKS:
+        return lambda elements: int(work.chain_ps[work.sizes[elements]])
+    module = algorithm(plan.algorithm)
+    return cache(lambda elements: module.cost_ps(elements, prices))
+
+
+def exchange_work(
+    plan: Plan,
+    elements: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    cluster: Cluster,
+    dtype: str,
+) -> Work | None:
+    """Return what lanes and links do in the exchange of buckets of these sizes."""
+    if plan.workers == 1:
+        return None
+    routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=DTYPE_BYTES[dtype])
+    return work_of(algorithm(plan.algorithm).emit, elements, prices, update_ps, routes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Closed form of one step and the bounds it is made of, picoseconds."""
+    """Closed form of one step: the largest of named lower bounds, picoseconds."""
 
     bounds_ps: Mapping[str, int]
-    """Named lower bounds: the busiest lane of each kind."""
-    chains_ps: Mapping[str, int]
-    """Named chains: work that must follow one another."""
+    """Busiest lanes and links with their fill and drain, and the longest chain."""
 
     @property
     def bound_ps(self) -> int:
-        """Largest lane bound."""
+        """Largest bound: never above the simulation."""
         return max(self.bounds_ps.values())
 
     @property
     def closed_form_ps(self) -> int:
-        """Largest of all: never below the bound, never above the simulation."""
-        return max(self.bound_ps, *self.chains_ps.values())
+        """Return the bound: it is the simulation itself where nothing is contended."""
+        return self.bound_ps
 
     @property
     def closed_form_s(self) -> float:
@@ -192,39 +231,84 @@ def estimate(
     books: Mapping[str, CostBook],
 ) -> Estimate:
     """Closed form of one plan: the scalar path."""
-    device = cluster.devices[plan.placement[0]]
+    used = books_of(plan.placement, cluster, books)
     calls = StepCalls.of(model, training, plan)
-    passes = pass_times(model, calls, books[device.name])
     transfer_ps = transfer_prices(plan.placement, cluster, training.dtype)
     prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
-    exchange = exchange_times(model, calls, plan, prices, books[device.name])
-    rounds = plan.microbatches(training.batch)
-    return compose(passes, exchange, rounds, plan.overlap, device.transfers_hold_compute)
+    cut, update_ps = plan_buckets(model, training, plan), update_times(calls, used)
+    elements = [bucket.elements for bucket in cut]
+    work = exchange_work(plan, elements, prices, update_ps, cluster, training.dtype)
+    return compose(
+        [pass_times(model, calls, book) for book in used],
+        exchange_times(cut, exchange_cost(plan, prices, work), update_ps, work),
+        plan.microbatches(training.batch),
+        plan.overlap,
+        holds_compute(cluster, plan.placement),
+    )
+
+
+def books_of(
+    placement: Sequence[int], cluster: Cluster, books: Mapping[str, CostBook]
+) -> list[CostBook]:
+    """Return the cost books of the kinds of devices in use, each once."""
+    return [books[name] for name in dict.fromkeys(cluster.devices[d].name for d in placement)]
+
+
+def holds_compute(cluster: Cluster, placement: Sequence[int]) -> bool:
+    """Whether transfers and loads hold the compute lanes of all these devices."""
+    return all(cluster.devices[d].transfers_hold_compute for d in placement)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starts:
+    """When the passes of a step are over at the earliest, picoseconds."""
+
+    load_ps: int
+    """All loads."""
+    begin_ps: int
+    """All passes, on the quickest device."""
+    slowest_ps: int
+    """All passes, on the slowest device."""
+
+
+def starts(passes: Sequence[PassTimes], microbatches: int, holds: bool) -> Starts:
+    """Return when the passes end; ``passes`` are those of each kind of device in use."""
+    loads = [p.load_ps * (microbatches if holds else 1) for p in passes]
+    ends = [load + p.compute_ps(microbatches) for load, p in zip(loads, passes, strict=True)]
+    return Starts(
+        load_ps=max(p.load_ps for p in passes) * microbatches,
+        begin_ps=min(ends),
+        slowest_ps=max(ends),
+    )
 
 
 def compose(
-    passes: PassTimes, exchange: ExchangeTimes, microbatches: int, overlap: bool, holds: bool
+    passes: Sequence[PassTimes],
+    exchange: ExchangeTimes,
+    microbatches: int,
+    overlap: bool,
+    holds: bool,
 ) -> Estimate:
-    """Compose the factors of one candidate.
+    """Compose the factors of one candidate; ``passes`` are those of each kind of device in use.
 
-    ASSUMES: all workers have the same device, so that all are ready at the same instant.
+    Where kinds are mixed, the exchange begins when the quickest device is ready.
     """
-    compute = passes.compute_ps(microbatches)
-    loading = passes.load_ps * microbatches if holds else passes.load_ps
+    at = starts(passes, microbatches, holds)
     updates = sum(exchange.update_ps)
-    after = exchange.total_ps if holds else exchange.add_ps
-    bounds = {"compute lane": loading + compute + after + updates}
-    bounds["input lane"] = passes.load_ps * microbatches
-    costs = list(zip(exchange.cost_ps, exchange.update_ps, strict=True))
-    if overlap:
-        ready = [loading + passes.ready_ps(b, microbatches) for b in exchange.buckets]
-        bounds["send lane"] = min(ready) + exchange.send_ps
-        bounds["receive lane"] = min(ready) + exchange.receive_ps
-        tails = [r + cost + last for r, (cost, last) in zip(ready, costs, strict=True)]
-        chains = {"gradient to update": max(tails)}
-    else:
-        begin = loading + compute
-        bounds["send lane"] = begin + exchange.send_ps
-        bounds["receive lane"] = begin + exchange.receive_ps
-        chains = {"exchange to update": begin + max(cost + last for cost, last in costs)}
-    return Estimate(bounds_ps=bounds, chains_ps=chains)
+    tails = [c + u for c, u in zip(exchange.cost_ps, exchange.update_ps, strict=True)]
+    loading = [p.load_ps * (microbatches if holds else 1) for p in passes]
+    ready = [
+        min(load + p.ready_ps(b, microbatches) for load, p in zip(loading, passes, strict=True))
+        if overlap
+        else at.begin_ps
+        for b in exchange.buckets
+    ]
+    first = list(accumulate(reversed(ready), min))[::-1]
+    return Estimate(
+        bounds_ps={
+            "compute lane": max(at.begin_ps + exchange.after_ps, at.slowest_ps) + updates,
+            "input lane": at.load_ps,
+            "lanes and links of the exchange": max(map(add, first, exchange.rest_ps)),
+            "longest chain": max(map(add, ready, tails)),
+        }
+    )

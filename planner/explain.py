@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from hwprofiles.units import PS_PER_S
-from planner.contest import Contest
+from planner.contest import Contest, refuse_other_objectives
 from planner.flips import Flip, Knob, Side, Turn, knobs
 from planner.jitter import Order, order
 from planner.model import load_model
@@ -127,6 +127,7 @@ def explain(
     ``batches`` says whether to look for the winner at half and at double the batch; without a word
     that is done where the plan has no more than ``BATCHES_TO_TASKS`` tasks.
     """
+    refuse_other_objectives(plans)
     model, machine = load_model(plans.model), plans.to_machine()
     ranked = plans.plans[pick]
     contest = Contest.of(model, plans, MOST_LOWERED)

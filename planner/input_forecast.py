@@ -12,7 +12,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, format_s
 from planner.calls import StepCalls
-from planner.cost import Estimate
+from planner.cost import Estimate, holds_compute
 from planner.input_calls import input_calls, ring_registers
 from planner.inputs import has_core, read_ps
 from planner.lowering import op_ps
@@ -78,7 +78,7 @@ def loads_of(
 ) -> Loads:
     """Return the load of every stage of ``plan``; ``step`` is the closed form of its step.
 
-    ASSUMES: all workers have the same device, as ``planner.cost.compose`` does.
+    ASSUMES: all workers have the same device.
     """
     calls = StepCalls.of(model, training, plan).inputs
     assert calls is not None
@@ -97,7 +97,7 @@ def loads_of(
     bounds = {name: ps for name, ps in step.bounds_ps.items() if name != "input lane"}
     # where another engine copies, it does so ahead of the step; all of these begin with one copy
     ahead = 0 if holds else copy
-    compute = max(*bounds.values(), *step.chains_ps.values(), bounds["compute lane"] + shared)
+    compute = max(*bounds.values(), bounds["compute lane"] + shared)
     return Loads(
         read_ps=read * rounds * max(hosts.count(host) for host in hosts),
         decode_ps=rounds * decode // workers,
@@ -145,7 +145,8 @@ def with_input(
     Every decode worker has a core to itself while there are any beside those of the workers. Where
     an engine of its own copies, it has a second slot to copy to.
     """
-    slots = plan.input_slots if machine.holds_compute(plan) else max(2, plan.input_slots)
+    holds = holds_compute(machine.cluster(plan.workers), plan.placement)
+    slots = plan.input_slots if holds else max(2, plan.input_slots)
     spare = max(0, cores - plan.workers)
     return replace(
         plan,

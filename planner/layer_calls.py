@@ -1,7 +1,6 @@
 """The op calls of every layer for one microbatch, and what they hand on to one another."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 
 from planner.layer import Layer
@@ -43,19 +42,33 @@ class LayerCalls:
         return max(sum(t.size_bytes for t in call.work) for call in self.fired)
 
 
-@lru_cache(maxsize=64)
 def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
-    """Return the op calls of every layer; gradients stop where nothing below is trained."""
-    needs = model.needs_input_grad
-    return tuple(
-        LayerCalls(
-            forward=layer.call("forward", samples, dtype),
-            weight_grad=layer.call("weight_grad", samples, dtype) if layer.is_trained else None,
-            input_grad=layer.call("input_grad", samples, dtype) if needs[i] else None,
-            sums=_sums(model, i, samples, dtype),
+    """Return the op calls of every layer; gradients stop where nothing below is trained.
+
+    Equal layers share their calls; the result is kept with the model.
+    """
+    known = model.known_calls
+    if (samples, dtype) not in known:
+        made: dict[object, OpCall] = {}
+
+        def call(layer: Layer, phase: str) -> OpCall:
+            key = (layer.kind, layer.in_shapes, layer.attrs, phase)
+            if key not in made:
+                made[key] = layer.call(phase, samples, dtype)
+            return made[key]
+
+        known[samples, dtype] = tuple(
+            LayerCalls(
+                forward=call(layer, "forward"),
+                weight_grad=call(layer, "weight_grad") if layer.is_trained else None,
+                input_grad=call(layer, "input_grad") if needs else None,
+                sums=_sums(model, i, samples, dtype),
+            )
+            for i, (layer, needs) in enumerate(
+                zip(model.layers, model.needs_input_grad, strict=True)
+            )
         )
-        for i, layer in enumerate(model.layers)
-    )
+    return known[samples, dtype]
 
 
 def _sums(model: ModelGraph, i: int, samples: int, dtype: str) -> tuple[OpCall, ...]:

@@ -13,12 +13,13 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from planner.bucket_exchange import BucketExchange
 from planner.collectives.base import Tasks, algorithm
-from planner.inputs import feeds_of
+from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.plan import Bucket, Plan, Training
 from planner.program import Program
+from planner.replicas import Template
 
 
 def lower(
@@ -36,17 +37,38 @@ def lower(
     """
     work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
     feeds = feeds_of(work)
+    alike = steps == 1 and not feeds
     for _ in range(steps):
-        passes = [Passes() for _ in range(plan.workers)]
-        for rank in range(plan.workers):
-            for number in range(plan.microbatches(training.batch)):
-                Microbatch(work, rank, number, feeds.get(rank)).append(passes[rank])
+        passes = _passes(work, feeds, alike=alike)
         for number, bucket in enumerate(work.buckets):
             done = _exchange(work, number, bucket, passes)
             for rank in range(plan.workers):
                 work.update(rank, number, bucket, done[rank], passes[rank])
         work.end_step()
     return work.program()
+
+
+def _passes(work: Lowering, feeds: Mapping[int, Feed], *, alike: bool) -> list[Passes]:
+    """Append all microbatches, worker by worker; if ``alike``, those like the first are copied.
+
+    A copy stands for the first tasks of a program, so later steps and what is fed are lowered.
+    """
+    passes = [_worker_passes(work, 0, feeds)]
+    first = Template.of(work, passes[0]) if alike else None
+    for rank in range(1, work.plan.workers):
+        if first and first.fits(work, rank):
+            passes.append(first.copy(work, rank))
+        else:
+            passes.append(_worker_passes(work, rank, feeds))
+    return passes
+
+
+def _worker_passes(work: Lowering, rank: int, feeds: Mapping[int, Feed]) -> Passes:
+    """Append all microbatches of one worker."""
+    passes = Passes()
+    for number in range(work.plan.microbatches(work.training.batch)):
+        Microbatch(work, rank, number, feeds.get(rank)).append(passes)
+    return passes
 
 
 def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Passes]) -> list[Tasks]:

@@ -15,7 +15,7 @@ from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, Task, View
-from planner.registers import Register, plan_buckets, worker_registers
+from planner.registers import Register, landing_registers, plan_buckets, step_registers
 from sim.taskgraph import GraphBuilder
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
@@ -81,8 +81,10 @@ class Lowering:
             self.ring = ring_registers(self.calls.inputs, self.plan)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
+        same = step_registers(self.model, self.training, self.plan)
         for rank, device in enumerate(self.plan.placement):
-            self.registers.append(worker_registers(self.model, self.training, self.plan, rank))
+            landing = landing_registers(self.model, self.training, self.plan, rank)
+            self.registers.append((*same, *landing))
             ids = {}
             for reg in self.registers[rank]:
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)

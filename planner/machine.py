@@ -4,13 +4,23 @@ On a CPU the number of busy cores changes what an op costs (shared clocks, cache
 ``local`` has one calibration for each number of workers; other clusters have one for all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from hwprofiles.errors import ProfileError
-from planner.plan import Plan
+from hwprofiles.errors import PlanError, ProfileError
+from hwprofiles.units import HOUR_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRates:
+    """What a node costs and draws, where its file says so; nodes are rented and fed whole."""
+
+    devices: int
+    """Of a node; nodes are numbered through."""
+    usd_per_h: float | None = None
+    watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +34,8 @@ class Machine:
     """By number of workers, then by device name; key 0 serves every number not listed."""
     identities: Mapping[int, Mapping[str, object]]
     """What the calibration was taken on, by number of workers; empty for shipped clusters."""
+    node: NodeRates | None = None
+    """Price and power of a node, where they are known."""
 
     def _at(self, workers: int) -> int:
         key = workers if workers in self.clusters else 0
@@ -48,7 +60,48 @@ class Machine:
         """Return the cost books that hold while ``workers`` workers run."""
         return self.cost_books[self._at(workers)]
 
-    def holds_compute(self, plan: Plan) -> bool:
-        """Whether transfers hold the compute lanes of this plan's devices."""
-        devices = self.cluster(plan.workers).devices
-        return devices[plan.placement[0]].transfers_hold_compute
+    def usd_per_s(self, workers: int, placement: Sequence[int]) -> float:
+        """Return the price of a second: of the nodes in use, else of the devices in use.
+
+        Raises
+        ------
+        PlanError
+            When neither is known.
+        """
+        if self.node and self.node.usd_per_h is not None:
+            return self._nodes(placement) * self.node.usd_per_h / HOUR_S
+        prices = self._of_devices(
+            workers, placement, "price_usd_per_h", "price", "[price] usd_per_h"
+        )
+        return sum(prices) / HOUR_S
+
+    def watts(self, workers: int, placement: Sequence[int]) -> float:
+        """Return the power of the nodes in use, else of the boards in use; most by design.
+
+        Raises
+        ------
+        PlanError
+            When neither is known.
+        """
+        if self.node and self.node.watts is not None:
+            return self._nodes(placement) * self.node.watts
+        return sum(self._of_devices(workers, placement, "power_w", "power", "[power] board_w"))
+
+    def _nodes(self, placement: Sequence[int]) -> int:
+        """Number of nodes in use."""
+        assert self.node is not None
+        return len({device // self.node.devices for device in placement})
+
+    def _of_devices(
+        self, workers: int, placement: Sequence[int], name: str, what: str, key: str
+    ) -> list[float]:
+        devices = self.cluster(workers).devices
+        values = []
+        for device in (devices[place] for place in placement):
+            if (value := getattr(device, name)) is None:
+                raise PlanError(
+                    f"cluster {self.name!r}: the {what} of device {device.name!r} is not known; add"
+                    f" {key} to its file, or choose another objective"
+                )
+            values.append(value)
+        return values

@@ -20,6 +20,7 @@ from planner.layer import INPUT, MODEL_INPUT, Layer, Shape
 from planner.opcall import DTYPE_BYTES
 
 if TYPE_CHECKING:
+    from planner.layer_calls import LayerCalls
     from planner.wiring import Wiring
 
 
@@ -188,6 +189,11 @@ class ModelGraph:
         from planner.wiring import wire
 
         return wire(self)
+
+    @cached_property
+    def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":
+        """Op calls by samples and dtype, as ``planner.layer_calls`` has found them so far."""
+        return {}
 
     @cached_property
     def lenders(self) -> Mapping[int, int]:

@@ -15,7 +15,7 @@ from planner.opcall import OpCall
 from planner.optimizer import optimizer_names, update
 from planner.plan import Plan, Source, Training
 from planner.registers import plan_buckets
-from planner.search import candidates
+from planner.space import Constraints, plan_space
 from planner.steps import add, load, loss
 
 FIT_REUSE_BYTES = 12 * MIB
@@ -49,7 +49,8 @@ def space_calls(
 ) -> dict[str, OpCall]:
     """Return the op calls of every plan on ``workers`` devices with microbatches that large."""
     found: dict[str, OpCall] = {}
-    for plan in candidates(model, training, workers, {"workers": workers}):
+    one = {"workers": workers, "input_slots": 1, "landing_slots": 1, "overlap": False}
+    for plan in plan_space(model, training, workers, constraints=Constraints(fixed=one)).plans():
         divides = training.batch % (workers * plan.microbatch) == 0
         if divides and plan.microbatch >= least_microbatch:
             found |= plan_calls(model, training, plan)

@@ -97,9 +97,29 @@ class Plan:
         if self.workers > 1:
             parts += [self.algorithm, f"{self.bucket_bytes // 1024}KiB"]
             parts += ["overlap"] if self.overlap else []
+        slots = {"in": self.input_slots, "act": self.activation_slots, "land": self.landing_slots}
+        parts += [f"{name}{count}" for name, count in slots.items() if count != 1]
+        parts += [seats] if (seats := _seats(self.placement)) else []
         if self.decode_workers:
             parts.append(f"in{self.decode_workers}x{self.prefetch}")
         return "-".join(parts)
+
+
+NAMED_SEATS = 8
+"""Ranks up to which a label names every device."""
+
+
+def _seats(placement: tuple[int, ...]) -> str:
+    """Name the devices of a placement, unless they are the first ones in order.
+
+    >>> _seats((0, 1)), _seats((0, 3, 2)), _seats(tuple(range(0, 64, 4)))
+    ('', 'on0.3.2', 'on0.4.8...60')
+    """
+    if placement == tuple(range(len(placement))):
+        return ""
+    if len(placement) <= NAMED_SEATS:
+        return f"on{'.'.join(map(str, placement))}"
+    return f"on{'.'.join(map(str, placement[:3]))}...{placement[-1]}"
 
 
 class Verdict(Enum):
@@ -110,6 +130,7 @@ class Verdict(Enum):
     SPLITS_NORM_GROUP = "the microbatch is not a multiple of the model's norm group"
     TOO_MANY_WORKERS = "more workers than the cluster has devices"
     OUT_OF_MEMORY = "the static arena is larger than a device's memory"
+    TOO_SLOW = "a step takes longer than is allowed, whatever happens"
 
 
 def verdict(model: ModelGraph, training: Training, plan: Plan, cluster: Cluster) -> Verdict:

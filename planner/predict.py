@@ -149,8 +149,9 @@ def phase_seconds(
     edges = np.array(sorted(ends), dtype=np.int64)
     owner = np.full(len(edges) - 1, -1)
     for i in reversed(range(len(order))):
-        for start, end in spans[order[i]]:
-            owner[np.searchsorted(edges, start) : np.searchsorted(edges, end)] = i
+        places = np.searchsorted(edges, np.array(spans[order[i]], dtype=np.int64).reshape(-1, 2))
+        for start, end in places.tolist():
+            owner[start:end] = i
     lengths = np.diff(edges) / PS_PER_S / max(1, window.steps)
     found = {phase: float(lengths[owner == order.index(phase)].sum()) for phase in PHASES}
     return found | {"waiting": float(lengths[owner == -1].sum())}

@@ -76,6 +76,8 @@ class PlanFile:
     """By number of workers; 0 serves every number not listed."""
     fixed: Mapping[str, int | bool | str] | None = None
     """Fields of a plan that the search was held to; None in a file that does not say."""
+    most: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Largest values that the search was held to, as in ``planner.space.Constraints``."""
 
     def to_machine(self) -> Machine:
         """Return the machine that the predictions were made for, from this file alone."""

@@ -1,209 +1,244 @@
-"""Plan tables: P candidates as arrays, priced in one call.
+"""Plan tables: every candidate of a space priced from factors, streamed in blocks.
 
-A *factor* is a function with named axes (``PassTimes``: workers, microbatch, placement;
-``ExchangeTimes``: these, algorithm, bucket size, landing slots); its table is built over those axes
-and gathered by index. All sums are integers, so the result equals the scalar path of
-``planner.cost`` to the bit.
+A stripe of the space (a number of workers) and a microbatch share one set of *factors*: tables
+over the named axes that a quantity depends on, built by the scalar code of ``planner.cost`` and
+gathered by index. Rows are never plans; all sums are integers, so a row equals the scalar path
+(``planner.cost.estimate``) to the bit.
 
-Index letters: P candidates, A rows of the pass table, E rows of the exchange table, C ways to cut
-the gradient, B buckets.
+Index letters: P candidates of a block, B buckets of a cut.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from hwprofiles.units import Ints
-from planner.calls import StepCalls
-from planner.collectives.base import Prices
-from planner.cost import (
-    ExchangeTimes,
-    PassTimes,
-    exchange_prices,
-    exchange_times,
-    pass_times,
-    transfer_prices,
-)
+from hwprofiles.units import PS_PER_S, Ints
+from planner.factors import Factor
 from planner.machine import Machine
 from planner.model import ModelGraph
-from planner.plan import Bucket, Plan, Training, Verdict, verdict
-from planner.registers import fullest_landing, step_registers
+from planner.plan import Plan, Training, Verdict
+from planner.pricing import Shared, StripePrices
+from planner.space import SLOTS, Constraints, Space, Stripe
 
+Bools = npt.NDArray[np.bool_]
 VERDICTS = tuple(Verdict)
+CODE = {verdict: code for code, verdict in enumerate(VERDICTS)}
+BLOCK_ROWS = 1 << 15
+"""Rows priced at once: a block's arrays stay in the cache of a core."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Block:
+    """Rows that divide the batch, with their prices; P of them."""
+
+    rows: Ints
+    """Number in the space."""
+    workers: int
+    indices: Mapping[str, Ints]
+    """Place on every axis."""
+    verdict: npt.NDArray[np.int8]
+    """Index into ``VERDICTS``."""
+    bound_ps: Ints
+    """Closed form, which is the lower bound."""
+    arena_bytes: Ints
+    """Static arena of the fullest worker."""
+    tasks: Ints
+    """Tasks of the program."""
+    effort: Ints
+    """Tasks that are lowered one by one, and a share of those that are copied."""
+    spare: Bools
+    """Whether the program is that of another row of the space (see ``DOMINANCE``)."""
+
+    @property
+    def fits(self) -> Bools:
+        """Rows that can be."""
+        fits: Bools = self.verdict == CODE[Verdict.FITS]
+        return fits
+
+    def take(self, chosen: Ints | Bools) -> "Block":
+        """Return some of the rows."""
+        return Block(
+            rows=self.rows[chosen],
+            workers=self.workers,
+            indices={name: at[chosen] for name, at in self.indices.items()},
+            verdict=self.verdict[chosen],
+            bound_ps=self.bound_ps[chosen],
+            arena_bytes=self.arena_bytes[chosen],
+            tasks=self.tasks[chosen],
+            effort=self.effort[chosen],
+            spare=self.spare[chosen],
+        )
+
+
+DOMINANCE = "equal program"
+"""The rule by which a row is spare: one bucket leaves when all gradients are there, overlap or not;
+a slot that no firing takes changes nothing but the memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Section:
+    """The rows of one number of workers and one microbatch: a product of the other axes."""
+
+    stripe: Stripe
+    first: int
+    """Number of its first row in the space."""
+    verdict: Verdict
+    """FITS where memory and time decide; then the factors are there."""
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stripe.rows // len(self.stripe.axes["microbatch"])
+
+    def block(self, begin: int, end: int, limits: Mapping[str, int]) -> Block:
+        """Price rows ``begin`` to ``end`` of this section."""
+        rows = np.arange(begin, end)
+        indices: dict[str, Ints] = {}
+        rest = rows
+        for name, values in reversed(list(self.stripe.axes.items())[1:]):
+            if len(values) == 1:
+                indices[name] = np.zeros_like(rows)
+                continue
+            above = rest // len(values)
+            indices[name], rest = rest - above * len(values), above
+        made = {name: factor.gather(indices) for name, factor in self.factors.items()}
+        arena = made["passes_bytes"] + made["landing_bytes"]
+        verdict = np.full(len(rows), CODE[Verdict.FITS], dtype=np.int8)
+        verdict[made["bound_ps"] > limits["step_ps"]] = CODE[Verdict.TOO_SLOW]
+        verdict[arena > np.minimum(made["memory_bytes"], limits["memory_bytes"])] = CODE[
+            Verdict.OUT_OF_MEMORY
+        ]
+        return Block(
+            rows=rows + self.first,
+            workers=self.stripe.workers,
+            indices=indices,
+            verdict=verdict,
+            bound_ps=made["bound_ps"],
+            arena_bytes=arena,
+            tasks=made["tasks"],
+            effort=made["effort"],
+            spare=(made["spare_slots"] | made["spare_landing"] | made["spare_overlap"]) != 0,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PlanTable:
+    """A space and the factors that price it."""
+
+    space: Space
+    sections: tuple[Section, ...]
+    limits: Mapping[str, int]
+    """``memory_bytes`` and ``step_ps`` that the user allows at most."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the rows that divide, block after block, in the order of rows."""
+        for section in self.sections:
+            if section.verdict is Verdict.FITS:
+                for begin in range(0, section.rows, BLOCK_ROWS):
+                    end = min(begin + BLOCK_ROWS, section.rows)
+                    yield section.block(begin, end, self.limits)
+
+    @property
+    def priced_rows(self) -> int:
+        """Number of rows that divide: their time and memory are worked out."""
+        return sum(s.rows for s in self.sections if s.verdict is Verdict.FITS)
+
+    def priced(self, place: int) -> Block:
+        """Return one row, counted among those that divide."""
+        for section in self.sections:
+            if section.verdict is Verdict.FITS:
+                if place < section.rows:
+                    return section.block(place, place + 1, self.limits)
+                place -= section.rows
+        raise IndexError(place)
+
+    def plan(self, row: int) -> Plan:
+        """Return one row as a plan."""
+        return self.space.plan(row)
+
+    def placements(self, workers: int) -> Sequence[tuple[int, ...]]:
+        """Return the placements of so many workers, by index."""
+        return self._stripe(workers).axes["placement"]
+
+    def slots(self, block: Block) -> Ints:
+        """Return how many slots the registers of each row have in sum, shape (P,)."""
+        axes = self._stripe(block.workers).axes
+        total = np.zeros(len(block.rows), dtype=np.int64)
+        for name in SLOTS:
+            total += np.array(axes[name])[block.indices[name]]
+        return total
+
+    def _stripe(self, workers: int) -> Stripe:
+        return next(stripe for stripe in self.space.stripes if stripe.workers == workers)
+
+    def tally(self) -> "Tally":
+        """Count rows by verdict, with one example of each."""
+        counts = dict.fromkeys(VERDICTS, 0)
+        examples: dict[Verdict, int] = {}
+        spare = 0
+        for section in self.sections:
+            if section.verdict is not Verdict.FITS:
+                counts[section.verdict] += section.rows
+                examples.setdefault(section.verdict, section.first)
+        for block in self.blocks():
+            for code, count in enumerate(np.bincount(block.verdict, minlength=len(VERDICTS))):
+                if count:
+                    verdict = VERDICTS[code]
+                    counts[verdict] += int(count)
+                    place = int(np.argmax(block.verdict == code))
+                    examples.setdefault(verdict, int(block.rows[place]))
+            spare += int(np.count_nonzero(block.fits & block.spare))
+        return Tally(counts=counts, examples=examples, spare=spare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanTable:
-    """Candidates and their prices; row ``i`` is ``plans[i]``."""
+class Tally:
+    """What became of the rows of a space."""
 
-    plans: tuple[Plan, ...]
-    verdict: Ints
-    """(P,) index into ``VERDICTS``."""
-    bound_ps: Ints
-    """(P,) lower bound; 0 where the verdict is not FITS."""
-    closed_form_ps: Ints
-    """(P,) closed form; 0 where the verdict is not FITS."""
-    arena_bytes: Ints
-    """(P,) static arena of the fullest worker; 0 where the plan does not divide."""
+    counts: Mapping[Verdict, int]
+    examples: Mapping[Verdict, int]
+    """One row of each verdict that there is."""
+    spare: int
+    """Rows that fit and are the program of another row."""
 
-    @property
-    def feasible(self) -> Ints:
-        """Rows that fit, ascending."""
-        return np.flatnonzero(self.verdict == VERDICTS.index(Verdict.FITS)).astype(np.int64)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows have each verdict."""
-        return {v.name.lower(): int((self.verdict == i).sum()) for i, v in enumerate(VERDICTS)}
+    def by_name(self) -> dict[str, int]:
+        """Return the counts by the name of the verdict."""
+        return {verdict.name.lower(): count for verdict, count in self.counts.items()}
 
 
 def price(
-    model: ModelGraph, training: Training, plans: Sequence[Plan], machine: Machine
-) -> PlanTable:
-    """Give every candidate its verdict, memory, bound and closed form."""
-    found = np.zeros(len(plans), dtype=np.int64)
-    arena = np.zeros(len(plans), dtype=np.int64)
-    steps: dict[tuple[object, ...], int] = {}
-    landings: dict[tuple[object, ...], int] = {}
-    for i, plan in enumerate(plans):
-        cluster = machine.cluster(plan.workers)
-        verdict_i = verdict(model, training, plan, cluster)
-        if verdict_i is Verdict.FITS:
-            step = (plan.workers, plan.microbatch, plan.input_slots, plan.activation_slots)
-            if step not in steps:
-                registers = step_registers(model, training, plan)
-                steps[step] = sum(register.arena_bytes for register in registers)
-            landing = (plan.workers, plan.algorithm, plan.bucket_bytes, plan.landing_slots)
-            if landing not in landings:
-                landed = fullest_landing(model, training, plan)
-                landings[landing] = sum(register.arena_bytes for register in landed)
-            arena[i] = steps[step] + landings[landing]
-            if any(arena[i] > cluster.devices[d].memory_bytes for d in plan.placement):
-                verdict_i = Verdict.OUT_OF_MEMORY
-        found[i] = VERDICTS.index(verdict_i)
-    rows = np.flatnonzero(found == VERDICTS.index(Verdict.FITS))
-    bound, closed = np.zeros_like(found), np.zeros_like(found)
-    if len(rows):
-        fits = [plans[int(i)] for i in rows]
-        bound[rows], closed[rows] = _times(model, training, fits, machine)
-    return PlanTable(
-        plans=tuple(plans),
-        verdict=found,
-        bound_ps=bound,
-        closed_form_ps=closed,
-        arena_bytes=arena,
-    )
-
-
-def _pass_axes(plan: Plan) -> tuple[object, ...]:
-    return (plan.workers, plan.microbatch, plan.placement)
-
-
-def _exchange_axes(plan: Plan) -> tuple[object, ...]:
-    return (*_pass_axes(plan), plan.algorithm, plan.bucket_bytes, plan.landing_slots)
-
-
-def _times(
     model: ModelGraph,
     training: Training,
-    plans: Sequence[Plan],
+    space: Space,
     machine: Machine,
-) -> tuple[Ints, Ints]:
-    """Bound and closed form of candidates that fit, shape (P,) each."""
-    pass_rows = [_pass_axes(p) for p in plans]
-    exchange_rows = [_exchange_axes(p) for p in plans]
-    passes: dict[tuple[object, ...], PassTimes] = {}
-    exchanges: dict[tuple[object, ...], ExchangeTimes] = {}
-    calls: dict[tuple[int, int], StepCalls] = {}
-    transfers: dict[tuple[int, tuple[int, ...]], Callable[[int, int, int], int]] = {}
-    prices: dict[tuple[object, ...], Prices] = {}
-    for p, key, at in zip(plans, pass_rows, exchange_rows, strict=True):
-        if at in exchanges:
-            continue
-        cluster, books = machine.cluster(p.workers), machine.books(p.workers)
-        if (p.workers, p.microbatch) not in calls:
-            calls[p.workers, p.microbatch] = StepCalls.of(model, training, p)
-        fired = calls[p.workers, p.microbatch]
-        book = books[cluster.devices[p.placement[0]].name]
-        if key not in passes:
-            passes[key] = pass_times(model, fired, book)
-        between = (p.workers, p.placement)
-        if between not in transfers:
-            transfers[between] = transfer_prices(p.placement, cluster, training.dtype)
-        slots = (*key, p.landing_slots)
-        if slots not in prices:
-            prices[slots] = exchange_prices(p, fired, transfers[between], cluster, books)
-        exchanges[at] = exchange_times(model, fired, p, prices[slots], book)
-    a_of = {key: i for i, key in enumerate(passes)}
-    e_of = {key: i for i, key in enumerate(exchanges)}
-    a = np.array([a_of[key] for key in pass_rows])
-    e = np.array([e_of[key] for key in exchange_rows])
-    rounds = np.array([p.microbatches(training.batch) for p in plans], dtype=np.int64)
-    overlap = np.array([p.overlap for p in plans])
-    holds = np.array([machine.holds_compute(p) for p in plans])
-    return compose_table(
-        list(passes.values()), list(exchanges.values()), a, e, rounds, overlap, holds
-    )
-
-
-def compose_table(
-    passes: Sequence[PassTimes],
-    exchanges: Sequence[ExchangeTimes],
-    a: Ints,
-    e: Ints,
-    rounds: Ints,
-    overlap: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
-    holds: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
-) -> tuple[Ints, Ints]:
-    """Compose gathered factors; the array twin of :func:`planner.cost.compose`."""
-    load = np.array([p.load_ps for p in passes])[a]
-    compute_once = np.array([p.compute_ps(1) for p in passes])[a]
-    more = np.array([sum(p.accumulate_ps) for p in passes])[a]
-    compute = rounds * compute_once + (rounds - 1) * more
-    loading = np.where(holds, load * rounds, load)
-    begin = loading + compute
-    send = np.array([x.send_ps for x in exchanges])[e]
-    receive = np.array([x.receive_ps for x in exchanges])[e]
-    added = np.array([x.add_ps for x in exchanges])[e]
-    total = np.array([x.total_ps for x in exchanges])[e]
-    updates = np.array([sum(x.update_ps) for x in exchanges])[e]
-    lane = np.maximum(begin + np.where(holds, total, added) + updates, load * rounds)
-    cuts = {cut: i for i, cut in enumerate(dict.fromkeys(x.buckets for x in exchanges))}
-    cut = np.array([cuts[x.buckets] for x in exchanges])[e]
-    width = max(map(len, cuts))
-    once, extra = _ready_tables(passes, list(cuts), width)
-    tail = _tail_table(exchanges, width)
-    # (P, B): earliest ready time of each bucket; absent buckets repeat bucket 0, which changes no
-    # minimum and no maximum
-    ready = (
-        loading[:, None] + rounds[:, None] * once[a, cut] + (rounds - 1)[:, None] * extra[a, cut]
-    )
-    start = np.where(overlap, ready.min(axis=1), begin)
-    chain = np.where(overlap, (ready + tail[e]).max(axis=1), begin + tail[e].max(axis=1))
-    bound = np.maximum(lane, start + np.maximum(send, receive))
-    return bound, np.maximum(bound, chain)
-
-
-def _ready_tables(
-    passes: Sequence[PassTimes], cuts: Sequence[tuple[Bucket, ...]], width: int
-) -> tuple[Ints, Ints]:
-    """Ready work of a round and of adding to an earlier one, shape (A, C, B), for C cuts."""
-    once = np.zeros((len(passes), len(cuts), width), dtype=np.int64)
-    extra = np.zeros_like(once)
-    for i, factor in enumerate(passes):
-        for j, cut in enumerate(cuts):
-            for b in range(width):
-                bucket = cut[b if b < len(cut) else 0]
-                once[i, j, b] = factor.ready_ps(bucket, 1)
-                extra[i, j, b] = factor.ready_ps(bucket, 2) - 2 * once[i, j, b]
-    return once, extra
-
-
-def _tail_table(exchanges: Sequence[ExchangeTimes], width: int) -> Ints:
-    """Exchange and update that follow a bucket's last gradient, shape (E, B)."""
-    tail = np.zeros((len(exchanges), width), dtype=np.int64)
-    for i, exchange in enumerate(exchanges):
-        for b in range(width):
-            k = b if b < len(exchange.buckets) else 0
-            tail[i, b] = exchange.cost_ps[k] + exchange.update_ps[k]
-    return tail
+    constraints: Constraints | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PlanTable:
+    """Build the factors of every number of workers and microbatch."""
+    most = constraints.most if constraints else {}
+    limit_s = most.get("step_s", float("inf"))
+    never = np.iinfo(np.int64).max
+    limits = {
+        "memory_bytes": int(min(most.get("memory_bytes", never), never)),
+        "step_ps": int(limit_s * PS_PER_S) if limit_s * PS_PER_S < never else int(never),
+    }
+    sections: list[Section] = []
+    shared = Shared(model=model, training=training, machine=machine)
+    for stripe, start in zip(space.stripes, space.starts, strict=False):
+        prices = StripePrices(shared=shared, stripe=stripe)
+        for i, microbatch in enumerate(stripe.axes["microbatch"]):
+            verdict = prices.verdict(microbatch)
+            size = stripe.rows // len(stripe.axes["microbatch"])
+            sections.append(
+                Section(
+                    stripe=stripe,
+                    first=start + i * size,
+                    verdict=verdict,
+                    factors=prices.factors(microbatch) if verdict is Verdict.FITS else {},
+                )
+            )
+        progress(start + stripe.rows, space.rows)
+    return PlanTable(space=space, sections=tuple(sections), limits=limits)

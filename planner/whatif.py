@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import NothingFits, PlanError
-from planner.contest import fixed_fields
+from planner.contest import held_to, refuse_other_objectives
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.plan import Plan
@@ -13,6 +13,7 @@ from planner.records import PlanFile, RankedPlan, plans_sha256
 from planner.registers import memory_bytes
 from planner.search import Certificate, SearchResult, search
 from planner.settings import change, parse_setting
+from planner.space import Constraints
 
 Told = Callable[[int, int], None]
 _CURVES = "; ops that the plan file has no copy of are priced by fitted curves"
@@ -55,7 +56,7 @@ def what_if(
     texts: Sequence[str],
     *,
     search_again: bool = False,
-    budget: int = 1000,
+    budget: int | None = None,
     told: Told = lambda done, total: None,
 ) -> tuple[WhatIf, PlanFile]:
     """Return what the settings ``texts`` change, and the plan file of the changed hardware.
@@ -67,6 +68,7 @@ def what_if(
     NothingFits
         No plan fits the changed hardware.
     """
+    refuse_other_objectives(plans)
     if not texts:
         raise PlanError("--set: expected at least one NAME=VALUE, got none; give e.g. bandwidth=2x")
     settings = [parse_setting(text, plans.machine.values()) for text in texts]
@@ -115,16 +117,18 @@ def _fits(model: ModelGraph, new: PlanFile, plan: Plan, machine: Machine) -> boo
     return all(needed <= devices[d].memory_bytes for d in plan.placement)
 
 
-def _search(model: ModelGraph, new: PlanFile, budget: int, told: Told) -> SearchResult:
+def _search(model: ModelGraph, new: PlanFile, budget: int | None, told: Told) -> SearchResult:
     """Search what the file was searched over, on the changed hardware.
 
     A file of ``local`` holds op costs for some numbers of workers only; each is searched apart, and
     the one with the fastest plan is kept.
     """
-    machine, fixed = new.to_machine(), fixed_fields(new) or {}
+    machine, held = new.to_machine(), held_to(new) or Constraints()
     known = sorted(machine.clusters)
     every = known == [0] or known == list(range(1, machine.devices + 1))
-    asked = [fixed] if every or "workers" in fixed else [fixed | {"workers": w} for w in known]
+    asked = [held]
+    if not every and "workers" not in held.fixed:
+        asked = [replace(held, fixed={**held.fixed, "workers": w}) for w in known]
     found = [
         search(
             model,
@@ -132,8 +136,8 @@ def _search(model: ModelGraph, new: PlanFile, budget: int, told: Told) -> Search
             machine,
             top=len(new.plans),
             budget=budget,
-            fixed=choice,
-            progress=lambda done, most, best_s: told(done, most),
+            constraints=choice,
+            progress=lambda stage, done, total, best: told(done, total),
         )
         for choice in asked
     ]
@@ -147,11 +151,12 @@ def _certificate(
     old = plans.certificate
     best_s = ranked[0].prediction.step_s
     runner = ranked[1] if len(ranked) > 1 else None
+    fits = old.by_verdict.get("fits", len(ranked))
     return replace(
         old,
         simulated=len(ranked),
         pruned_by_bound=0,
-        not_reached=max(0, old.by_verdict.get("fits", len(ranked)) - len(ranked)),
+        not_reached=max(0, fits - old.pruned_by_dominance - len(ranked)),
         runner_up=runner.label if runner else "",
         runner_up_frac=runner.prediction.step_s / best_s - 1 if runner else 0.0,
         stopped_by="what-if",

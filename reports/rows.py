@@ -10,6 +10,7 @@ from hwprofiles.errors import ModelError
 from planner.model import load_model
 from planner.plan import Training, Verdict
 from planner.records import PlanFile, RankedPlan
+from planner.space import SLOTS
 from reports.case import Case, Cases
 from reports.inputs import input_commands
 from reports.tables import Row
@@ -17,7 +18,7 @@ from reports.tables import Row
 DEFAULT_TOP = 5  # of `foreplan plan --top`
 DEFAULT_WARMUP = 10  # of `foreplan execute --warmup`
 HASH_DIGITS = 16
-CHOICES = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap")
+CHOICES = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap", *SLOTS)
 """Fields of a plan that the command line can fix."""
 
 
@@ -161,6 +162,12 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
     if plans.fixed is None and stem:
         fixed = {name: getattr(plan, name) for name in CHOICES}
     asked += [word for choice in fixed.items() for word in ("--fix", _choice(*choice))]
+    asked += [word for limit in plans.most.items() for word in ("--max", _limit(*limit))]
+    objective = plans.certificate.objective
+    if " and " in objective:
+        asked += ["--pareto", objective.replace(" and ", ",")]
+    elif objective != "time":
+        asked += ["--objective", objective]
     lines = ["foreplan hw calibrate"] if plans.cluster == "local" else []
     lines.append(f"foreplan plan {shlex.join(asked)} -o {stem or 'plan'}.json")
     lines += input_commands(plan, plans.training.source, f"{stem or 'plan'}.json")
@@ -182,6 +189,13 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
 def _choice(name: str, value: int | bool | str) -> str:
     """Return a choice as ``--fix`` reads it."""
     return f"{name}={'on' if value else 'off'}" if name == "overlap" else f"{name}={value}"
+
+
+def _limit(name: str, value: float) -> str:
+    """Return a limit as ``--max`` reads it."""
+    if name == "step_s":
+        return f"time={value:.12f}s"
+    return f"memory={value:.0f}B" if name == "memory_bytes" else f"{name}={value:.0f}"
 
 
 def stems(cases: Cases) -> list[str]:

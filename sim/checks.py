@@ -57,7 +57,7 @@ def check_dependencies(graph: TaskGraph, label: Label = task_label) -> None:
     DeadlockError
         Naming the tasks of one cycle, in the order in which each waits for the next.
     """
-    dependencies = [graph.row("dep", task) for task in range(graph.tasks)]
+    dependencies = graph.rows("dep")
     missing = [len(row) for row in dependencies]
     dependents: list[list[int]] = [[] for _ in dependencies]
     for task, row in enumerate(dependencies):

@@ -53,14 +53,14 @@ class _Firing:
         tasks = range(graph.tasks)
         self.graph = graph
         self.free: list[int] = graph.register_slots.tolist()
-        counts = [Counter(graph.row("out", task)) for task in tasks]
-        self.needs: list[Needs] = [tuple(sorted(count.items())) for count in counts]
+        self.needs: list[Needs] = [tuple(sorted(Counter(row).items())) for row in graph.rows("out")]
         self.needing: dict[int, set[Needs]] = defaultdict(set)
-        for needs in self.needs:
-            for register, _ in needs:
-                self.needing[register].add(needs)
+        """By register: the needs of the tasks that are ready."""
         self.readers_left = [len(readers) for readers in graph.item_readers()]
-        dependencies = [graph.row("dep", task) for task in tasks]
+        dependencies = graph.rows("dep")
+        self.reads = graph.rows("in")
+        self.first_item: list[int] = graph.out_ptr.tolist()
+        self.register_of: list[int] = graph.out_idx.tolist()
         self.missing = [len(row) for row in dependencies]
         self.dependents: list[list[int]] = [[] for _ in tasks]
         for task, row in enumerate(dependencies):
@@ -80,6 +80,9 @@ class _Firing:
             if fired[task] or not self.fits(self.needs[task]):
                 continue
             heappop(self.ready[self.needs[task]])
+            if not self.ready[self.needs[task]]:
+                for register, _ in self.needs[task]:
+                    self.needing[register].discard(self.needs[task])
             fired[task] = True
             self.fire(task)
         return fired
@@ -96,16 +99,18 @@ class _Firing:
     def become_ready(self, task: int) -> None:
         """Let a task whose dependencies are complete wait for its slots."""
         heappush(self.ready[self.needs[task]], task)
+        for register, _ in self.needs[task]:
+            self.needing[register].add(self.needs[task])
         self.offer(self.needs[task])
 
     def fire(self, task: int) -> None:
         """Take the slots of a task, complete it, and see what that lets happen."""
         for register, count in self.needs[task]:
             self.free[register] -= count
-        for item in self.graph.row("in", task):
+        for item in self.reads[task]:
             self.readers_left[item] -= 1
             self.return_slot(item)
-        for item in range(self.graph.out_ptr[task], self.graph.out_ptr[task + 1]):
+        for item in range(self.first_item[task], self.first_item[task + 1]):
             self.return_slot(item)
         for dependent in self.dependents[task]:
             self.missing[dependent] -= 1
@@ -116,7 +121,7 @@ class _Firing:
     def return_slot(self, item: int) -> None:
         """Return the slot of an item that nobody has yet to read."""
         if not self.readers_left[item]:
-            register = int(self.graph.out_idx[item])
+            register = self.register_of[item]
             self.free[register] += 1
             for needs in self.needing[register]:
                 self.offer(needs)

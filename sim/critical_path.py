@@ -45,9 +45,9 @@ class _Releases:
     """Who ended when on which lane, and who gave which slot back when."""
 
     def __init__(self, graph: TaskGraph, timeline: Timeline) -> None:
-        self.dependencies = [graph.row("dep", task) for task in range(graph.tasks)]
-        self.lanes = [graph.row("lane", task) for task in range(graph.tasks)]
-        self.registers = [sorted(set(graph.row("out", task))) for task in range(graph.tasks)]
+        self.dependencies = graph.rows("dep")
+        self.lanes = graph.rows("lane")
+        self.registers = [sorted(set(row)) for row in graph.rows("out")]
         self.start_ps: list[int] = timeline.start_ps.tolist()
         self.end_ps: list[int] = timeline.end_ps.tolist()
         self.left_lane: dict[tuple[int, int], list[int]] = defaultdict(list)

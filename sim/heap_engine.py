@@ -4,7 +4,8 @@ Why it does not rescan. Tasks that hold the same lanes and write the same regist
 together, so they wait in one *queue* and only its head can start. The head is *posted* in the heap
 of each of its lanes; a posted entry that is no longer its queue's is dropped when it surfaces. An
 entry whose other lane is busy is *parked* at that lane and comes back when the lane is freed. So a
-free lane that was not touched in this instant has nothing to start.
+free lane that was not touched in this instant has nothing to start. Only queues in which a task
+waits follow what becomes of their registers; the others look when their first task is ready.
 
 Times are picoseconds, ``_PENDING`` where not yet known.
 """
@@ -41,12 +42,13 @@ def simulate(graph: TaskGraph) -> Timeline:
 class _Queue:
     """Tasks with the same lanes and the same registers; ``short`` of them lack free slots."""
 
-    __slots__ = ("fresh", "lanes", "needs", "opened_ps", "posted", "short", "waiting")
+    __slots__ = ("follows", "fresh", "lanes", "needs", "opened_ps", "posted", "short", "waiting")
 
-    def __init__(self, lanes: list[int], needs: list[tuple[int, int]], slots: list[int]) -> None:
+    def __init__(self, lanes: list[int], needs: list[tuple[int, int]]) -> None:
         self.lanes = lanes
         self.needs = needs  # (register, slots that one task takes)
-        self.short = sum(slots[register] < count for register, count in needs)
+        self.follows = False  # whether ``short`` is kept, as it is while a task waits
+        self.short = 0
         self.opened_ps = 0
         self.waiting: list[tuple[int, int]] = []  # (priority, task), eligible since opened_ps
         self.fresh: list[Entry] = []  # became ready while the queue was open
@@ -90,7 +92,7 @@ class Run:
                 self.readers_left[item] += 1
         items = pairwise(graph.out_ptr.tolist())
         self.unread = [[i for i in range(a, b) if not self.readers_left[i]] for a, b in items]
-        self.queues_on: list[list[tuple[_Queue, int]]] = [[] for _ in self.free]
+        self.queues_on: list[list[tuple[_Queue, int]]] = [[] for _ in self.free]  # that follow
         self.queue_of = self._queues()
 
         route: list[int] = graph.route.tolist()
@@ -115,9 +117,7 @@ class Run:
             key = (tuple(held), tuple(registers))
             if key not in queues:
                 needs = sorted(Counter(registers).items())
-                queues[key] = _Queue(held, needs, self.free)
-                for register, count in needs:
-                    self.queues_on[register].append((queues[key], count))
+                queues[key] = _Queue(held, needs)
             queue_of.append(queues[key])
         return queue_of
 
@@ -191,6 +191,20 @@ class Run:
                 self.touched_lanes.add(other)
             self.parked[lane] = []
 
+    def follow(self, queue: _Queue) -> None:
+        """Let a queue whose first task is ready follow its registers."""
+        queue.follows = True
+        queue.short = 0
+        for register, count in queue.needs:
+            queue.short += self.free[register] < count
+            self.queues_on[register].append((queue, count))
+
+    def unfollow(self, queue: _Queue) -> None:
+        """Let go of the registers of a queue in which no task waits any more."""
+        queue.follows = False
+        for register, count in queue.needs:
+            self.queues_on[register].remove((queue, count))
+
     def return_slot(self, register: int) -> None:
         """Give a slot back; queues that lack no other slot become eligible."""
         self.free[register] += 1
@@ -218,6 +232,8 @@ class Run:
     def become_ready(self, task: int) -> None:
         """Queue a task whose dependencies are complete."""
         queue = self.queue_of[task]
+        if not queue.follows:
+            self.follow(queue)
         if queue.short:
             heappush(queue.waiting, (self.priority[task], task))
         else:
@@ -268,9 +284,11 @@ class Run:
         else:
             heappop(queue.waiting)
         queue.posted = None
+        if not queue.fresh and not queue.waiting:
+            self.unfollow(queue)
         for register, count in queue.needs:
             self.take_slots(register, count)
-        if not queue.short:
+        if queue.follows and not queue.short:
             self.post(queue)
         if self.duration_ps[task]:
             self.wake_at(task, now_ps + self.duration_ps[task])

@@ -14,6 +14,7 @@ CSR pairs ``x_ptr, x_idx``: row ``i`` is ``x_idx[x_ptr[i]:x_ptr[i + 1]]``.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,13 @@ from sim.blocks import (
     Block,
     Column,
     Ids,
+    Rows,
     as_column,
     as_table,
     check_block,
     join_columns,
     join_rows,
+    narrow,
     rows_of_lists,
     rows_of_table,
     writers_of,
@@ -94,6 +97,11 @@ class TaskGraph:
         ptr, idx = getattr(self, f"{name}_ptr"), getattr(self, f"{name}_idx")
         return [int(v) for v in idx[ptr[i] : ptr[i + 1]]]
 
+    def rows(self, name: str) -> list[list[int]]:
+        """Return all rows of the CSR pair ``name_ptr, name_idx`` as plain integers."""
+        ids = getattr(self, f"{name}_idx").tolist()
+        return [ids[a:b] for a, b in pairwise(getattr(self, f"{name}_ptr").tolist())]
+
     def is_flow(self, task: int) -> bool:
         """Whether the task moves bytes over links after its overhead."""
         return bool(self.route[task] != NO_ROUTE and self.payload_bytes[task] > 0)
@@ -105,8 +113,8 @@ class TaskGraph:
     def item_readers(self) -> list[list[int]]:
         """Return the tasks that read each item, ascending."""
         readers: list[list[int]] = [[] for _ in range(len(self.out_idx))]
-        for task in range(self.tasks):
-            for item in self.row("in", task):
+        for task, items in enumerate(self.rows("in")):
+            for item in items:
                 readers[item].append(task)
         return readers
 
@@ -279,6 +287,43 @@ class GraphBuilder:
         columns = {"duration_ps": overhead_ps, "payload_bytes": payload_bytes, "route": route}
         columns |= {"actor": actor, "priority": priority}
         return self._extend(columns, lanes, after, reads, writes)
+
+    def close_block(self) -> int:
+        """End the block of the tasks added one by one; return its number."""
+        self._close_block()
+        return len(self._blocks) - 1
+
+    def repeat(self, number: int, *, lanes: Ids, registers: Ids, actor: int) -> int:
+        """Append the tasks of a block again, on other lanes and registers; return the shift of ids.
+
+        Parameters
+        ----------
+        number : int
+            The block; none of its tasks waits for one before it.
+        lanes, registers : int array
+            By id in the block, the id in the copy; lanes keep their order.
+        actor : int
+            Added to the actors.
+
+        Notes
+        -----
+        What the copies write can be read as items, not as (writer, register).
+        """
+        self._close_block()
+        model, first, first_item = self._blocks[number], self.tasks, self._items
+        block = Block(first=first, count=model.count, first_item=first_item)
+        block.columns.update(model.columns)
+        block.columns["actor"] = as_column(np.add(model.columns["actor"], actor), wide=False)
+        shifts = {"dep": first - model.first, "in": first_item - model.first_item}
+        for name, rows in model.rows.items():
+            if name in shifts:
+                ids = rows.ids.astype(np.int64) + shifts[name]
+            else:
+                ids = (lanes if name == "lane" else registers)[rows.ids]
+            block.rows[name] = Rows(lengths=rows.lengths, ids=narrow(ids))
+        self._blocks.append(block)
+        self._items += len(model.rows["out"].ids)
+        return shifts["dep"]
 
     def _append(
         self,

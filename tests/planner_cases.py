@@ -14,6 +14,7 @@ from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
 from planner.build import BlockBuilder, Rows, Value, chain
 from planner.collectives.base import algorithm_names
+from planner.cost import holds_compute
 from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
@@ -22,6 +23,7 @@ from planner.models import bert, gpt
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program
+from planner.space import Constraints, plan_space
 from sim.taskgraph import TaskGraph
 
 ALGORITHMS = tuple(algorithm_names())
@@ -49,7 +51,7 @@ class Case:
 
     @property
     def holds(self) -> bool:
-        return self.machine.holds_compute(self.plan)
+        return holds_compute(self.cluster, self.plan.placement)
 
     def lower(self) -> Program:
         return lower(self.model, self.training, self.plan, self.cluster, self.books)
@@ -102,6 +104,12 @@ def machine_of(cluster: Cluster) -> Machine:
 
 def small_machine(devices: int = 3, *, holds: bool = False, **changes) -> Machine:
     return machine_of(cluster_of(device(holds=holds, **changes), devices, "mesh", link()))
+
+
+def candidates(model: ModelGraph, training: Training, devices: int, fixed=None) -> list[Plan]:
+    """Every plan on the first devices that agrees with ``fixed``."""
+    space = plan_space(model, training, devices, constraints=Constraints(fixed=fixed or {}))
+    return list(space.plans())
 
 
 @cache

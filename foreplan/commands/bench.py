@@ -60,14 +60,25 @@ def search(
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 5,
     json: Json = False,
 ) -> None:
-    """Price all candidates of a search; print candidates a second."""
-    from foreplan.benchmarks import search_rate
+    """Price and rank all candidates of a large search; recompute some rows one by one."""
+    from foreplan.benchmarks import SEARCH, search_rates
 
-    rate = search_rate(repeats)
+    rates = search_rates(repeats)
     if json:
-        show_json(rate)
+        show_json(rates.row())
         return
-    table(("", ""), [(key, f"{value:,.0f}") for key, value in rate.items()])
+    model, cluster, batch = SEARCH
+    out(f"{model}, batch {batch}, on {cluster}: {rates.candidates:,} candidates")
+    out(" x ".join(f"{count} {axis.replace('_', ' ')}" for axis, count in rates.axes.items()))
+    rows = [(name.replace("_", " "), f"{count:,}") for name, count in rates.by_verdict.items()]
+    rows += [
+        ("priced: time and memory both", f"{rates.priced:,}"),
+        ("rows/s a core, from factors", f"{rates.rows_per_s:,.0f}"),
+        ("rows/s a core, factors built too", f"{rates.all_rows_per_s:,.0f}"),
+        ("factors, s of CPU time", f"{rates.factors_s:.2f}"),
+        ("rows equal to the scalar path", f"{rates.checked:,}"),
+    ]
+    table(("", "rows"), rows)
 
 
 @app.command()

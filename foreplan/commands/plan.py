@@ -1,5 +1,6 @@
 """``plan``: search the placements of a model on a cluster. ``estimate``: price one given plan."""
 
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,11 +42,34 @@ def plan(
     seq: Seq = None,
     *,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
-    budget: Annotated[int, typer.Option(min=1, help="Most simulations.")] = 1000,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most simulations; default: a good second of them, by size."),
+    ] = None,
+    objective: Annotated[
+        str,
+        typer.Option(help="time, throughput, cost, energy, devices (fewest) or memory."),
+    ] = "time",
+    pareto: Annotated[
+        str, typer.Option(help="Two objectives, e.g. time,cost: plans beaten in both by none.")
+    ] = "",
     fix: Annotated[
         list[str] | None,
         typer.Option(help="Fix a choice, e.g. algorithm=ring, workers=2, overlap=off."),
     ] = None,
+    most: Annotated[
+        list[str] | None,
+        typer.Option("--max", help="Limit a choice, e.g. workers=8, memory=12GB, time=90ms."),
+    ] = None,
+    constraints: Annotated[
+        Path | None, typer.Option(help="A TOML file with tables [fix] and [max].")
+    ] = None,
+    samples: Annotated[
+        float, typer.Option(min=0, help="Samples to train on; for totals and --deadline.")
+    ] = 0,
+    deadline: Annotated[
+        str, typer.Option(help="Time in which --samples must be done, e.g. 2h.")
+    ] = "",
     dtype: Dtype = "float32",
     optimizer: Optimizer = "sgd",
     learning_rate: Rate = None,
@@ -62,12 +86,15 @@ def plan(
     quiet: Quiet = False,
 ) -> int:
     """Search all plans of MODEL on CLUSTER; write the best with a certificate."""
+    import gc
+
     import foreplan
+    from foreplan.constraints import constraints as read_constraints
     from foreplan.training import training_of
-    from hwprofiles.units import format_s
     from planner.model import with_tokens
     from planner.records import write_record
 
+    gc.disable()  # a search makes many objects and no cycles, and scanning them takes a third of it
     training = training_of(
         optimizer,
         learning_rate,
@@ -80,23 +107,71 @@ def plan(
         weight_decay=weight_decay,
         seed=seed,
     )
-    with progress("simulating", quiet=quiet) as step:
+    limits = [*(most or []), *_deadline(deadline, samples, batch)]
+    asked = read_constraints(fix or [], limits, constraints)
+    pair = _pair(pareto)
+    with progress("planning", quiet=quiet) as step:
+
+        def tell(stage: str, done: int, total: int, best: float | None) -> None:
+            aim = pair[0] if pair else objective
+            text = f"best {_format(aim, best)}" if best is not None else stage
+            step(done, total, text)
+
         found = foreplan.plan(
             with_tokens(model, seq),
             cluster,
             training,
             top=top,
             budget=budget,
-            fixed=fixed_fields(fix or []),
-            progress=lambda done, most, best_s: step(done, most, f"best {format_s(best_s)}"),
+            constraints=asked,
+            objective=objective,
+            pareto=pair,
+            progress=tell,
         )
     write_record(output, found)
     if json:
         show_json(found)
     else:
-        show_plans(found)
+        show_plans(found, samples)
     note(f"wrote {output}", quiet=quiet or json)
     return INTERRUPTED if found.certificate.stopped_by == "interrupt" else 0
+
+
+def _deadline(text: str, samples: float, batch: int) -> list[str]:
+    """Return a deadline as the limit of a step's time."""
+    from hwprofiles.errors import PlanError
+    from hwprofiles.units import parse_s
+
+    if not text:
+        return []
+    if not samples:
+        raise PlanError("--deadline: expected the number of samples beside it; give --samples")
+    return [f"time={parse_s(text) / ceil(samples / batch):.12f}s"]
+
+
+def _pair(text: str) -> tuple[str, str] | None:
+    """Read two objectives."""
+    from hwprofiles.errors import PlanError
+
+    if not text:
+        return None
+    names = text.split(",")
+    if len(names) != 2:
+        raise PlanError(f"--pareto {text!r}: expected two objectives such as time,cost; name two")
+    return names[0].strip(), names[1].strip()
+
+
+def _format(objective: str, value: float) -> str:
+    """Format the value of an objective, a step's."""
+    from hwprofiles.units import format_bytes, format_s
+
+    formats = {
+        "cost": lambda: f"${value:.3g}",
+        "energy": lambda: f"{value:.4g} J",
+        "devices": lambda: f"{value:.0f} devices",
+        "memory": lambda: format_bytes(int(value)),
+    }
+    return formats[objective]() if objective in formats else format_s(value)
 
 
 def estimate(
@@ -162,34 +237,15 @@ def estimate(
     table(("a step", ""), rows)
 
 
-def fixed_fields(texts: list[str]) -> dict[str, int | bool | str]:
-    """Read ``field=value`` constraints on a plan."""
-    from hwprofiles.errors import PlanError
-    from hwprofiles.registry import lookup
-    from planner.collectives.base import algorithm_names
-
-    found: dict[str, int | bool | str] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name in ("workers", "microbatch", "bucket_bytes") and value.isdecimal():
-            found[name] = int(value)
-        elif name == "overlap" and value in ("on", "off"):
-            found[name] = value == "on"
-        elif name == "algorithm" and value:
-            known = ["none", *algorithm_names()]
-            found[name] = lookup("--fix algorithm", value, known, error=PlanError)
-        else:
-            raise PlanError(
-                f"--fix {text!r}: expected workers=N, microbatch=N, bucket_bytes=N,"
-                " algorithm=NAME or overlap=on|off"
-            )
-    return found
-
-
-def show_plans(found: "PlanFile") -> None:
+def show_plans(found: "PlanFile", samples: float = 0) -> None:
     """Print the answer, the best plans and the certificate."""
-    from hwprofiles.units import format_bytes, format_frac, format_s
+    from foreplan.machines import load_machine
+    from hwprofiles.units import PS_PER_S, format_bytes, format_frac, format_s
+    from planner.objective import FORMULAS, Objective
 
+    proof = found.certificate
+    names = [n for n in proof.objective.split(" and ") if n not in ("time", "throughput", "memory")]
+    aims = [Objective.named(name, load_machine(found.cluster)) for name in names]
     best = found.plans[0].prediction
     out(
         f"{found.model}, batch {found.training.batch}, on {found.cluster}: {found.plans[0].label},"
@@ -207,17 +263,32 @@ def show_plans(found: "PlanFile") -> None:
             format_s(ranked.prediction.bound_s, 4),
             format_bytes(max(ranked.prediction.arena_bytes)),
             ranked.prediction.grade,
+            *(
+                _format(a.name, a.of_plan(ranked.plan, round(ranked.prediction.step_s * PS_PER_S)))
+                for a in aims
+            ),
         )
         for ranked in found.plans
     ]
-    table(("plan", "step", "slower by", "closed form", "bound", "memory", "grade"), rows)
-    proof = found.certificate
+    heads = ("plan", "step", "slower by", "closed form", "bound", "memory", "grade", *names)
+    table(heads, rows)
+    if samples:
+        steps = ceil(samples / found.training.batch)
+        out(f"{samples:,.0f} samples: {steps:,} steps, {format_s(steps * best.step_s)}")
+    for name in names:
+        out(f"{name} (grade datasheet): {FORMULAS[name]}")
     counts = ", ".join(
-        f"{count} {name.replace('_', ' ')}" for name, count in proof.by_verdict.items()
+        f"{count:,} {name.replace('_', ' ')}"
+        for name, count in proof.by_verdict.items()
+        if count or name == "fits"
     )
     out()
     out(
-        f"certificate: {proof.candidates} candidates ({counts}); {proof.simulated} simulated,"
-        f" {proof.pruned_by_bound} pruned by bound, {proof.not_reached} not reached;"
-        f" {proof.statement}"
+        f"certificate: {proof.candidates:,} candidates ({counts}); {proof.simulated:,} simulated,"
+        f" {proof.pruned_by_bound:,} pruned by bound, {proof.pruned_by_dominance:,} by dominance"
+        f" ({proof.dominance}), {proof.not_reached:,} not reached; {proof.statement}"
     )
+    if proof.stopped_by == "tasks":
+        out(
+            "stopped by the size of the programs; --budget N simulates N plans, whatever their size"
+        )

@@ -23,7 +23,9 @@ def what_if(
     replan: Annotated[
         bool, typer.Option("--replan", help="Search all candidates again, not only price.")
     ] = False,
-    budget: Annotated[int, typer.Option(min=1, help="Most simulations of a search.")] = 1000,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Most simulations of a search; default as in `plan`.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", callback=writable, help="Where to write the new plan file."),

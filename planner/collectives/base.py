@@ -249,6 +249,8 @@ class Traffic:
     """By source, destination and elements."""
     adds: Counter[tuple[int, int]] = field(default_factory=Counter)
     """By rank and elements."""
+    widest: dict[int, int] = field(default_factory=dict)
+    """Widest addition of each rank that adds."""
 
     def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
         """Note a transfer."""
@@ -259,12 +261,14 @@ class Traffic:
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Note an addition."""
         del arrived, after
-        self.adds[rank, span[1] - span[0]] += 1
+        width = span[1] - span[0]
+        self.adds[rank, width] += 1
+        self.widest[rank] = max(width, self.widest.get(rank, 0))
         return 0
 
     def landing_elements(self, rank: int) -> int:
         """Widest arrival that ``rank`` has to add; 0 where none lands."""
-        return max((n for at, n in self.adds if at == rank), default=0)
+        return self.widest.get(rank, 0)
 
     def loads(self, prices: Prices) -> list[Load]:
         """Busy time of each rank."""
@@ -277,33 +281,6 @@ class Traffic:
             add[rank] += count * prices.add_ps(rank, n)
         rows = zip(send, receive, add, strict=True)
         return [Load(send_ps=s, receive_ps=r, add_ps=a) for s, r, a in rows]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Moves(Traffic):
-    """Traffic that also notes every transfer in turn."""
-
-    moves: list[tuple[int, int, Span, bool]] = field(default_factory=list)
-
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
-        del after
-        self.moves.append((src, dst, span, landing))
-        return 0
-
-
-@cache
-def distinct_names(ranks: int) -> list[str]:
-    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
-
-    >>> distinct_names(2)
-    ['ring', 'star']
-    """
-    kept: dict[tuple[tuple[int, int, Span, bool], ...], str] = {}
-    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
-        notes = _Moves(ranks=ranks, elements=1_000_003)
-        algorithm(name).emit(notes, [()] * ranks)
-        kept.setdefault(tuple(notes.moves), name)
-    return sorted(kept.values())
 
 
 @lru_cache(maxsize=4096)

@@ -5,16 +5,17 @@ from dataclasses import replace
 import pytest
 
 from planner.bucket_exchange import BucketExchange
-from planner.collectives.base import algorithm, distinct_names, traffic
+from planner.collectives.base import algorithm, traffic
 from planner.cost import exchange_prices, transfer_prices
 from planner.lowering import Lowering
+from planner.moves import distinct_names
 from planner.plan import Training
 from planner.program import TransferTask
-from planner.search import candidates
 from sim.checks import check_graph
 from sim.heap_engine import simulate
 from tests.planner_cases import (
     ALGORITHMS,
+    candidates,
     case,
     cluster_of,
     device,

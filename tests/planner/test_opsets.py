@@ -11,8 +11,8 @@ from planner.opcall import OpCall
 from planner.opsets import added_widths, general_calls, plan_calls, sentinels, space_calls
 from planner.plan import Training
 from planner.program import ComputeTask, Program
-from planner.search import candidates, divisors
-from tests.planner_cases import case, cases
+from planner.space import divisors
+from tests.planner_cases import candidates, case, cases
 
 
 def program_calls(program: Program) -> dict[str, OpCall]:

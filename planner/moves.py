@@ -1,0 +1,376 @@
+"""What the lanes and links of one exchange must do at least: arrays over the moves of an algorithm.
+
+An algorithm is emitted once for each number of ranks; its moves are the same for every size, only
+the blocks are wider. From them follow, for any bucket, the earliest start of every move and the
+longest way that is left after it (chains of moves, each as long as alone), and so a bound for every
+lane and link: its *fill* (no move of its can start earlier), its work, its *drain* (the update that
+follows its last move is at least so far away). Index letters: T moves, N sizes of a bucket, B
+buckets of a cut, L lanes and links.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.link import Route
+from hwprofiles.units import PS_PER_S, Ints, to_ps
+from planner.collectives.base import (
+    Emit,
+    Prices,
+    Span,
+    Tasks,
+    algorithm,
+    algorithm_names,
+    chunk_spans,
+)
+
+ELEMENTS = 10_000_019
+"""Size at which an algorithm is emitted: all its blocks differ in where they begin."""
+
+ROUNDING_FRAC = 2.0**-30
+"""Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
+
+LATER = np.iinfo(np.int64).max // 4
+"""Where a lane has nothing to do."""
+
+
+@dataclass(slots=True)
+class _Notes:
+    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``)."""
+
+    ranks: int
+    elements: int = ELEMENTS
+    rows: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """(source, destination, first element, end); an addition has the same rank twice."""
+    after: list[tuple[int, ...]] = field(default_factory=list)
+    landed: dict[int, int] = field(default_factory=dict)
+    added: dict[int, int] = field(default_factory=dict)
+
+    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+        """Note a transfer; arrivals of one landing register keep their order."""
+        deps = after
+        if landing:
+            deps = (*after, self.landed[dst]) if dst in self.landed else after
+            self.landed[dst] = len(self.rows)
+        return self._note((src, dst, *span), deps)
+
+    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
+        """Note an addition; those of one rank keep their order."""
+        turn = (self.added[rank],) if rank in self.added else ()
+        self.added[rank] = len(self.rows)
+        return self._note((rank, rank, *span), (*after, arrived, *turn))
+
+    def _note(self, row: tuple[int, int, int, int], after: tuple[int, ...]) -> int:
+        self.rows.append(row)
+        self.after.append(after)
+        return len(self.rows) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Rows gathered by a key: ``reduce`` over each group is one call of a ufunc."""
+
+    order: Ints
+    starts: Ints
+    keys: Ints
+
+    @classmethod
+    def of(cls, keys: Ints) -> "_Groups":
+        """Group positions by equal key."""
+        order = np.argsort(keys, kind="stable")
+        distinct, starts = np.unique(keys[order], return_index=True)
+        return cls(order, starts, distinct)
+
+    def reduce(self, ufunc: np.ufunc, values: Ints) -> Ints:
+        """Return ``ufunc`` over the rows of each key, (rows, N) to (keys, N)."""
+        if not len(self.order):
+            return values[:0]
+        found: Ints = ufunc.reduceat(values[self.order], self.starts, axis=0)
+        return found
+
+    def by_key(self, ufunc: np.ufunc, values: Ints, size: int, empty: int) -> Ints:
+        """Return the same for keys 0 .. size - 1, ``empty`` where there is none."""
+        found = np.full((size, values.shape[1]), empty, dtype=np.int64)
+        found[self.keys] = self.reduce(ufunc, values)
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Moves:
+    """The transfers and additions of an algorithm on so many ranks."""
+
+    ranks: int
+    blocks: int
+    src: Ints
+    dst: Ints
+    """(T,) ranks; equal for an addition."""
+    first: Ints
+    end: Ints
+    """(T,) blocks."""
+    levels: tuple[tuple[Ints, Ints, Ints], ...]
+    """Forward: (moves, those they wait for, where each move's begin), level after level."""
+    back: tuple[tuple[Ints, Ints, Ints], ...]
+    """Backward: (moves, those that wait for them, where each move's begin), from the last level."""
+    last: tuple[Ints, ...]
+    """By rank: moves after which its copy is final."""
+    sends: Ints
+    adds: Ints
+    """Moves that are transfers, and additions."""
+    by_src: _Groups
+    by_dst: _Groups
+    by_pair: _Groups
+    """Of ``sends``; a pair is source x ranks + destination."""
+    by_adder: _Groups
+    """Of ``adds``."""
+
+    @property
+    def count(self) -> int:
+        """Number of moves."""
+        return len(self.src)
+
+    def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
+        """Return the earliest start of every move, and what must follow its end, shape (T, N).
+
+        Parameters
+        ----------
+        duration_ps : int array, shape (T, N)
+        update_ps : int array, shape (N,)
+            The update that follows the last moves.
+        """
+        head, tail = np.zeros_like(duration_ps), np.zeros_like(duration_ps)
+        for moves, before, starts in self.levels:
+            head[moves] = np.maximum.reduceat(head[before] + duration_ps[before], starts, axis=0)
+        tail[np.concatenate(self.last)] = update_ps
+        for moves, after, starts in self.back:
+            rest = np.maximum.reduceat(tail[after] + duration_ps[after], starts, axis=0)
+            tail[moves] = np.maximum(tail[moves], rest)
+        return head, tail
+
+
+@cache
+def moves_of(emit: Emit, ranks: int) -> Moves:
+    """Return the moves of an algorithm on so many ranks."""
+    notes = _Notes(ranks)
+    last = emit(notes, [()] * ranks)
+    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 4)
+    blocks = len(np.unique(rows[:, 2:])) - 1
+    spans = chunk_spans(ELEMENTS, blocks)
+    edges = np.array([spans[0][0], *(end for _, end in spans)])
+    assert np.isin(rows[:, 2:], edges).all(), "an algorithm cuts its array by chunk_spans"
+    level: list[int] = []
+    for after in notes.after:
+        level.append(1 + max((level[task] for task in after), default=-1))
+    waiting = np.repeat(np.arange(len(rows)), [len(after) for after in notes.after])
+    waited = np.array([task for after in notes.after for task in after], dtype=np.int64)
+    depth = np.array(level, dtype=np.int64)
+    src, dst = rows[:, 0], rows[:, 1]
+    sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
+    return Moves(
+        ranks=ranks,
+        blocks=blocks,
+        src=src,
+        dst=dst,
+        first=np.searchsorted(edges, rows[:, 2]),
+        end=np.searchsorted(edges, rows[:, 3]),
+        levels=_by_level(depth, waiting, waited),
+        back=_by_level(depth, waited, waiting)[::-1],
+        last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
+        sends=sends,
+        adds=adds,
+        by_src=_Groups.of(src[sends]),
+        by_dst=_Groups.of(dst[sends]),
+        by_pair=_Groups.of(src[sends] * ranks + dst[sends]),
+        by_adder=_Groups.of(src[adds]),
+    )
+
+
+def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[tuple[Ints, Ints, Ints], ...]:
+    """Return (moves, their others, where each move's others begin) for each level of ``moves``."""
+    order = np.lexsort((others, moves, depth[moves]))
+    moves, others = moves[order], others[order]
+    cuts = np.flatnonzero(np.diff(depth[moves])) + 1
+    found = []
+    for some, their in zip(np.split(moves, cuts), np.split(others, cuts), strict=True):
+        if len(some):
+            distinct, starts = np.unique(some, return_index=True)
+            found.append((distinct, their, starts))
+    return tuple(found)
+
+
+@cache
+def distinct_names(ranks: int) -> list[str]:
+    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
+
+    >>> distinct_names(2)
+    ['ring', 'star']
+    """
+    kept: dict[tuple[bytes, ...], str] = {}
+    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
+        moves = moves_of(algorithm(name).emit, ranks)
+        spans = (moves.first * ELEMENTS // moves.blocks, moves.end * ELEMENTS // moves.blocks)
+        same = tuple(array.tobytes() for array in (moves.src, moves.dst, *spans))
+        kept.setdefault(same, name)
+    return sorted(kept.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Work:
+    """What every lane and link must do in one exchange, by size of the bucket, shape (L, N)."""
+
+    sizes: dict[int, int]
+    """Column of each number of elements."""
+    fill_ps: Ints
+    work_ps: Ints
+    drain_ps: Ints
+    compute_ps: Ints
+    """(ranks, N) additions, and transfers where they hold the compute lane."""
+    chain_ps: Ints
+    """(N,) longest chain of moves."""
+
+    def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
+        """Return by bucket: the time that it and all after it take at least, once one is ready.
+
+        That is the largest over lanes and links of the least fill, all the work and the least
+        drain of these buckets.
+        """
+        columns = [self.sizes[n] for n in reversed(elements)]
+        fill, drain = (
+            np.minimum.accumulate(a[:, columns], axis=1) for a in (self.fill_ps, self.drain_ps)
+        )
+        work = np.cumsum(self.work_ps[:, columns], axis=1)
+        busy = np.where(work > 0, fill + work + drain, 0)
+        return tuple(busy.max(axis=0)[::-1].tolist())
+
+    def busiest_ps(self, elements: Sequence[int]) -> int:
+        """Return the work of the busiest compute lane over all buckets."""
+        return int(self.compute_ps[:, [self.sizes[n] for n in elements]].sum(axis=1).max())
+
+
+def work_of(
+    emit: Emit,
+    sizes: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    routes: "Routes",
+) -> Work:
+    """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
+    moves, ranks = moves_of(emit, prices.ranks), prices.ranks
+    distinct = sorted(set(sizes))
+    edges = _edges(moves.blocks, distinct)
+    width = edges[moves.end] - edges[moves.first]
+    duration, idle = _durations(moves, width, prices, routes)
+    update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
+    head, tail = moves.times(duration, update)
+
+    def lane(groups: _Groups, some: Ints) -> list[Ints]:
+        """Return fill, work and drain by rank."""
+        of = (head[some], duration[some], tail[some])
+        return [groups.by_key(f, a, ranks, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
+
+    lanes = [lane(moves.by_src, moves.sends), lane(moves.by_dst, moves.sends)]
+    fill, additions, _ = lane(moves.by_adder, moves.adds)
+    ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
+    fill = np.minimum(fill, ready)
+    if prices.holds_compute:
+        fill = np.minimum.reduce([fill, lanes[0][0], lanes[1][0]])
+        additions = additions + lanes[0][1] + lanes[1][1]
+        lanes = []
+    lanes.append([fill, additions + update, np.zeros_like(additions)])
+    lanes.append(_links(moves, width, (head + idle, tail), routes))
+    fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
+    return Work(
+        sizes={n: i for i, n in enumerate(distinct)},
+        fill_ps=fills,
+        work_ps=works,
+        drain_ps=drains,
+        compute_ps=additions,
+        chain_ps=(head + duration + tail).max(axis=0) - update,
+    )
+
+
+REDUCE = (np.minimum, np.add, np.minimum)
+EMPTY = (LATER, 0, LATER)
+"""Fill, work and drain of several moves, and of none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """Routes between the ranks of a placement."""
+
+    cluster: Cluster
+    placement: tuple[int, ...]
+    item_bytes: int
+
+    def route(self, src: int, dst: int) -> Route:
+        """Return the route from rank to rank."""
+        return self.cluster.route(self.placement[src], self.placement[dst])
+
+    def kind(self, src: int, dst: int) -> object:
+        """Return what is equal for moves that cost the same: links crossed, or who adds."""
+        if src == dst:
+            return self.cluster.devices[self.placement[src]].name
+        return tuple(id(link) for link in self.route(src, dst).links)
+
+
+def _durations(moves: Moves, width: Ints, prices: Prices, routes: Routes) -> tuple[Ints, Ints]:
+    """Time of each move alone, and the part of it in which no byte moves, shape (T, N)."""
+    pairs, pair_of = np.unique(moves.src * prices.ranks + moves.dst, return_inverse=True)
+    ends = [divmod(pair, prices.ranks) for pair in pairs.tolist()]
+    kinds: dict[object, tuple[int, int]] = {}
+    for src, dst in ends:
+        kinds.setdefault(routes.kind(src, dst), (src, dst))
+    place = {kind: i for i, kind in enumerate(kinds)}
+    kind_of = np.array([place[routes.kind(src, dst)] for src, dst in ends])[pair_of]
+    widths, width_of = np.unique(width, return_inverse=True)
+    whole = np.zeros((len(kinds), len(widths)), dtype=np.int64)
+    idle = np.zeros_like(whole)
+    for row, (src, dst) in enumerate(kinds.values()):
+        for column, n in enumerate(widths.tolist()):
+            if src == dst:
+                whole[row, column] = prices.add_ps(src, n)
+            else:
+                whole[row, column] = prices.transfer_ps(src, dst, n)
+                idle[row, column] = to_ps(routes.route(src, dst).overhead_s(n * routes.item_bytes))
+    at = (kind_of[:, None], width_of.reshape(width.shape))
+    return whole[at], idle[at]
+
+
+def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:
+    """Return fill, work and drain of the links that the transfers cross, shape (links, N)."""
+    starts, rests = (array[moves.sends] for array in times)
+    of = (starts, width[moves.sends] * routes.item_bytes, rests)
+    by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
+    crossed = [
+        (place, link)
+        for place, pair in enumerate(moves.by_pair.keys.tolist())
+        for link in routes.route(*divmod(pair, moves.ranks)).link_ids
+    ]
+    place, link = np.array(crossed, dtype=np.int64).T
+    by_link = _Groups.of(link)
+    fill, payload, drain = (
+        by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
+    )
+    rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
+    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
+    return [fill, work, drain]
+
+
+def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
+    """Return the widest addition of each rank in an exchange of each size, shape (ranks, N)."""
+    moves, edges = moves_of(emit, ranks), _edges(moves_of(emit, ranks).blocks, sizes)
+    width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
+    return moves.by_adder.by_key(np.maximum, width, ranks, 0)
+
+
+def arrivals(emit: Emit, ranks: int) -> int:
+    """Return how many chunks land at the rank where most do, in one exchange."""
+    moves = moves_of(emit, ranks)
+    return int(np.bincount(moves.src[moves.adds]).max())
+
+
+def _edges(blocks: int, sizes: Sequence[int]) -> Ints:
+    """Return where the blocks of an array of each size begin and end, shape (blocks + 1, N)."""
+    return np.arange(blocks + 1)[:, None] * np.array(sizes, dtype=np.int64) // blocks

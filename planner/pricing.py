@@ -1,0 +1,343 @@
+"""The factors of one number of workers: time, memory and tasks over named axes.
+
+What is costly is kept for as long as it holds: op times by microbatch, the work of lanes and links
+by placement and algorithm whatever the microbatch, unless measured ops make an addition cost more
+in a longer step. Index letters: B buckets of a cut, K algorithms and numbers of landing slots.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.units import Ints
+from planner.calls import StepCalls
+from planner.collectives.base import Prices, algorithm
+from planner.cost import (
+    ExchangeTimes,
+    PassTimes,
+    books_of,
+    exchange_cost,
+    exchange_prices,
+    exchange_times,
+    exchange_work,
+    holds_compute,
+    pass_times,
+    starts,
+    transfer_prices,
+    update_times,
+)
+from planner.factors import Factor
+from planner.machine import Machine
+from planner.model import ModelGraph
+from planner.moves import Work, arrivals, landing_widths, moves_of
+from planner.opcall import DTYPE_BYTES
+from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
+from planner.registers import ALIGNMENT_BYTES, step_registers
+from planner.space import Stripe
+
+Key = tuple[Any, ...]
+COPIES_A_TASK = 4
+"""Tasks that are copied from worker to worker, simulated and read in the time in which one more is
+lowered."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Cut:
+    """The buckets of one size, as masks over the layers."""
+
+    buckets: tuple[Bucket, ...]
+    own: Ints
+    above: Ints
+    """(B, layers) 1 where a layer's gradients lie in the bucket; where it lies above one."""
+
+    @classmethod
+    def of(cls, model: ModelGraph, found: tuple[Bucket, ...]) -> "Cut":
+        """Build the masks."""
+        own = np.zeros((len(found), len(model.layers)), dtype=np.int64)
+        above = np.zeros_like(own)
+        for row, bucket in enumerate(found):
+            own[row, list(bucket.layers)] = 1
+            above[row, list(bucket.after)] = 1
+        return cls(buckets=found, own=own, above=above)
+
+    @property
+    def elements(self) -> list[int]:
+        """Number of gradients of each bucket."""
+        return [bucket.elements for bucket in self.buckets]
+
+    def ready_ps(self, passes: PassTimes, microbatches: int) -> Ints:
+        """Work before the last gradient of each bucket, (B,): ``PassTimes.ready_ps`` of all."""
+        before: Ints = self.above @ np.array(passes.input_grad_ps)
+        before += (self.above | self.own) @ np.array(passes.sum_ps)
+        before += self.own @ np.array(passes.weight_grad_ps)
+        added: Ints = self.own @ np.array(passes.accumulate_ps)
+        return microbatches * (before + passes.forward_ps) + (microbatches - 1) * added
+
+
+@dataclass(slots=True, kw_only=True)
+class Shared:
+    """What is worked out once for a whole space."""
+
+    model: ModelGraph
+    training: Training
+    machine: Machine
+    cuts: dict[int, Cut] = field(default_factory=dict)
+    calls: dict[Key, StepCalls] = field(default_factory=dict)
+    passes: dict[Key, PassTimes] = field(default_factory=dict)
+    bytes_of: dict[Key, int] = field(default_factory=dict)
+
+    def cut(self, bucket_bytes: int) -> Cut:
+        """Return the buckets of a size."""
+        if bucket_bytes not in self.cuts:
+            elements = max(1, bucket_bytes // DTYPE_BYTES[self.training.dtype])
+            self.cuts[bucket_bytes] = Cut.of(self.model, buckets(self.model, elements))
+        return self.cuts[bucket_bytes]
+
+    def calls_of(self, plan: Plan) -> StepCalls:
+        """Return the op calls of a plan."""
+        key = (plan.microbatch, plan.microbatches(self.training.batch))
+        if key not in self.calls:
+            self.calls[key] = StepCalls.of(self.model, self.training, plan)
+        return self.calls[key]
+
+    def pass_times(self, plan: Plan, book: CostBook) -> PassTimes:
+        """Return the op times of a plan on the device of ``book``.
+
+        Curves do not know how cold an op is, so without measured ops rounds make no difference.
+        """
+        rounds = plan.microbatches(self.training.batch) if book.ops else 0
+        key = (id(book), plan.microbatch, rounds)
+        if key not in self.passes:
+            self.passes[key] = pass_times(self.model, self.calls_of(plan), book)
+        return self.passes[key]
+
+    def passes_bytes(self, plan: Plan) -> int:
+        """Return the arena bytes of all registers but those of the exchange."""
+        rounds = plan.microbatches(self.training.batch)
+        key = (plan.microbatch, rounds, plan.input_slots, plan.activation_slots)
+        if key not in self.bytes_of:
+            registers = step_registers(self.model, self.training, plan)
+            self.bytes_of[key] = sum(register.arena_bytes for register in registers)
+        return self.bytes_of[key]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Exchanges:
+    """Exchange and update of one placement and cut, by algorithm and landing slots."""
+
+    rest_ps: Ints
+    tail_ps: Ints
+    """(K, B) by bucket: what it and all after it take; its own exchange and update."""
+    after_ps: Ints
+    """(K,) busiest compute lane."""
+    update_ps: int
+    """All updates."""
+
+    @classmethod
+    def of(cls, rows: Sequence[ExchangeTimes]) -> "Exchanges":
+        """Stack what differs."""
+        updates = np.array(rows[0].update_ps)
+        return cls(
+            rest_ps=np.array([row.rest_ps for row in rows]),
+            tail_ps=np.array([row.cost_ps for row in rows]) + updates,
+            after_ps=np.array([row.after_ps for row in rows]),
+            update_ps=int(updates.sum()),
+        )
+
+
+@dataclass(kw_only=True)
+class StripePrices:
+    """Prices of the plans of one number of workers."""
+
+    shared: Shared
+    stripe: Stripe
+    exchanges: dict[Key, Exchanges] = field(default_factory=dict)
+    works: dict[Key, Work | None] = field(default_factory=dict)
+    transfers: dict[Key, Callable[[int, int, int], int]] = field(default_factory=dict)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster as so many workers find it."""
+        return self.shared.machine.cluster(self.stripe.workers)
+
+    @cached_property
+    def all_books(self) -> Mapping[str, CostBook]:
+        """Cost books by name of device."""
+        return self.shared.machine.books(self.stripe.workers)
+
+    def plan(self, microbatch: int) -> Plan:
+        """Return the first plan with this microbatch."""
+        return replace(self.stripe.plan(0), microbatch=microbatch)
+
+    def verdict(self, microbatch: int) -> Verdict:
+        """Return the verdict of all plans with this microbatch, memory and time apart."""
+        shared = self.shared
+        return verdict(shared.model, shared.training, self.plan(microbatch), self.cluster)
+
+    def factors(self, microbatch: int) -> dict[str, Factor]:
+        """Return every factor of the plans with this microbatch."""
+        plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
+        exchange = ("algorithm", "bucket_bytes")
+        own = {
+            "passes_bytes": self._over(slots, partial(self._passes_bytes, plan)),
+            "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
+            "tasks": self._over(exchange, partial(self._tasks, plan)),
+            "effort": self._over(exchange, partial(self._effort, plan)),
+            "bound_ps": self._bounds(plan),
+        }
+        return own | self._any_microbatch
+
+    @cached_property
+    def _any_microbatch(self) -> dict[str, Factor]:
+        """Factors that do not depend on the microbatch."""
+        exchange = ("algorithm", "bucket_bytes", "landing_slots")
+        return {
+            "memory_bytes": self._over(("placement",), self._memory_bytes),
+            "landing_bytes": self._over(exchange, self._landing_bytes),
+            "spare_landing": self._over(("algorithm", "landing_slots"), self._spare_landing),
+            "spare_overlap": self._over(("bucket_bytes", "overlap"), self._spare_overlap),
+        }
+
+    def _over(self, axes: Sequence[str], value: Callable[..., int]) -> Factor:
+        return Factor.over(self.stripe.axes, axes, value)
+
+    # Memory: three parts, found apart and added for every row
+
+    def _passes_bytes(self, plan: Plan, input_slots: int, activation_slots: int) -> int:
+        return self.shared.passes_bytes(
+            replace(plan, input_slots=input_slots, activation_slots=activation_slots)
+        )
+
+    def _landing_bytes(self, name: str, bucket_bytes: int, slots: int) -> int:
+        if self.stripe.workers == 1:
+            return 0
+        elements = self.shared.cut(bucket_bytes).elements
+        widths = landing_widths(algorithm(name).emit, self.stripe.workers, elements)
+        item = DTYPE_BYTES[self.shared.training.dtype]
+        strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        return slots * int(strides.sum(axis=1).max())
+
+    def _memory_bytes(self, placement: tuple[int, ...]) -> int:
+        return min(self.cluster.devices[device].memory_bytes for device in placement)
+
+    # Tasks, and rows whose program is that of another row
+
+    def _pass_tasks(self, plan: Plan) -> int:
+        """Tasks of the passes of one worker."""
+        rounds, model = plan.microbatches(self.shared.training.batch), self.shared.model
+        once = 2 + sum(len(calls.fired) for calls in self.shared.calls_of(plan).layers)
+        return rounds * once + (rounds - 1) * sum(bool(x.parameter_count) for x in model.layers)
+
+    def _exchange_tasks(self, name: str, bucket_bytes: int) -> int:
+        """Tasks of exchange and update."""
+        workers = self.stripe.workers
+        moves = moves_of(algorithm(name).emit, workers).count if workers > 1 else 0
+        return len(self.shared.cut(bucket_bytes).buckets) * (moves + workers)
+
+    def _tasks(self, plan: Plan, name: str, bucket_bytes: int) -> int:
+        passes = self.stripe.workers * self._pass_tasks(plan)
+        return passes + self._exchange_tasks(name, bucket_bytes)
+
+    def _effort(self, plan: Plan, name: str, bucket_bytes: int) -> int:
+        copied = (self.stripe.workers - 1) * self._pass_tasks(plan)
+        passes = self._pass_tasks(plan) + copied // COPIES_A_TASK
+        return passes + self._exchange_tasks(name, bucket_bytes)
+
+    def _spare(self, name: str, value: int, used: int) -> bool:
+        """Whether fewer slots do as well, where at most ``used`` are ever taken."""
+        return any(used <= other < value for other in self.stripe.axes[name])
+
+    def _spare_slots(self, plan: Plan, inputs: int, activations: int) -> int:
+        rounds = plan.microbatches(self.shared.training.batch)
+        spare = self._spare("input_slots", inputs, rounds)
+        return spare or self._spare("activation_slots", activations, rounds)
+
+    def _spare_landing(self, name: str, slots: int) -> int:
+        workers = self.stripe.workers
+        used = arrivals(algorithm(name).emit, workers) if workers > 1 else 0
+        return self._spare("landing_slots", slots, max(1, used))
+
+    def _spare_overlap(self, bucket_bytes: int, overlap: bool) -> int:
+        one = len(self.shared.cut(bucket_bytes).buckets) == 1
+        return overlap and one and False in self.stripe.axes["overlap"]
+
+    # Time
+
+    def _bounds(self, plan: Plan) -> Factor:
+        """Compose passes and exchanges; the array twin of ``planner.cost.compose``."""
+        axes = self.stripe.axes
+        names = ("placement", "algorithm", "bucket_bytes", "overlap", "landing_slots")
+        shape = [len(axes[name]) for name in names]
+        found = np.zeros(shape, dtype=np.int64)
+        rounds = plan.microbatches(self.shared.training.batch)
+        for p, placement in enumerate(axes["placement"]):
+            seated = replace(plan, placement=placement)
+            books = books_of(placement, self.cluster, self.all_books)
+            passes = [self.shared.pass_times(seated, book) for book in books]
+            holds = holds_compute(self.cluster, placement)
+            at = starts(passes, rounds, holds)
+            for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
+                exchange, cut = self._exchanges(seated, bucket_bytes), self.shared.cut(bucket_bytes)
+                lane = np.maximum(at.begin_ps + exchange.after_ps, at.slowest_ps)
+                lane = np.maximum(lane + exchange.update_ps, at.load_ps)
+                ready = np.array(
+                    [p.load_ps * (rounds if holds else 1) + cut.ready_ps(p, rounds) for p in passes]
+                ).min(axis=0)
+                for o, overlap in enumerate(axes["overlap"]):
+                    last = _last_ps(
+                        exchange, ready if overlap else np.full_like(ready, at.begin_ps)
+                    )
+                    found[p, :, b, o, :] = np.maximum(lane, last).reshape(shape[1], shape[4])
+        return Factor(axes=names, table=found)
+
+    def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
+        """Return the exchanges of one placement and bucket size."""
+        calls, training = self.shared.calls_of(plan), self.shared.training
+        books = books_of(plan.placement, self.cluster, self.all_books)
+        cold = calls.step_reuse_bytes if any(book.ops for book in books) else 0
+        key = (plan.placement, bucket_bytes, cold)
+        if key in self.exchanges:
+            return self.exchanges[key]
+        if plan.placement not in self.transfers:
+            self.transfers[plan.placement] = transfer_prices(
+                plan.placement, self.cluster, training.dtype
+            )
+        update_ps, cut = update_times(calls, books), self.shared.cut(bucket_bytes).buckets
+        rows = []
+        for name in self.stripe.axes["algorithm"]:
+            for slots in self.stripe.axes["landing_slots"]:
+                chosen = replace(plan, algorithm=name, landing_slots=slots)
+                prices = exchange_prices(
+                    chosen, calls, self.transfers[plan.placement], self.cluster, self.all_books
+                )
+                work = self._work(chosen, prices, update_ps, cold)
+                cost_ps = exchange_cost(chosen, prices, work)
+                rows.append(exchange_times(cut, cost_ps, update_ps, work))
+        self.exchanges[key] = Exchanges.of(rows)
+        return self.exchanges[key]
+
+    def _work(
+        self, plan: Plan, prices: Prices, update_ps: Callable[[int], int], cold: int
+    ) -> Work | None:
+        """Return what lanes and links do, for the buckets of every size at once."""
+        key = (plan.placement, plan.algorithm, cold)
+        if key not in self.works:
+            sizes = self.stripe.axes["bucket_bytes"]
+            elements = sorted({n for size in sizes for n in self.shared.cut(size).elements})
+            self.works[key] = exchange_work(
+                plan, elements, prices, update_ps, self.cluster, self.shared.training.dtype
+            )
+        return self.works[key]
+
+
+def _last_ps(exchange: Exchanges, ready_ps: Ints) -> Ints:
+    """Return when all is exchanged and updated at the earliest, (K,), for ready times (B,)."""
+    first_ps = np.minimum.accumulate(ready_ps[::-1])[::-1]
+    ends = np.maximum(first_ps + exchange.rest_ps, ready_ps + exchange.tail_ps)
+    last: Ints = ends.max(axis=1)
+    return last

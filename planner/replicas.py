@@ -1,0 +1,73 @@
+"""Workers alike: the passes of the first worker are lowered, those of the others are copied.
+
+Where two workers have the same kind of device, their passes are the same tasks on other lanes and
+registers. A copy is what lowering again would give, number by number, in a fraction of the time.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwprofiles.units import Ints
+from planner.lowering import Lowering, Passes
+from planner.program import ComputeTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """The passes of worker 0: the first tasks of the program."""
+
+    block: int
+    """Of the graph."""
+    passes: Passes
+    infos: tuple[ComputeTask, ...]
+    names: tuple[str, ...]
+    """Of its actors, in the order of their ids."""
+
+    @classmethod
+    def of(cls, work: Lowering, passes: Passes) -> "Template":
+        """Note what has been lowered so far: the passes of worker 0, and nothing else."""
+        infos = tuple(info for info in work.tasks if isinstance(info, ComputeTask))
+        assert len(infos) == work.graph.tasks, "passes only compute"
+        return cls(
+            block=work.graph.close_block(),
+            passes=passes,
+            infos=infos,
+            names=tuple(name for _, name in work.actors),
+        )
+
+    def fits(self, work: Lowering, rank: int) -> bool:
+        """Whether the passes of ``rank`` are those of worker 0 on lanes of its own."""
+        kinds = [work.cluster.devices[work.plan.placement[r]] for r in (0, rank)]
+        lanes = [{lane for (r, _), lane in work.lanes.items() if r == own} for own in (0, rank)]
+        return kinds[0] == kinds[1] and lanes[0].isdisjoint(lanes[1])
+
+    def copy(self, work: Lowering, rank: int) -> Passes:
+        """Append the passes of ``rank``."""
+        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for r, kind in work.lanes if r == 0}
+        there = work.register_ids[rank]
+        registers = {i: there[name] for name, i in work.register_ids[0].items() if name in there}
+        actor = len(work.actors)
+        shift = work.graph.repeat(
+            self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
+        )
+        work.actors.update({(rank, name): actor + i for i, name in enumerate(self.names)})
+        work.tasks += [replace(info, rank=rank) for info in self.infos]
+        last = work.last_writer
+        last.update(
+            {there: last[here] + shift for here, there in registers.items() if here in last}
+        )
+        return Passes(
+            gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
+            readers={
+                layer: [task + shift for task in tasks]
+                for layer, tasks in self.passes.readers.items()
+            },
+        )
+
+
+def _lookup(ids: dict[int, int]) -> Ints:
+    """Return an array that maps ids; one that is not among them is no id."""
+    found = np.full(max(ids) + 1, -1, dtype=np.int64)
+    found[list(ids)] = list(ids.values())
+    return found

@@ -1,0 +1,40 @@
+"""Copied passes are what lowering every worker gives, number by number."""
+
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, given, settings
+
+from planner.program import Program
+from planner.replicas import Template
+from tests.planner_cases import Case, case, cases
+
+
+def lowered_one_by_one(c: Case) -> Program:
+    with patch.object(Template, "fits", lambda *_: False):
+        return c.lower()
+
+
+def check_same(copied: Program, plain: Program) -> None:
+    assert copied.graph.sha256() == plain.graph.sha256()
+    assert copied.tasks == plain.tasks
+    assert copied.registers == plain.registers
+
+
+@given(c=cases())
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_copies_are_what_lowering_each_worker_gives(c):
+    check_same(c.lower(), lowered_one_by_one(c))
+
+
+def test_the_comparison_shows_an_actor_that_is_one_off():
+    c = case(workers=3, batch=12)
+    real = Template.copy
+    plain = lowered_one_by_one(c)
+
+    def shifted(self, work, rank):
+        work.actors[rank, "nobody"] = len(work.actors)
+        return real(self, work, rank)
+
+    with patch.object(Template, "copy", shifted):
+        copied = c.lower()
+    assert copied.graph.sha256() != plain.graph.sha256()

@@ -38,7 +38,7 @@ PULL = 0.5
 """Weight of a constant's distance from its prior, in widths."""
 ROUNDS = 2
 MANY = 64
-"""Workers up to which the exchange is priced anew in every round."""
+"""Most workers of a run that constants are fitted to; larger ones show how well they carry."""
 NONE = -1
 """Index of the constant 1."""
 
@@ -53,7 +53,7 @@ class Sample:
 
 
 def samples(rows: Iterable[Row]) -> list[Sample]:
-    """Return the runs that can be expressed and are not flagged."""
+    """Return the runs that can be expressed, are not flagged and have not too many workers."""
     found = []
     for row in rows:
         try:
@@ -61,7 +61,7 @@ def samples(rows: Iterable[Row]) -> list[Sample]:
         except Unsaid:
             continue
         step_s = row.step_s(case.training.batch)
-        if step_s and not row.flagged:
+        if step_s and not row.flagged and case.plan.workers <= MANY:
             found.append(Sample(row=row, case=case, published_s=step_s))
     return found
 
@@ -219,11 +219,11 @@ def fit(found: Sequence[Sample], priors: Mapping[str, Any]) -> dict[str, Any]:
     terms = terms_of(cases, known)
     published_s = np.array([sample.published_s for sample in found])
     logs, exchange_s = np.array(known.prior), np.zeros(len(found))
-    for turn in range(ROUNDS):
+    for _ in range(ROUNDS):
         table = content(logs, known, found)
         alone_s, _ = terms.step_s(logs)
         for i, case in enumerate(cases):
-            if 1 < case.plan.workers <= MANY or (case.plan.workers > 1 and not turn):
+            if case.plan.workers > 1:
                 machine = case.machine(table)
                 exchange_s[i] = max(0.0, predicted_s(case, machine) - alone_s[i])
         logs = fitted(terms, known, exchange_s, published_s)

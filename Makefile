@@ -1,7 +1,8 @@
 # Two commands: `make demo` and `make test`. Both need only Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# One thread of BLAS for each of the two test processes: with two each they spin on each other
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 DEMO_HOME := demo-out/home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

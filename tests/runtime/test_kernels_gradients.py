@@ -78,9 +78,9 @@ def pools(draw: st.DrawFn, kind: str) -> Layer:
 
 COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat")
 """Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
-ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat", "dropout")
+ELEMENTWISE = ("tanh", "relu", "sigmoid", "silu", "add", "concat", "dropout")
 """Kinds that take vectors as well as maps."""
-KINDS = (*COUNTED, "sigmoid", "max_pool", "batch_norm", "lrn", "gate", "dropout")
+KINDS = (*COUNTED, "sigmoid", "silu", "max_pool", "batch_norm", "lrn", "gate", "dropout")
 
 
 @st.composite
@@ -546,6 +546,7 @@ def dropped_out(x, y, *, percent):
 FORMULAS: dict[str, Callable[..., None]] = {
     "dropout": dropped_out,
     "sigmoid": lambda x, y: np.copyto(y, 1 / (1 + np.exp(-x))),
+    "silu": lambda x, y: np.copyto(y, x / (1 + np.exp(-x))),
     "gate": lambda x0, x1, y: np.copyto(y, x0 * x1),
     "avg_pool": lambda x, y, **how: pooled(x, y, np.mean, 0.0, **how),
     "max_pool": lambda x, y, **how: pooled(x, y, np.max, -np.inf, **how),
@@ -873,6 +874,10 @@ def other_half(y, dy, dx):
     dx[:] = dy * y
 
 
+def of_the_factor_alone(x, dy, dx, work):
+    dx[:] = dy / (1 + np.exp(-x))
+
+
 def turned_parts(dy, *results):
     for dx, part in zip(results, (dy[1:], dy[:1]), strict=True):
         dx[:] = part[: len(dx)]
@@ -977,6 +982,7 @@ ROUNDLY_COUNTED_FAULTS = [
     (layer("lrn", (6, 2, 2), size=5), "lrn.input_grad", own_scale_only),
     (layer("gate", (2, 3, 3), (2, 1, 1)), "gate.input_grad", only_first_place),
     (layer("sigmoid", (5,)), "sigmoid.input_grad", other_half),
+    (layer("silu", (5,)), "silu.input_grad", of_the_factor_alone),
     (DROPOUT, "dropout.input_grad", passed_by_the_mask),
 ]
 FORMULA_FAULTS = [

@@ -12,6 +12,7 @@ from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
 from planner.collectives.base import algorithm_names
+from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.measurement import Measurement
 from planner.model import load_model, model_names
@@ -30,7 +31,6 @@ from planner.records import (
     read_record,
     write_record,
 )
-from planner.registers import memory_bytes
 from planner.search import search
 
 if TYPE_CHECKING:
@@ -316,6 +316,7 @@ def execute(
         expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,
         checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
+        prove=check,
         start=start,
     )
     runs = executions or (EXECUTIONS if check else 1)

@@ -9,12 +9,16 @@ from hwprofiles.costs import CostBook
 from hwprofiles.units import to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
+from planner.layout import Layout, layouts
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
-from planner.registers import Register, plan_buckets, worker_registers
+from planner.registers import plan_buckets
 from sim.taskgraph import GraphBuilder
+
+FLAT = ("parameters", "gradients", "momentum")
+"""Registers that hold one value a parameter, in the order of ``parameter_offsets``."""
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 """Smaller first: a worker finishes what it began, which keeps few activations alive."""
@@ -38,8 +42,8 @@ class Passes:
 
     gradient: dict[int, int] = field(default_factory=dict)
     """Last task that wrote each layer's gradient."""
-    readers: dict[int, list[int]] = field(default_factory=dict)
-    """Tasks that read each layer's parameters after its last gradient may be written."""
+    reader: dict[int, int] = field(default_factory=dict)
+    """Last task that reads each layer's parameters, where one follows the last gradient."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +60,9 @@ class Lowering:
     calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
-    registers: list[tuple[Register, ...]] = field(default_factory=list)
+    layouts: tuple[Layout, ...] = ()
+    slots: dict[str, int] = field(default_factory=dict)
+    """By register: of all ranks, where they have it."""
     register_ids: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -64,8 +70,10 @@ class Lowering:
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
-    last_in_place: dict[tuple[int, str], int] = field(default_factory=dict)
-    """Last firing that took no slot, by rank and name."""
+    turns: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and position in the passes: its last firing."""
+    ends: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and microbatch: the last task of its passes."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
@@ -73,10 +81,11 @@ class Lowering:
         self.offsets = parameter_offsets(self.model)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
+        self.layouts = layouts(self.model, self.training, self.plan)
         for rank, device in enumerate(self.plan.placement):
-            self.registers.append(worker_registers(self.model, self.training, self.plan, rank))
             ids = {}
-            for reg in self.registers[rank]:
+            for reg in self.layouts[rank].registers:
+                self.slots[reg.name] = reg.slots
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
@@ -91,7 +100,7 @@ class Lowering:
         return Program(
             graph=self.graph.build(),
             tasks=tuple(self.tasks),
-            registers=tuple(self.registers),
+            layouts=self.layouts,
             register_names=tuple(self.register_names),
         )
 
@@ -135,24 +144,23 @@ class Lowering:
             dtype=self.training.dtype,
         )
 
-    def parameter(self, layer: int, name: str, register: str) -> View:
-        """Return ``w`` or ``b`` of a layer, or its gradient in ``register``."""
-        at = 0 if register == "partial" else self.offsets[layer]
+    def parameter(self, layer: int, name: str, register: str, slot: int = 0) -> View:
+        """Return ``w`` or ``b`` of a layer, or its gradient in a slot of ``register``."""
+        at = self.offsets[layer] if register in FLAT else 0
         for parameter, shape in self.model.layers[layer].parameters.items():
             if parameter == name.removeprefix("d"):
-                return replace(self.flat(register, at, 0), shape=shape)
+                return replace(self.flat(register, at, 0), slot=slot, shape=shape)
             at += prod(shape)
         raise AssertionError(name)
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        arrays = ("parameters", "gradients", "momentum")
-        readers = (task for layer in bucket.layers for task in passes.readers[layer])
+        readers = (passes.reader[i] for i in bucket.layers if i in passes.reader)
         info = ComputeTask(
             name=f"update.{number}",
             rank=rank,
             phase="update",
             call=self.calls.update(bucket.elements),
-            views=tuple(self.flat(name, bucket.first, bucket.elements) for name in arrays),
+            views=tuple(self.flat(name, bucket.first, bucket.elements) for name in FLAT),
         )
         self.compute(info, after=sorted({*done, *readers}))

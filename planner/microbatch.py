@@ -1,26 +1,12 @@
 """One microbatch on one worker: load, forward, loss and backward."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from planner.lowering import Lowering, Passes
+from planner.lowering import FLAT, Lowering, Passes
 from planner.opcall import OpCall, Tensor
+from planner.passes import Firing, is_parameter
 from planner.program import ComputeTask, View
-
-PARAMETERS = ("w", "b")
-"""Names of the tensors that lie in the flat arrays, their gradients with a ``d`` before."""
-
-
-@dataclass(slots=True)
-class Item:
-    """What one register holds for one microbatch."""
-
-    writer: int
-    """Task that took the slot."""
-    value: int
-    """Task that wrote last: ``writer``, or one that wrote over it in place."""
-    readers: list[int] = field(default_factory=list)
-    """Tasks that read what ``value`` wrote."""
+from planner.registers import frame_count
 
 
 @dataclass(slots=True)
@@ -30,152 +16,113 @@ class Microbatch:
     work: Lowering
     rank: int
     number: int
-    items: dict[str, Item] = field(default_factory=dict)
-
-    def _view(self, register: str, tensor: Tensor, offset_bytes: int) -> View:
-        slots = {r.name: r.slots for r in self.work.registers[self.rank]}[register]
-        return View(
-            register=register,
-            slot=self.number % max(1, slots),
-            offset_bytes=offset_bytes,
-            shape=tensor.shape,
-            dtype=tensor.dtype,
-        )
-
-    def _fire(
-        self,
-        phase: str,
-        name: str,
-        call: OpCall,
-        places: Mapping[str, str],
-        *,
-        layer: int = -1,
-        gradient: str = "",
-    ) -> int:
-        """Append one firing: ``places`` maps tensor names to registers, flat arrays excepted.
-
-        A register that is read and written is written in place: the task takes no slot, and waits
-        for all that read the old value. Where it reads another register too and takes no slot at
-        all, it also waits for its turn, so that slots of the other one come back in order.
-        """
-        views, read, written = [], dict[str, None](), dict[str, None]()
-        workspace_at = 0
-        for tensor in call.tensors:
-            base = tensor.name.removeprefix("d")
-            if base in PARAMETERS:
-                register = "parameters" if base == tensor.name else gradient
-                views.append(self.work.parameter(layer, tensor.name, register))
-                continue
-            in_workspace = tensor in call.work
-            register = "workspace" if in_workspace else places[tensor.name]
-            views.append(self._view(register, tensor, workspace_at if in_workspace else 0))
-            workspace_at += tensor.size_bytes if in_workspace else 0
-            if tensor in call.reads or tensor in call.updates:
-                read[register] = None
-            if tensor not in call.reads:
-                written[register] = None
-        taken = [register for register in written if register not in read]
-        after = [self.items[register].value for register in read]
-        for register in read:
-            after += self.items[register].readers if register in written else []
-        last = self.work.last_in_place
-        if len(read) > 1 and not (taken or gradient) and (self.rank, name) in last:
-            after.append(last[self.rank, name])
-        info = ComputeTask(
-            name=name,
-            rank=self.rank,
-            phase=phase,
-            call=call,
-            views=tuple(views),
-            microbatch=self.number,
-        )
-        task = self.work.compute(
-            info,
-            after=after,
-            reads=[(self.items[register].writer, register) for register in read],
-            writes=[*taken, "partial"] if gradient == "partial" else taken,
-        )
-        if not taken:
-            last[self.rank, name] = task
-        for register in read:
-            item = self.items[register]
-            if register in written:
-                item.value, item.readers = task, []
-            else:
-                item.readers.append(task)
-        self.items |= {register: Item(writer=task, value=task) for register in taken}
-        return task
+    holders: dict[str, int] = field(default_factory=dict)
+    """By register: the task that took its slot."""
+    before: int = -1
+    """The task that fired before, -1 for none."""
 
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""
         work = self.work
-        self._fire("load", "load", work.calls.load, {"x": "x", "labels": "labels", "raw": "raw"})
-        for i, (layer, calls) in enumerate(zip(work.model.layers, work.calls.layers, strict=True)):
-            task = self._fire("forward", layer.name, calls.forward, self._places(i), layer=i)
-            passes.readers.setdefault(i, []).append(task)
-        logits = work.model.wiring.outputs[-1]
-        places = {"x": logits, "labels": "labels", "dx": "loss.dx", "stats": "loss.stats"}
-        self._fire("forward", "loss", work.calls.loss, places)
-        for i in reversed(range(len(work.model.layers))):
-            self._backward(i, passes)
+        self._load()
+        frames = max(1, frame_count(work.training, work.plan))
+        self.before = work.ends.get((self.rank, self.number - frames), -1)
+        for position, firing in enumerate(work.model.passes):
+            if firing.kind == "accumulate" and self.number == 0:
+                continue
+            task = self._fire(position, firing)
+            if firing.kind in ("weight_grad", "accumulate"):
+                passes.gradient[firing.layer] = task
+            elif firing.kind == "input_grad":
+                passes.reader[firing.layer] = task
+        work.ends[self.rank, self.number] = self.before
 
-    def _places(self, i: int) -> dict[str, str]:
-        """Return the registers of all tensors of layer ``i``."""
-        layer, calls = self.work.model.layers[i], self.work.calls.layers[i]
-        wiring = self.work.model.wiring
-        names = layer.input_names
-        places = dict(zip(names, wiring.inputs[i], strict=True))
-        places |= {"y": wiring.outputs[i], "dy": wiring.gradients[i]}
-        places |= dict(zip((f"d{name}" for name in names), wiring.input_grads[i], strict=False))
-        return places | {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
-
-    def _backward(self, i: int, passes: Passes) -> None:
-        """Append the sum of the output's gradients, and the two gradients of layer ``i``."""
-        layer, calls = self.work.model.layers[i], self.work.calls.layers[i]
-        self._sum(i)
-        if calls.weight_grad:
-            self._weight_grad(i, calls.weight_grad, passes)
-        if calls.input_grad:
-            name = f"{layer.name}.input_grad"
-            task = self._fire("backward", name, calls.input_grad, self._places(i), layer=i)
-            passes.readers.setdefault(i, []).append(task)
-
-    def _sum(self, i: int) -> None:
-        """Append the additions of the gradients that the readers of layer ``i`` give."""
-        wiring, sums = self.work.model.wiring, self.work.calls.layers[i].sums
-        total = wiring.gradients[i]
-        parts = list(wiring.parts[i])
-        if total in parts:
-            parts.remove(total)
-        for call in sums:
-            if call.updates:
-                places = {"total": total, "other": parts.pop(0)}
-            else:
-                places = {"y": total, "x0": parts.pop(0), "x1": parts.pop(0)}
-            self._fire("backward", f"{self.work.model.layers[i].name}.sum", call, places)
-
-    def _weight_grad(self, i: int, call: OpCall, passes: Passes) -> None:
-        """Write the first microbatch's gradient in place; add every later one to it."""
-        work, layer, places = self.work, self.work.model.layers[i], self._places(i)
-        name = f"{layer.name}.weight_grad"
-        if self.number == 0:
-            passes.gradient[i] = self._fire(
-                "backward", name, call, places, layer=i, gradient="gradients"
-            )
-            return
-        task = self._fire("backward", name, call, places, layer=i, gradient="partial")
-        elements = layer.parameter_count
+    def _load(self) -> None:
+        call = self.work.calls.load
         info = ComputeTask(
-            name=f"{layer.name}.accumulate",
+            name="load",
             rank=self.rank,
-            phase="backward",
-            call=work.calls.add(elements),
-            views=(
-                work.flat("partial", 0, elements),
-                work.flat("gradients", work.offsets[i], elements),
-            ),
+            phase="load",
+            call=call,
+            views=tuple(self._view(-1, tensor.name, tensor) for tensor in call.tensors),
             microbatch=self.number,
         )
-        passes.gradient[i] = work.compute(
-            info, after=[passes.gradient[i]], reads=[(task, "partial")]
+        names = [tensor.name for tensor in call.writes]
+        task = self.work.compute(info, writes=names)
+        self.holders |= dict.fromkeys(names, task)
+
+    def _fire(self, position: int, firing: Firing) -> int:
+        """Append one firing, after the one before it.
+
+        Where several microbatches may be under way, it also follows the same firing of the
+        microbatch before, so that slots come back in the order in which they were taken.
+        """
+        work, turn = self.work, (self.rank, position)
+        call = firing.call(work.calls, work.model.layers[firing.layer].parameter_count)
+        views, reads, takes = self._operands(firing, call)
+        info = ComputeTask(
+            name=firing.name,
+            rank=self.rank,
+            phase=firing.phase,
+            call=call,
+            views=views,
+            microbatch=self.number,
+        )
+        task = work.compute(
+            info,
+            after=[task for task in (self.before, work.turns.get(turn, -1)) if task >= 0],
+            reads=[(self.holders[register], register) for register in reads],
+            writes=takes,
+        )
+        self.holders |= dict.fromkeys(takes, task)
+        self.before = work.turns[turn] = task
+        return task
+
+    def _operands(
+        self, firing: Firing, call: OpCall
+    ) -> tuple[tuple[View, ...], list[str], list[str]]:
+        """Return the arrays of a firing, and the registers that it reads and takes a slot of.
+
+        A register that is read and written is written in place: the firing takes no slot.
+        """
+        views, read, written = [], dict[str, None](), dict[str, None]()
+        workspace_at = 0
+        for tensor in call.tensors:
+            in_workspace = tensor in call.work
+            if is_parameter(tensor):
+                register = self._flat(firing, tensor)
+                slot = self._slot(register)
+                views.append(self.work.parameter(firing.layer, tensor.name, register, slot))
+            else:
+                register = firing.workspace if in_workspace else firing.places[tensor.name]
+                views.append(
+                    self._view(firing.layer, register, tensor, workspace_at * in_workspace)
+                )
+                workspace_at += tensor.size_bytes if in_workspace else 0
+            if register in FLAT:
+                continue
+            if tensor in call.reads or tensor in call.updates:
+                read[register] = None
+            if tensor not in call.reads:
+                written[register] = None
+        return tuple(views), list(read), [name for name in written if name not in read]
+
+    def _flat(self, firing: Firing, tensor: Tensor) -> str:
+        """Return where a parameter, or its gradient by this microbatch, lies."""
+        if not tensor.name.startswith("d"):
+            return "parameters"
+        return firing.partial if self.number else "gradients"
+
+    def _slot(self, register: str) -> int:
+        return self.number % max(1, self.work.slots[register])
+
+    def _view(self, layer: int, register: str, tensor: Tensor, offset_bytes: int = 0) -> View:
+        if register == "gradients":
+            return self.work.flat(register, self.work.offsets[layer], tensor.elements)
+        return View(
+            register=register,
+            slot=self._slot(register),
+            offset_bytes=offset_bytes,
+            shape=tensor.shape,
+            dtype=tensor.dtype,
         )

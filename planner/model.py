@@ -19,6 +19,7 @@ from hwprofiles.registry import lookup, names
 from planner.layer import INPUT, Layer, Shape
 
 if TYPE_CHECKING:
+    from planner.passes import Firing
     from planner.wiring import Wiring
 
 
@@ -135,6 +136,14 @@ class ModelGraph:
         from planner.wiring import wire
 
         return wire(self)
+
+    @cached_property
+    def passes(self) -> "tuple[Firing, ...]":
+        """Ops of one microbatch in the order in which they fire."""
+        from planner.layer_calls import layer_calls
+        from planner.passes import passes
+
+        return passes(self, layer_calls(self, 1, "float32"))
 
     @property
     def input_shape(self) -> Shape:

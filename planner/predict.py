@@ -8,12 +8,12 @@ import numpy as np
 from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S
 from planner.cost import estimate
+from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.plan import Plan, Training
 from planner.program import PHASES, ComputeTask, Program
-from planner.registers import memory_bytes
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
 from sim.engine import simulate

@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from hwprofiles.units import Ints
+from planner.layout import Layout
 from planner.opcall import OpCall
 from planner.registers import Register
+from sim.sharing import check_sharing
 from sim.taskgraph import TaskGraph
 
 PHASES = ("load", "forward", "backward", "exchange", "update")
@@ -61,31 +66,59 @@ class Program:
 
     graph: TaskGraph
     tasks: tuple[ComputeTask | TransferTask, ...]
-    registers: tuple[tuple[Register, ...], ...]
-    """By rank, in arena order."""
+    layouts: tuple[Layout, ...]
+    """By rank."""
     register_names: tuple[str, ...]
     """By register id of the graph."""
 
     @property
     def ranks(self) -> int:
         """Number of workers."""
-        return len(self.registers)
+        return len(self.layouts)
 
     def label(self, task: int) -> str:
         """Name of a task for people, with the ranks that run it."""
         info = self.tasks[task]
         return f"{info.name}@{'->'.join(map(str, info.ranks))}"
 
+    @property
+    def registers(self) -> tuple[tuple[Register, ...], ...]:
+        """By rank."""
+        return tuple(layout.registers for layout in self.layouts)
+
     def arena_bytes(self, rank: int) -> int:
         """Bytes of the static arena of ``rank``."""
-        return sum(register.arena_bytes for register in self.registers[rank])
+        return self.layouts[rank].size_bytes
 
-    def offsets(self, rank: int) -> dict[str, int]:
-        """First byte of each register in the arena of ``rank``."""
-        found, at = {}, 0
-        for register in self.registers[rank]:
-            found[register.name] = at
-            at += register.arena_bytes
+    def check_sharing(self) -> None:
+        """Check that registers that share bytes of an arena are never alive together.
+
+        Raises
+        ------
+        PlanError
+            Naming the registers and the tasks between which a dependency is missing.
+        """
+        names = [full_name.rpartition("@") for full_name in self.register_names]
+        places = [self.layouts[int(rank)].places[name] for name, _, rank in names]
+        check_sharing(
+            self.graph,
+            first_byte=np.array([place.first_byte for place in places], dtype=np.int64),
+            step_bytes=np.array([place.step_bytes for place in places], dtype=np.int64),
+            item_slot=self.item_slots(),
+            label=self.label,
+            name_register=self.register_names.__getitem__,
+        )
+
+    def item_slots(self) -> Ints:
+        """Return the slot in which each item of the graph lies, by the views of its writer."""
+        names = [full_name.rpartition("@")[0] for full_name in self.register_names]
+        found = np.zeros(len(self.graph.out_idx), dtype=np.int64)
+        for task, info in enumerate(self.tasks):
+            views = info.views if isinstance(info, ComputeTask) else (info.target,)
+            slots = {view.register: view.slot for view in views}
+            first = int(self.graph.out_ptr[task])
+            for i, register in enumerate(self.graph.row("out", task)):
+                found[first + i] = slots[names[register]]
         return found
 
     def of_rank(self, rank: int) -> list[int]:

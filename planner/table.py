@@ -26,9 +26,10 @@ from planner.cost import (
     transfer_prices,
 )
 from planner.machine import Machine
+from planner.memory import PassMemory, arena_bytes, landed_bytes, pass_memory
 from planner.model import ModelGraph
 from planner.plan import Bucket, Plan, Training, Verdict, verdict
-from planner.registers import fullest_landing, step_registers
+from planner.registers import plan_buckets
 
 VERDICTS = tuple(Verdict)
 
@@ -63,21 +64,30 @@ def price(
     """Give every candidate its verdict, memory, bound and closed form."""
     found = np.zeros(len(plans), dtype=np.int64)
     arena = np.zeros(len(plans), dtype=np.int64)
-    steps: dict[tuple[object, ...], int] = {}
-    landings: dict[tuple[object, ...], int] = {}
+    steps: dict[tuple[object, ...], PassMemory] = {}
+    cuts: dict[tuple[object, ...], tuple[Bucket, ...]] = {}
+    landings: dict[tuple[object, ...], Ints] = {}
     for i, plan in enumerate(plans):
         cluster = machine.cluster(plan.workers)
         verdict_i = verdict(model, training, plan, cluster)
         if verdict_i is Verdict.FITS:
             step = (plan.workers, plan.microbatch, plan.input_slots, plan.activation_slots)
             if step not in steps:
-                registers = step_registers(model, training, plan)
-                steps[step] = sum(register.arena_bytes for register in registers)
+                steps[step] = pass_memory(model, training, plan)
+            cut = (plan.workers > 1, plan.bucket_bytes)
+            if cut not in cuts:
+                cuts[cut] = plan_buckets(model, training, plan)
             landing = (plan.workers, plan.algorithm, plan.bucket_bytes, plan.landing_slots)
             if landing not in landings:
-                landed = fullest_landing(model, training, plan)
-                landings[landing] = sum(register.arena_bytes for register in landed)
-            arena[i] = steps[step] + landings[landing]
+                landings[landing] = landed_bytes(model, training, plan)
+            passes = steps[step]
+            arena[i] = arena_bytes(
+                passes.own_bytes,
+                passes.frame_bytes,
+                passes.frames,
+                passes.landing_from(cuts[cut], overlap=plan.overlap),
+                landings[landing],
+            )
             if any(arena[i] > cluster.devices[d].memory_bytes for d in plan.placement):
                 verdict_i = Verdict.OUT_OF_MEMORY
         found[i] = VERDICTS.index(verdict_i)

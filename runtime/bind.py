@@ -27,6 +27,11 @@ class Worker:
     requests: list[Any]
     step: list[int]
     """The one mutable cell that loading reads: the number of the step."""
+    items: list[tuple[str, int]]
+    """Register and slot of each item that this rank's tasks write."""
+    kept: list[str]
+    """Registers that no task takes and frees: what lives from step to step."""
+    microbatches: int
 
 
 def bind(
@@ -77,6 +82,8 @@ def bind(
                 frees=tuple(items[i] for i in graph.row("in", task) if i in items),
             )
         )
+    slot_of, names = program.item_slots(), [n.rpartition("@")[0] for n in program.register_names]
+    taken = {names[int(graph.out_idx[item])] for item in items}
     loop = ActorLoop(
         firings,
         slots=[int(graph.register_slots[r]) for r in mine],
@@ -93,6 +100,12 @@ def bind(
         fires=fires,
         requests=requests,
         step=step,
+        items=[(names[int(graph.out_idx[item])], int(slot_of[item])) for item in items],
+        kept=[r.name for r in program.registers[rank] if r.name not in taken],
+        microbatches=sum(
+            isinstance(info, ComputeTask) and info.phase == "load"
+            for info in (program.tasks[task] for task in tasks)
+        ),
     )
 
 

@@ -13,13 +13,14 @@ from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S, to_ps
 from planner.jsonable import to_jsonable
 from planner.lower import lower
-from planner.measurement import Execution, Measurement, OpTimes, Split, Trace, Verdict
+from planner.measurement import ArenaProof, Execution, Measurement, OpTimes, Split, Trace, Verdict
 from planner.model import load_model
 from planner.predict import INTERVAL_FRAC, phase_seconds
 from planner.program import ComputeTask, Program
 from planner.records import SCHEMA, PlanFile, RankedPlan
 from runtime.drift import drift, spread
 from runtime.launch import TIMEOUT_S, Launch, launch
+from runtime.proof import STEPS
 from runtime.watch import Progress
 from sim.heap_engine import simulate
 from sim.timeline import Timeline
@@ -59,6 +60,8 @@ class Options:
     parameters: Path | None = None
     """Where to save the trained parameters (.npy, layer order)."""
     checkpoints: Checkpoints | None = None
+    prove: bool = False
+    """Whether the last execution first proves that its arenas are needed, enough, and safe."""
     start: Launch = launch
     """How workers are started."""
 
@@ -86,6 +89,7 @@ def run_once(
         "warmup": options.warmup,
         "traced": options.traced if detailed else 0,
         "solo": detailed,
+        "prove": options.prove and detailed,
         "sentinels": True,
         "expected": {name: list(times) for name, times in options.expected_s.items()},
         "parameters": str(options.parameters.resolve()) if options.parameters else "",
@@ -220,6 +224,7 @@ def _with_details(
             measured_end_s=tuple(end_s),
         ),
         check=None,
+        arena=_arena_proof(program, answer),
         environment={
             "identity": dict(plans.machine[plan.workers].identity)
             if plan.workers in plans.machine
@@ -228,6 +233,15 @@ def _with_details(
             "numpy": np.__version__,
         },
     )
+
+
+def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | None:
+    """Return what was proved of the arenas, if it was asked for."""
+    beside = answer.get("beside_arena_bytes")
+    if beside is None:
+        return None
+    unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
+    return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
 
 
 def _with_durations(program: Program, seconds: list[float]) -> Any:

@@ -23,6 +23,7 @@ from runtime.drift import refuse_drift
 from runtime.initial import initial_parameters
 from runtime.kernels import kernel
 from runtime.observe import solo, traced
+from runtime.proof import prove_arena
 from runtime.records import RecordFile
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
@@ -40,6 +41,7 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     worker, records = _prepare(plans, ranked, job, comm)
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
+    beside = comm.gather(prove_arena(worker, comm, voice)) if job.get("prove") else None
     total = job["warmup"] + job["steps"]
     keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
     first, losses = _resume(worker, total, comm, keeper)
@@ -77,6 +79,7 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),
+        "beside_arena_bytes": beside,
         "traced": inside,
         "solo": {str(k): v for part in alone for k, v in part.items()},
     }

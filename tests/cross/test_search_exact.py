@@ -14,11 +14,11 @@ import foreplan
 from hwprofiles.errors import NothingFits
 from hwprofiles.units import PS_PER_S
 from planner.jsonable import to_jsonable
+from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.plan import Plan, Training
 from planner.predict import predict
-from planner.registers import memory_bytes
 from planner.search import SearchResult, candidates, divisors, search
 from tests.planner_cases import chain_models, machines, small_machine, tiny_convnet
 

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planner.cost import estimate
+from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training, Verdict
-from planner.registers import memory_bytes
 from planner.table import VERDICTS, PlanTable, price
 from tests.planner_cases import (
     ALGORITHMS,

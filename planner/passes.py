@@ -1,0 +1,148 @@
+"""The passes of one microbatch in order: which op fires when, and on which registers.
+
+Computed from the model alone. One order serves the program, whose firings follow it, and the memory
+of a worker, which lets registers share bytes when this order keeps their lives apart.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from planner.layer_calls import LayerCalls
+from planner.model import ModelGraph
+from planner.opcall import OpCall, Tensor
+
+PARAMETERS = ("w", "b")
+"""Names of the tensors that lie in the flat arrays, their gradients with a ``d`` before."""
+
+STATS = "loss.stats"
+"""Register of what a step tells: read when it is over."""
+
+OUTSIDE = ("x", "labels", STATS, "gradients")
+"""Registers that firings name and that live on outside of the passes."""
+
+
+class Calls(Protocol):
+    """The op calls of one microbatch (``planner.calls.StepCalls``)."""
+
+    @property
+    def layers(self) -> tuple[LayerCalls, ...]:
+        """By layer."""
+        ...
+
+    @property
+    def loss(self) -> OpCall:
+        """The loss."""
+        ...
+
+    def add(self, elements: int) -> OpCall:
+        """Return the addition of ``elements`` gradients."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """One op of the passes: whose, which, and where its tensors lie."""
+
+    name: str
+    phase: str
+    layer: int
+    """-1 for the loss."""
+    kind: str
+    """``forward``, ``loss``, ``sum``, ``weight_grad``, ``accumulate`` or ``input_grad``."""
+    places: Mapping[str, str]
+    """By name of a tensor: its register; parameters and their gradients excepted."""
+    part: int = 0
+    """Which of the sums of a layer."""
+
+    @property
+    def workspace(self) -> str:
+        """Register of its scratch."""
+        return f"{self.name}.work"
+
+    @property
+    def partial(self) -> str:
+        """Register where a later microbatch leaves the gradient of the layer's parameters."""
+        return f"{self.name.rpartition('.')[0]}.partial"
+
+    def call(self, calls: Calls, parameters: int) -> OpCall:
+        """Return its op call, of a layer with so many ``parameters``."""
+        if self.kind == "loss":
+            return calls.loss
+        if self.kind == "accumulate":
+            return calls.add(parameters)
+        layer = calls.layers[self.layer]
+        if self.kind == "sum":
+            return layer.sums[self.part]
+        call: OpCall | None = getattr(layer, self.kind)
+        assert call is not None, f"{self.name} does not fire"
+        return call
+
+
+def is_parameter(tensor: Tensor) -> bool:
+    """Whether a tensor lies in one of the flat arrays."""
+    return tensor.name.removeprefix("d") in PARAMETERS
+
+
+def passes(model: ModelGraph, layers: tuple[LayerCalls, ...]) -> tuple[Firing, ...]:
+    """Return the firings of one microbatch in order; the first accumulates nothing.
+
+    ``layers`` are the calls of any number of samples: their tensors' names are what counts.
+    """
+    return tuple(_Order(model, layers).firings())
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    model: ModelGraph
+    layers: tuple[LayerCalls, ...]
+
+    def firings(self) -> Iterator[Firing]:
+        for i, layer in enumerate(self.model.layers):
+            yield self._of(i, layer.name, "forward", phase="forward")
+        logits = self.model.wiring.outputs[-1]
+        places = {"x": logits, "labels": "labels", "dx": "loss.dx", "stats": STATS}
+        yield Firing(name="loss", phase="forward", layer=-1, kind="loss", places=places)
+        for i in reversed(range(len(self.model.layers))):
+            yield from self._backward(i)
+
+    def _of(self, i: int, name: str, kind: str, *, phase: str = "backward") -> Firing:
+        return Firing(name=name, phase=phase, layer=i, kind=kind, places=self._places(i))
+
+    def _places(self, i: int) -> dict[str, str]:
+        """Return the registers of all tensors of layer ``i``."""
+        layer, calls, wiring = self.model.layers[i], self.layers[i], self.model.wiring
+        names = layer.input_names
+        places = dict(zip(names, wiring.inputs[i], strict=True))
+        places |= {"y": wiring.outputs[i], "dy": wiring.gradients[i]}
+        places |= dict(zip((f"d{name}" for name in names), wiring.input_grads[i], strict=False))
+        return places | {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
+
+    def _backward(self, i: int) -> Iterator[Firing]:
+        """Yield the sum of the output's gradients, and the two gradients of layer ``i``."""
+        name, calls = self.model.layers[i].name, self.layers[i]
+        yield from self._sums(i)
+        if calls.weight_grad:
+            yield self._of(i, f"{name}.weight_grad", "weight_grad")
+            yield Firing(
+                name=f"{name}.accumulate",
+                phase="backward",
+                layer=i,
+                kind="accumulate",
+                places={"other": f"{name}.partial", "total": "gradients"},
+            )
+        if calls.input_grad:
+            yield self._of(i, f"{name}.input_grad", "input_grad")
+
+    def _sums(self, i: int) -> Iterator[Firing]:
+        """Yield the additions of the gradients that the readers of layer ``i`` give."""
+        wiring, name = self.model.wiring, f"{self.model.layers[i].name}.sum"
+        total, parts = wiring.gradients[i], list(wiring.parts[i])
+        if total in parts:
+            parts.remove(total)
+        for part, call in enumerate(self.layers[i].sums):
+            if call.updates:
+                places = {"total": total, "other": parts.pop(0)}
+            else:
+                places = {"y": total, "x0": parts.pop(0), "x1": parts.pop(0)}
+            yield Firing(name=name, phase="backward", layer=i, kind="sum", places=places, part=part)

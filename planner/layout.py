@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwprofiles.units import Ints
+from planner.calls import StepCalls
 from planner.memory import Frame, bytes_by_bucket, frame, landing_from
 from planner.model import ModelGraph
 from planner.packing import alive
@@ -50,9 +51,11 @@ class Layout:
     size_bytes: int
 
 
-def layouts(model: ModelGraph, training: Training, plan: Plan) -> tuple[Layout, ...]:
-    """Return the arenas of a plan, by rank."""
-    shared = _Shared.of(model, training, plan)
+def layouts(
+    model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
+) -> tuple[Layout, ...]:
+    """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
+    shared = _Shared.of(model, training, plan, calls)
     ranks = range(plan.workers)
     return tuple(shared.layout(landing_registers(model, training, plan, rank)) for rank in ranks)
 
@@ -80,8 +83,10 @@ class _Shared:
     """(B,) by bucket: the first byte of the last frame that is free from then on."""
 
     @classmethod
-    def of(cls, model: ModelGraph, training: Training, plan: Plan) -> "_Shared":
-        packed, cut = frame(model, training, plan), plan_buckets(model, training, plan)
+    def of(
+        cls, model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
+    ) -> "_Shared":
+        packed, cut = frame(model, training, plan, calls), plan_buckets(model, training, plan)
         last = [packed.after[list(b.layers)].max() for b in cut]
         return cls(
             own=own_registers(model, training, plan),

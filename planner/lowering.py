@@ -81,7 +81,7 @@ class Lowering:
         self.offsets = parameter_offsets(self.model)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
-        self.layouts = layouts(self.model, self.training, self.plan)
+        self.layouts = layouts(self.model, self.training, self.plan, self.calls)
         for rank, device in enumerate(self.plan.placement):
             ids = {}
             for reg in self.layouts[rank].registers:

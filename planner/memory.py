@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwprofiles.units import Ints
+from planner.calls import StepCalls
 from planner.model import ModelGraph
 from planner.packing import Lives, pack, tops
 from planner.plan import Bucket, Plan, Training
@@ -40,9 +41,11 @@ class Frame:
     """(L,) by layer: the byte from which on nothing of the frame is in use from ``after`` on."""
 
 
-def frame(model: ModelGraph, training: Training, plan: Plan) -> Frame:
+def frame(
+    model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
+) -> Frame:
     """Pack the registers of a frame; it depends on workers and microbatch alone."""
-    registers, lives = pass_registers(model, training, plan)
+    registers, lives = pass_registers(model, training, plan, calls)
     stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
     at = pack(lives, stride)
     highest = tops(lives, at + stride)
@@ -89,9 +92,11 @@ def landing_from(free_from: Ints, cut: Sequence[Bucket], *, overlap: bool) -> In
     return np.array([free_from[list(bucket.layers)].min() for bucket in cut], dtype=np.int64)
 
 
-def pass_memory(model: ModelGraph, training: Training, plan: Plan) -> PassMemory:
-    """Return the memory of the passes."""
-    packed = frame(model, training, plan)
+def pass_memory(
+    model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
+) -> PassMemory:
+    """Return the memory of the passes; ``calls`` are those of the plan, where they are known."""
+    packed = frame(model, training, plan, calls)
     return PassMemory(
         own_bytes=sum(register.arena_bytes for register in own_registers(model, training, plan)),
         frame_bytes=packed.size_bytes,

@@ -92,10 +92,13 @@ def frame_count(training: Training, plan: Plan) -> int:
 
 
 def pass_registers(
-    model: ModelGraph, training: Training, plan: Plan
+    model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
 ) -> tuple[tuple[Register, ...], Lives]:
-    """Return the registers of a frame and when in the passes they are alive, one slot a frame."""
-    calls = StepCalls.of(model, training, plan)
+    """Return the registers of a frame and when in the passes they are alive, one slot a frame.
+
+    ``calls`` are those of the plan, where they are known already.
+    """
+    calls = calls or StepCalls.of(model, training, plan)
     accumulates = plan.microbatches(training.batch) > 1
     item = DTYPE_BYTES[training.dtype]
     size: dict[str, int] = {}

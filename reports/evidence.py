@@ -1,7 +1,7 @@
 """The sections that show the run and its prediction part by part."""
 
-from hwprofiles.units import format_s
-from planner.measurement import Measurement
+from hwprofiles.units import format_bytes, format_s
+from planner.measurement import ArenaProof, Measurement
 from planner.predict import Prediction
 from reports.case import Case
 from reports.compare import (
@@ -176,12 +176,16 @@ def memory(case: Case) -> Section:
     """Return the arena by category, and arena against live peak by rank."""
     prediction: Prediction = case.subject.prediction
     rows = memory_rows(prediction)
+    text = [
+        "A worker allocates one arena before the first step and nothing after. Registers that are"
+        " never alive together share bytes, so the categories are those of the moment when most is"
+        " alive. The live peak is the least the simulated step could do with; the waste of static"
+        f" allocation is a factor of {prediction.waste:.2f} on the fullest worker.",
+    ]
+    if case.measured and case.measured.arena:
+        text.append(_proof(case.measured.arena, prediction))
     return Section(
-        text=(
-            "A worker allocates one arena before the first step and nothing after. The live peak is"
-            f" the least it could do with; the waste of static allocation is a factor of"
-            f" {prediction.waste:.2f} on the fullest worker.",
-        ),
+        text=tuple(text),
         drawings=(
             Drawing(
                 caption="Arena of rank 0 by category, above its live peak",
@@ -208,6 +212,17 @@ def memory(case: Case) -> Section:
                 caption="Arena against live peak",
             ),
         ),
+    )
+
+
+def _proof(proof: ArenaProof, prediction: Prediction) -> str:
+    """Say what a check has proved of the arenas."""
+    apart = max(proof.unpacked_bytes) / max(prediction.arena_bytes)
+    return (
+        f"Proved in this check: {proof.steps} steps ended in the same bits when every freed"
+        " register was poisoned; they wrote to the last line of the arena and not behind it, and"
+        f" held at most {format_bytes(max(proof.beside_bytes))} beside it. Registers side by side"
+        f" would take {apart:.2f} times the arena."
     )
 
 

@@ -29,6 +29,7 @@ BLUE, SKY, GREEN, ORANGE, AMBER, PINK, GREY = (
     "#cc79a7",
     "#8c8c8c",
 )
+PALE = "#d9d9d9"
 PHASE_COLOURS = {
     "load": PINK,
     "forward": BLUE,
@@ -45,6 +46,7 @@ CATEGORY_COLOURS = {
     "activations": ORANGE,
     "workspace": AMBER,
     "landing": GREEN,
+    "gaps": PALE,
 }
 RC = {
     "svg.hashsalt": "foreplan",

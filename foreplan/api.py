@@ -12,9 +12,9 @@ from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
 from planner.collectives.base import algorithm_names
-from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.measurement import Measurement
+from planner.memory import plan_arena_bytes
 from planner.model import load_model, model_names
 from planner.opcall import TRAINING_DTYPES
 from planner.opsets import general_calls, plan_calls, space_calls
@@ -247,7 +247,7 @@ def _check_edited(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -
             f"{where}: placement must name {edited.workers} different devices of 0 to"
             f" {devices - 1}, got {list(placed)}; edit it again"
         )
-    needed = sum(memory_bytes(model, plans.training, edited).values())
+    needed = plan_arena_bytes(model, plans.training, edited)
     most = min(cluster.devices[device].memory_bytes for device in placed)
     if needed > most:
         raise PlanError(

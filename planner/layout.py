@@ -7,7 +7,7 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.memory import Frame, bytes_by_bucket, frame, landing_from
+from planner.memory import Frame, bytes_by_bucket, frame, landing_from, last_layers
 from planner.model import ModelGraph
 from planner.packing import alive
 from planner.plan import Plan, Training
@@ -87,12 +87,11 @@ class _Shared:
         cls, model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
     ) -> "_Shared":
         packed, cut = frame(model, training, plan, calls), plan_buckets(model, training, plan)
-        last = [packed.after[list(b.layers)].max() for b in cut]
         return cls(
             own=own_registers(model, training, plan),
             frame=packed,
             frames=max(1, frame_count(training, plan)),
-            after=np.array(last if plan.overlap else [packed.after.max()] * len(cut)),
+            after=packed.after[last_layers(cut if plan.overlap else cut[-1:] * len(cut))],
             landing_from=landing_from(packed.free_from, cut, overlap=plan.overlap),
         )
 

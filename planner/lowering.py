@@ -14,7 +14,7 @@ from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
-from planner.registers import plan_buckets
+from planner.registers import frame_count, plan_buckets
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients", "momentum")
@@ -70,6 +70,8 @@ class Lowering:
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
+    frames: int = 1
+    """Microbatches of one rank that may be under way."""
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank and position in the passes: its last firing."""
     ends: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Lowering:
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
+        self.frames = max(1, frame_count(self.training, self.plan))
         for rank, device in enumerate(self.plan.placement):
             ids = {}
             for reg in self.layouts[rank].registers:

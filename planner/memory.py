@@ -89,7 +89,12 @@ def landing_from(free_from: Ints, cut: Sequence[Bucket], *, overlap: bool) -> In
     """Return from which byte of the last frame on each bucket may land, shape (B,)."""
     if not overlap:
         return np.zeros(len(cut), dtype=np.int64)
-    return np.array([free_from[list(bucket.layers)].min() for bucket in cut], dtype=np.int64)
+    return free_from[last_layers(cut)]
+
+
+def last_layers(cut: Sequence[Bucket]) -> list[int]:
+    """Return by bucket the layer whose gradient comes last: the backward pass goes down."""
+    return [min(bucket.layers) for bucket in cut]
 
 
 def pass_memory(

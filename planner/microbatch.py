@@ -6,7 +6,6 @@ from planner.lowering import FLAT, Lowering, Passes
 from planner.opcall import OpCall, Tensor
 from planner.passes import Firing, is_parameter
 from planner.program import ComputeTask, View
-from planner.registers import frame_count
 
 
 @dataclass(slots=True)
@@ -25,8 +24,7 @@ class Microbatch:
         """Append the whole microbatch and note what the exchange must know."""
         work = self.work
         self._load()
-        frames = max(1, frame_count(work.training, work.plan))
-        self.before = work.ends.get((self.rank, self.number - frames), -1)
+        self.before = work.ends.get((self.rank, self.number - work.frames), -1)
         for position, firing in enumerate(work.model.passes):
             if firing.kind == "accumulate" and self.number == 0:
                 continue
@@ -68,9 +66,10 @@ class Microbatch:
             views=views,
             microbatch=self.number,
         )
+        waits = {self.before, work.turns.get(turn, -1) if work.frames > 1 else -1}
         task = work.compute(
             info,
-            after=[task for task in (self.before, work.turns.get(turn, -1)) if task >= 0],
+            after=sorted(waits - {-1}),
             reads=[(self.holders[register], register) for register in reads],
             writes=takes,
         )

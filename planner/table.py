@@ -65,7 +65,7 @@ def price(
     found = np.zeros(len(plans), dtype=np.int64)
     arena = np.zeros(len(plans), dtype=np.int64)
     steps: dict[tuple[object, ...], PassMemory] = {}
-    cuts: dict[tuple[object, ...], tuple[Bucket, ...]] = {}
+    begins: dict[tuple[object, ...], Ints] = {}
     landings: dict[tuple[object, ...], Ints] = {}
     for i, plan in enumerate(plans):
         cluster = machine.cluster(plan.workers)
@@ -74,9 +74,10 @@ def price(
             step = (plan.workers, plan.microbatch, plan.input_slots, plan.activation_slots)
             if step not in steps:
                 steps[step] = pass_memory(model, training, plan)
-            cut = (plan.workers > 1, plan.bucket_bytes)
-            if cut not in cuts:
-                cuts[cut] = plan_buckets(model, training, plan)
+            cut = (*step, plan.bucket_bytes, plan.overlap)
+            if cut not in begins:
+                buckets = plan_buckets(model, training, plan)
+                begins[cut] = steps[step].landing_from(buckets, overlap=plan.overlap)
             landing = (plan.workers, plan.algorithm, plan.bucket_bytes, plan.landing_slots)
             if landing not in landings:
                 landings[landing] = landed_bytes(model, training, plan)
@@ -85,7 +86,7 @@ def price(
                 passes.own_bytes,
                 passes.frame_bytes,
                 passes.frames,
-                passes.landing_from(cuts[cut], overlap=plan.overlap),
+                begins[cut],
                 landings[landing],
             )
             if any(arena[i] > cluster.devices[d].memory_bytes for d in plan.placement):

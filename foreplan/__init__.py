@@ -5,19 +5,45 @@
 ['lenet-5', 'mlp']
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foreplan.api import calibrate, execute, models, plan, report, write_digits
+    from foreplan.api import calibrate, execute, models, plan, report
+    from foreplan.datasets import write_digits, write_synthetic
+    from foreplan.inquiry import diff, explain, what_if
+    from foreplan.pictures import talk, topology
 
 __version__ = "0.1.0"
-__all__ = ["calibrate", "execute", "models", "plan", "report", "write_digits"]
+__all__ = [
+    "calibrate",
+    "diff",
+    "execute",
+    "explain",
+    "models",
+    "plan",
+    "report",
+    "talk",
+    "topology",
+    "what_if",
+    "write_digits",
+    "write_synthetic",
+]
+
+_ELSEWHERE = {
+    "diff": "inquiry",
+    "explain": "inquiry",
+    "talk": "pictures",
+    "topology": "pictures",
+    "what_if": "inquiry",
+    "write_digits": "datasets",
+    "write_synthetic": "datasets",
+}
+"""Module of each function that is not in ``foreplan.api``."""
 
 
 def __getattr__(name: str) -> Any:
     """Load the functions when they are first asked for, so that ``foreplan --help`` is quick."""
-    if name in __all__:
-        from foreplan import api
-
-        return getattr(api, name)
-    raise AttributeError(name)
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(import_module(f"foreplan.{_ELSEWHERE.get(name, 'api')}"), name)

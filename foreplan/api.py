@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import foreplan
-from foreplan.machines import Local, data_folder, load_machine
+from foreplan.datasets import record_files
+from foreplan.machines import Local, load_machine
+from foreplan.training import check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
@@ -16,7 +17,6 @@ from planner.machine import Machine
 from planner.measurement import Measurement
 from planner.memory import plan_arena_bytes
 from planner.model import load_model, model_names
-from planner.opcall import TRAINING_DTYPES
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 LEAST_MICROBATCH = 4
 """Smallest microbatch whose ops ``calibrate`` times for a model; smaller ones use the curves."""
-RECORD_FILES = ("digits-train.rec", "digits-test.rec")
 
 
 def tool() -> str:
@@ -51,45 +50,6 @@ def tool() -> str:
 def models() -> list[str]:
     """Return the names of the built-in models."""
     return list(model_names())
-
-
-def write_digits(folder: Path | None = None, seed: int = 0) -> tuple[Path, Path]:
-    """Write scikit-learn's handwritten digits as record files; return (train, test)."""
-    from runtime.digits import write_digits as write
-
-    target = data_folder(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(
-            f"{target}: expected a folder to write records to, got {error.strerror}; name another"
-        ) from error
-    return write(target, seed)
-
-
-def check_training(where: str, training: Training) -> None:
-    """Refuse a training that cannot be; ``where`` holds ``{}`` for the name of the field.
-
-    Raises
-    ------
-    PlanError
-        Naming the first field that is wrong.
-    """
-    rate, momentum = training.learning_rate, training.momentum
-    rules = {
-        "batch": (training.batch >= 1, "at least 1 sample"),
-        "dtype": (training.dtype in TRAINING_DTYPES, " or ".join(TRAINING_DTYPES)),
-        "learning_rate": (rate > 0 and isfinite(rate), "a finite rate > 0"),
-        "momentum": (0 <= momentum < 1, "at least 0 and below 1"),
-        "seed": (training.seed >= 0, "at least 0"),
-    }
-    for name, (holds, expected) in rules.items():
-        if not holds:
-            shown = name.replace("_", "-") if where.startswith("--") else name
-            raise PlanError(
-                f"{where.format(shown)}: expected {expected}, got {getattr(training, name)!r};"
-                " give another value"
-            )
 
 
 def calibrate(
@@ -129,7 +89,7 @@ def plan(
     *,
     top: int = 5,
     budget: int = 1000,
-    fixed: Mapping[str, object] | None = None,
+    fixed: Mapping[str, int | bool | str] | None = None,
     progress: Callable[[int, int, float], None] = lambda done, most, best_s: None,
 ) -> PlanFile:
     """Search the plans of ``model`` on ``cluster``; return the best with their certificate."""
@@ -159,6 +119,7 @@ def plan(
         plans_sha256=plans_sha256(ranked),
         certificate=result.certificate,
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
+        fixed=dict(fixed or {}),
     )
 
 
@@ -195,14 +156,14 @@ def read_plans(path: Path) -> PlanFile:
     if not plans.plans:
         raise RecordError(f"{path}: expected at least one plan, got none; plan again")
     check_training(f"{path}: training.{{}}", plans.training)
-    machine = _machine(path, plans)
+    machine = machine_of(path, plans)
     if plans_sha256(plans.plans) == plans.plans_sha256:
         return plans
     checked = tuple(_check_edited(path, plans, ranked.plan, machine) for ranked in plans.plans)
     return replace(plans, plans=checked, plans_sha256=plans_sha256(checked))
 
 
-def _machine(path: Path, plans: PlanFile) -> Machine:
+def machine_of(path: Path, plans: PlanFile) -> Machine:
     """Return the machine of a plan file, or say that its records do not hang together."""
     try:
         return plans.to_machine()
@@ -266,6 +227,7 @@ def execute(
     *,
     pick: int = 0,
     steps: int = 100,
+    warmup: int = 10,
     data: Path | None = None,
     check: bool = False,
     keep_costs: bool = False,
@@ -297,21 +259,25 @@ def execute(
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
     and ``lanes`` how many may then run.
     """
-    from runtime.execute import EXECUTIONS, Options, measure
+    from runtime.execute import EXECUTIONS, TRACED, Options, measure
     from runtime.execute import check as run_check
     from runtime.kernels import refuse_missing
     from runtime.launch import launch
 
     start = start or launch
     plans = read_plans(path)
-    needed = plan_calls(load_model(plans.model), plans.training, plans.plans[0].plan)
+    model = load_model(plans.model)
+    needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
     beside = output or Path("measurement.json")
+    train, test = record_files(model, data)
     options = Options(
-        train=_records(data, 0),
-        test=_records(data, 1),
+        train=train,
+        test=test,
         cores=_cores(plans, pick, oversubscribe, lanes),
         steps=steps,
+        warmup=warmup,
+        traced=min(TRACED, steps),
         timeout_s=timeout_s,
         expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,
@@ -370,15 +336,6 @@ def _checkpoints(
         begin = None
         refuse_stored(folder)
     return Checkpoints(folder=folder, every=every, resume=begin)
-
-
-def _records(data: Path | None, which: int) -> Path:
-    path = data_folder(data) / RECORD_FILES[which]
-    if not path.exists():
-        raise RecordError(
-            f"{path}: expected a record file to train on, found none; run `foreplan data digits`"
-        )
-    return path
 
 
 def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -> tuple[int, ...]:

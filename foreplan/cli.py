@@ -11,7 +11,22 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from foreplan.commands import bench, data, doctor, execute, hw, models, plan, report, simulate
+from foreplan.commands import (
+    bench,
+    data,
+    diff,
+    doctor,
+    execute,
+    explain,
+    hw,
+    models,
+    plan,
+    report,
+    simulate,
+    talk,
+    topology,
+    what_if,
+)
 
 app = typer.Typer(
     name="foreplan",
@@ -23,9 +38,14 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
+app.command("explain")(explain.explain)
+app.command("what-if")(what_if.what_if)
+app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("talk")(talk.talk)
+app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hwprofiles.calibration import Calibration, co_run_factor
 from hwprofiles.clusterfacts import ClusterPart
 from hwprofiles.clusters import cluster_facts
 from hwprofiles.parts import (
@@ -222,11 +223,12 @@ def local_sheet() -> Sheet:
 
     local = Local.here()
     facts, identity = local.facts, local.identity(1)
-    counts: dict[int, int] = {}
+    known: dict[int, Calibration] = {}
     for workers in range(1, facts.physical_cores + 1):
         found = local.store.calibration(replace(identity, lanes=workers).key)
         if found:
-            counts[workers] = len(found.ops)
+            known[workers] = found
+    co_run = {w: co_run_factor(known[1], found) for w, found in known.items() if 1 in known}
     blas = f"{identity.blas_library} {identity.blas_version}, {identity.blas_architecture}"
     rows: Rows = [
         ("CPU", facts.cpu_model),
@@ -236,8 +238,10 @@ def local_sheet() -> Sheet:
         *((name, value) for name, value in identity.context),
         ("identity", identity.key[:16]),
     ]
-    for workers, count in counts.items():
-        rows.append((f"measured, {workers} at once", f"{count} ops"))
+    for workers, found in known.items():
+        factor = co_run.get(workers) if workers > 1 else None
+        slower = f", {factor:.2f} times as long as alone (median)" if factor else ""
+        rows.append((f"measured, {workers} at once", f"{len(found.ops)} ops{slower}"))
     record = {
         "name": "local",
         "cpu_model": facts.cpu_model,
@@ -246,9 +250,10 @@ def local_sheet() -> Sheet:
         "memory_bytes": facts.memory_bytes,
         "identity": identity.to_dict(),
         "key": identity.key,
-        "measured_ops": counts,
+        "measured_ops": {workers: len(found.ops) for workers, found in known.items()},
+        "co_run_factor": co_run,
     }
-    advice = [] if counts else ["no op is measured; run `foreplan hw calibrate`"]
+    advice = [] if known else ["no op is measured; run `foreplan hw calibrate`"]
     return Sheet(title="local: this machine", record=record, rows=rows, notes=advice)
 
 

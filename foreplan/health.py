@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from foreplan.api import RECORD_FILES
+from foreplan.datasets import DIGITS
 from foreplan.machines import Local, data_folder
 from hwprofiles.errors import ForeplanError
 from hwprofiles.opstore import home_folder
@@ -57,7 +57,10 @@ def _store() -> Finding:
 
 
 def _records() -> list[Finding]:
-    return [_record(data_folder(None) / name) for name in RECORD_FILES]
+    """Look at the digits, and at all other record files in the folder."""
+    folder = data_folder(None)
+    paths = [*(folder / name for name in DIGITS), *sorted(folder.glob("*.rec"))]
+    return [_record(path) for path in dict.fromkeys(paths)]
 
 
 def _record(path: Path) -> Finding:

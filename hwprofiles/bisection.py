@@ -1,24 +1,28 @@
 """Bisection: the most that one half of a fabric can send to the other at once."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Iterable
+
+from hwprofiles.fabrics.base import Node, Wire
 
 ROUNDING_BYTES_PER_S = 1.0
 """Smaller capacities are what rounding leaves of used ones."""
 SOURCE, SINK = "left half", "right half"
-Capacity = dict[Hashable, dict[Hashable, float]]
+Capacity = dict[Node, dict[Node, float]]
 
 
 def flow_bytes_per_s(
-    wires: Iterable[tuple[Hashable, Hashable, float]], left: set[int], right: set[int]
+    wires: Iterable[Wire], rate: Callable[[str], float], left: Iterable[int], right: Iterable[int]
 ) -> float:
     """Return the largest flow from the ends in ``left`` to those in ``right``.
 
     Parameters
     ----------
-    wires : iterable of (from, to, bytes per second)
-        Directed; whole numbers are ends, anything else is a switch.
-    left, right : set of int
+    wires : iterable of Wire
+        Whole numbers are ends, anything else is a switch.
+    rate : callable
+        Bytes per second of a link by its name.
+    left, right : iterable of int
         Ends that send and receive, as fast as their wires allow.
 
     Notes
@@ -26,14 +30,17 @@ def flow_bytes_per_s(
     All ends of a half are one node, so only switches are left to search. Dinic's algorithm: while
     the sink can be reached, fill all shortest paths (Soviet Math. Doklady 11, 1970).
     """
+    half: dict[Node, Node] = dict.fromkeys(left, SOURCE)
+    half |= dict.fromkeys(right, SINK)
+    cables: defaultdict[tuple[Node, Node, str, bool], float] = defaultdict(float)
+    for start, end, link, count, directed in wires:
+        cables[half.get(start, start), half.get(end, end), link, directed] += count
     rest: Capacity = defaultdict(lambda: defaultdict(float))
-    for start, end, capacity in wires:
-        a, b = (
-            SOURCE if node in left else SINK if node in right else node for node in (start, end)
-        )
-        if a != b:
-            rest[a][b] += capacity
-            rest[b][a] += 0.0
+    for (start, end, link, directed), count in cables.items():
+        if start != end:
+            room = rate(link) * count
+            rest[start][end] += room
+            rest[end][start] += 0.0 if directed else room
     total = 0.0
     while SINK in (level := _levels(rest)):
         todo = {node: list(rest[node]) for node in level}
@@ -41,10 +48,10 @@ def flow_bytes_per_s(
     return total
 
 
-def _levels(rest: Capacity) -> dict[Hashable, int]:
+def _levels(rest: Capacity) -> dict[Node, int]:
     """Return how many hops with room it is from the source, for what can be reached."""
-    level: dict[Hashable, int] = {SOURCE: 0}
-    border: list[Hashable] = [SOURCE]
+    level: dict[Node, int] = {SOURCE: 0}
+    border: list[Node] = [SOURCE]
     while border and SINK not in level:
         new = []
         for node in border:
@@ -57,11 +64,11 @@ def _levels(rest: Capacity) -> dict[Hashable, int]:
 
 
 def _push(
-    node: Hashable,
+    node: Node,
     limit: float,
     rest: Capacity,
-    level: dict[Hashable, int],
-    todo: dict[Hashable, list[Hashable]],
+    level: dict[Node, int],
+    todo: dict[Node, list[Node]],
 ) -> float:
     """Send up to ``limit`` from ``node`` to the sink over shortest paths; return what was sent."""
     if node == SINK:

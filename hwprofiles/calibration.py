@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from statistics import median
 
 from hwprofiles.errors import RecordError
 from hwprofiles.grade import Grade
@@ -85,3 +86,14 @@ class Calibration:
             return self
         ops = {name: replace(op, grade=Grade.FITTED) for name, op in self.ops.items()}
         return replace(self, ops=ops)
+
+
+def co_run_factor(alone: Calibration, together: Calibration) -> float | None:
+    """Time of an op while all lanes of ``together`` run it over its time in ``alone``: the median.
+
+    Lanes share clocks, caches and memory. Plans are priced with the calibration of their own number
+    of workers, which holds this factor op by op; None where no op is in both.
+    """
+    both = alone.ops.keys() & together.ops.keys()
+    factors = [together.ops[name].median_s / alone.ops[name].median_s for name in both]
+    return median(factors) if factors else None

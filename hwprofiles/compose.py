@@ -5,7 +5,7 @@ of the nodes: their NICs, or the devices themselves where the NICs are on the de
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
 
@@ -79,11 +79,11 @@ class Blueprint:
             for wire in chain(node.fabric, node.host):
                 start = _global(wire.start, place, base, count)
                 end = _global(wire.end, place, base, count)
-                yield replace(wire, start=start, end=end), None
+                yield wire._replace(start=start, end=end), None
         for wire in self.network:
             ends = [isinstance(end, int) for end in (wire.start, wire.end)]
             start, end = (ports[e] if isinstance(e, int) else e for e in (wire.start, wire.end))
-            yield replace(wire, start=start, end=end), sum(ends)
+            yield wire._replace(start=start, end=end), sum(ends)
 
 
 def node_plan(part: ClusterPart, folder: Path, problems: list[str]) -> NodePlan:
@@ -142,7 +142,7 @@ def _build(
 
 def _at(folder: Path, wire: Wire) -> Wire:
     own = wire.link.endswith(".toml")
-    return replace(wire, link=_beside(folder, wire.link)) if own else wire
+    return wire._replace(link=_beside(folder, wire.link)) if own else wire
 
 
 def _beside(folder: Path, ref: str) -> str:

@@ -5,7 +5,8 @@ ForeplanError              exit 2: bad input, one sentence (where, expected, got
 ├── ProfileError           a device, link or cluster profile
 ├── ModelError             a model
 ├── PlanError              a plan that cannot be what was asked
-│   └── DeadlockError      a task graph that would wait for ever
+│   ├── DeadlockError      a task graph that would wait for ever
+│   └── MemoryExhausted    an allocator has no block that is large enough
 ├── RecordError            a file of ours or of the user's: missing, cut short, wrong schema
 ├── BackendUnavailable     a library or a device that this machine has not
 ├── NothingFits            exit 4: every candidate was rejected
@@ -38,6 +39,10 @@ class PlanError(ForeplanError):
 
 class DeadlockError(PlanError):
     """A task graph would wait for ever; the message names the tasks that wait."""
+
+
+class MemoryExhausted(PlanError):
+    """A task asks for memory where none is left, and nobody waits for some to come back."""
 
 
 class RecordError(ForeplanError):

@@ -122,7 +122,7 @@ def _inside(
     own = [wire for wire in wires if 0 in (wire.start, wire.end) and not _to_nic(wire)]
     rates = [rate(wire.link) * wire.cables for wire in own]
     halves = list(_halves(size, node.dims))
-    flows = [flow_bytes_per_s(_directed(wires, rate), *half) for half in halves]
+    flows = [flow_bytes_per_s(wires, rate, *half) for half in halves]
     return Tier(
         name=name,
         builder=block.builder,
@@ -142,8 +142,7 @@ def _between(block: BuilderBlock, plan: Blueprint, rate: Callable[[str], float])
     if len(plan.nodes) > 1:
         left = sum(len(n.ports) for n in plan.nodes[: len(plan.nodes) // 2])
         ports = sum(len(n.ports) for n in plan.nodes)
-        sides = set(range(left)), set(range(left, ports))
-        flow = flow_bytes_per_s(_directed(plan.network, rate), *sides)
+        flow = flow_bytes_per_s(plan.network, rate, range(left), range(left, ports))
     return Tier(
         name="scale-out",
         builder=block.builder,
@@ -164,16 +163,6 @@ def _halves(size: int, dims: Sequence[int]) -> Iterator[tuple[set[int], set[int]
         if length > 1:
             left = {end for end in range(size) if place_of(end, dims)[axis] < length // 2}
             yield left, set(range(size)) - left
-
-
-def _directed(
-    wires: Iterable[Wire], rate: Callable[[str], float]
-) -> Iterator[tuple[int | str, int | str, float]]:
-    for wire in wires:
-        capacity = rate(wire.link) * wire.cables
-        yield wire.start, wire.end, capacity
-        if not wire.directed:
-            yield wire.end, wire.start, capacity
 
 
 def _to_nic(wire: Wire) -> bool:

@@ -55,6 +55,40 @@ def parse_bytes(text: str) -> int:
     return round(float(match[1]) * _BYTE_UNITS[match[2].upper()])
 
 
+_PER_S = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_BITS = {"k": KB, "M": MB, "G": GB, "T": TB}
+
+
+def parse_s(text: str) -> float:
+    """Read ``"1.8us"``, ``"3 ms"`` or ``"0.1s"`` as seconds.
+
+    >>> parse_s("3 ms")
+    0.003
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|ms|us|ns)\s*", text)
+    if match is None:
+        raise UnitError(f"time {text!r}: expected a number with s, ms, us or ns")
+    return float(match[1]) / _PER_S[match[2]]
+
+
+def parse_bytes_per_s(text: str) -> float:
+    """Read ``"25GB/s"`` or, with a small b for bits, ``"200Gb/s"`` as bytes per second.
+
+    >>> parse_bytes_per_s("25 GB/s"), parse_bytes_per_s("200Gb/s")
+    (25000000000.0, 25000000000.0)
+    """
+    if match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT])(?:b|bit)/s\s*", text):
+        return float(match[1]) * _BITS[match[2]] / 8
+    amount, slash, second = text.strip().rpartition("/")
+    try:
+        rate = parse_bytes(amount) if slash and second == "s" and amount[-1:].isalpha() else None
+    except UnitError:
+        rate = None
+    if rate is None:
+        raise UnitError(f"rate {text!r}: expected a number with MB/s, GB/s, GiB/s or (bits) Gb/s")
+    return float(rate)
+
+
 def _scaled(value: float, steps: list[tuple[float, str]], digits: int) -> str:
     """Format with the largest unit that leaves at least 1 after rounding."""
     rounded = float(f"{value:.{digits}g}")

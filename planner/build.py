@@ -84,12 +84,21 @@ class Row:
         assert last.name == builder.layers[-1].name, f"block {name!r} must end in its output"
         self.blocks.append(Block(name=name, layers=tuple(builder.layers), count=count))
 
-    def model(self, name: str, source: str, norm_group: int = 1) -> ModelGraph:
-        """Return the model: a classifier of records as large as its input."""
+    def model(
+        self,
+        name: str,
+        source: str,
+        norm_group: int = 1,
+        *,
+        record_shape: Shape = (),
+        full_scale: int = 255,
+    ) -> ModelGraph:
+        """Return the model: a classifier of records as large as its input, or of smaller ones."""
         return ModelGraph(
             name=name,
             blocks=tuple(self.blocks),
-            record_shape=self.input_shape,
+            record_shape=record_shape or self.input_shape,
+            full_scale=full_scale,
             classes=self.blocks[-1].out_shape[0],
             norm_group=norm_group,
             source=source,

@@ -7,6 +7,7 @@ from planner import steps
 from planner.layer_calls import LayerCalls, layer_calls
 from planner.model import ModelGraph
 from planner.opcall import OpCall
+from planner.optimizer import update
 from planner.plan import Plan, Training
 
 REUSE_STEP_BYTES = 2 * MIB
@@ -45,10 +46,10 @@ class StepCalls:
         layers = layer_calls(model, samples, training.dtype)
         load = steps.load(model, samples, training.dtype)
         loss = steps.loss(model, samples, training.dtype, training.batch)
-        update = _update(training, model.parameter_count)
+        updated = update(training, model.parameter_count).moved_bytes
         fired = [call for calls in layers for call in calls.fired]
         passed = sum(call.moved_bytes for call in (load, loss, *fired))
-        between = rounded_reuse(passed + update.moved_bytes // rounds)
+        between = rounded_reuse(passed + updated // rounds)
 
         def cold(call: OpCall) -> OpCall:
             return replace(call, reuse_bytes=between)
@@ -66,7 +67,7 @@ class StepCalls:
             ),
             loss=cold(loss),
             training=training,
-            step_reuse_bytes=rounded_reuse(rounds * passed + update.moved_bytes),
+            step_reuse_bytes=rounded_reuse(rounds * passed + updated),
         )
 
     def add(self, elements: int) -> OpCall:
@@ -76,14 +77,5 @@ class StepCalls:
 
     def update(self, elements: int) -> OpCall:
         """Return the optimizer over ``elements`` parameters."""
-        call = _update(self.training, elements)
+        call = update(self.training, elements)
         return replace(call, reuse_bytes=self.step_reuse_bytes)
-
-
-def _update(training: Training, elements: int) -> OpCall:
-    return steps.update(
-        elements,
-        training.dtype,
-        learning_rate=training.learning_rate,
-        momentum=training.momentum,
-    )

@@ -98,6 +98,11 @@ class Layer:
         return getattr(self.module, "IN_PLACE", False)
 
     @property
+    def is_training_only(self) -> bool:
+        """Whether a trained model leaves it out: its output is then its input."""
+        return getattr(self.module, "TRAINING_ONLY", False)
+
+    @property
     def passes_gradient(self) -> bool:
         """Whether the gradient of each input is the gradient of the output itself."""
         return not hasattr(self.module, "input_grad")

@@ -1,6 +1,7 @@
 """The op calls of every layer for one microbatch, and what they hand on to one another."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from planner.layer import Layer
@@ -42,6 +43,7 @@ class LayerCalls:
         return max(sum(t.size_bytes for t in call.work) for call in self.fired)
 
 
+@lru_cache(maxsize=64)
 def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
     """Return the op calls of every layer; gradients stop where nothing below is trained."""
     needs = model.needs_input_grad

@@ -12,13 +12,14 @@ from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
+from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from planner.registers import frame_count, plan_buckets
 from sim.taskgraph import GraphBuilder
 
-FLAT = ("parameters", "gradients", "momentum")
-"""Registers that hold one value a parameter, in the order of ``parameter_offsets``."""
+FLAT = ("parameters", "gradients")
+"""Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 """Smaller first: a worker finishes what it began, which keeps few activations alive."""
@@ -137,7 +138,7 @@ class Lowering:
         return task
 
     def flat(self, register: str, first: int, elements: int) -> View:
-        """Return a slice of one of the flat arrays (parameters, gradients, momentum)."""
+        """Return a slice of a flat array: parameters, gradients or a state of the optimizer."""
         item = DTYPE_BYTES[self.training.dtype]
         return View(
             register=register,
@@ -158,12 +159,13 @@ class Lowering:
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
+        arrays = (*FLAT, *optimizer(self.training.optimizer).STATES)
         readers = (passes.reader[i] for i in bucket.layers if i in passes.reader)
         info = ComputeTask(
             name=f"update.{number}",
             rank=rank,
             phase="update",
             call=self.calls.update(bucket.elements),
-            views=tuple(self.flat(name, bucket.first, bucket.elements) for name in FLAT),
+            views=tuple(self.flat(name, bucket.first, bucket.elements) for name in arrays),
         )
         self.compute(info, after=sorted({*done, *readers}))

@@ -56,10 +56,12 @@ class ModelGraph:
     name: str
     blocks: tuple[Block, ...]
     record_shape: Shape
-    """Shape of one sample on disk, uint8; a record is one label byte and then the sample."""
+    """Shape of one sample on disk, uint8; a record is the label and then the sample."""
     classes: int
     norm_group: int = 1
     """Samples that share batch statistics; a microbatch must be a multiple. 1: no such op."""
+    full_scale: int = 255
+    """Byte of a sample on disk that stands for 1."""
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -76,6 +78,13 @@ class ModelGraph:
                 raise ModelError(f"model {self.name!r}: two layers are called {layer.name!r}")
             shapes[layer.name] = layer.out_shape
             unread = unread.difference(layer.inputs) | {layer.name}
+        record, whole = self.record_shape, self.input_shape
+        sides = (1,) * (len(whole) - len(record)) + record
+        repeats = len(whole) == 3 and not any(a % b for a, b in zip(whole, sides, strict=True))
+        if not repeats and prod(record) != prod(whole):
+            raise ModelError(
+                f"model {self.name!r}: records of {record} do not divide its input of {whole}"
+            )
         last = self.layers[-1]
         if last.out_shape != (self.classes,):
             raise ModelError(
@@ -163,7 +172,15 @@ class ModelGraph:
     @property
     def record_bytes(self) -> int:
         """Bytes of one record on disk: a label and a sample."""
-        return 1 + prod(self.record_shape)
+        return label_bytes(self.classes) + prod(self.record_shape)
+
+    @property
+    def data_command(self) -> str:
+        """Command that writes records for it: the digits, or random ones where it takes others."""
+        if (self.record_shape, self.full_scale) == ((8, 8), 16):
+            return "foreplan data digits"
+        shape = "x".join(map(str, self.record_shape))
+        return f"foreplan data synthetic --shape {shape} --classes {self.classes}"
 
     def flop(self, phase: str, samples: int = 1) -> int:
         """FLOP of one phase (``forward``, ``input_grad``, ``weight_grad``) over ``samples``.
@@ -185,9 +202,14 @@ class ModelGraph:
 
     def sha256(self) -> str:
         """Hash of everything that a prediction depends on."""
-        parts = [self.record_shape, self.classes, self.norm_group]
+        parts = [self.record_shape, self.full_scale, self.classes, self.norm_group]
         rows = [(x.name, x.kind, x.in_shapes, x.attrs, x.inputs) for x in self.layers]
         return hashlib.sha256(repr((parts, rows)).encode()).hexdigest()
+
+
+def label_bytes(classes: int) -> int:
+    """Bytes of the label in a record: one where that is enough, else two."""
+    return 1 if classes <= 256 else 2
 
 
 def model_names() -> dict[str, str]:

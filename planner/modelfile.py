@@ -23,7 +23,7 @@ from planner.model import Block, ModelGraph
 MOST_BYTES = 4 * 1024 * 1024
 """Of a file of layers."""
 TOP = {"name": True, "input": True, "classes": True, "layer": True} | dict.fromkeys(
-    ("source", "record", "block"), False
+    ("source", "record", "full_scale", "block"), False
 )
 BLOCK = {"name": True, "layers": True, "count": False}
 LAYER = {"name": True, "kind": True, "inputs": False}
@@ -83,6 +83,7 @@ def read_model_file(path: Path) -> ModelGraph:
             name=name,
             blocks=tuple(row),
             record_shape=file.shape(data, "record") if "record" in data else input_shape,
+            full_scale=file.number(data, "full_scale", most=255) if "full_scale" in data else 255,
             classes=classes,
             norm_group=norm_group(x for block in row for x in block.layers),
             source=source,

@@ -10,10 +10,11 @@ from planner.collectives.base import algorithm, traffic
 from planner.layer import Layer, Shape
 from planner.model import ModelGraph
 from planner.opcall import OpCall
+from planner.optimizer import optimizer_names, update
 from planner.plan import Plan, Training
 from planner.registers import plan_buckets
 from planner.search import candidates
-from planner.steps import add, load, loss, update
+from planner.steps import add, load, loss
 
 FIT_REUSE_BYTES = 12 * MIB
 """Coldness at which curves are fitted: what a step of a small model moves."""
@@ -86,7 +87,8 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _phases("avg_pool", shape, samples, dtype, window=2)
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
-        calls.append(update(elements, dtype, learning_rate=0.0, momentum=0.0))
+        for name in optimizer_names():
+            calls.append(update(Training(batch=1, dtype=dtype, optimizer=name), elements))
     for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 14)):
         calls += _ends(samples, size, classes, dtype)
     cold = [replace(call, reuse_bytes=FIT_REUSE_BYTES) for call in calls]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 from hwprofiles.cluster import Cluster
@@ -16,9 +16,21 @@ class Training:
     batch: int
     """Samples of one synchronous update, over all workers."""
     dtype: str = "float32"
+    optimizer: str = "sgd"
+    """A file of ``planner.optimizers``, which says which of the settings below it takes."""
     learning_rate: float = 0.05
+    """The default is SGD's."""
     momentum: float = 0.9
+    beta1: float = 0.9
+    """Share of the mean gradient that stays from step to step."""
+    beta2: float = 0.999
+    """Share of the mean squared gradient that stays."""
+    epsilon: float = 1e-8
+    """Added to the root of the mean squared gradient."""
+    weight_decay: float = 0.01
+    """Times the learning rate: share by which parameters shrink in a step."""
     seed: int = 0
+    """Of the first parameters and of dropout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +124,7 @@ def parameter_offsets(model: ModelGraph) -> dict[int, int]:
     return offsets
 
 
+@lru_cache(maxsize=64)
 def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:
     """Cut the flat gradient at layer boundaries, a bucket closing once it is large enough."""
     found: list[Bucket] = []

@@ -12,6 +12,7 @@ from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph
+from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
 from planner.program import PHASES, ComputeTask, Program
 from sim.checks import check_graph, peak_live_bytes
@@ -103,7 +104,11 @@ def predict(
     return prediction, program, timeline
 
 
-RESIDENT = ("parameters", "gradients", "momentum")
+RESIDENT = (
+    "parameters",
+    "gradients",
+    *(state for name in optimizer_names() for state in optimizer(name).STATES),
+)
 """Registers that live from step to step, beside those that tasks fill and free."""
 
 

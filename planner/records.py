@@ -74,6 +74,8 @@ class PlanFile:
     certificate: Certificate
     machine: Mapping[int, ClusterRecord]
     """By number of workers; 0 serves every number not listed."""
+    fixed: Mapping[str, int | bool | str] | None = None
+    """Fields of a plan that the search was held to; None in a file that does not say."""
 
     def to_machine(self) -> Machine:
         """Return the machine that the predictions were made for, from this file alone."""
@@ -103,16 +105,12 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
     cluster, books = machine.cluster(workers), machine.books(workers)
     kinds = {device.name: device for device in cluster.devices}
     links = list(dict.fromkeys(cluster.links))
-    # in link order, so that the cluster built from this numbers its links alike
-    edges: list[tuple[int | str, int | str, int]] = sorted(
-        cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2])
-    )
     return ClusterRecord(
         name=cluster.name,
         devices=tuple(device.name for device in cluster.devices),
         device_kinds=tuple(kinds.values()),
         links=tuple(links),
-        edges=tuple((a, b, links.index(cluster.links[i])) for a, b, i in edges),
+        edges=tuple((a, b, links.index(cluster.links[i])) for a, b, i in edges_of(cluster)),
         ops={
             name: tuple(book.ops[s] for s in sorted(book.ops) if s in signatures)
             for name, book in books.items()
@@ -120,6 +118,11 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
         identity=machine.identities.get(workers, {}),
         routing=cluster.routing,
     )
+
+
+def edges_of(cluster: Cluster) -> list[tuple[int | str, int | str, int]]:
+    """Return ``(from, to, link id)`` in link order: a cluster built from it is numbered alike."""
+    return sorted(cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2]))
 
 
 def plans_sha256(plans: tuple[RankedPlan, ...]) -> str:

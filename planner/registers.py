@@ -12,6 +12,7 @@ from planner.calls import StepCalls
 from planner.collectives.base import algorithm, traffic
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
+from planner.optimizer import optimizer
 from planner.packing import Lives
 from planner.passes import OUTSIDE, STATS, is_parameter
 from planner.plan import Bucket, Plan, Training, buckets
@@ -72,7 +73,7 @@ def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Re
     found = [
         register("parameters", "parameters", 1, flat_bytes),
         register("gradients", "gradients", 1, flat_bytes),
-        register("momentum", "optimizer", 1, flat_bytes),
+        *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
     ]
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
     _, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes

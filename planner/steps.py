@@ -1,4 +1,4 @@
-"""Op calls of a training step that belong to no layer: load, loss, sum, update."""
+"""Op calls of a training step that belong to no layer: load, loss, sum."""
 
 from planner.layer import batched
 from planner.model import ModelGraph
@@ -8,7 +8,7 @@ from planner.opcall import OpCall, Tensor
 def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
     """Read ``samples`` records from the file and decode them to inputs and labels.
 
-    ``raw`` is the landing place of the bytes (n, 1 + sample), ``x`` the decoded input scaled to
+    ``raw`` is the landing place of the bytes (n, label + sample), ``x`` the decoded input scaled to
     0-1 and repeated to the model's input size, ``labels`` int64.
     """
     raw = Tensor(name="raw", shape=(samples, model.record_bytes), dtype="uint8")
@@ -22,6 +22,7 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
         flop=0,
         writes=(x, labels, raw),
         attrs=tuple(zip(names[-len(model.record_shape) :], model.record_shape, strict=True)),
+        settings=(("full_scale", model.full_scale),),
     )
 
 
@@ -56,20 +57,4 @@ def add(elements: int, dtype: str) -> OpCall:
         flop=elements,
         reads=(other,),
         updates=(total,),
-    )
-
-
-def update(elements: int, dtype: str, *, learning_rate: float, momentum: float) -> OpCall:
-    """SGD with momentum over a flat slice: ``m = mu m + g; p -= lr m``; the gradient is scratch.
-
-    Source: Sutskever et al., ICML 2013, eq. 1-2, with the velocity scaled by 1 / lr.
-    """
-    p, g, m = (Tensor(name=name, shape=(elements,), dtype=dtype) for name in "pgm")
-    return OpCall(
-        kernel="sgd.update",
-        op_class="sgd",
-        dtype=dtype,
-        flop=4 * elements,
-        updates=(p, g, m),
-        settings=(("learning_rate", learning_rate), ("momentum", momentum)),
     )

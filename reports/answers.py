@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from hwprofiles.units import format_bytes, format_s
+from planner.optimizer import optimizer
+from planner.plan import Training
 from reports.case import Case, layout
 from reports.parts import Figure, Section
-from reports.rows import candidate_rows, command_lines, search_rows, verdict_rows
+from reports.rows import candidate_rows, command_lines, data_command, search_rows, verdict_rows
 from reports.tables import Column, facts, table, text_rate, text_signed_frac
 from reports.words import VERDICT_WORDS
 
@@ -25,17 +27,20 @@ def question(case: Case) -> Section:
                     ("cluster", plans.cluster),
                     ("batch", f"{training.batch} samples a step, over all workers"),
                     ("dtype", training.dtype),
-                    (
-                        "optimizer",
-                        f"SGD, learning rate {training.learning_rate:g}, momentum"
-                        f" {training.momentum:g}",
-                    ),
+                    ("optimizer", _optimizer(training)),
                     ("seed", training.seed),
                     ("tool", plans.tool),
                 ]
             ),
         ),
     )
+
+
+def _optimizer(training: Training) -> str:
+    """Return the optimizer with the settings that it takes."""
+    taken = optimizer(training.optimizer).SETTINGS
+    settings = (f"{name.replace('_', ' ')} {getattr(training, name):g}" for name in taken)
+    return f"{training.optimizer}, {', '.join(settings)}"
 
 
 def sentence(case: Case) -> str:
@@ -159,7 +164,7 @@ def _has_renewed_costs(case: Case) -> bool:
 def _unmeasured(case: Case) -> Section:
     """Say how to get a measurement; only a prediction of the machine at hand can have one."""
     run = (
-        "foreplan data digits",
+        data_command(case.plans),
         "foreplan execute plan.json --check -o measurement.json",
         "foreplan report plan.json measurement.json -o report.html",
     )

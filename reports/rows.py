@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from hwprofiles.errors import ModelError
+from planner.model import load_model
 from planner.plan import Training, Verdict
 from planner.predict import Prediction
 from planner.records import ClusterRecord, PlanFile, RankedPlan
@@ -166,6 +168,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{name.replace('_', ' ') if name.islower() else name}", str(value)
 
 
+def data_command(plans: PlanFile) -> str:
+    """Return the command that writes the records that a plan trains on."""
+    try:
+        return load_model(plans.model).data_command
+    except ModelError:  # a model file that is not here
+        return "foreplan data synthetic --help"
+
+
 def command_lines(case: Case) -> list[str]:
     """Return the commands that make this page again, in order."""
     plans = case.plans
@@ -188,7 +198,7 @@ def command_lines(case: Case) -> list[str]:
     return [
         *calibrate,
         planned,
-        "foreplan data digits",
+        data_command(plans),
         f"{' '.join(run)} -o measurement.json",
         "foreplan report plan.json measurement.json -o report.html",
     ]

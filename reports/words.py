@@ -14,7 +14,7 @@ PHASE_WORDS: Mapping[str, str] = {
 CATEGORY_WORDS: Mapping[str, str] = {
     "parameters": "weights and biases",
     "gradients": "one value a parameter, summed over microbatches",
-    "optimizer": "momentum, one value a parameter",
+    "optimizer": "what it keeps: sgd one value a parameter, adamw two",
     "input": "decoded records",
     "activations": "layer outputs kept for the backward pass, and their gradients, when most is"
     " alive",

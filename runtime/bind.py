@@ -10,7 +10,7 @@ import numpy as np
 from planner.program import ComputeTask, Program
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Worker:
     fires: list[Callable[[], object] | None]
     requests: list[Any]
     step: list[int]
-    """The one mutable cell that loading reads: the number of the step."""
+    """The one mutable cell that kernels read: the number of the step."""
     items: list[tuple[str, int]]
     """Register and slot of each item that this rank's tasks write."""
     kept: list[str]
@@ -35,12 +35,17 @@ class Worker:
 
 
 def bind(
-    program: Program, rank: int, comm: Any, fetch: Callable[[int, int, Array], None]
+    program: Program,
+    rank: int,
+    comm: Any,
+    fetch: Callable[[int, int, Array], None],
+    stream: Callable[[int, int, str], Stream],
 ) -> Worker:
-    """Return the bound worker; ``fetch(step, microbatch, raw)`` fills raw records.
+    """Return the bound worker.
 
-    ``comm`` is an MPI communicator whose rank is ``rank``; messages carry the task's id as their
-    tag.
+    ``fetch(step, microbatch, raw)`` fills raw records; ``stream(step, microbatch, task)`` says what
+    the random numbers of a task depend on. ``comm`` is an MPI communicator whose rank is ``rank``;
+    messages carry the task's id as their tag.
     """
     arena = Arena(program, rank)
     graph, tasks = program.graph, program.of_rank(rank)
@@ -65,7 +70,7 @@ def bind(
         info = program.tasks[task]
         fire, request = None, None
         if isinstance(info, ComputeTask):
-            fire = _fire(info, arena, step, fetch)
+            fire = _fire(info, arena, step, fetch, stream)
         elif info.src == rank:
             request = comm.Ssend_init(arena.view(info.source), info.dst, tag=task)
         else:
@@ -118,10 +123,15 @@ def _fire(
     arena: Arena,
     step: list[int],
     fetch: Callable[[int, int, Array], None],
+    stream: Callable[[int, int, str], Stream],
 ) -> Callable[[], object]:
-    """Return the kernel with its arrays and settings bound."""
+    """Return the kernel with its arrays and settings bound, and what changes with the step."""
     settings: dict[str, Any] = dict((*info.call.attrs, *info.call.settings))
-    if info.phase == "load":
-        settings["fetch"] = lambda raw: fetch(step[0], info.microbatch, raw)
+    now: dict[str, Callable[..., object]] = {
+        "fetch": lambda raw: fetch(step[0], info.microbatch, raw),
+        "stream": lambda: stream(step[0], info.microbatch, info.name),
+        "step": lambda: step[0],
+    }
+    settings |= {name: now[name] for name in changing(info.call.kernel)}
     arrays = [arena.view(view) for view in info.views]
     return partial(kernel(info.call.kernel), *arrays, **settings)

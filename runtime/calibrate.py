@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from hwprofiles.calibration import Calibration
 from hwprofiles.identity import Identity
+from hwprofiles.units import MIB
 from planner.jsonable import to_jsonable
 from planner.opcall import OpCall
 from planner.opsets import sentinels
@@ -26,8 +28,8 @@ from runtime.timing import (
 from runtime.voice import Voice
 from runtime.watch import Progress
 
-RECORDS = 4096
-"""Records of the scratch file that loading is timed on."""
+SCRATCH_RECORDS, SCRATCH_BYTES = 4096, 64 * MIB
+"""Records of the scratch file that loading is timed on, fewer where they are large."""
 
 
 def calibrate(
@@ -80,19 +82,20 @@ def _fetch(call: OpCall, folder: Path) -> Callable[[Any], object] | None:
     """Return how a load op gets its bytes: from a scratch file of records of the right size."""
     if call.kernel != "load.records":
         return None
-    attrs = dict(call.attrs)
-    height, width = int(attrs["height"]), int(attrs["width"])
-    path = folder / f"{height}x{width}-{os.getpid()}.rec"
+    microbatch, record_bytes = call.writes[-1].shape
+    shape = tuple(int(side) for _, side in call.attrs)
+    classes = 10 if record_bytes == 1 + prod(shape) else 1000  # a label of one byte or of two
+    count = max(microbatch, min(SCRATCH_RECORDS, SCRATCH_BYTES // record_bytes))
+    path = folder / f"{'x'.join(map(str, shape))}-{classes}-{count}-{os.getpid()}.rec"
     if not path.exists():
         rng = np.random.default_rng(0)
-        samples = rng.integers(0, 17, (RECORDS, height, width), dtype=np.uint8)
-        labels = rng.integers(0, 10, RECORDS)
-        write_records(path, samples, labels, classes=10, seed=0)
+        samples = rng.integers(0, 17, (count, *shape), dtype=np.uint8)
+        write_records(path, samples, rng.integers(0, classes, count), classes, seed=0)
     records = RecordFile(path)
     at = [0]
 
     def fetch(raw: Any) -> None:
         records.read_into(at[0], raw)
-        at[0] = (at[0] + len(raw)) % RECORDS
+        at[0] = (at[0] + len(raw)) % count
 
     return fetch

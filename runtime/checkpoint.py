@@ -1,7 +1,8 @@
 """Checkpoints: the whole state of training after some step, in one file.
 
 Layout: 8 bytes ``fp-state``, the length of the header as little-endian uint32, the header as JSON,
-then parameters, momentum and the loss of every step so far, and the SHA-256 of all before it. The
+then parameters, states of the optimizer (by name, as the header has them) and the loss of every
+step so far, and the SHA-256 of all before it. The
 header says what the state belongs to. A checkpoint resumes bit-identically only under the same
 model, plan, training and records, for another plan adds gradients in another order: so anything
 else is refused, and the difference named. Which records a step reads follows from its number.
@@ -23,7 +24,7 @@ from hwprofiles.errors import RecordError
 from runtime.files import replace_whole
 
 MAGIC = b"fp-state"
-SCHEMA = 1
+SCHEMA = 2
 CHECKSUM_BYTES = hashlib.sha256().digest_size
 KEPT = 2
 """Checkpoints that stay in a folder: the newest and the one before."""
@@ -38,7 +39,8 @@ class State:
 
     step: int
     parameters: Floats
-    momentum: Floats
+    optimizer: Mapping[str, Floats]
+    """What the optimizer keeps, by name."""
     losses: Floats
     """float64, one a step."""
 
@@ -95,12 +97,14 @@ def write_checkpoint(folder: Path, state: State, belongs: Mapping[str, Any]) -> 
         When it cannot be written; the message names the last good one, which stays.
     """
     path = path_of(folder, state.step)
-    body = b"".join(a.tobytes() for a in (state.parameters, state.momentum, state.losses))
+    arrays = (state.parameters, *state.optimizer.values(), state.losses)
+    body = b"".join(a.tobytes() for a in arrays)
     header = {
         "schema": SCHEMA,
         "step": state.step,
         "dtype": str(state.parameters.dtype),
         "count": state.parameters.size,
+        "optimizer": list(state.optimizer),
         "belongs": belongs,
     }
     text = json.dumps(header, sort_keys=True).encode()
@@ -140,12 +144,13 @@ def read_checkpoint(path: Path, belongs: Mapping[str, Any]) -> State:
                 "resume with the plan and the data it was written with",
             )
     dtype, count = np.dtype(header["dtype"]), header["count"]
-    size = count * dtype.itemsize
+    size, states = count * dtype.itemsize, header["optimizer"]
+    parts = [np.frombuffer(body, dtype, count, offset=i * size) for i in range(1 + len(states))]
     return State(
         step=header["step"],
-        parameters=np.frombuffer(body, dtype, count),
-        momentum=np.frombuffer(body, dtype, count, offset=size),
-        losses=np.frombuffer(body, np.float64, offset=2 * size),
+        parameters=parts[0],
+        optimizer=dict(zip(states, parts[1:], strict=True)),
+        losses=np.frombuffer(body, np.float64, offset=len(parts) * size),
     )
 
 

@@ -12,6 +12,8 @@ from runtime.records import write_records
 
 TRAIN_FRAC = 0.8
 CLASSES = 10
+FULL_SCALE = 16
+"""A pixel counts the set ones of 4x4 bits."""
 
 
 def write_digits(folder: Path, seed: int = 0) -> tuple[Path, Path]:
@@ -40,5 +42,5 @@ def write_digits(folder: Path, seed: int = 0) -> tuple[Path, Path]:
     cut = int(TRAIN_FRAC * len(labels))
     paths = folder / "digits-train.rec", folder / "digits-test.rec"
     for path, part in zip(paths, (slice(None, cut), slice(cut, None)), strict=True):
-        write_records(path, images[part], labels[part], classes=CLASSES, seed=seed)
+        write_records(path, images[part], labels[part], CLASSES, seed, FULL_SCALE)
     return paths

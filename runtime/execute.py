@@ -30,6 +30,8 @@ CHECK_DRIFT_FRAC = 0.05
 CHECK_RANKS_FRAC = 0.10
 """During a check: ranks whose sentinels differ more than this make the run void."""
 EXECUTIONS = 5
+TRACED = 20
+"""Steps that are traced, if as many are timed."""
 ATTEMPTS = 3
 """A void run is repeated at most twice."""
 
@@ -53,7 +55,7 @@ class Options:
     cores: tuple[int, ...]
     steps: int = 100
     warmup: int = 10
-    traced: int = 20
+    traced: int = TRACED
     timeout_s: float = TIMEOUT_S
     expected_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Sentinel times of the calibration; a run whose own differ is refused. Empty: any will do."""

@@ -1,10 +1,16 @@
 """Writing a file whole or not at all, and for good: temporary, fsync, rename."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
 def replace_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write ``parts`` as ``replace_by_parts`` does."""
+    replace_by_parts(path, parts)
+
+
+def replace_by_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write beside ``path``, reach the disk, then take its name: readers see old or new.
 
     Raises

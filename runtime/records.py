@@ -1,13 +1,16 @@
 """Record files: labelled samples of one size, read by number.
 
 Layout: 8 bytes ``foreplan``, the length of the header as little-endian uint32, the header as JSON,
-zeros up to a multiple of 64, then the records: one label byte and the sample, row by row.
+zeros up to a multiple of 64, then the records: the label (one byte; for more than 256 classes two,
+the lower first) and the sample, row by row.
 """
 
 import hashlib
 import json
 import os
 import struct
+from collections.abc import Callable, Iterable
+from itertools import chain
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +21,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwprofiles.errors import RecordError
-from runtime.files import replace_whole
+from planner.model import label_bytes
+from runtime.files import replace_by_parts
 
 MAGIC = b"foreplan"
 SCHEMA: Final = 1
 ALIGNMENT = 64  # bytes; a cache line
+MOST_CLASSES = 65536  # a label has at most two bytes
 MAX_HEADER_BYTES = 65536  # a longer one is damage, not data
 VERIFY_RECORDS = 1024  # read at a time when the whole file is checked
 
@@ -41,7 +46,9 @@ class RecordHeader(BaseModel):
     record_bytes: int = Field(ge=2)
     """Bytes of a record: the label and the sample."""
     sample_shape: tuple[int, ...] = Field(strict=False)
-    classes: int = Field(ge=1, le=256)
+    full_scale: int = Field(ge=1, le=255)
+    """Byte of a sample that stands for 1."""
+    classes: int = Field(ge=1, le=MOST_CLASSES)
     seed: int
     """Seed of the order of the records."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -49,9 +56,10 @@ class RecordHeader(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
-        if self.record_bytes != 1 + prod(self.sample_shape):
+        label = label_bytes(self.classes)
+        if self.record_bytes != label + prod(self.sample_shape):
             raise ValueError(
-                f"record_bytes must be 1 + the product of {self.sample_shape}, got"
+                f"record_bytes must be {label} + the product of {self.sample_shape}, got"
                 f" {self.record_bytes}"
             )
         return self
@@ -65,20 +73,27 @@ def _packed(header: RecordHeader) -> bytes:
 
 
 def write_records(
-    path: Path, samples: Bytes, labels: npt.NDArray[np.integer], classes: int, seed: int
+    path: Path,
+    samples: Bytes,
+    labels: npt.NDArray[np.integer],
+    classes: int,
+    seed: int,
+    full_scale: int = 255,
 ) -> RecordHeader:
     """Write a record file, whole or not at all, and return its header.
 
     Parameters
     ----------
     path : Path
-    samples : uint8 array, shape (n, h, w)
+    samples : uint8 array, shape (n, ...)
     labels : int array, shape (n,)
         Each from 0 to ``classes - 1``.
     classes : int
-        Number of classes, at most 256.
+        Number of classes, at most 65,536.
     seed : int
         What the order of the samples was drawn from; kept in the header.
+    full_scale : int
+        Byte of a sample that stands for 1.
 
     Raises
     ------
@@ -91,28 +106,71 @@ def write_records(
             f"record file {path}: expected n > 0 uint8 samples and n labels, got"
             f" {samples.shape} {samples.dtype} and {labels.shape}; pass one label a sample"
         )
-    if labels.min() < 0 or not labels.max() < classes <= 256:
+    if labels.min() < 0 or not labels.max() < classes <= MOST_CLASSES:
         raise RecordError(
-            f"record file {path}: expected labels from 0 to {min(classes, 256) - 1}, got"
-            f" {labels.min()} to {labels.max()}; a label is one byte"
+            f"record file {path}: expected labels from 0 to {min(classes, MOST_CLASSES) - 1}, got"
+            f" {labels.min()} to {labels.max()}; a label has at most two bytes"
         )
-    body = np.empty((count, 1 + samples[0].size), np.uint8)
-    body[:, 0] = labels
-    body[:, 1:] = samples.reshape(count, -1)
-    header = RecordHeader(
-        count=count,
-        record_bytes=body.shape[1],
+    body = packed_records(samples.reshape(count, -1), labels, classes)
+    return write_blocks(
+        path,
+        lambda: [body],
         sample_shape=samples.shape[1:],
         classes=classes,
         seed=seed,
-        sha256=hashlib.sha256(body.data).hexdigest(),
+        full_scale=full_scale,
+    )
+
+
+def packed_records(samples: Bytes, labels: npt.NDArray[np.integer], classes: int) -> Bytes:
+    """Return records as they lie in the file, from flat samples and their labels."""
+    label = labels.astype(f"<u{label_bytes(classes)}")[:, None].view(np.uint8)
+    return np.concatenate([label, samples], axis=1)
+
+
+def write_blocks(
+    path: Path,
+    blocks: Callable[[], Iterable[Bytes]],
+    *,
+    sample_shape: tuple[int, ...],
+    classes: int,
+    seed: int,
+    full_scale: int,
+) -> RecordHeader:
+    """Write the records of ``blocks``, whole or not at all, and return the header of the file.
+
+    Parameters
+    ----------
+    path : Path
+    blocks : callable
+        Gives the packed records block by block; called twice, for the hash stands before them.
+    sample_shape, classes, seed, full_scale
+        Fields of the header.
+
+    Raises
+    ------
+    RecordError
+        When the folder cannot be written.
+    """
+    digest, count, record_bytes = hashlib.sha256(), 0, 0
+    for block in blocks():
+        digest.update(block.data)
+        count, record_bytes = count + len(block), block.shape[1]
+    header = RecordHeader(
+        count=count,
+        record_bytes=record_bytes,
+        sample_shape=sample_shape,
+        full_scale=full_scale,
+        classes=classes,
+        seed=seed,
+        sha256=digest.hexdigest(),
     )
     try:
-        replace_whole(path, _packed(header), body.data)
+        replace_by_parts(path, chain([_packed(header)], (block.data for block in blocks())))
     except OSError as error:
         raise RecordError(
-            f"record file {path}: expected to write {body.nbytes} bytes, got {error.strerror};"
-            " choose a folder that exists and has room"
+            f"record file {path}: expected to write {count * record_bytes} bytes, got"
+            f" {error.strerror}; choose a folder that exists and has room"
         ) from error
     return header
 

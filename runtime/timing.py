@@ -10,7 +10,7 @@ import numpy as np
 from hwprofiles.calibration import OpSample, TransferSample
 from planner.opcall import OpCall
 from runtime.actors import ActorLoop, Firing
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 
 BLOCKS = 11
 CALLS = 4
@@ -53,15 +53,15 @@ def bound_call(
 ) -> tuple[Callable[[], object], list[Any]]:
     """Return the op bound to random arrays, and those of them that are warm when it fires."""
     rng = np.random.default_rng(0)
+    now = {"fetch": fetch, "stream": lambda: Stream(0, 0, 0, 0), "step": lambda: 0}
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
-    if fetch is not None:
-        settings["fetch"] = fetch
+    settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
     for tensor in call.tensors:
         array: Any = np.zeros(tensor.shape, dtype=tensor.dtype)
         if tensor.dtype.startswith("float"):
             array[...] = rng.standard_normal(tensor.shape) * 0.1
-            if tensor.name == "scale":  # a sum of squares, of which roots are taken
+            if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken
                 np.abs(array, out=array)
         arrays.append(array)
     run = partial(kernel(call.kernel), *arrays, **settings)

@@ -2,26 +2,28 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
 from planner.jsonable import to_jsonable
-from planner.layer import INPUT
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
-from planner.plan import Training, parameter_offsets
+from planner.plan import Plan, Training, parameter_offsets
 from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
 from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
+from runtime.evaluate import accuracy
 from runtime.initial import initial_parameters
-from runtime.kernels import kernel
+from runtime.kernels import Stream
 from runtime.observe import solo, traced
 from runtime.proof import prove_arena
 from runtime.records import RecordFile
@@ -55,9 +57,12 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     intact = comm.gather(worker.arena.is_intact)
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
-    accuracy = _accuracy(worker, model, training, Path(job["test"])) if comm.rank == 0 else None
-    if comm.rank == 0 and job["parameters"]:
-        np.save(job["parameters"], _layer_order(model, _flat(worker, "parameters")))
+    right = None
+    if comm.rank == 0:
+        trained = _layer_order(model, _flat(worker, "parameters"))
+        right = accuracy(model, training.dtype, trained, Path(job["test"]))
+        if job["parameters"]:
+            np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
     alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
     after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
@@ -75,7 +80,7 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
         "sentinels_after": after,
-        "accuracy": accuracy,
+        "accuracy": right,
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),
@@ -100,14 +105,8 @@ def _prepare(
             " with; plan again with this version"
         )
     records = RecordFile(Path(job["train"]))
-    per_worker = training.batch // plan.workers
-    whole = max(1, records.count // training.batch)
-
-    def fetch(step: int, microbatch: int, raw: Array) -> None:
-        first = (step % whole) * training.batch + comm.rank * per_worker
-        records.read_into(first + microbatch * plan.microbatch, raw)  # type: ignore[arg-type]
-
-    worker = bind(program, comm.rank, comm, fetch)
+    fetch, stream = _feed(training, plan, comm.rank, records)
+    worker = bind(program, comm.rank, comm, fetch, stream)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0
@@ -119,8 +118,30 @@ def _prepare(
     return worker, records
 
 
+def _feed(
+    training: Training, plan: Plan, rank: int, records: RecordFile
+) -> tuple[Callable[[int, int, Array], None], Callable[[int, int, str], Stream]]:
+    """Return how a rank reads records, and what its random numbers depend on.
+
+    In order of rank and microbatch, a step reads the next global batch of the file.
+    """
+    whole = max(1, records.count // training.batch)
+
+    def place(microbatch: int) -> int:
+        return rank * (training.batch // plan.workers) + microbatch * plan.microbatch
+
+    def fetch(step: int, microbatch: int, raw: Array) -> None:
+        first = (step % whole) * training.batch + place(microbatch)
+        records.read_into(first, raw)  # type: ignore[arg-type]
+
+    def stream(step: int, microbatch: int, task: str) -> Stream:
+        return Stream(training.seed, step, crc32(task.encode()), place(microbatch))
+
+    return fetch, stream
+
+
 def _flat(worker: Worker, register: str) -> Any:
-    """Return one of the flat arrays (parameters, gradients, momentum)."""
+    """Return one of the flat arrays (parameters, gradients, states of the optimizer)."""
     view = next(
         view
         for info in worker.program.tasks
@@ -181,7 +202,8 @@ def _resume(worker: Worker, total: int, comm: Any, keeper: Keeper | None) -> tup
     if state is None:
         return 0, losses
     _flat(worker, "parameters")[...] = state.parameters
-    _flat(worker, "momentum")[...] = state.momentum
+    for name, array in state.optimizer.items():
+        _flat(worker, name)[...] = array
     if comm.rank == 0:
         losses[: state.step] = state.losses
     return state.step, losses
@@ -232,45 +254,13 @@ def _keep(worker: Worker, losses: Any, comm: Any, keeper: Keeper) -> None:
     """Write a checkpoint on rank 0, whose state is that of all; the others wait, untimed."""
     shares = comm.gather(losses)
     if comm.rank == 0:
+        registers = worker.program.registers[0]
+        states = [register.name for register in registers if register.category == "optimizer"]
         state = State(
             step=len(losses),
             parameters=_flat(worker, "parameters"),
-            momentum=_flat(worker, "momentum"),
+            optimizer={name: _flat(worker, name) for name in states},
             losses=np.sum(shares, axis=0),
         )
         write_checkpoint(keeper.folder, state, keeper.belongs)
     comm.Barrier()
-
-
-def _accuracy(worker: Worker, model: ModelGraph, training: Training, path: Path) -> float:
-    """Share of the test records that the trained parameters get right."""
-    flat = _flat(worker, "parameters")
-    offsets = parameter_offsets(model)
-    with RecordFile(path) as records:
-        # a norm group that is not whole has no statistics of its own
-        count = records.count - records.count % model.norm_group
-        from planner.steps import load
-
-        call = load(model, count, training.dtype)
-        arrays = {t.name: np.zeros(t.shape, t.dtype) for t in call.writes}
-        kernel(call.kernel)(
-            *arrays.values(),
-            **dict(call.attrs),
-            fetch=lambda raw: records.read_into(0, raw),
-        )
-    values = {INPUT: arrays["x"]}
-    for i, layer in enumerate(model.layers):
-        forward = layer.call("forward", count, training.dtype)
-        at, parameters = offsets.get(i, 0), {}
-        for name, shape in layer.parameters.items():
-            size = int(np.prod(shape))
-            parameters[name] = flat[at : at + size].reshape(shape)
-            at += size
-        inputs = {n: values[name] for n, name in zip(layer.input_names, layer.inputs, strict=True)}
-        reads = [{**inputs, **parameters}[t.name] for t in forward.reads]
-        writes = [np.zeros(t.shape, t.dtype) for t in forward.writes]
-        work = [np.empty(t.shape, t.dtype) for t in forward.work]
-        kernel(forward.kernel)(*reads, *writes, *work, **dict(forward.attrs))
-        values[layer.name] = writes[0]
-    logits = values[model.layers[-1].name]
-    return float((logits.argmax(axis=1) == arrays["labels"]).mean())

@@ -9,8 +9,9 @@ resource at a time.
 """
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Protocol
 
 import simpy
 from simpy.events import EventPriority
@@ -22,13 +23,66 @@ from sim.timeline import Timeline
 from sim.waits import deadlock
 
 Process = Generator[simpy.Event, object, None]
+Launch = Callable[[int], Process]
+"""What a task does between taking its lanes and beginning to work."""
 
 _ARBITRATE = EventPriority(2)  # simpy.events.NORMAL is 1
 _SHARE = EventPriority(3)
 
 
-def simulate(graph: TaskGraph) -> Timeline:
+class Memory(Protocol):
+    """Where the values that tasks write are kept; it decides which tasks may start."""
+
+    def has_room(self, task: int) -> bool:
+        """Whether all that the task writes has a place now."""
+        ...
+
+    def take(self, task: int) -> None:
+        """Give places to all that the task writes."""
+        ...
+
+    def give_back(self, item: int) -> None:
+        """Take back the place of an item that nobody has yet to read."""
+        ...
+
+
+class Slots:
+    """Static memory: every register has its slots."""
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self.graph = graph
+        self.free: list[int] = graph.register_slots.tolist()
+        self.needs = [Counter(graph.row("out", task)) for task in range(graph.tasks)]
+
+    def has_room(self, task: int) -> bool:
+        """Whether every register that the task writes has the free slots for it."""
+        return all(self.free[r] >= count for r, count in self.needs[task].items())
+
+    def take(self, task: int) -> None:
+        """Take the slots."""
+        for register, count in self.needs[task].items():
+            self.free[register] -= count
+
+    def give_back(self, item: int) -> None:
+        """Return the slot."""
+        self.free[self.graph.out_idx[item]] += 1
+
+
+def simulate(
+    graph: TaskGraph,
+    *,
+    memory: Memory | None = None,
+    launcher: Callable[[simpy.Environment], Launch] | None = None,
+) -> Timeline:
     """Return when every task starts and ends.
+
+    Parameters
+    ----------
+    memory : Memory, optional
+        Where values are kept, if not in the slots of their registers.
+    launcher : function, optional
+        Called once with the environment; what it returns is called with every task that starts, and
+        is what the task waits for before it works, its lanes and its memory held.
 
     Raises
     ------
@@ -38,7 +92,7 @@ def simulate(graph: TaskGraph) -> Timeline:
         When the step is longer than 2**63 picoseconds.
     """
     env = simpy.Environment()
-    arbiter = _Arbiter(env, graph)
+    arbiter = _Arbiter(env, graph, memory or Slots(graph), launcher)
     env.run()
     if len(arbiter.end_ps) < graph.tasks:
         tasks = range(graph.tasks)
@@ -65,18 +119,24 @@ class _Bell(simpy.Event):
 class _Arbiter:
     """Completes what ended, finds what is eligible, and lets each free lane start one task."""
 
-    def __init__(self, env: simpy.Environment, graph: TaskGraph) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        graph: TaskGraph,
+        memory: Memory,
+        launcher: Callable[[simpy.Environment], Launch] | None,
+    ) -> None:
         tasks = range(graph.tasks)
         self.env = env
         self.graph = graph
+        self.memory = memory
+        self.launch = launcher(env) if launcher else None
         self.network = _Network(env, graph)
         self.start_ps: dict[int, int] = {}
         self.end_ps: dict[int, int] = {}
         self.lanes = [graph.row("lane", task) for task in tasks]
-        self.needs = [Counter(graph.row("out", task)) for task in tasks]
         self.unmet = [set(graph.row("dep", task)) for task in tasks]
         self.unread = [set(readers) for readers in graph.item_readers()]
-        self.free_slots: list[int] = graph.register_slots.tolist()
         self.free_lanes = set(range(len(graph.lane_device)))
         self.dependents: list[list[int]] = [[] for _ in tasks]
         for task in tasks:
@@ -101,7 +161,9 @@ class _Arbiter:
             self.ended = []
 
     def run(self, task: int) -> Process:
-        """Live the life of one task: its duration or overhead, then its flow."""
+        """Live the life of one task: its launch, its duration or overhead, then its flow."""
+        if self.launch:
+            yield from self.launch(task)
         yield self.env.timeout(int(self.graph.duration_ps[task]))
         if self.graph.is_flow(task):
             yield self.network.send(task)
@@ -118,20 +180,16 @@ class _Arbiter:
         for item in read:
             self.unread[item].remove(task)
         for item in [*unread_for_ever, *(item for item in read if not self.unread[item])]:
-            self.free_slots[self.graph.out_idx[item]] += 1
+            self.memory.give_back(item)
         for dependent in self.dependents[task]:
             self.unmet[dependent].remove(task)
             if not self.unmet[dependent]:
                 self.ready.add(dependent)
 
-    def has_slots(self, task: int) -> bool:
-        """Whether every register that the task writes has the free slots for it."""
-        return all(self.free_slots[r] >= count for r, count in self.needs[task].items())
-
     def find_eligible(self) -> None:
         """Note since when each task that could start now has been able to."""
         for task in self.ready:
-            if self.has_slots(task):
+            if self.memory.has_room(task):
                 self.eligible_at.setdefault(task, int(self.env.now))
 
     def start_on(self, lane: int) -> None:
@@ -146,11 +204,10 @@ class _Arbiter:
         task = min(candidates)[-1]
         self.start_ps[task] = int(self.env.now)
         self.free_lanes.difference_update(self.lanes[task])
-        for register, count in self.needs[task].items():
-            self.free_slots[register] -= count
+        self.memory.take(task)
         self.ready.remove(task)
         del self.eligible_at[task]
-        for other in [other for other in self.eligible_at if not self.has_slots(other)]:
+        for other in [other for other in self.eligible_at if not self.memory.has_room(other)]:
             del self.eligible_at[other]
         self.env.process(self.run(task))
 

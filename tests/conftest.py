@@ -90,6 +90,43 @@ def machine():
     return Machine(name="cores", clusters={0: cluster}, cost_books={0: books}, identities={})
 
 
+SMALL = """
+name = "small"
+input = [1, 16, 16]
+record = [8, 8]
+full_scale = 16
+classes = 10
+layer = [
+  {name = "c", kind = "conv2d", channels = 6, kernel = 3, pad = 1, bias = false},
+  {name = "n", kind = "batch_norm", group = 4},
+  {name = "r", kind = "relu"},
+  {name = "p", kind = "max_pool", window = 2},
+  {name = "flat", kind = "flatten"},
+  {name = "h", kind = "linear", features = 24},
+  {name = "h_relu", kind = "relu"},
+  {name = "drop", kind = "dropout", percent = 40},
+  {name = "out", kind = "linear", features = 10},
+]
+"""
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """Path of a model with batch normalisation over 4 samples and dropout, on the digits."""
+    path = tmp_path_factory.mktemp("models") / "small.toml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.003, "epsilon": 0.01}
+"""So large an epsilon that no update turns on the rounding of a gradient near 0."""
+
+
+@pytest.fixture(scope="session", name="adamw")
+def _adamw():
+    return ADAMW
+
+
 @pytest.fixture(scope="session")
 def plan_file(machine):
     """``plan_file(model, training, *plans)``: a plan file as the search would write it."""

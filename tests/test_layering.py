@@ -36,10 +36,10 @@ OWNERS = {
     },
     "rich": {"foreplan"},
     "scipy": {"hwprofiles/fit.py"},
-    "simpy": {"sim/simpy_engine.py"},
+    "simpy": {"sim/central.py", "sim/simpy_engine.py", "sim/updates.py"},
     "sklearn": {"runtime/digits.py"},
-    "threadpoolctl": {"hwprofiles/identity.py"},
-    "torch": set(),
+    "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},
+    "torch": {"foreplan/op_rates.py"},
     "typer": {"foreplan"},
 }
 """Packages or files that may import a library."""

@@ -9,8 +9,8 @@ from hwprofiles.registry import names
 from planner.collectives import __name__ as collectives
 from planner.collectives.base import algorithm_names
 from planner.layers import __name__ as layers
-from planner.model import load_model
 from planner.opsets import general_calls, sentinels
+from planner.optimizer import optimizer_names
 from runtime.kernels import __name__ as kernels
 
 DEVICES = """
@@ -50,10 +50,10 @@ gcp-a4-highgpu-8g gcp-a4x hgx-h800 meta-24k-infiniband meta-24k-roce mi300x-8 mi
 tpu-v2 tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
 """
 MODELS = """
-alexnet alexnet-owt densenet-121 densenet-161 googlenet inception-v3 lenet-5 mlp mobilenet
-resnet-101 resnet-152 resnet-18 resnet-34 resnet-50 resnet-50-v1-5 resnext-101-32x4d
-resnext-101-64x4d resnext-50-32x4d se-resnet-50 se-resnext-101 se-resnext-50 squeezenet vgg-11
-vgg-16 vgg-19
+alexnet alexnet-cifar alexnet-owt densenet-121 densenet-161 googlenet inception-v3 lenet-5 mlp
+mobilenet resnet-101 resnet-152 resnet-18 resnet-20 resnet-34 resnet-50 resnet-50-v1-5 resnet-56
+resnext-101-32x4d resnext-101-64x4d resnext-50-32x4d se-resnet-50 se-resnext-101 se-resnext-50
+squeezenet vgg-11 vgg-16 vgg-19
 """
 LAYERS = """
 add avg_pool batch_norm concat conv2d dropout flatten gate linear lrn max_pool relu sigmoid tanh
@@ -76,15 +76,18 @@ PINNED = {
             "scatter",
         ],
     ),
+    "optimizers": (optimizer_names, ["adamw", "sgd"]),
     "layers": (lambda: names(layers), LAYERS.split()),
     "kernels": (
         lambda: names(kernels),
         [
+            "adamw",
             "add",
             "avg_pool",
             "batch_norm",
             "concat",
             "conv2d",
+            "dropout",
             "flatten",
             "gate",
             "linear",
@@ -130,11 +133,9 @@ def test_every_op_of_the_general_set_has_a_kernel():
     """The kinds of the convnets are timed only as ops of a plan; no curve is fitted to them yet."""
     calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
     files = {call.kernel.partition(".")[0] for call in calls.values()}
-    convnets = {"batch_norm", "concat", "gate", "lrn", "max_pool", "relu", "sigmoid"}
+    convnets = {"batch_norm", "concat", "dropout", "gate", "lrn", "max_pool", "relu", "sigmoid"}
     assert files == set(names(kernels)) - convnets
 
 
-@pytest.mark.parametrize("name", ["lenet-5", "mlp"])
-def test_every_layer_of_a_model_that_runs_has_a_kernel_of_its_name(name):
-    kinds = {layer.kind for layer in load_model(name).layers}
-    assert kinds <= set(names(kernels))
+def test_every_layer_kind_and_optimizer_has_a_kernel_of_its_name():
+    assert {*names(layers), *optimizer_names()} <= set(names(kernels))

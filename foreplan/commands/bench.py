@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Json
-from foreplan.console import out, show_json, table
+from foreplan.commands.options import Json, Quiet
+from foreplan.console import note, out, progress, show_json, table
 
 app = typer.Typer(help="How fast the engines and the search are; without a command, both.")
 
@@ -68,3 +68,36 @@ def search(
         show_json(rate)
         return
     table(("", ""), [(key, f"{value:,.0f}") for key, value in rate.items()])
+
+
+@app.command()
+def ops(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in turn; the median counts.")] = 9,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time the NumPy kernels and whole steps on one thread, beside PyTorch where it is installed.
+
+    The last column is our speed over PyTorch's: above 1 we are faster.
+    """
+    from foreplan.op_rates import op_rates
+    from hwprofiles.units import format_s
+
+    with progress("timing ops", quiet=quiet) as step:
+        rates = list(op_rates(rounds, lambda done, total: step(done, total, "")))
+    if json:
+        show_json([rate.row() for rate in rates])
+        return
+    if rates[0].torch_s is None:
+        note("PyTorch is not installed; pip install 'foreplan[oracle]' to compare", quiet=quiet)
+    shown = [
+        (
+            f"{r.op_class}, {r.phase}" if r.phase != r.op_class else r.op_class,
+            r.name,
+            format_s(r.seconds),
+            format_s(r.torch_s) if r.torch_s else "",
+            f"{r.of_torch:.2f}" if r.of_torch else "",
+        )
+        for r in rates
+    ]
+    table(("op", "layer x samples", "ours", "PyTorch", "of PyTorch"), shown)

@@ -5,16 +5,19 @@ from typing import Annotated
 
 import typer
 
-from foreplan.console import out
+from foreplan.commands.options import Quiet
+from foreplan.console import out, progress
 
 app = typer.Typer(help="Write record files to train on.", no_args_is_help=True)
+
+Folder = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Folder; default: in $FOREPLAN_HOME.")
+]
 
 
 @app.command()
 def digits(
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; default: in $FOREPLAN_HOME.")
-    ] = None,
+    output: Folder = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the split.")] = 0,
 ) -> None:
     """Write scikit-learn's 1,797 handwritten digits, 80 % to train on and 20 % to test."""
@@ -24,6 +27,30 @@ def digits(
         out(f"wrote {path}")
 
 
-@app.callback()
-def _data() -> None:
-    """Keep ``digits`` a command of its own, for more data sets follow."""
+@app.command()
+def synthetic(
+    shape: Annotated[str, typer.Option(help="Of a sample, e.g. 3x224x224.")],
+    classes: Annotated[int, typer.Option(min=1, max=65536, help="Number of labels.")] = 1000,
+    count: Annotated[int, typer.Option(min=2, help="Samples in all.")] = 160,
+    output: Folder = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of samples and labels.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write random samples, 80 % to train on: for throughput, for there is nothing to learn."""
+    import foreplan
+    from hwprofiles.errors import RecordError
+
+    sides = shape.split("x")
+    if not all(side.isascii() and side.isdecimal() for side in sides):
+        raise RecordError(f"--shape {shape!r}: expected sides like 3x224x224; give such a shape")
+    with progress("writing", quiet=quiet) as step:
+        paths = foreplan.write_synthetic(
+            tuple(map(int, sides)),
+            classes,
+            count,
+            output,
+            seed,
+            progress=lambda done, total: step(done, total, ""),
+        )
+    for path in paths:
+        out(f"wrote {path}")

@@ -17,6 +17,7 @@ def execute(
     *,
     pick: Annotated[int, typer.Option(min=0, help="Which plan of the file; 0 is the best.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of an execution.")] = 100,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps before the timed ones.")] = 10,
     backend: Annotated[str, typer.Option(help="numpy.")] = "numpy",
     data: Annotated[Path | None, typer.Option(help="Folder of the record files.")] = None,
     check: Annotated[
@@ -77,6 +78,7 @@ def execute(
             path,
             pick=pick,
             steps=steps,
+            warmup=warmup,
             data=data,
             check=check,
             keep_costs=keep_costs,

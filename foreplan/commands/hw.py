@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Batch, Dtype, Json, Quiet, writable
+from foreplan.commands.options import Batch, Dtype, Json, Optimizer, Quiet, writable
 from foreplan.console import note, out, progress, show_json, table
 
 app = typer.Typer(
@@ -91,6 +91,7 @@ def calibrate(
         int | None, typer.Option(min=1, help="Only this number of workers; default: all.")
     ] = None,
     dtype: Dtype = "float32",
+    optimizer: Optimizer = "sgd",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -100,8 +101,8 @@ def calibrate(
     time. Without --quick: the general set of ops that curves are fitted to, about 90 s.
     """
     import foreplan
+    from foreplan.training import training_of
     from hwprofiles.errors import ProfileError
-    from planner.plan import Training
 
     cores = _physical_cores()
     if workers is not None and workers > cores:
@@ -110,7 +111,7 @@ def calibrate(
         )
     if dtype not in ("float32", "float64"):
         raise ProfileError(f"--dtype {dtype!r}: NumPy computes in float32 or float64")
-    training = Training(batch=batch, dtype=dtype)
+    training = training_of(optimizer, batch=batch, dtype=dtype)
     with progress("calibrating", quiet=quiet) as step:
         counts = foreplan.calibrate(
             workers=workers,

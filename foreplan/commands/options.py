@@ -32,6 +32,13 @@ Batch = Annotated[
     typer.Option("--batch", min=1, max=MOST_SAMPLES, help="Global batch: samples of one update."),
 ]
 Dtype = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]
-Rate = Annotated[float, typer.Option(help="Learning rate of SGD.")]
-Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the first parameters.")]
+Optimizer = Annotated[str, typer.Option(help="How gradients change parameters, e.g. sgd or adamw.")]
+Rate = Annotated[float | None, typer.Option(help="Learning rate; default: that of the optimizer.")]
+Momentum = Annotated[float, typer.Option(help="Momentum of sgd.")]
+Beta1 = Annotated[float, typer.Option("--beta1", help="What adamw keeps of the mean gradient.")]
+Beta2 = Annotated[float, typer.Option("--beta2", help="What adamw keeps of its mean square.")]
+Epsilon = Annotated[float, typer.Option(help="What adamw adds to the root of the mean square.")]
+Decay = Annotated[
+    float, typer.Option("--weight-decay", help="What adamw shrinks parameters by, times the rate.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the first parameters and of dropout.")]

@@ -7,9 +7,14 @@ import typer
 
 from foreplan.commands.options import (
     Batch,
+    Beta1,
+    Beta2,
+    Decay,
     Dtype,
+    Epsilon,
     Json,
     Momentum,
+    Optimizer,
     Quiet,
     Rate,
     Seed,
@@ -18,7 +23,6 @@ from foreplan.commands.options import (
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
-    from planner.plan import Training
     from planner.records import PlanFile
 
 INTERRUPTED = 130
@@ -33,6 +37,7 @@ def plan(
     ],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    *,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
     budget: Annotated[int, typer.Option(min=1, help="Most simulations.")] = 1000,
     fix: Annotated[
@@ -40,8 +45,13 @@ def plan(
         typer.Option(help="Fix a choice, e.g. algorithm=ring, workers=2, overlap=off."),
     ] = None,
     dtype: Dtype = "float32",
-    learning_rate: Rate = 0.05,
+    optimizer: Optimizer = "sgd",
+    learning_rate: Rate = None,
     momentum: Momentum = 0.9,
+    beta1: Beta1 = 0.9,
+    beta2: Beta2 = 0.999,
+    epsilon: Epsilon = 1e-8,
+    weight_decay: Decay = 0.01,
     seed: Seed = 0,
     output: Annotated[
         Path, typer.Option("-o", "--output", callback=writable, help="Where to write.")
@@ -51,10 +61,22 @@ def plan(
 ) -> int:
     """Search all plans of MODEL on CLUSTER; write the best with a certificate."""
     import foreplan
+    from foreplan.training import training_of
     from hwprofiles.units import format_s
     from planner.records import write_record
 
-    training = checked_training(batch, dtype, learning_rate, momentum, seed)
+    training = training_of(
+        optimizer,
+        learning_rate,
+        batch=batch,
+        dtype=dtype,
+        momentum=momentum,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+        seed=seed,
+    )
     with progress("simulating", quiet=quiet) as step:
         found = foreplan.plan(
             model,
@@ -88,10 +110,12 @@ def estimate(
     bucket: Annotated[str, typer.Option(help="Bucket size, e.g. 64KiB; default: one bucket.")] = "",
     overlap: Annotated[bool, typer.Option(help="Exchange during the backward pass.")] = False,
     dtype: Dtype = "float32",
+    optimizer: Optimizer = "sgd",
     json: Json = False,
 ) -> None:
     """Price one given plan: bound, closed form and simulation."""
     from foreplan.machines import load_machine
+    from foreplan.training import training_of
     from hwprofiles.errors import PlanError
     from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
@@ -101,7 +125,7 @@ def estimate(
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
-    training = checked_training(batch, dtype, 0.05, 0.9, 0)
+    training = training_of(optimizer, batch=batch, dtype=dtype)
     lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
     graph, machine = load_model(model), load_machine(cluster)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
@@ -134,27 +158,13 @@ def estimate(
     table(("a step", ""), rows)
 
 
-def checked_training(
-    batch: int, dtype: str, learning_rate: float, momentum: float, seed: int
-) -> "Training":
-    """Return the training asked for, or say which value is wrong."""
-    from foreplan.api import check_training
-    from planner.plan import Training
-
-    training = Training(
-        batch=batch, dtype=dtype, learning_rate=learning_rate, momentum=momentum, seed=seed
-    )
-    check_training("--{}", training)
-    return training
-
-
-def fixed_fields(texts: list[str]) -> dict[str, object]:
+def fixed_fields(texts: list[str]) -> dict[str, int | bool | str]:
     """Read ``field=value`` constraints on a plan."""
     from hwprofiles.errors import PlanError
     from hwprofiles.registry import lookup
     from planner.collectives.base import algorithm_names
 
-    found: dict[str, object] = {}
+    found: dict[str, int | bool | str] = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name in ("workers", "microbatch", "bucket_bytes") and value.isdecimal():

@@ -1,7 +1,7 @@
 """Wires, and what several builders share."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hwprofiles.errors import ProfileError
 
@@ -9,8 +9,7 @@ Node = int | str
 """The number of an end, or the name of a switch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """A connection both ways between two nodes; the link part is named, not loaded."""
 
     start: Node

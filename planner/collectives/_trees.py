@@ -5,7 +5,8 @@ arrive in the reverse order, so the subtree that takes longest is served first a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
 from planner.collectives.base import Prices, chunk_spans
 
@@ -17,6 +18,23 @@ class Tree:
     root: int
     children: tuple[tuple[int, ...], ...]
     """By rank."""
+    upwards: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """All ranks, children before their parent."""
+    likes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """By rank: the first of ``upwards`` whose subtree has the same shape."""
+    shapes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Those first ones, children before their parent."""
+
+    def __post_init__(self) -> None:
+        downwards = [self.root, *(child for _, child in self.edges())]
+        object.__setattr__(self, "upwards", tuple(reversed(downwards)))
+        likes = [0] * len(self.children)
+        first: dict[tuple[int, ...], int] = {}
+        for rank in self.upwards:
+            shape = tuple(likes[child] for child in self.children[rank])
+            likes[rank] = first.setdefault(shape, rank)
+        object.__setattr__(self, "likes", tuple(likes))
+        object.__setattr__(self, "shapes", tuple(first.values()))
 
     def edges(self) -> list[tuple[int, int]]:
         """Return (parent, child) pairs: a parent's own edge first, then those of its subtrees."""
@@ -36,6 +54,7 @@ class Tree:
         return Tree(root=label(self.root), children=tuple(moved[r] for r in range(len(moved))))
 
 
+@cache
 def binomial(ranks: int) -> Tree:
     """Return the binomial tree: the subtree of each rank is a range that begins with it.
 
@@ -67,22 +86,32 @@ def subtree_elements(tree: Tree, elements: int) -> list[int]:
     return [spans[subtree_end(tree, r) - 1][1] - begin for r, (begin, _) in enumerate(spans)]
 
 
-def spread_ps(tree: Tree, prices: Prices, widths: Sequence[int], rank: int) -> int:
-    """Time from when ``rank`` has its values until all below have theirs.
+def _priced(tree: Tree, *, alike: bool) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the ranks to work out, children first, and by rank the one that stands for it."""
+    if alike:
+        return tree.shapes, tree.likes
+    return tree.upwards, range(len(tree.children))
+
+
+def spread_ps(tree: Tree, prices: Prices, widths: Sequence[int]) -> int:
+    """Time from when the root has its values until all below have theirs.
 
     ``widths[child]`` elements go to a child. A rank sends one after another, in some order; to send
     first what has the longest way left is the best one (Jackson's rule for one machine with
     delivery times, 1955), so no order takes less.
     """
-    below = [
-        (spread_ps(tree, prices, widths, child), prices.transfer_ps(rank, child, widths[child]))
-        for child in tree.children[rank]
-    ]
-    sent = latest = 0
-    for rest_ps, transfer_ps in sorted(below, reverse=True):
-        sent += transfer_ps
-        latest = max(latest, sent + rest_ps)
-    return latest
+    ranks, likes = _priced(tree, alike=prices.alike and min(widths) == max(widths))
+    spread: dict[int, int] = {}
+    for rank in ranks:
+        below = [
+            (spread[likes[child]], prices.transfer_ps(rank, child, widths[child]))
+            for child in tree.children[rank]
+        ]
+        sent = spread[rank] = 0
+        for rest_ps, transfer_ps in sorted(below, reverse=True):
+            sent += transfer_ps
+            spread[rank] = max(spread[rank], sent + rest_ps)
+    return spread[likes[tree.root]]
 
 
 def gathered_ps(tree: Tree, prices: Prices, widths: Sequence[int], rank: int) -> int:
@@ -94,8 +123,11 @@ def gathered_ps(tree: Tree, prices: Prices, widths: Sequence[int], rank: int) ->
     return now
 
 
-def reduced_ps(tree: Tree, prices: Prices, elements: int, rank: int) -> int:
-    """When ``rank`` has added all that is below it, in the order of arrival that the tree fixes."""
-    children = reversed(tree.children[rank])
-    arrivals = [(child, reduced_ps(tree, prices, elements, child)) for child in children]
-    return prices.absorbed_ps(rank, elements, arrivals) if arrivals else 0
+def reduced_ps(tree: Tree, prices: Prices, elements: int) -> int:
+    """When the root has added all that is below it, in the order of arrival that the tree fixes."""
+    ranks, likes = _priced(tree, alike=prices.alike)
+    reduced: dict[int, int] = {}
+    for rank in ranks:
+        arrivals = [(child, reduced[likes[child]]) for child in reversed(tree.children[rank])]
+        reduced[rank] = prices.absorbed_ps(rank, elements, arrivals) if arrivals else 0
+    return reduced[likes[tree.root]]

@@ -7,7 +7,7 @@ Parallel Distrib. Comput. 69 (2009), section 4.
 from collections.abc import Sequence
 
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_gather"
 
@@ -33,17 +33,18 @@ def gather_round(copies: Copies, first: int) -> None:
             copies.move(src, (src + 1) % n, chunk)
 
 
-def way_ps(prices: Prices, first: int, elements: int) -> int:
-    """Time in which ``elements`` go round from rank ``first`` to the rank before it."""
-    n = prices.ranks
-    hops = [((first + step) % n, (first + step + 1) % n) for step in range(n - 1)]
-    return sum(prices.transfer_ps(src, dst, elements) for src, dst in hops)
+def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
+    """By chunk: time in which it goes from rank ``chunk + first`` to the rank before it.
+
+    That is the whole ring but the hop that would bring it back.
+    """
+    chunks = prices.chunks(elements)
+    hops = {width: prices.hops_ps(width) for _, width in chunks}
+    whole = {width: sum(row) for width, row in hops.items()}
+    back = [(chunk + first - 1) % prices.ranks for chunk, _ in chunks]
+    return [whole[w] - hops[w][rank] for (_, w), rank in zip(chunks, back, strict=True)]
 
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    ways = [
-        way_ps(prices, chunk, end - begin)
-        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
-    ]
-    return max(*ways, busiest_ps(emit, elements, prices))
+    return max(*ways_ps(prices, 0, elements), busiest_ps(emit, elements, prices))

@@ -23,9 +23,11 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Protocol, cast
 
+import numpy as np
+
 from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup, names
-from hwprofiles.units import PS_PER_S
+from hwprofiles.units import PS_PER_S, Ints
 
 Tasks = tuple[int, ...]
 Span = tuple[int, int]
@@ -79,6 +81,42 @@ class Prices:
     holds_compute: bool
     """Whether a transfer holds the compute lanes of both ends."""
     landing_slots: int = 1
+    alike: bool = False
+    """Whether all ranks and all pairs have one price: then one of each width stands for all."""
+
+    def chunks(self, elements: int) -> list[tuple[int, int]]:
+        """Return the chunks to price, as (number, elements): all, or one of each width if alike."""
+        if self.alike:
+            return [(0, width) for width in {elements // self.ranks, -(-elements // self.ranks)}]
+        spans = chunk_spans(elements, self.ranks)
+        return [(chunk, end - begin) for chunk, (begin, end) in enumerate(spans)]
+
+    def hops_ps(self, elements: int) -> list[int]:
+        """Return, by rank, the time of a transfer to the rank after it."""
+        n = self.ranks
+        if self.alike:
+            return [self.transfer_ps(0, 1, elements)] * n
+        return [self.transfer_ps(rank, (rank + 1) % n, elements) for rank in range(n)]
+
+    def adds_ps(self, elements: int) -> list[int]:
+        """Return, by rank, the time of an addition."""
+        if self.alike:
+            return [self.add_ps(0, elements)] * self.ranks
+        return [self.add_ps(rank, elements) for rank in range(self.ranks)]
+
+    def transfers_ps(self, src: Ints, dst: Ints, elements: Ints) -> Ints:
+        """Return the time of each of many transfers."""
+        if self.alike:
+            return _by_width(elements, lambda width: self.transfer_ps(0, 1, width))
+        moves = zip(src.tolist(), dst.tolist(), elements.tolist(), strict=True)
+        return np.array([self.transfer_ps(*move) for move in moves], dtype=np.int64)
+
+    def every_add_ps(self, ranks: Ints, elements: Ints) -> Ints:
+        """Return the time of each of many additions."""
+        if self.alike:
+            return _by_width(elements, lambda width: self.add_ps(0, width))
+        sums = zip(ranks.tolist(), elements.tolist(), strict=True)
+        return np.array([self.add_ps(*one) for one in sums], dtype=np.int64)
 
     def on(self, group: Sequence[int]) -> "Prices":
         """Return the prices of the ranks of ``group``: its rank ``i`` is rank ``group[i]``."""
@@ -103,6 +141,23 @@ class Prices:
             arrived = max(ready_ps, arrived, added[-slots]) + transfer_ps
             added.append(max(arrived, added[-1]) + add_ps)
         return added[-1]
+
+    def served_ps(self, elements: int, sources: int) -> int:
+        """Where ranks are alike: ``absorbed_ps`` of so many sources that are all ready at 0."""
+        transfer_ps, add_ps = self.transfer_ps(0, 1, elements), self.add_ps(0, elements)
+        if self.holds_compute or self.landing_slots < 2:
+            return sources * (transfer_ps + add_ps)
+        slower_ps, faster_ps = max(transfer_ps, add_ps), min(transfer_ps, add_ps)
+        return sources * slower_ps + faster_ps
+
+
+def _by_width(elements: Ints, price_ps: Callable[[int], int]) -> Ints:
+    """Price each width once, and look it up; equal parts of an array have two at most."""
+    low, high = (int(elements.min()), int(elements.max())) if len(elements) else (0, 0)
+    if high - low < 2:
+        return np.where(elements == low, price_ps(low), price_ps(high))
+    widths, places = np.unique(elements, return_inverse=True)
+    return np.array([price_ps(int(width)) for width in widths], dtype=np.int64)[places]
 
 
 class Algorithm(Protocol):
@@ -169,6 +224,11 @@ def chunk_spans(elements: int, chunks: int) -> list[Span]:
     """
     edges = [i * elements // chunks for i in range(chunks + 1)]
     return list(pairwise(edges))
+
+
+def chunk_edges(elements: int, chunks: int) -> Ints:
+    """Return where the spans of :func:`chunk_spans` begin, and where the last one ends."""
+    return np.arange(chunks + 1, dtype=np.int64) * elements // chunks
 
 
 # What follows from the tasks

@@ -27,4 +27,4 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: ceil(log2 n) transfers where all take the same time."""
-    return spread_ps(binomial(prices.ranks), prices, [elements] * prices.ranks, 0)
+    return spread_ps(binomial(prices.ranks), prices, [elements] * prices.ranks)

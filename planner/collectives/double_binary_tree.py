@@ -7,6 +7,7 @@ ASSUMES: halves are not cut further, so no rank adds one part while it receives 
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from planner.collectives._copies import Copies
 from planner.collectives._trees import Tree, reduced_ps, spread_ps
@@ -41,6 +42,7 @@ def in_order(ranks: int) -> Tree:
     return Tree(root=(1 << (ranks.bit_length() - 1)) - 1, children=tuple(children))
 
 
+@cache
 def pair(ranks: int) -> tuple[Tree, Tree]:
     """Return the two trees: the second is the first with every rank moved down by one."""
     first = in_order(ranks)
@@ -68,7 +70,7 @@ def cost_ps(elements: int, prices: Prices) -> int:
     """
     chains = []
     for tree, (begin, end) in zip(pair(prices.ranks), chunk_spans(elements, 2), strict=True):
-        up_ps = reduced_ps(tree, prices, end - begin, tree.root)
+        up_ps = reduced_ps(tree, prices, end - begin)
         widths = [end - begin] * prices.ranks
-        chains.append(up_ps + spread_ps(tree, prices, widths, tree.root))
+        chains.append(up_ps + spread_ps(tree, prices, widths))
     return max(*chains, busiest_ps(emit, elements, prices))

@@ -9,11 +9,16 @@ Source: Thakur, Rabenseifner and Gropp, Int. J. High Perform. Comput. Appl. 19 (
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
+
+from hwprofiles.units import Ints
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_edges
 
 OPERATION = "all_reduce"
+_Rank = TypeVar("_Rank", int, Ints)
 
 
 def core(ranks: int) -> int:
@@ -33,7 +38,7 @@ def distances(ranks: int) -> list[int]:
     return [p >> k for k in range(1, p.bit_length())]
 
 
-def held(rank: int, distance: int, ranks: int) -> tuple[int, int]:
+def held(rank: _Rank, distance: int, ranks: int) -> tuple[_Rank, _Rank]:
     """First and end of the p blocks that ``rank`` keeps after the halving step at ``distance``.
 
     Rank 0 keeps the last blocks, which are the widest: its landing register is the widest too.
@@ -65,21 +70,19 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: step by step, when each rank has its part, or a busy lane."""
     n, p = prices.ranks, core(prices.ranks)
-    spans = chunk_spans(elements, p)
-
-    def width(rank: int, distance: int) -> int:
-        first, end = held(rank, distance, n)
-        return spans[end - 1][1] - spans[first][0]
-
-    now = [0] * p
-    for rank in range(p, n):
-        arrived = prices.transfer_ps(rank, rank - p, elements)
-        now[rank - p] = arrived + prices.add_ps(rank - p, elements)
+    edges = chunk_edges(elements, p)
+    ranks = np.arange(p)
+    folds, whole = np.arange(n - p), np.full(n - p, elements)
+    now = np.zeros(p, dtype=np.int64)
+    now[folds] = prices.transfers_ps(folds + p, folds, whole) + prices.every_add_ps(folds, whole)
     for d in distances(n):
-        came = [now[r ^ d] + prices.transfer_ps(r ^ d, r, width(r, d)) for r in range(p)]
-        now = [max(now[r], came[r]) + prices.add_ps(r, width(r, d)) for r in range(p)]
+        first, end = held(ranks, d, n)
+        width = edges[end] - edges[first]
+        came = now[ranks ^ d] + prices.transfers_ps(ranks ^ d, ranks, width)
+        now = np.maximum(now, came) + prices.every_add_ps(ranks, width)
     for d in reversed(distances(n)):
-        came = [now[r ^ d] + prices.transfer_ps(r ^ d, r, width(r ^ d, d)) for r in range(p)]
-        now = [max(now[r], came[r]) for r in range(p)]
-    folded = [now[r - p] + prices.transfer_ps(r - p, r, elements) for r in range(p, n)]
-    return max(*now, *folded, busiest_ps(emit, elements, prices))
+        first, end = held(ranks ^ d, d, n)
+        width = edges[end] - edges[first]
+        now = np.maximum(now, now[ranks ^ d] + prices.transfers_ps(ranks ^ d, ranks, width))
+    out = now[folds] + prices.transfers_ps(folds, folds + p, whole)
+    return max(int(now.max()), int(out.max(initial=0)), busiest_ps(emit, elements, prices))

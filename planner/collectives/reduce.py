@@ -27,4 +27,4 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: ceil(log2 n) transfers and additions for a power of two."""
-    return reduced_ps(binomial(prices.ranks), prices, elements, 0)
+    return reduced_ps(binomial(prices.ranks), prices, elements)

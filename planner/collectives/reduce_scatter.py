@@ -6,8 +6,9 @@ Parallel Distrib. Comput. 69 (2009), section 4.
 
 from collections.abc import Sequence
 
+from planner.collectives import all_gather
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "reduce_scatter"
 
@@ -33,19 +34,20 @@ def reduce_round(copies: Copies, first: int) -> None:
             copies.reduce(src, (src + 1) % n, chunk)
 
 
-def way_ps(prices: Prices, first: int, elements: int) -> int:
-    """Time in which ``elements`` go round from rank ``first`` to the rank before it."""
-    n, way = prices.ranks, 0
-    for step in range(n - 1):
-        src, dst = (first + step) % n, (first + step + 1) % n
-        way += prices.transfer_ps(src, dst, elements) + prices.add_ps(dst, elements)
-    return way
+def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
+    """By chunk: time from rank ``chunk + first`` to the rank before it, added on the way.
+
+    All ranks add to it but the one that it starts from.
+    """
+    chunks = prices.chunks(elements)
+    adds = {width: prices.adds_ps(width) for _, width in chunks}
+    whole = {width: sum(row) for width, row in adds.items()}
+    starts = [(chunk + first) % prices.ranks for chunk, _ in chunks]
+    added = [whole[w] - adds[w][rank] for (_, w), rank in zip(chunks, starts, strict=True)]
+    moved = all_gather.ways_ps(prices, first, elements)
+    return [sum(way) for way in zip(moved, added, strict=True)]
 
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    ways = [
-        way_ps(prices, chunk + 1, end - begin)
-        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
-    ]
-    return max(*ways, busiest_ps(emit, elements, prices))
+    return max(*ways_ps(prices, 1, elements), busiest_ps(emit, elements, prices))

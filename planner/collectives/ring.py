@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from planner.collectives import all_gather, reduce_scatter
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_reduce"
 
@@ -28,9 +28,7 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    ways = [
-        reduce_scatter.way_ps(prices, chunk, end - begin)
-        + all_gather.way_ps(prices, chunk - 1, end - begin)
-        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
-    ]
+    scattered = reduce_scatter.ways_ps(prices, 0, elements)
+    gathered = all_gather.ways_ps(prices, -1, elements)
+    ways = [sum(both) for both in zip(scattered, gathered, strict=True)]
     return max(*ways, busiest_ps(emit, elements, prices))

@@ -30,4 +30,4 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: where all links are alike, the root's sends one by one."""
     tree = binomial(prices.ranks)
-    return spread_ps(tree, prices, subtree_elements(tree, elements), 0)
+    return spread_ps(tree, prices, subtree_elements(tree, elements))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from planner.collectives import star
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_reduce"
 
@@ -26,7 +26,7 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest server, or the busiest lane."""
     served = [
-        star.service_ps(star.server_of(chunk, prices.ranks), end - begin, prices)
-        for chunk, (begin, end) in enumerate(chunk_spans(elements, prices.ranks))
+        star.service_ps(star.server_of(chunk, prices.ranks), width, prices)
+        for chunk, width in prices.chunks(elements)
     ]
     return max(*served, busiest_ps(emit, elements, prices))

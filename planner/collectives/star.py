@@ -43,6 +43,8 @@ def server_of(block: int, servers: int) -> int:
 def service_ps(server: int, elements: int, prices: Prices) -> int:
     """Time in which ``server`` adds what all others send, then sends the sum back."""
     n = prices.ranks
+    if prices.alike:
+        return prices.served_ps(elements, n - 1) + (n - 1) * prices.transfer_ps(0, 1, elements)
     workers = [(server + step) % n for step in range(1, n)]
     added_ps = prices.absorbed_ps(server, elements, [(worker, 0) for worker in workers])
     return added_ps + sum(prices.transfer_ps(server, worker, elements) for worker in workers)

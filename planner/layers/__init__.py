@@ -13,5 +13,5 @@ gradients. ``moments`` gives the shapes of running moments, if a kind has any. W
 writes is kept for the backward pass, and what else ``weight_grad`` writes is handed to
 ``input_grad``. Workspace stands after a ``~`` and lasts for one op. A kind with ``IN_PLACE`` has
 kernels that may write ``y`` over the first input and ``dx`` over ``dy``, and whose gradients need
-no ``x`` of those.
+no ``x`` of those. A kind with ``TRAINING_ONLY`` hands on its input where a model is evaluated.
 """

@@ -30,6 +30,7 @@ def build(name: str) -> ModelGraph:
         name=name,
         blocks=chain((1, 32, 32), rows),
         record_shape=(8, 8),
+        full_scale=16,
         classes=10,
         source="LeCun et al., Proc. IEEE 86(11), 1998, section II.B",
     )

@@ -19,6 +19,7 @@ def build(name: str) -> ModelGraph:
         name=name,
         blocks=chain((64,), rows),
         record_shape=(8, 8),
+        full_scale=16,
         classes=10,
         source="Rumelhart, Hinton and Williams, Nature 323, 1986",
     )

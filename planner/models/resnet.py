@@ -1,7 +1,9 @@
 """Residual networks: ResNet, ResNeXt (grouped) and SE (squeeze-and-excitation) variants.
 
 ResNet-50 to 152 put the stride of a stage into its first 1x1 convolution, as published;
-``resnet-50-v1-5``, and ResNeXt, put it into the 3x3 convolution.
+``resnet-50-v1-5``, and ResNeXt, put it into the 3x3 convolution. ``resnet-20`` and ``resnet-56``
+are those for 32x32 images, with projections where shapes differ (option B) in the place of padding
+with zeros (option A): 272,474 parameters and 855,770. Here they read the 8x8 digits, repeated.
 """
 
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from planner.model import ModelGraph
 
 RESNET = "He, Zhang, Ren and Sun, CVPR 2016, table 1"
 RESNEXT = "Xie et al., CVPR 2017, table 1"
+CIFAR = "He, Zhang, Ren and Sun, CVPR 2016, section 4.2, with option B"
 SQUEEZE = "Hu, Shen and Sun, CVPR 2018, table 1"
 STAGES = {
     18: (2, 2, 2, 2),
@@ -66,11 +69,15 @@ VARIANTS = {
         depth=101, groups=32, width=128, late_stride=1, squeeze=1, source=SQUEEZE
     ),
 }
-NAMES = tuple(VARIANTS)
+SMALL = {"resnet-20": 3, "resnet-56": 9}
+"""Residual blocks of each of the three stages for 32x32 images."""
+NAMES = (*VARIANTS, *SMALL)
 
 
 def build(name: str) -> ModelGraph:
     """Return one network of the family."""
+    if name in SMALL:
+        return _small(name)
     variant = VARIANTS[name]
     row = Row((3, 224, 224))
     row.add("stem", _stem)
@@ -82,6 +89,20 @@ def build(name: str) -> ModelGraph:
         row.add(f"stage{i + 1}", body, count=count - 1, stride=1, **options)
     row.add("classifier", _classifier)
     return row.model(name, variant.source, NORM_GROUP)
+
+
+def _small(name: str) -> ModelGraph:
+    row = Row((3, 32, 32))
+    row.add("stem", _small_stem)
+    for i in range(3):
+        row.add(f"stage{i + 1}.first", _basic, stride=1 if i == 0 else 2, channels=16 << i)
+        row.add(f"stage{i + 1}", _basic, count=SMALL[name] - 1, stride=1, channels=16 << i)
+    row.add("classifier", _classifier, classes=10)
+    return row.model(name, CIFAR, NORM_GROUP, record_shape=(8, 8), full_scale=16)
+
+
+def _small_stem(b: BlockBuilder, x: Value) -> Value:
+    return b.conv_norm_relu("conv1", x, 16, 3, pad=1)
 
 
 def _stem(b: BlockBuilder, x: Value) -> Value:
@@ -123,6 +144,6 @@ def _excited(b: BlockBuilder, x: Value, reduction: int = 16) -> Value:
     return b.layer("gate", "gate", x, s)
 
 
-def _classifier(b: BlockBuilder, x: Value) -> Value:
-    x = b.layer("pool", "avg_pool", x, window=7)
-    return b.layer("output", "linear", b.layer("flat", "flatten", x), features=1000)
+def _classifier(b: BlockBuilder, x: Value, *, classes: int = 1000) -> Value:
+    x = b.layer("pool", "avg_pool", x, window=x.shape[1])
+    return b.layer("output", "linear", b.layer("flat", "flatten", x), features=classes)

@@ -4,7 +4,7 @@ A kernel is called as ``f(*reads, *updates, *writes, *work, **attrs, **settings)
 whose shapes ``planner.layers`` and ``planner.steps`` declare. Arrays are C-contiguous, of one float
 dtype (float32 or float64) unless said otherwise, and do not overlap unless the kind works in place.
 A kernel writes into the arrays it is given and allocates nothing of weight (at most 1 MiB + 1 KiB a
-task).
+task). What changes from firing to firing (``CHANGING``) it asks for by a keyword.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module, resources
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,21 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
+
+CHANGING = ("fetch", "stream", "step")
+"""Keywords that no op call has, for who binds a kernel to give: ``fetch(raw)`` reads records,
+``stream()`` returns the ``Stream`` of the firing, ``step()`` the number of the step."""
+
+
+class Stream(NamedTuple):
+    """What random numbers of one firing depend on: no plan draws others for the same sample."""
+
+    seed: int
+    step: int
+    op: int
+    """Names the op within the model."""
+    first: int
+    """Place of the first sample in the global batch."""
 
 
 def pieces(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
@@ -122,6 +137,15 @@ def kernel(name: str) -> Kernel:
     return result
 
 
+def changing(name: str) -> tuple[str, ...]:
+    """Return which keywords of ``CHANGING`` the kernel called ``name`` asks for.
+
+    >>> changing("load.records"), changing("tanh.forward")
+    (('fetch',), ())
+    """
+    return tuple(key for key in signature(kernel(name)).parameters if key in CHANGING)
+
+
 def refuse_missing(model: str, calls: Iterable[OpCall]) -> None:
     """Refuse a model that calls kernels which there are not, or not in that form, naming them all.
 
@@ -134,16 +158,15 @@ def refuse_missing(model: str, calls: Iterable[OpCall]) -> None:
     if missing:
         raise BackendUnavailable(
             f"model {model!r}: the NumPy backend has no kernel for {', '.join(missing)} as this"
-            " model calls it; plan and estimate the model, or run lenet-5 or mlp"
+            " model calls it; plan and estimate it, or run one of `foreplan models list`"
         )
 
 
 def _runs(call: OpCall) -> bool:
     """Whether there is a kernel that takes these arguments."""
-    settings = dict((*call.attrs, *call.settings))
-    if call.kernel == "load.records":
-        settings["fetch"] = 0
+    settings: dict[str, Any] = dict((*call.attrs, *call.settings))
     try:
+        settings |= dict.fromkeys(changing(call.kernel))
         signature(kernel(call.kernel)).bind(*call.tensors, **settings)
     except (BackendUnavailable, TypeError):
         return False

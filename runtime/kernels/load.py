@@ -7,43 +7,49 @@ import numpy.typing as npt
 
 from runtime.kernels import Array
 
-FULL_SCALE = 16  # largest pixel of a record: scikit-learn's digits count 4x4 bits, 0-16
-
 Bytes = npt.NDArray[np.uint8]
 
 
-def records(
+def records(  # noqa: PLR0913, the arguments are the tensors and attributes of the op
     x: Array,
     labels: npt.NDArray[np.int64],
     raw: Bytes,
     *,
-    height: int,
+    channels: int = 1,
+    height: int = 1,
     width: int,
+    full_scale: int,
     fetch: Callable[[Bytes], object],
 ) -> None:
-    """Let ``fetch`` fill ``raw``; decode it to pixels of 0-1 at the model's size and labels.
+    """Let ``fetch`` fill ``raw``; decode it to values of 0-1 at the model's size and labels.
 
     Parameters
     ----------
-    x : float array, shape (n, height width) or (C, H, W, n), written
-        In the second form every pixel is repeated H / height by W / width times in every channel.
+    x : float array, shape (n, channels height width) or (C, H, W, n), written
+        In the second form every value is repeated C / channels by H / height by W / width times.
     labels : int64 array, shape (n,), written
-    raw : uint8 array, shape (n, 1 + height width), written by ``fetch``
-        Records: a label byte, then the pixels by rows, 0 to ``FULL_SCALE``.
-    height, width : int
-        Size of the sample in a record; they divide H and W.
+    raw : uint8 array, shape (n, 1 or 2 + channels height width), written by ``fetch``
+        Records: a label of one or two bytes, the lower first, then the sample.
+    channels, height, width : int
+        Size of the sample in a record; they divide C, H and W.
+    full_scale : int
+        Byte that stands for 1.
     fetch : callable
         Reads the next records into the array that it is given.
     """
     fetch(raw)
+    start = raw.shape[1] - channels * height * width
     np.copyto(labels, raw[:, 0])
-    pixels = raw[:, 1:]
+    if start == 2:
+        labels += 256 * raw[:, 1].astype(np.int64)
+    sample = raw[:, start:]
     if x.ndim == 2:
-        np.copyto(x, pixels)
+        np.copyto(x, sample)
     else:
-        channels, rows, columns, samples = x.shape
-        split = (channels, height, rows // height, width, columns // width, samples)
-        images = pixels.T.reshape(height, 1, width, 1, samples, copy=False)
+        deep, rows, columns, n = x.shape
+        repeats = (deep // channels, rows // height, columns // width)
+        split = (channels, repeats[0], height, repeats[1], width, repeats[2], n)
+        images = sample.T.reshape(channels, 1, height, 1, width, 1, n, copy=False)
         # Copies inside x would be faster by a third, but NumPy makes temporaries for them.
         np.copyto(x.reshape(split, copy=False), images)
-    np.multiply(x, 1 / FULL_SCALE, out=x)
+    np.multiply(x, 1 / full_scale, out=x)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ import pytest
 from planner.build import BlockBuilder, Value
 from planner.layer import INPUT
 from planner.model import Block, ModelGraph, load_model
-from planner.plan import parameter_offsets
+from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, Program, TransferTask, View
 from runtime.arena import Arena
 from runtime.initial import initial_parameters
-from runtime.kernels import kernel
+from runtime.kernels import Stream, changing, kernel
 from tests.planner_cases import (
     ALGORITHMS,
     Case,
@@ -67,15 +68,28 @@ class World:
             source = self.arenas[task.src].view(task.source)
             return partial(np.copyto, self.arenas[task.dst].view(task.target), source)
         settings: dict[str, Any] = dict((*task.call.attrs, *task.call.settings))
-        if task.phase == "load":
-            settings["fetch"] = partial(self.fetch, task.rank, task.microbatch)
+        now = {
+            "fetch": partial(self.fetch, task.rank, task.microbatch),
+            "stream": partial(self.stream, task),
+            "step": lambda: self.step,
+        }
+        settings |= {name: now[name] for name in changing(task.call.kernel)}
         arrays = [self.arenas[task.rank].view(view) for view in task.views]
         return partial(kernel(task.call.kernel), *arrays, **settings)
 
     def fetch(self, rank: int, number: int, raw: np.ndarray) -> None:
-        plan, batch = self.case.plan, self.case.training.batch
-        first = self.step * batch + rank * (batch // plan.workers) + number * plan.microbatch
-        raw[:] = records(self.case.model, batch)[first : first + plan.microbatch]
+        batch = self.case.training.batch
+        first = self.step * batch + self.place(rank, number)
+        raw[:] = records(self.case.model, batch)[first : first + len(raw)]
+
+    def place(self, rank: int, number: int) -> int:
+        """Where the first sample of a microbatch stands in the global batch."""
+        plan = self.case.plan
+        return rank * (self.case.training.batch // plan.workers) + number * plan.microbatch
+
+    def stream(self, task: ComputeTask) -> Stream:
+        first = self.place(task.rank, task.microbatch)
+        return Stream(self.case.training.seed, self.step, crc32(task.name.encode()), first)
 
     def run(self, order: Sequence[int]) -> None:
         for task in order:
@@ -94,10 +108,10 @@ def trained(c: Case, seed: int, program: Program | None = None, put_off: int = -
 
 
 @cache
-def by_one_worker(model: ModelGraph, batch: int, dtype: str) -> np.ndarray:
+def by_one_worker(model: ModelGraph, training: Training) -> np.ndarray:
     """Return what one worker makes of the whole batch at once, which no exchange touches."""
-    alone = case(model, workers=1, microbatch=batch, batch=batch, dtype=dtype)
-    return trained(alone, 3)[0]
+    alone = case(model, workers=1, microbatch=training.batch)
+    return trained(replace(alone, training=training), 3)[0]
 
 
 def check_values(
@@ -108,7 +122,7 @@ def check_values(
         other = trained(c, seed, program, put_off)
         np.testing.assert_array_equal(other, first, "orders differ")
     np.testing.assert_array_equal(first, np.tile(first[0], (len(first), 1)), "ranks differ")
-    alone = by_one_worker(c.model, c.training.batch, c.training.dtype)
+    alone = by_one_worker(c.model, c.training)
     moved = np.abs(alone - initial_in_arena_order(c)).max()
     assert moved > 1e-3, "two steps change parameters by far more than the tolerance"
     room = EPS_TIMES * np.finfo(c.training.dtype).eps * np.abs(alone).max()
@@ -186,7 +200,8 @@ def branched() -> ModelGraph:
     maps = b.conv("c", b.input, 4, 3, pad=1, groups=2, bias=0)
     relu = b.layer("r", "relu", b.layer("n", "batch_norm", maps, group=1))
     factors = b.layer("s", "sigmoid", b.layer("squeeze", "avg_pool", relu, window=4))
-    both = b.layer("a", "add", relu, b.layer("g", "gate", b.conv("d", relu, 4, 1), factors))
+    dropped = b.layer("drop", "dropout", b.conv("d", relu, 4, 1), percent=30)
+    both = b.layer("a", "add", relu, b.layer("g", "gate", dropped, factors))
     pool = b.layer("p", "max_pool", both, window=3, stride=1, pad=1)
     joined = b.layer("join", "concat", pool, b.layer("l", "lrn", both))
     b.layer("out", "linear", b.layer("flat", "flatten", joined), features=3)
@@ -212,6 +227,12 @@ def test_branches_and_work_in_place_train_as_one_worker(workers, microbatch, alg
         activation_slots=slots,
     )
     check_values(c, range(4))
+
+
+@pytest.mark.parametrize(("workers", "rounds"), [(1, 3), (2, 2), (3, 1), (4, 2)])
+def test_adamw_trains_as_on_one_worker(workers, rounds, adamw):
+    c = tiny(workers, rounds, algorithm="ring" if workers > 1 else "none", bucket_bytes=8 * 20)
+    check_values(replace(c, training=replace(c.training, **adamw)), range(3))
 
 
 def test_single_precision_differs_by_its_own_rounding():
@@ -289,6 +310,13 @@ def find(program: Program, name: str, **fields: object) -> list[int]:
         for i, task in enumerate(program.tasks)
         if task.name == name and all(getattr(task, k) == v for k, v in fields.items())
     ]
+
+
+def test_masks_that_depend_on_the_place_in_the_worker_are_caught(monkeypatch):
+    c = case(branched(), workers=2, batch=12, microbatch=6, dtype="float64")
+    assert not is_caught(c, c.lower())
+    monkeypatch.setattr(World, "stream", lambda world, task: Stream(0, world.step, 0, 0))
+    assert is_caught(c, c.lower())
 
 
 @pytest.mark.parametrize("layer", ["h", "output"])

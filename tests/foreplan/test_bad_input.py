@@ -102,7 +102,7 @@ PROCESSES = [
     (
         ["execute", "good.json", "--data", "nowhere"],
         2,
-        ["nowhere/digits-train.rec", "found none", "foreplan data digits"],
+        ["nowhere: expected one file *-train.rec", "found none", "foreplan data digits"],
     ),
     (["execute", "good.json", "--backend", "abacus"], 2, ["--backend 'abacus'", "numpy"]),
     ([*PLAN, "0"], 2, ["--batch: ", "1, got '0'; see `foreplan plan --help`"]),
@@ -165,6 +165,9 @@ INSIDE = [
     ([*PLAN, "64", "--learning-rate", "inf"], ["--learning-rate", "finite", "got inf"]),
     ([*PLAN, "64", "--learning-rate", "0"], ["--learning-rate", "> 0", "got 0.0"]),
     ([*PLAN, "64", "--momentum", "nan"], ["--momentum", "below 1", "got nan"]),
+    ([*PLAN, "64", "--optimizer", "adma"], ["--optimizer 'adma'", "did you mean adamw"]),
+    ([*PLAN, "64", "--beta2", "0.9"], ["--beta2: expected none", "'sgd' takes learning_rate, mom"]),
+    ([*PLAN, "64", "--optimizer", "adamw", "--beta2", "1"], ["--beta2", "below 1", "got 1.0"]),
     ([*PLAN, "64", "--seed", "-1"], ["--seed", "0, got '-1'"]),
     ([*PLAN, "64", "--top", "0"], ["--top", "1, got '0'"]),
     (["plan", "mlp", "v100-quad", "--batch", "64", "-o", "no/x.json"], ["no/x.json", "folder"]),
@@ -200,6 +203,9 @@ INSIDE = [
     (["hw", "calibrate", "--dtype", "float16"], ["--dtype 'float16'", "float32 or float64"]),
     (["data", "digits", "-o", "good.json"], ["good.json", "expected a folder"]),
     (["data", "digits", "--seed", "-1"], ["--seed", "0, got '-1'"]),
+    (["data", "synthetic", "--shape", "3x?"], ["--shape '3x?'", "3x224x224"]),
+    (["data", "synthetic", "--shape", "3x0"], ["shape: expected", ">= 1", "got (3, 0)"]),
+    (["data", "synthetic", "--shape", "3", "-o", "good.json"], ["good.json", "expected a folder"]),
 ]
 
 
@@ -336,7 +342,7 @@ def spoil_magic(path, whole):
     ("spoil", "says"),
     [
         (spoil_truncated, ["digits-train.rec: expected", "bytes, got", "write it again"]),
-        (spoil_size, ["digits-train.rec: expected", "17 bytes", "(64, 65)", "the model was"]),
+        (spoil_size, ["records of 'mlp' (8x8, bytes to 16", "digits-train.rec of 4x4", "run"]),
         (spoil_magic, ["digits-train.rec: expected the first bytes", "foreplan wrote"]),
     ],
 )
@@ -446,7 +452,14 @@ def wait_for_workers(pid):
 def test_the_functions_refuse_what_the_commands_refuse():
     from hwprofiles.errors import PlanError
 
-    for wrong in ({"batch": 0}, {"dtype": "int8"}, {"momentum": 1.0}, {"learning_rate": -1.0}):
+    for wrong in (
+        {"batch": 0},
+        {"optimizer": "lion"},
+        {"beta1": 0.5},
+        {"dtype": "int8"},
+        {"momentum": 1.0},
+        {"learning_rate": -1.0},
+    ):
         training = Training(**({"batch": 8} | wrong))
         with pytest.raises(PlanError, match=rf"training\.{next(iter(wrong))}: expected"):
             foreplan.plan("mlp", "v100-quad", training)

@@ -15,7 +15,12 @@ HEAVY += ["simpy", "sklearn"]
 """pydantic is not among them: Typer itself uses it where it is installed."""
 BEST_OF = 5
 MOST_S = 0.4
-WRITES_ONLY = {"foreplan data digits", "foreplan report"}
+WRITES_ONLY = {
+    "foreplan data digits",
+    "foreplan data synthetic",
+    "foreplan report",
+    "foreplan talk",
+}
 """Commands that write files and print no facts."""
 
 
@@ -35,11 +40,15 @@ COMMANDS = commands()
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "foreplan bench engine",
+        "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data synthetic",
+        "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
         "foreplan execute",
+        "foreplan explain",
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
@@ -48,6 +57,9 @@ def test_the_commands_are_these():
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",
+        "foreplan talk",
+        "foreplan topology",
+        "foreplan what-if",
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
-from hwprofiles.calibration import Calibration, OpSample, TransferSample
+from hwprofiles.calibration import Calibration, OpSample, TransferSample, co_run_factor
 from hwprofiles.errors import RecordError
 from hwprofiles.grade import Grade
 
@@ -53,3 +53,14 @@ def test_a_calibration_crosses_a_process_and_a_file():
 def test_transfer_points_are_what_a_link_takes():
     sample = TransferSample(payload_bytes=8, median_s=2e-6, iqr_s=0.0)
     assert Calibration(transfers=(sample,)).transfer_points == [(8.0, 2e-6)]
+
+
+def test_the_co_run_factor_is_the_median_over_what_both_have_measured():
+    alone = Calibration(ops=dict.fromkeys("abcd", OP))
+    slower = {
+        name: replace(OP, median_s=OP.median_s * k)
+        for name, k in zip("abc", (1, 2, 9), strict=True)
+    }
+    assert co_run_factor(alone, Calibration(ops=slower | {"z": OP})) == 2
+    assert co_run_factor(alone, alone) == 1
+    assert co_run_factor(alone, Calibration(ops={"z": OP})) is None

@@ -156,9 +156,16 @@ def test_the_hash_is_of_what_a_prediction_depends_on():
         small(blocks=renamed),
         small(record_shape=(3, 2)),
         small(norm_group=2),
-        small(blocks=chain((5,), [("output", "linear", {"features": 4})])),
+        small(full_scale=16),
+        small(blocks=chain((5,), [("output", "linear", {"features": 4})]), record_shape=(5,)),
     ]
     assert len({base.sha256(), *(model.sha256() for model in changed)}) == 1 + len(changed)
+
+
+@pytest.mark.parametrize("record_shape", [(5,), (2, 4), (1, 2, 2, 3)])
+def test_records_that_do_not_make_up_the_input_are_refused(record_shape):
+    with pytest.raises(ModelError, match=r"records of .* do not divide its input of \(6,\)"):
+        small(record_shape=record_shape)
 
 
 def test_the_built_in_models_differ_in_their_hash():

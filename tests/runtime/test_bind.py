@@ -41,13 +41,17 @@ def nothing(step, microbatch, raw):
     raise AssertionError("nothing is loaded when a program is bound")
 
 
+def no_stream(step, microbatch, task):
+    raise AssertionError("nothing is drawn when a program is bound")
+
+
 @pytest.fixture(scope="module", params=PLANS, ids=lambda plan: "-".join(map(str, plan)))
 def bound(request, machine, dp):
     plan = dp(*request.param)
     cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
     program = lower(load_model("lenet-5"), TRAINING, plan, cluster, books)
     comms = [Messages(rank) for rank in range(plan.workers)]
-    return program, comms, [bind(program, c.rank, c, nothing) for c in comms]
+    return program, comms, [bind(program, c.rank, c, nothing, no_stream) for c in comms]
 
 
 def test_every_send_has_one_receive_of_the_same_bytes(bound):

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from foreplan.datasets import fits
 from hwprofiles.errors import BackendUnavailable
 from planner.model import load_model
-from runtime.digits import write_digits
-from runtime.kernels.load import FULL_SCALE
+from runtime.digits import FULL_SCALE, write_digits
 from runtime.records import RecordFile
 
 
@@ -41,16 +41,16 @@ def test_files_have_the_names_that_are_promised(paths):
     assert [path.name for path in paths] == ["digits-train.rec", "digits-test.rec"]
 
 
-def test_pixels_reach_the_full_scale_that_the_load_kernel_divides_by(paths):
+def test_pixels_reach_the_full_scale_of_the_header(paths):
     assert contents(paths[0])[:, 1:].max() == FULL_SCALE
+    with RecordFile(paths[0]) as file:
+        assert file.header.full_scale == FULL_SCALE
 
 
-@pytest.mark.parametrize("model", ["lenet-5", "mlp"])
+@pytest.mark.parametrize("model", ["lenet-5", "mlp", "alexnet-cifar", "resnet-20"])
 def test_records_fit_the_models(paths, model):
     with RecordFile(paths[0]) as file:
-        assert file.header.record_bytes == load_model(model).record_bytes
-        assert file.header.sample_shape == load_model(model).record_shape
-        assert file.header.classes == load_model(model).classes
+        assert fits(file.header, load_model(model))
 
 
 def test_the_seed_alone_decides_the_bytes(paths, tmp_path):

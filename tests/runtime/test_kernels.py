@@ -16,10 +16,12 @@ from hwprofiles.units import KIB, MIB
 from planner import steps
 from planner.build import chain
 from planner.layer import Layer
-from planner.model import ModelGraph, load_model
+from planner.model import ModelGraph, load_model, model_names
 from planner.opcall import OpCall, Tensor
 from planner.opsets import plan_calls
-from runtime.kernels import kernel, load, refuse_missing, sources_sha256
+from planner.optimizer import optimizer_names, update
+from planner.plan import Training
+from runtime.kernels import Stream, changing, kernel, load, refuse_missing, sources_sha256
 from tests.planner_cases import case
 
 pytestmark = pytest.mark.slow
@@ -37,7 +39,10 @@ def model_calls(name: str, dtype: str, samples: int = SAMPLES) -> dict[str, OpCa
         steps.load(model, samples, dtype),
         steps.loss(model, samples, dtype, batch=samples),
         steps.add(model.parameter_count, dtype),
-        steps.update(model.parameter_count, dtype, learning_rate=0.05, momentum=0.9),
+        *(
+            update(Training(batch=1, dtype=dtype, optimizer=name), model.parameter_count)
+            for name in optimizer_names()
+        ),
     ]
     for layer in model.layers:
         phases = ["forward", "input_grad", *(["weight_grad"] if layer.parameters else [])]
@@ -58,15 +63,20 @@ def drawn(tensor: Tensor, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, *tensor.name.encode()])
     if tensor.dtype in ("uint8", "int64"):
         return rng.integers(0, 10, tensor.shape).astype(tensor.dtype)
-    return rng.normal(size=tensor.shape).astype(tensor.dtype)
+    array = rng.normal(size=tensor.shape).astype(tensor.dtype)
+    return np.abs(array) if tensor.name == "exp_avg_sq" else array
 
 
 def bound(call: OpCall, arrays: dict[str, np.ndarray]) -> Callable[[], None]:
     """Return the call as a function of nothing."""
     settings: dict[str, object] = dict(call.attrs + call.settings)
-    if call.kernel == "load.records":
-        records = drawn(call.writes[2], seed=1)
-        settings["fetch"] = lambda raw: np.copyto(raw, records)
+    records = drawn(call.writes[-1], seed=1) if call.writes else None
+    now = {
+        "fetch": lambda raw: np.copyto(raw, records),
+        "stream": lambda: Stream(1, 2, 3, 4),
+        "step": lambda: 5,
+    }
+    settings |= {name: now[name] for name in changing(call.kernel)}
     return partial(kernel(call.kernel), *(arrays[t.name] for t in call.tensors), **settings)
 
 
@@ -77,7 +87,8 @@ def run(call: OpCall, arrays: dict[str, np.ndarray]) -> None:
 def arguments(call: OpCall, old: float) -> dict[str, np.ndarray]:
     """Random inputs; what the call writes holds ``old`` before, its workspace NaN."""
     arrays = {tensor.name: drawn(tensor, seed=0) for tensor in (*call.reads, *call.updates)}
-    arrays |= {t.name: np.full(t.shape, np.nan, t.dtype) for t in call.work}
+    unset = {"int64": 85}
+    arrays |= {t.name: np.full(t.shape, unset.get(t.dtype, np.nan), t.dtype) for t in call.work}
     return arrays | {t.name: np.full(t.shape, old).astype(t.dtype) for t in call.writes}
 
 
@@ -123,6 +134,8 @@ LARGE = [
     layer("sigmoid", WIDE),
     layer("gate", WIDE, (8, 1, 1)),
     layer("concat", WIDE, WIDE),
+    layer("dropout", WIDE),
+    layer("dropout", (1 << 16,)),
     layer("add", WIDE, WIDE, WIDE),
 ]
 
@@ -197,10 +210,15 @@ def test_equal_logits_count_for_the_first_class():
     np.testing.assert_allclose(stats, [np.log(4), 1.0])
 
 
+DIGIT = {"height": 2, "width": 2, "full_scale": 16}
+
+
 def test_load_repeats_every_pixel_and_scales_it_to_one():
     record = np.array([[7, 0, 16, 4, 8]], np.uint8)  # the label, then 2 x 2 pixels
     x, labels, raw = np.empty((2, 4, 6, 1)), np.empty(1, np.int64), np.empty((1, 5), np.uint8)
-    load.records(x, labels, raw, height=2, width=2, fetch=lambda out: np.copyto(out, record))
+    load.records(
+        x, labels, raw, height=2, width=2, full_scale=16, fetch=lambda out: np.copyto(out, record)
+    )
     row_0, row_1 = [0, 0, 0, 1, 1, 1], [0.25, 0.25, 0.25, 0.5, 0.5, 0.5]
     expected = np.array([row_0, row_0, row_1, row_1])
     np.testing.assert_array_equal(x[..., 0], [expected, expected])
@@ -210,9 +228,21 @@ def test_load_repeats_every_pixel_and_scales_it_to_one():
 def test_load_flattens_for_a_model_of_vectors():
     record = np.array([[3, 0, 16, 4, 8]], np.uint8)
     x, labels, raw = np.empty((1, 4), "float32"), np.empty(1, np.int64), np.empty((1, 5), np.uint8)
-    load.records(x, labels, raw, height=2, width=2, fetch=lambda out: np.copyto(out, record))
+    load.records(
+        x, labels, raw, height=2, width=2, full_scale=16, fetch=lambda out: np.copyto(out, record)
+    )
     np.testing.assert_array_equal(x, [[0, 1, 0.25, 0.5]])
     assert labels == 3
+
+
+def test_load_repeats_channels_and_reads_labels_of_two_bytes():
+    record = np.array([[0xE7, 3, 0, 51, 102, 255]], np.uint8)  # the label, then 2 x 1 x 2 values
+    x, labels, raw = np.empty((4, 1, 4, 1)), np.empty(1, np.int64), np.empty((1, 6), np.uint8)
+    sides = {"channels": 2, "height": 1, "width": 2, "full_scale": 255}
+    load.records(x, labels, raw, **sides, fetch=lambda out: np.copyto(out, record))
+    low, high = [0, 0, 0.2, 0.2], [0.4, 0.4, 1, 1]
+    np.testing.assert_allclose(x[:, 0, :, 0], [low, low, high, high])
+    assert labels == 999
 
 
 def test_pooling_leaves_out_what_fills_no_window():
@@ -232,7 +262,7 @@ def test_every_op_of_the_models_has_its_kernel():
         *(f"flatten.{phase}" for phase in ("forward", "input_grad")),
         *(f"linear.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
         "load.records",
-        "sgd.update",
+        *(f"{name}.update" for name in optimizer_names()),
         "softmax_cross_entropy.forward",
         *(f"tanh.{phase}" for phase in ("forward", "input_grad")),
     }
@@ -290,10 +320,20 @@ CONV = {"channels": 2, "kernel": 3}
 
 
 def test_a_model_without_kernels_is_refused_with_all_that_are_missing():
-    missing = "dropout.forward, dropout.input_grad"
+    missing = "mish.forward, mish.input_grad"
     message = f"model 'm': the NumPy backend has no kernel for {missing} as this model calls it"
+    calls = calls_of(("c", "conv2d", CONV), ("r", "relu", {}))
+    calls = [replace(call, kernel=call.kernel.replace("relu", "mish")) for call in calls]
     with pytest.raises(BackendUnavailable, match=message):
-        refuse_missing("m", calls_of(("c", "conv2d", CONV), ("d", "dropout", {})))
+        refuse_missing("m", calls)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_built_in_model_has_its_kernels(name):
+    model = load_model(name)
+    group = model.norm_group
+    c = case(model, workers=1, microbatch=group, batch=group)
+    refuse_missing(name, plan_calls(model, c.training, c.plan).values())
 
 
 @pytest.mark.parametrize(

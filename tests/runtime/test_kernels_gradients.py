@@ -17,8 +17,10 @@ from planner.build import chain
 from planner.layer import Layer
 from planner.layers import conv2d
 from planner.model import ModelGraph
-from planner.opcall import OpCall
-from runtime.kernels import Kernel, kernel
+from planner.opcall import OpCall, Tensor
+from planner.optimizer import optimizer, update
+from planner.plan import Training
+from runtime.kernels import Kernel, Stream, changing, kernel
 
 EXAMPLES = settings(max_examples=100, deadline=None)
 STEP = 1e-5
@@ -76,9 +78,9 @@ def pools(draw: st.DrawFn, kind: str) -> Layer:
 
 COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat")
 """Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
-ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat")
+ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat", "dropout")
 """Kinds that take vectors as well as maps."""
-KINDS = (*COUNTED, "sigmoid", "max_pool", "batch_norm", "lrn", "gate")
+KINDS = (*COUNTED, "sigmoid", "max_pool", "batch_norm", "lrn", "gate", "dropout")
 
 
 @st.composite
@@ -102,6 +104,8 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
             attrs = {"size": draw(st.sampled_from([1, 3, 5]))}
         case "gate":
             shapes.append((shapes[0][0], 1, 1))
+        case "dropout":
+            attrs = {"percent": draw(st.sampled_from([0, 20, 50, 90]))}
         case "add":
             shapes *= draw(st.integers(2, 3))
         case "concat":
@@ -146,12 +150,26 @@ def values(layer: Layer, samples: int, dtype: str, seed: int) -> Arrays:
     return {name: array.astype(dtype) for name, array in drawn.items()}
 
 
-def run(call: OpCall, tensors: Arrays, kernels: Kernels = kernel) -> None:
-    """Run ``call`` on named arrays; results and workspace start as NaN, so nothing old serves."""
+STREAM = Stream(seed=5, step=7, op=11, first=13)
+
+
+def keywords(call: OpCall, step: int = 0) -> dict[str, Any]:
+    """Attributes and settings of ``call``, and what a worker gives anew at every firing."""
+    now = {"stream": lambda: STREAM, "step": lambda: step}
+    return dict(call.attrs + call.settings) | {name: now[name] for name in changing(call.kernel)}
+
+
+def unset(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """NaN where the dtype has it, so that nothing old serves."""
+    return np.full(tensor.shape, np.nan if tensor.dtype.startswith("float") else 85, tensor.dtype)
+
+
+def run(call: OpCall, tensors: Arrays, kernels: Kernels = kernel, step: int = 0) -> None:
+    """Run ``call`` on named arrays; results and workspace start unset."""
     for tensor in (*call.writes, *call.work):
-        tensors[tensor.name] = np.full(tensor.shape, np.nan, tensor.dtype)
+        tensors[tensor.name] = unset(tensor)
     arguments = [tensors[tensor.name] for tensor in call.tensors]
-    kernels(call.kernel)(*arguments, **dict(call.attrs + call.settings))
+    kernels(call.kernel)(*arguments, **keywords(call, step))
 
 
 def phases(layer: Layer) -> list[str]:
@@ -228,6 +246,9 @@ class Counting:
 
     def maximum(self, other: float) -> "Counting":
         return self._counted(max(self.value, other))
+
+    def sqrt(self) -> "Counting":
+        return self._counted(math.sqrt(self.value))
 
     def exp(self) -> "Counting":
         return self._counted(math.exp(self.value))
@@ -383,12 +404,23 @@ def sgd_update(p, g, m, *, learning_rate, momentum):
         p[e] = p[e] - learning_rate * m[e]
 
 
+def adamw_update(
+    p, g, exp_avg, exp_avg_sq, *, learning_rate, beta1, beta2, epsilon, weight_decay, step
+):
+    rate, whole = (1 - beta ** (step() + 1) for beta in (beta1, beta2))
+    for e in range(len(p)):
+        exp_avg[e] = beta1 * exp_avg[e] + (1 - beta1) * g[e]
+        exp_avg_sq[e] = beta2 * exp_avg_sq[e] + (1 - beta2) * (g[e] * g[e])
+        root = (exp_avg_sq[e] / whole).sqrt() + epsilon
+        p[e] = (1 - learning_rate * weight_decay) * p[e] - learning_rate / rate * exp_avg[e] / root
+
+
 def definition(name: str) -> Kernel:
     found: Kernel = globals()[name.replace(".", "_")]
     return found
 
 
-SCRATCH = {"sgd.update": {"g"}}
+SCRATCH = {"sgd.update": {"g"}, "adamw.update": {"g"}}
 """What a kernel may leave in any state."""
 
 
@@ -404,8 +436,7 @@ def counted(call: OpCall, tensors: Arrays) -> tuple[Arrays, int]:
     for tensor in call.writes:
         counting[tensor.name] = np.empty(tensor.shape, object)
     definition(call.kernel)(
-        *(counting[t.name] for t in (*call.reads, *call.updates, *call.writes)),
-        **dict(call.attrs + call.settings),
+        *(counting[t.name] for t in (*call.reads, *call.updates, *call.writes)), **keywords(call)
     )
     results = {t.name for t in (*call.updates, *call.writes)} - SCRATCH.get(call.kernel, set())
     return {name: counting[name].astype(float) for name in results}, tally[0]
@@ -478,7 +509,42 @@ def locally_normalised(x, y, *, size):
         y[c] = x[c] / (2 + 1e-4 * (near**2).sum(axis=0)) ** 0.75
 
 
+def splitmix64(state, count):
+    """The generator as published, one word at a time in whole numbers."""
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        yield z ^ z >> 31
+
+
+def mixed(word):
+    return next(splitmix64(word - 0x9E3779B97F4A7C15, 1))
+
+
+def kept(elements, place, percent):
+    """Which elements of the sample at ``place`` of the batch are kept, four to a word."""
+    key = STREAM.seed
+    for part in (STREAM.step, STREAM.op, place):
+        key = mixed(key) + part
+    words = splitmix64(mixed(key % 2**64), -(-elements // 4))
+    lanes = [word >> 16 * i & 0xFFFF for word in words for i in range(4)]
+    return np.array(lanes[:elements]) >= round(percent / 100 * 2**16)
+
+
+def mask_of(x, percent):
+    """The mask of an input, one sample after another."""
+    samples = x.shape[-1] if x.ndim == 4 else len(x)
+    rows = [kept(x.size // samples, STREAM.first + i, percent) for i in range(samples)]
+    return np.array(rows).T.reshape(x.shape) if x.ndim == 4 else np.array(rows).reshape(x.shape)
+
+
+def dropped_out(x, y, *, percent):
+    y[:] = x * mask_of(x, percent) / (1 - round(percent / 100 * 2**16) / 2**16)
+
+
 FORMULAS: dict[str, Callable[..., None]] = {
+    "dropout": dropped_out,
     "sigmoid": lambda x, y: np.copyto(y, 1 / (1 + np.exp(-x))),
     "gate": lambda x0, x1, y: np.copyto(y, x0 * x1),
     "avg_pool": lambda x, y, **how: pooled(x, y, np.mean, 0.0, **how),
@@ -506,7 +572,7 @@ def test_forward_kernels_equal_their_formulas(layer, samples, seed):
     check_formula(layer, whole_groups(layer, samples), seed)
 
 
-IN_PLACE = ("relu", "gate")
+IN_PLACE = ("relu", "gate", "dropout")
 assert all(layer(kind, (1, 1, 1)).writes_in_place for kind in IN_PLACE)
 
 
@@ -520,26 +586,34 @@ def test_work_in_place_gives_what_work_apart_does(layer, samples, seed):
     for phase, (result, source) in over.items():
         call = layer.call(phase, samples, "float64")
         for tensor in (*call.writes, *call.work):
-            tensors[tensor.name] = np.full(tensor.shape, np.nan)
+            tensors[tensor.name] = unset(tensor)
         tensors[result] = tensors[source]
-        kernel(call.kernel)(*(tensors[t.name] for t in call.tensors), **dict(call.attrs))
+        kernel(call.kernel)(*(tensors[t.name] for t in call.tensors), **keywords(call))
     for name, array in apart.items():
         np.testing.assert_array_equal(tensors[name], array, err_msg=name)
 
 
-def step_calls(elements: int) -> list[OpCall]:
-    return [
-        steps.add(elements, "float64"),
-        steps.update(elements, "float64", learning_rate=0.3, momentum=0.9),
-    ]
+def update_call(name: str, elements: int, dtype: str = "float64") -> OpCall:
+    """Settings that all count for something within three steps."""
+    fields = {"learning_rate": 0.3, "beta2": 0.7, "epsilon": 0.1, "weight_decay": 0.2}
+    return update(Training(batch=1, dtype=dtype, optimizer=name, **fields), elements)
+
+
+OPTIMIZERS = ("sgd", "adamw")
+
+
+def update_tensors(call: OpCall, rng: np.random.Generator) -> Arrays:
+    tensors = {t.name: rng.normal(size=t.shape) for t in call.tensors}
+    return {name: np.abs(x) if name == "exp_avg_sq" else x for name, x in tensors.items()}
 
 
 @EXAMPLES
 @given(elements=st.integers(1, 20), seed=seeds)
 def test_sum_and_update_equal_their_definitions_in_value_and_flop(elements, seed):
     rng = np.random.default_rng(seed)
-    for call in step_calls(elements):
-        check_definition(call, {t.name: rng.normal(size=t.shape) for t in call.tensors})
+    updates = [update_call(name, elements) for name in OPTIMIZERS]
+    for call in (steps.add(elements, "float64"), *updates):
+        check_definition(call, update_tensors(call, rng))
 
 
 @EXAMPLES
@@ -642,6 +716,11 @@ def torch_output(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
             size = attrs["size"]
             maps = functional.local_response_norm(images, size, alpha=size * 1e-4, k=2.0)
             result = maps.permute(1, 2, 3, 0)
+        case "dropout":
+            mask = torch.tensor(mask_of(given_x := x.detach().numpy(), attrs["percent"]))
+            share = 1 - round(attrs["percent"] / 100 * 2**16) / 2**16
+            assert given_x.shape == mask.shape
+            result = x * mask / share
         case "linear":
             result = functional.linear(x, t["w"].T, t["b"])
         case "flatten":
@@ -695,18 +774,33 @@ def check_torch_loss(
     assert_close(loss_gradient(classes, x, labels, batch, kernels), expected, tolerance)
 
 
-def check_torch_update(elements: int, seed: int, dtype: str, kernels: Kernels = kernel) -> None:
+def torch_optimizer(torch: ModuleType, name: str, leaf: Any, settings: dict[str, Any]) -> Any:
+    if name == "sgd":
+        return torch.optim.SGD([leaf], lr=settings["learning_rate"], momentum=settings["momentum"])
+    return torch.optim.AdamW(
+        [leaf],
+        lr=settings["learning_rate"],
+        betas=(settings["beta1"], settings["beta2"]),
+        eps=settings["epsilon"],
+        weight_decay=settings["weight_decay"],
+    )
+
+
+def check_torch_update(
+    name: str, elements: int, seed: int, dtype: str, kernels: Kernels = kernel
+) -> None:
     torch = pytorch()
     rng = np.random.default_rng(seed)
     start, gradients = rng.normal(size=elements), rng.normal(size=(3, elements))
     leaf = torch.tensor(start.astype(dtype), requires_grad=True)
-    optimizer = torch.optim.SGD([leaf], lr=0.3, momentum=0.9)
-    call = steps.update(elements, dtype, learning_rate=0.3, momentum=0.9)
-    tensors = {"p": start.astype(dtype), "m": np.zeros(elements, dtype)}
-    for gradient in gradients.astype(dtype):
+    call = update_call(name, elements, dtype)
+    torchs = torch_optimizer(torch, name, leaf, dict(call.settings))
+    states = {state: np.zeros(elements, dtype) for state in optimizer(name).STATES}
+    tensors = {"p": start.astype(dtype)} | states
+    for step, gradient in enumerate(gradients.astype(dtype)):
         leaf.grad = torch.tensor(gradient)
-        optimizer.step()
-        run(call, tensors | {"g": gradient.copy()}, kernels)
+        torchs.step()
+        run(call, tensors | {"g": gradient.copy()}, kernels, step)
     tolerance = EPS_MULTIPLE * float(np.finfo(dtype).eps)
     assert_close(tensors, {"p": leaf.detach().numpy()}, tolerance)
 
@@ -728,9 +822,9 @@ def test_loss_and_its_gradient_equal_pytorch(samples, classes, seed, dtype):
 
 
 @EXAMPLES
-@given(elements=st.integers(1, 20), seed=seeds, dtype=dtypes)
-def test_three_updates_equal_pytorch_sgd(elements, seed, dtype):
-    check_torch_update(elements, seed, dtype)
+@given(name=st.sampled_from(OPTIMIZERS), elements=st.integers(1, 20), seed=seeds, dtype=dtypes)
+def test_three_updates_equal_those_of_pytorch(name, elements, seed, dtype):
+    check_torch_update(name, elements, seed, dtype)
 
 
 # Seeded faults: each oracle is shown to fail.
@@ -834,6 +928,29 @@ def without_momentum(p, g, m, *, learning_rate, momentum):
     kernel("sgd.update")(p, g, m, learning_rate=learning_rate, momentum=0.0)
 
 
+def decayed_with_the_gradient(p, g, m, v, *, weight_decay, **how):
+    g += weight_decay * p
+    kernel("adamw.update")(p, g, m, v, weight_decay=0.0, **how)
+
+
+def as_in_the_first_step(p, g, m, v, *, step, **how):
+    kernel("adamw.update")(p, g, m, v, step=lambda: 0, **how)
+
+
+def unscaled(x, y, mask, work, *, percent, stream):
+    kernel("dropout.forward")(x, y, mask, work, percent=percent, stream=stream)
+    np.multiply(x, mask, out=y)
+
+
+def of_the_batch_start(x, y, mask, work, *, percent, stream):
+    first = stream()._replace(first=0)
+    kernel("dropout.forward")(x, y, mask, work, percent=percent, stream=lambda: first)
+
+
+def passed_by_the_mask(mask, dy, dx, *, percent):
+    dx[:] = dy
+
+
 CONV = layer("conv2d", (2, 7, 6), channels=3, kernel=2, stride=2)
 LINEAR = layer("linear", (4,), features=3)
 POOL = layer("avg_pool", (2, 4, 6), window=2)
@@ -841,6 +958,7 @@ PADDED = layer("conv2d", (2, 5, 5), channels=2, kernel=3, pad=1, pad_w=0, stride
 MAX = layer("max_pool", (2, 5, 5), window=3, stride=2, pad=1)
 NORM = layer("batch_norm", (2, 3, 2), group=2)
 PAIR = layer("concat", (1, 2, 2), (1, 2, 2))
+DROPOUT = layer("dropout", (3, 2, 3), percent=20)
 GRADIENT_FAULTS = [
     (CONV, "conv2d.input_grad", wrong_stride),
     (CONV, "conv2d.weight_grad", one_bias_gradient),
@@ -859,10 +977,13 @@ ROUNDLY_COUNTED_FAULTS = [
     (layer("lrn", (6, 2, 2), size=5), "lrn.input_grad", own_scale_only),
     (layer("gate", (2, 3, 3), (2, 1, 1)), "gate.input_grad", only_first_place),
     (layer("sigmoid", (5,)), "sigmoid.input_grad", other_half),
+    (DROPOUT, "dropout.input_grad", passed_by_the_mask),
 ]
 FORMULA_FAULTS = [
     (MAX, "max_pool.forward", low_border),
     (NORM, "batch_norm.forward", samples_apart),
+    (DROPOUT, "dropout.forward", unscaled),
+    (DROPOUT, "dropout.forward", of_the_batch_start),
 ]
 FORWARD_FAULTS = [
     (CONV, "conv2d.forward", turned_kernel),
@@ -905,7 +1026,10 @@ def test_pytorch_catches_a_fault_in(layer, name, fault):
 
 
 FAULTY_LOSS = with_fault("softmax_cross_entropy.forward", gradient_of_the_sum)
-FAULTY_UPDATE = with_fault("sgd.update", without_momentum)
+UPDATE_FAULTS = pytest.mark.parametrize(
+    ("name", "fault"),
+    [("sgd", without_momentum), ("adamw", decayed_with_the_gradient)],
+)
 
 
 def test_definition_and_differences_catch_an_undivided_gradient_of_the_loss():
@@ -924,17 +1048,26 @@ def test_pytorch_catches_an_undivided_gradient_of_the_loss():
         check_torch_loss(3, 4, 0, kernels=FAULTY_LOSS)
 
 
-def test_definition_catches_a_lost_momentum():
-    call = step_calls(4)[1]
-    rng = np.random.default_rng(0)
+@UPDATE_FAULTS
+def test_definitions_catch_an_update_that_is(name, fault):
+    call = update_call(name, 4)
+    tensors = update_tensors(call, np.random.default_rng(0))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check_definition(call, {name: rng.normal(size=4) for name in "pgm"}, FAULTY_UPDATE)
+        check_definition(call, tensors, with_fault(f"{name}.update", fault))
 
 
-def test_pytorch_catches_a_lost_momentum():
+@UPDATE_FAULTS
+def test_pytorch_catches_an_update_that_is(name, fault):
     pytorch()
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check_torch_update(4, 0, "float64", FAULTY_UPDATE)
+        check_torch_update(name, 4, 0, "float64", with_fault(f"{name}.update", fault))
+
+
+def test_pytorch_catches_moments_that_stay_as_corrected_as_in_the_first_step():
+    pytorch()
+    faulty = with_fault("adamw.update", as_in_the_first_step)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_torch_update("adamw", 4, 0, "float64", faulty)
 
 
 def test_counting_catches_a_multiply_add_declared_as_one_flop():

@@ -10,6 +10,8 @@ import pytest
 from planner import steps
 from planner.model import ModelGraph, load_model
 from planner.opcall import OpCall
+from planner.optimizer import update
+from planner.plan import Training
 from runtime.digits import write_digits
 from runtime.initial import initial_parameters
 from runtime.kernels import kernel
@@ -18,7 +20,6 @@ from runtime.records import RecordFile
 pytestmark = pytest.mark.slow
 
 BATCH = 64
-LEARNING_RATE, MOMENTUM = 0.05, 0.9
 EPOCHS = 4
 
 Arrays = dict[str, np.ndarray]
@@ -84,10 +85,9 @@ class Loop:
                 self.run(layer.call("weight_grad", BATCH, self.dtype), tensors)
             if index:
                 dy = self.run(layer.call("input_grad", BATCH, self.dtype), tensors)["dx"]
-        update = steps.update(
-            len(self.parameters), self.dtype, learning_rate=LEARNING_RATE, momentum=MOMENTUM
-        )
-        self.run(update, {"p": self.parameters, "g": self.gradients, "m": self.velocity})
+        updated = update(Training(batch=BATCH, dtype=self.dtype), len(self.parameters))
+        arrays = {"p": self.parameters, "g": self.gradients, "momentum": self.velocity}
+        self.run(updated, arrays)
         return float(last["stats"][0])
 
     def accuracy(self, records: RecordFile) -> float:

@@ -48,6 +48,16 @@ def test_what_is_written_is_read(path, body):
     np.testing.assert_array_equal(read(path, 0, COUNT), body)
 
 
+def test_more_than_256_classes_take_labels_of_two_bytes(tmp_path, samples):
+    labels = np.array([0, 255, 256, 999, 3, 4, 770])
+    write_records(tmp_path / "wide.rec", samples, labels, classes=1000, seed=0)
+    out = np.empty((COUNT, 8), np.uint8)
+    with RecordFile(tmp_path / "wide.rec") as file:
+        file.read_into(0, out)
+    np.testing.assert_array_equal(out[:, 0] + 256 * out[:, 1].astype(int), labels)
+    np.testing.assert_array_equal(out[:, 2:], samples.reshape(COUNT, -1))
+
+
 def test_header_says_what_the_file_holds(path):
     with RecordFile(path) as file:
         header, count = file.header, file.count
@@ -173,9 +183,10 @@ def rewritten(path, **changes):
         ({"schema": 2}, "schema"),
         ({"count": None}, "count"),
         ({"count": 0}, "count"),
+        ({"full_scale": None}, "full_scale"),
         ({"count": "7"}, "count"),
         ({"record_bytes": 8}, "record_bytes must be 1 \\+ the product"),
-        ({"classes": 300}, "classes"),
+        ({"classes": 300}, "record_bytes must be 2"),
         ({"sha256": "abc"}, "sha256"),
         ({"colour": "red"}, "colour"),
     ],
@@ -225,7 +236,7 @@ def test_messages_are_one_line(path):
         ({"samples": np.zeros((COUNT, 3, 2))}, "float64"),
         ({"samples": np.zeros((0, 3, 2), np.uint8), "labels": np.zeros(0, int)}, "n > 0"),
         ({"classes": 4}, "labels from 0 to 3, got 0 to 4"),
-        ({"classes": 257}, "a label is one byte"),
+        ({"classes": 65537}, "a label has at most two bytes"),
         ({"labels": np.full(COUNT, -1)}, "got -1 to -1"),
     ],
 )

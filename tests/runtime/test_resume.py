@@ -39,12 +39,15 @@ def killed_run(job, workers, folder, workers_by_rank):
 
 
 @pytest.mark.parametrize(
-    ("model", "dtype", "workers"), [("mlp", "float32", 2), ("lenet-5", "float64", 1)]
+    ("model", "dtype", "workers"), [("mlp", "float64", 1), ("small", "float32", 2)]
 )
 def test_killed_and_resumed_is_unbroken(
-    model, dtype, workers, job, tmp_path, plan_file, dp, workers_by_rank
+    model, dtype, workers, job, tmp_path, plan_file, dp, workers_by_rank, small_model, adamw
 ):
+    """The small model draws masks, and AdamW counts its steps: both go on from where they were."""
     training = Training(batch=64, dtype=dtype)
+    if model == "small":
+        model, training = small_model, Training(batch=64, dtype=dtype, **adamw)
     plan = dp(workers, 16, "ring", 100_000, overlap=True)
     job = job | {"plans": to_jsonable(plan_file(model, training, plan))}
     folder = tmp_path / "kept"

@@ -93,6 +93,7 @@ def test_a_loading_op_gets_its_fetch():
         flop=0,
         writes=(x, labels, out),
         attrs=(("height", 8), ("width", 8)),
+        settings=(("full_scale", 16),),
     )
     asked = []
     run, _ = bound_call(call, asked.append)

@@ -1,0 +1,56 @@
+"""``explain``: why a plan won, by how much, and what would have to change for another to win."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foreplan.commands.options import Json, Quiet
+from foreplan.console import out, progress, show_json, table
+
+
+def explain(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A file written by `plan`.")],
+    pick: Annotated[int, typer.Option(min=0, help="Which plan of the file.")] = 0,
+    flips: Annotated[
+        bool,
+        typer.Option(
+            "--flips/--no-flips", help="Whether to look for what would make another plan win."
+        ),
+    ] = True,
+    batches: Annotated[
+        bool | None,
+        typer.Option(
+            "--batches/--no-batches",
+            help="Whether to plan for half and double the batch too; default: for small plans.",
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say why a plan won, and below and above which bandwidth, latency or speed another wins."""
+    import foreplan
+    from reports.explanation import headline, link_rows, path_rows, sections
+
+    with progress("explaining", quiet=quiet) as step:
+        found = foreplan.explain(
+            plan,
+            pick,
+            flips=flips,
+            batches=batches,
+            progress=lambda what, done, total: step(done, total, what),
+        )
+    if json:
+        show_json(found)
+        return
+    out(headline(found))
+    out()
+    table(("critical path", "time", "share", "tasks"), path_rows(found))
+    if rows := link_rows(found):
+        out()
+        table(("link", "wires used", "bytes", "utilisation", "busiest wire", "of it"), rows)
+    for title, sentences in sections(found):
+        out()
+        out(f"{title}:")
+        for sentence in sentences:
+            out(f"  {sentence}")

@@ -1,0 +1,269 @@
+"""Why a plan of a plan file is where it is: from the file alone, by simulation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from hwprofiles.units import PS_PER_S
+from planner.contest import Contest
+from planner.flips import Bench, Flip, Knob, Side, knobs
+from planner.jitter import Order, order
+from planner.model import load_model
+from planner.plan import Plan
+from planner.records import PlanFile
+from planner.reprice import Lowered, time_again
+from planner.settings import wires_of
+from planner.step_facts import (
+    Communication,
+    LinkUse,
+    PathPart,
+    communication,
+    input_stall_s,
+    link_uses,
+    path_parts,
+    seconds_by_phase,
+)
+
+MOST_LOWERED = 60
+"""Programs that are lowered for one explanation; each takes up to a second."""
+BATCHES_TO_TASKS = 2_000
+"""Another batch means other programs, which take minutes to lower for large plans."""
+Told = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A field in which two plans differ."""
+
+    field: str
+    this: Any
+    other: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margin:
+    """How a plan compares with the one that it is held against."""
+
+    label: str
+    """Of the other plan: the next slower one of the file, or the best where another was picked."""
+    step_s: float
+    ahead_s: float
+    """How much sooner the picked plan ends; negative where it is slower."""
+    ahead_frac: float
+    """Of the picked plan's step."""
+    differs: tuple[Change, ...]
+    path_s: dict[str, float]
+    """By phase: critical path of the other plan less that of the picked one, seconds."""
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """An input that the picked plan's time does not depend on."""
+
+    name: str
+    """A group of wires, or a figure as in ``--set``."""
+    why: str
+    """``carries no bytes``, or ``neither half nor double changes the step``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtBatch:
+    """Who wins with another global batch."""
+
+    batch: int
+    winner: str
+    """Label; empty where no candidate divides this batch."""
+    step_s: float
+    differs: tuple[Change, ...]
+    """From the winner of the file, the microbatch left out: empty where the choice is the same."""
+    proved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """All that ``foreplan explain`` says."""
+
+    model: str
+    cluster: str
+    batch: int
+    pick: int
+    label: str
+    step_s: float
+    grade: str
+    critical_path: tuple[PathPart, ...]
+    communication: Communication
+    input_stall_s: float
+    links: tuple[LinkUse, ...]
+    """Busiest first."""
+    margin: Margin | None
+    """None where the file has one plan."""
+    candidates: int
+    """Among which flips were looked for."""
+    all_candidates: bool
+    """Whether these are all that the search had; else only those that the file can price."""
+    faster: str
+    """A candidate that is faster already, and that the search did not reach; empty if none is."""
+    tied: tuple[str, ...]
+    """Other candidates that take exactly as long; a flip is to none of these."""
+    flips: tuple[Flip, ...]
+    """Empty where another plan than the best was picked, or where it is not the best."""
+    batches: tuple[AtBatch, ...]
+    """Empty where the batch was not varied."""
+    idle: tuple[Idle, ...]
+
+
+def explain(
+    plans: PlanFile,
+    pick: int = 0,
+    *,
+    flips: bool = True,
+    batches: bool | None = None,
+    told: Told = lambda what, done, total: None,
+) -> Explanation:
+    """Return why plan ``pick`` of a plan file is where it is.
+
+    ``flips`` says whether to look for what would change the answer, which takes longest;
+    ``batches`` says whether to look for the winner at half and at double the batch; without a word
+    that is done where the plan has no more than ``BATCHES_TO_TASKS`` tasks.
+    """
+    model, machine = load_model(plans.model), plans.to_machine()
+    ranked = plans.plans[pick]
+    contest = Contest.of(model, plans, MOST_LOWERED)
+    row = contest.plans.index(ranked.plan)
+    told("lowering", 0, 1)
+    own = contest.program(row)
+    timeline = time_again(own.program.graph)
+    path = path_parts(own.program, timeline)
+    cluster = machine.cluster(ranked.plan.workers)
+    turned = knobs({w.tier for record in plans.machine.values() for w in wires_of(record)})
+    margin = _margin(plans, pick, contest, path, told)
+    looks = flips and pick == 0
+    holders, found = _flips(plans, contest, turned, told) if looks else ((row,), ())
+    ahead = "" if row in holders else contest.plans[holders[0]].label
+    links = link_uses(own.program, timeline, cluster)
+    vary = own.program.graph.tasks <= BATCHES_TO_TASKS if batches is None else batches
+    return Explanation(
+        model=plans.model,
+        cluster=plans.cluster,
+        batch=plans.training.batch,
+        pick=pick,
+        label=ranked.label,
+        step_s=timeline.makespan_s,
+        grade=ranked.prediction.grade,
+        critical_path=path,
+        communication=communication(own.program, timeline),
+        input_stall_s=input_stall_s(own.program, timeline),
+        links=links,
+        margin=margin,
+        candidates=len(contest.plans),
+        all_candidates=contest.is_whole,
+        faster=ahead,
+        tied=() if ahead else tuple(contest.plans[r].label for r in holders if r != row),
+        flips=() if ahead else found,
+        batches=_batches(plans, contest, own.plan, told) if looks and vary else (),
+        idle=(*_unused(links), *_without_effect(plans, own, timeline.makespan_ps, turned)),
+    )
+
+
+def _margin(
+    plans: PlanFile, pick: int, contest: Contest, path: Sequence[PathPart], told: Told
+) -> Margin | None:
+    """Compare the picked plan with the best other one of the file."""
+    if len(plans.plans) == 1:
+        return None
+    this = plans.plans[pick]
+    slower = (r for r in plans.plans if r.prediction.step_s > this.prediction.step_s)
+    other = plans.plans[0] if pick else next(slower, plans.plans[1])
+    a, b = (contest.program(contest.plans.index(ranked.plan)) for ranked in (this, other))
+    timelines = [time_again(lowered.program.graph) for lowered in (a, b)]
+    this_ps, other_ps = (timeline.makespan_ps for timeline in timelines)
+    own, others = seconds_by_phase(path), seconds_by_phase(path_parts(b.program, timelines[1]))
+    phases = dict.fromkeys([*own, *others])
+    ahead, behind = (a, b) if this_ps <= other_ps else (b, a)
+    return Margin(
+        label=other.label,
+        step_s=other_ps / PS_PER_S,
+        ahead_s=(other_ps - this_ps) / PS_PER_S,
+        ahead_frac=other_ps / this_ps - 1,
+        differs=plan_changes(this.plan, other.plan),
+        path_s={phase: others.get(phase, 0.0) - own.get(phase, 0.0) for phase in phases},
+        order=order(
+            ahead,
+            behind,
+            contest.machine,
+            told=lambda done, total: told("jitter", done, total),
+        ),
+    )
+
+
+def plan_changes(this: Plan, other: Plan) -> tuple[Change, ...]:
+    """Return the fields in which two plans differ, placement left out where workers differ too."""
+    found = [
+        Change(field=f.name, this=getattr(this, f.name), other=getattr(other, f.name))
+        for f in fields(Plan)
+        if getattr(this, f.name) != getattr(other, f.name)
+    ]
+    names = {change.field for change in found}
+    return tuple(c for c in found if c.field != "placement" or "workers" not in names)
+
+
+def _flips(
+    plans: PlanFile, contest: Contest, turned: Sequence[Knob], told: Told
+) -> tuple[Sequence[int], tuple[Flip, ...]]:
+    """Return the rows that win today, and where the winner changes."""
+    now_ps = contest.floor_ps(contest.machine)
+    holders = contest.leaders(now_ps)
+    bench = Bench(contest=contest, plans=plans, holders=holders, now_ps=now_ps)
+    sides: tuple[Side, ...] = ("below", "above")
+    pairs = [(knob, side) for knob in turned for side in sides]
+    found: list[Flip] = []
+    contest.told = lambda: told("flip points", len(found), len(pairs))
+    for knob, side in pairs:
+        contest.told()
+        found.append(bench.flip(knob, side))
+    return holders, tuple(found)
+
+
+def _batches(plans: PlanFile, contest: Contest, held: Plan, told: Told) -> tuple[AtBatch, ...]:
+    """Return who wins at half and at double the batch."""
+    if not contest.is_whole:
+        return ()
+    batch, found = plans.training.batch, []
+    tried = [b for b in (batch // 2 if batch % 2 == 0 else 0, 2 * batch) if b]
+    for number, b in enumerate(tried):
+        told("batches", number, len(tried))
+        training = replace(plans.training, batch=b)
+        other = Contest.of(contest.model, plans, MOST_LOWERED, training)
+        if not other.plans:
+            found.append(AtBatch(batch=b, winner="", step_s=0.0, differs=(), proved=True))
+            continue
+        floor_ps = other.floor_ps(other.machine)
+        best = other.winner(other.machine, [int(floor_ps.argmin())], floor_ps)
+        plan = other.plans[best.row]
+        found.append(
+            AtBatch(
+                batch=b,
+                winner=plan.label,
+                step_s=best.step_ps / PS_PER_S,
+                differs=tuple(c for c in plan_changes(held, plan) if c.field != "microbatch"),
+                proved=best.proved,
+            )
+        )
+    return tuple(found)
+
+
+def _unused(links: Sequence[LinkUse]) -> list[Idle]:
+    return [Idle(name=use.name, why="carries no bytes") for use in links if not use.bytes]
+
+
+def _without_effect(
+    plans: PlanFile, own: Lowered, step_ps: int, turned: Sequence[Knob]
+) -> list[Idle]:
+    """Return the figures of which neither half nor double changes the time of the plan."""
+    why = "neither half nor double changes the step"
+    return [
+        Idle(name=knob.name, why=why)
+        for knob in turned
+        if all(own.step_ps(knob.machine(plans, factor)) == step_ps for factor in (0.5, 2.0))
+    ]

@@ -1,0 +1,134 @@
+"""Networks to hold an exchange against: a link between machines, or a cluster that has a name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.clusters import load_cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.device import Device
+from hwprofiles.errors import PlanError
+from hwprofiles.fabrics.flat import build as flat
+from hwprofiles.link import Link
+from hwprofiles.parts import load_device, load_link
+from planner.collectives.base import Prices
+from planner.cost import transfer_prices
+from planner.lowering import op_ps
+from planner.steps import add
+
+DTYPE = "float32"
+HOLDING_RANKS = 64
+"""Most ranks whose closed form is worked out where transfers hold the compute lane: there it counts
+every transfer, and a ring has 2 n (n - 1) of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """Ranks 0, 1, ... on the devices of a cluster, in their order."""
+
+    name: str
+    bandwidth_bytes_per_s: float
+    """Of the slowest route between two of the first devices."""
+    latency_s: float
+    """Of that route."""
+    most_ranks: int
+    alike: bool
+    """Whether all pairs have the same route, each by links of its own."""
+    cluster: Callable[[int], Cluster]
+    """The cluster that so many ranks need."""
+
+    def add_ps(self, rank: int, elements: int) -> int:
+        """Time in which ``rank`` adds what has arrived."""
+        device = self.cluster(2).devices[0 if self.alike else rank]
+        return op_ps(CostBook(device=device, ops={}), add(elements, DTYPE))
+
+    def prices(self, ranks: int) -> Prices:
+        """Return what transfers and additions cost between the first ``ranks`` ranks.
+
+        Raises
+        ------
+        PlanError
+            More ranks than there are devices, or than can be priced.
+        """
+        if ranks > self.most_ranks:
+            raise PlanError(
+                f"network {self.name!r}: expected at most {self.most_ranks} ranks, got {ranks};"
+                " give fewer"
+            )
+        cluster = self.cluster(2 if self.alike else ranks)
+        transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, DTYPE)
+        add_ps = cache(self.add_ps)
+
+        def lone_transfer_ps(src: int, dst: int, elements: int) -> int:
+            return transfer_ps(0, 1, elements) if self.alike else transfer_ps(src, dst, elements)
+
+        def own_add_ps(rank: int, elements: int) -> int:
+            return add_ps(0 if self.alike else rank, elements)
+
+        return Prices(
+            ranks=ranks,
+            transfer_ps=lone_transfer_ps,
+            add_ps=own_add_ps,
+            holds_compute=cluster.devices[0].transfers_hold_compute,
+            alike=self.alike,
+        )
+
+
+def flat_network(link: str, device: str, most_ranks: int) -> Network:
+    """Return machines at one switch that never blocks, each by one ``link`` both ways.
+
+    The NIC of a rank carries one transfer in and one out at a time, so whoever sends to the server
+    of a star waits for its turn.
+    """
+    kind, wire = load_device(device), load_link(link)
+
+    @cache
+    def cluster(ranks: int) -> Cluster:
+        return _flat_cluster(ranks, kind, wire)
+
+    route = cluster(2).route(0, 1)
+    return Network(
+        name=wire.name,
+        bandwidth_bytes_per_s=route.bandwidth_bytes_per_s,
+        latency_s=route.overhead_s(0.0),
+        most_ranks=HOLDING_RANKS if kind.transfers_hold_compute else most_ranks,
+        alike=True,
+        cluster=cluster,
+    )
+
+
+def cluster_network(spec: str) -> Network:
+    """Return the devices of the cluster called ``spec``, as it numbers them."""
+    cluster = load_cluster(spec)
+    devices = len(cluster.devices)
+    routes = [cluster.route(0, other) for other in range(1, devices)]
+    if not routes:
+        raise PlanError(
+            f"cluster {spec!r}: expected two devices or more, got 1; name a larger one, such as"
+            f" {spec}:2"
+        )
+    slowest = min(routes, key=lambda route: route.bandwidth_bytes_per_s)
+    holds = cluster.devices[0].transfers_hold_compute
+    return Network(
+        name=cluster.name,
+        bandwidth_bytes_per_s=slowest.bandwidth_bytes_per_s,
+        latency_s=slowest.overhead_s(0.0),
+        most_ranks=min(devices, HOLDING_RANKS) if holds else devices,
+        alike=False,
+        cluster=lambda ranks: cluster,
+    )
+
+
+def _flat_cluster(ranks: int, device: Device, link: Link) -> Cluster:
+    """Return ``ranks`` devices at a switch: half of the latency on the way in, half on the way out.
+
+    ASSUMES: as in ``load_cluster``, the latency of a link is that of a message between machines.
+    """
+    wire = link.cable(1, link.overheads[0][1] / 2, float("inf"))
+    edges = [(a, b, wire) for w in flat(ranks, link=link.name) for a, b in _both(w.start, w.end)]
+    return Cluster.from_edges(f"{ranks} x {link.name}", [device] * ranks, edges, link.source)
+
+
+def _both(start: int | str, end: int | str) -> tuple[tuple[int | str, int | str], ...]:
+    return (start, end), (end, start)

@@ -1,0 +1,105 @@
+"""Repricing: a plan lowered once and timed on hardware that differs in its figures only.
+
+Lowering takes far longer than simulating. What links and devices cost is in a few columns of the
+task graph; the rest follows from the plan and from which links its routes cross.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.units import Ints, to_ps
+from planner.lower import lower
+from planner.lowering import op_ps
+from planner.machine import Machine
+from planner.model import ModelGraph
+from planner.opcall import OpCall
+from planner.plan import Plan, Training
+from planner.program import ComputeTask, Program
+from sim.engine import run
+from sim.taskgraph import TaskGraph
+from sim.timeline import Timeline
+
+ARRAY_FROM_TASKS = 2_000
+"""A graph is timed again and again here, so the array engine pays from fewer tasks on than for one
+simulation: it is loaded in half a second, and then 20 times as fast as the heap engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowered:
+    """One plan with its program, and where in the graph every price stands."""
+
+    model: ModelGraph
+    training: Training
+    plan: Plan
+    program: Program
+    link_ids: dict[tuple[int, int], tuple[int, ...]]
+    """By source and destination rank: the links that its transfers cross."""
+    _ops: dict[tuple[str, OpCall], Ints] = field(repr=False)
+    """Tasks by device name and call."""
+    _sends: dict[tuple[int, int], Ints] = field(repr=False)
+    """Transfers by source and destination rank."""
+
+    @classmethod
+    def of(cls, model: ModelGraph, training: Training, plan: Plan, machine: Machine) -> "Lowered":
+        """Lower ``plan`` for ``machine``."""
+        cluster = machine.cluster(plan.workers)
+        program = lower(model, training, plan, cluster, machine.books(plan.workers))
+        ops: dict[tuple[str, OpCall], list[int]] = defaultdict(list)
+        sends: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for task, info in enumerate(program.tasks):
+            if isinstance(info, ComputeTask):
+                ops[cluster.devices[plan.placement[info.rank]].name, info.call].append(task)
+            else:
+                sends[info.src, info.dst].append(task)
+        return cls(
+            model=model,
+            training=training,
+            plan=plan,
+            program=program,
+            link_ids={pair: _route(cluster, plan, pair) for pair in sends},
+            _ops={key: np.array(tasks, dtype=np.int64) for key, tasks in ops.items()},
+            _sends={pair: np.array(tasks, dtype=np.int64) for pair, tasks in sends.items()},
+        )
+
+    def on(self, machine: Machine) -> TaskGraph:
+        """Return the task graph of the plan on ``machine``, to the bit what ``lower`` returns.
+
+        The machine has the same devices and wires; only their figures may differ.
+        """
+        plan, graph = self.plan, self.program.graph
+        cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+        if any(_route(cluster, plan, pair) != ids for pair, ids in self.link_ids.items()):
+            return lower(self.model, self.training, plan, cluster, books).graph
+        duration_ps = np.empty_like(graph.duration_ps)
+        for (device, call), tasks in self._ops.items():
+            duration_ps[tasks] = op_ps(books[device], call)
+        for (src, dst), tasks in self._sends.items():
+            route = cluster.route(plan.placement[src], plan.placement[dst])
+            payload = graph.payload_bytes[tasks].astype(np.float64)
+            duration_ps[tasks] = to_ps(route.overhead_s(payload))
+        caps = [
+            min(cluster.links[i].flow_cap_bytes_per_s for i in graph.row("route", r))
+            for r in range(len(graph.route_cap_bytes_per_s))
+        ]
+        return replace(
+            graph,
+            duration_ps=duration_ps,
+            link_bytes_per_s=np.array([link.bandwidth_bytes_per_s for link in cluster.links]),
+            route_cap_bytes_per_s=np.array(caps, dtype=np.float64),
+        )
+
+    def step_ps(self, machine: Machine) -> int:
+        """Return the simulated time of a step on ``machine``, picoseconds."""
+        return time_again(self.on(machine)).makespan_ps
+
+
+def time_again(graph: TaskGraph) -> Timeline:
+    """Simulate one of many graphs of this size."""
+    return run(graph, "array" if graph.tasks >= ARRAY_FROM_TASKS else "heap")
+
+
+def _route(cluster: Cluster, plan: Plan, pair: tuple[int, int]) -> tuple[int, ...]:
+    return cluster.route(plan.placement[pair[0]], plan.placement[pair[1]]).link_ids

@@ -1,0 +1,313 @@
+"""Which all-reduce is fastest where: over ranks and bytes, by closed form and by simulation.
+
+A column of the map is one number of ranks. Along it the fastest algorithm is looked for at sizes
+that are equally far apart on a logarithmic scale; where it changes between two of them, bisection
+finds the very number of elements at which it does.
+
+Index letters: A algorithms, R numbers of ranks, B sizes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from hwprofiles.errors import PlanError
+from hwprofiles.units import PS_PER_S, Ints
+from planner.collectives.base import algorithm, algorithm_names
+from planner.collectives.halving_doubling import core
+from planner.lone_exchange import exchange_graph
+from planner.network import DTYPE, Network
+from planner.opcall import DTYPE_BYTES
+from sim.engine import choose, run
+
+SIMPLEST = ("star", "ring", "tree", "halving_doubling", "double_binary_tree", "sharded_star")
+"""Of algorithms that take equally long the first of these wins."""
+A_DECADE = 4
+"""Sizes in a decade at which the fastest is looked for."""
+AN_OCTAVE = 2
+"""Numbers of ranks from a power of two to the next: with 2, the power and the middle."""
+MOST_RANKS = 1 << 16
+ITEM_BYTES = DTYPE_BYTES[DTYPE]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """Where, with more bytes, another algorithm becomes the fastest."""
+
+    ranks: int
+    below: str
+    above: str
+    first_bytes: int
+    """Least size at which ``above`` wins; one element less, and ``below`` does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One point of the map, simulated."""
+
+    ranks: int
+    payload_bytes: int
+    closed_ps: tuple[int, ...]
+    """By algorithm of the map."""
+    simulated_ps: tuple[int, ...]
+    """By algorithm of the map."""
+    closed_winner: str
+    winner: str
+    """The fastest by simulation."""
+    engine: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether closed form and simulation name the same fastest algorithm."""
+        return self.closed_winner == self.winner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TopologyMap:
+    """The fastest all-reduce on one network."""
+
+    network: Network
+    algorithms: tuple[str, ...]
+    ranks: Ints
+    """(R,)"""
+    payload_bytes: Ints
+    """(B,) whole elements of ``DTYPE``."""
+    times_ps: Ints
+    """(A, R, B) closed form of a lone run."""
+    switches: tuple[Switch, ...]
+    """By ranks, then by bytes."""
+    samples: tuple[Sample, ...] = ()
+
+    def winners(self) -> Ints:
+        """(R, B) place in ``algorithms`` of the fastest."""
+        found: Ints = self.times_ps.argmin(axis=0)
+        return found
+
+    def bands(self, column: int) -> list[tuple[str, int, int]]:
+        """Return the fastest of one number of ranks as (algorithm, first bytes, last bytes)."""
+        ranks = int(self.ranks[column])
+        own = [s for s in self.switches if s.ranks == ranks]
+        edges = [int(self.payload_bytes[0]), *(s.first_bytes for s in own)]
+        ends = [*(s.first_bytes - ITEM_BYTES for s in own), int(self.payload_bytes[-1])]
+        first = self.algorithms[self.winners()[column, 0]]
+        names = [first, *(s.above for s in own)]
+        return list(zip(names, edges, ends, strict=True))
+
+
+def rank_counts(first: int, last: int) -> tuple[int, ...]:
+    """Return numbers of ranks from ``first`` to ``last``: all up to 8, then two an octave.
+
+    >>> rank_counts(2, 32)
+    (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
+    """
+    octaves = range(last.bit_length())
+    steps = (2**k * (AN_OCTAVE + i) // AN_OCTAVE for k in octaves for i in range(AN_OCTAVE))
+    return tuple(sorted({first, last, *(n for n in (*range(9), *steps) if first <= n <= last)}))
+
+
+def topology_map(
+    network: Network,
+    ranks: Sequence[int],
+    first_bytes: int,
+    last_bytes: int,
+    algorithms: Sequence[str] = SIMPLEST,
+    progress: Progress = lambda done, total: None,
+) -> TopologyMap:
+    """Return the fastest of ``algorithms`` for each number of ranks and each size.
+
+    Parameters
+    ----------
+    ranks : sequence of int
+        Each at least 2 and at most ``network.most_ranks``.
+    first_bytes, last_bytes : int
+        The array on one rank; whole elements of ``DTYPE`` are exchanged.
+    progress : function
+        Called with how many numbers of ranks are done, and how many there are.
+
+    Raises
+    ------
+    PlanError
+        Numbers of ranks, sizes or algorithms that cannot be.
+    """
+    names = _checked(network, ranks, first_bytes, last_bytes, algorithms)
+    sizes = _sizes(first_bytes, last_bytes)
+    times_ps = np.empty((len(names), len(ranks), len(sizes)), dtype=np.int64)
+    switches: list[Switch] = []
+    for column, count in enumerate(ranks):
+        race = _Race(network, count, names)
+        for place, elements in enumerate(sizes):
+            times_ps[:, column, place] = race.times_ps(elements)
+        for low, high in pairwise(sizes):
+            switches += race.switches(low, high)
+        progress(column + 1, len(ranks))
+    return TopologyMap(
+        network=network,
+        algorithms=names,
+        ranks=np.array(ranks),
+        payload_bytes=np.array(sizes) * ITEM_BYTES,
+        times_ps=times_ps,
+        switches=tuple(switches),
+    )
+
+
+class _Race:
+    """The algorithms against each other, between one number of ranks."""
+
+    def __init__(self, network: Network, ranks: int, names: Sequence[str]) -> None:
+        self.prices = network.prices(ranks)
+        self.names = names
+        self.ranks = ranks
+        self.known: dict[int, tuple[int, ...]] = {}
+
+    def times_ps(self, elements: int) -> tuple[int, ...]:
+        """Return the closed form of each."""
+        if elements not in self.known:
+            costs = (algorithm(name).cost_ps(elements, self.prices) for name in self.names)
+            self.known[elements] = tuple(costs)
+        return self.known[elements]
+
+    def winner(self, elements: int) -> str:
+        """Return the fastest; of equal ones the simplest."""
+        times = self.times_ps(elements)
+        return self.names[times.index(min(times))]
+
+    def switches(self, low: int, high: int) -> list[Switch]:
+        """Return where the fastest changes between two sizes in elements.
+
+        Where it changes there and back again between them, that is not seen.
+        """
+        found = []
+        while (below := self.winner(low)) != self.winner(high):
+            left, right = low, high
+            while right - left > 1:
+                middle = (left + right) // 2
+                if self.winner(middle) == below:
+                    left = middle
+                else:
+                    right = middle
+            found.append(
+                Switch(
+                    ranks=self.ranks,
+                    below=below,
+                    above=self.winner(right),
+                    first_bytes=right * ITEM_BYTES,
+                )
+            )
+            low = right
+        return found
+
+
+def sampled(
+    found: TopologyMap,
+    count: int,
+    most_ranks: int,
+    *,
+    seed: int = 0,
+    engine: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[Sample, ...]:
+    """Simulate all algorithms at ``count`` points of a map, chosen at random.
+
+    Every algorithm cuts the arrays of these points into equal parts, for with unequal ones a rank
+    may wait for another's larger part, which no closed form counts.
+
+    Parameters
+    ----------
+    most_ranks : int
+        Points with more ranks are left out: a ring between n ranks is 3 n (n - 1) tasks.
+    engine : str, optional
+        One of ``sim.engine.ENGINES``; without it by the number of tasks.
+    """
+    rng = np.random.default_rng(seed)
+    able = found.ranks[found.ranks <= most_ranks]
+    if not len(able):
+        raise PlanError(
+            f"samples: expected a number of ranks up to {most_ranks}, got {found.ranks.min()} and"
+            " more; give fewer ranks, or no samples"
+        )
+    lowest, highest = np.log(found.payload_bytes[[0, -1]] / ITEM_BYTES)
+    samples = []
+    for done in range(count):
+        ranks = int(rng.choice(able))
+        part = math.lcm(ranks, core(ranks), 2)
+        elements = math.ceil(float(np.exp(rng.uniform(lowest, highest))) / part) * part
+        samples.append(_simulated(found, ranks, elements, engine))
+        progress(done + 1, count)
+    return tuple(samples)
+
+
+def _simulated(found: TopologyMap, ranks: int, elements: int, engine: str | None) -> Sample:
+    network, names = found.network, found.algorithms
+    race, times, used = _Race(network, ranks, names), [], ""
+    for name in names:
+        graph = exchange_graph(name, elements, network.cluster(ranks), ranks, network.add_ps, DTYPE)
+        used = engine or choose(graph.tasks)
+        times.append(run(graph, used).makespan_ps)
+    return Sample(
+        ranks=ranks,
+        payload_bytes=elements * ITEM_BYTES,
+        closed_ps=race.times_ps(elements),
+        simulated_ps=tuple(times),
+        closed_winner=race.winner(elements),
+        winner=names[times.index(min(times))],
+        engine=used,
+    )
+
+
+def record(found: TopologyMap) -> dict[str, object]:
+    """Return a map as JSON types; its keys are stable."""
+    network = found.network
+    return {
+        "network": network.name,
+        "bandwidth_bytes_per_s": network.bandwidth_bytes_per_s,
+        "latency_s": network.latency_s,
+        "algorithms": list(found.algorithms),
+        "ranks": found.ranks.tolist(),
+        "payload_bytes": found.payload_bytes.tolist(),
+        "times_s": dict(zip(found.algorithms, (found.times_ps / PS_PER_S).tolist(), strict=True)),
+        "bands": [
+            {"ranks": int(ranks), "algorithm": name, "first_bytes": first, "last_bytes": last}
+            for column, ranks in enumerate(found.ranks)
+            for name, first, last in found.bands(column)
+        ],
+        "switches": list(found.switches),
+        "samples": list(found.samples),
+    }
+
+
+def _sizes(first_bytes: int, last_bytes: int) -> list[int]:
+    """Return sizes in elements from the first to the last, equally far apart in their logarithm."""
+    first, last = -(-first_bytes // ITEM_BYTES), last_bytes // ITEM_BYTES
+    count = max(2, 1 + round(A_DECADE * float(np.log10(last / first))))
+    return sorted({round(float(size)) for size in np.geomspace(first, last, count)})
+
+
+def _checked(
+    network: Network,
+    ranks: Sequence[int],
+    first_bytes: int,
+    last_bytes: int,
+    algorithms: Sequence[str],
+) -> tuple[str, ...]:
+    """Return the algorithms, the simplest first, or say what is wrong."""
+    for name in algorithms:
+        if name not in algorithm_names():
+            raise PlanError(
+                f"algorithm {name!r}: expected an all-reduce, one of {', '.join(SIMPLEST)}"
+            )
+    if not ranks or min(ranks) < 2 or max(ranks) > network.most_ranks:
+        raise PlanError(
+            f"ranks: expected 2 to {network.most_ranks} on {network.name!r}, got"
+            f" {min(ranks, default=0)} to {max(ranks, default=0)}; give numbers in that range"
+        )
+    if not ITEM_BYTES <= first_bytes < last_bytes:
+        raise PlanError(
+            f"bytes: expected {ITEM_BYTES} B or more and then a larger size, got {first_bytes} B to"
+            f" {last_bytes} B; give FIRST:LAST"
+        )
+    others = [name for name in algorithms if name not in SIMPLEST]
+    return (*(name for name in SIMPLEST if name in algorithms), *others)

@@ -1,0 +1,1 @@
+"""The figures of a talk: central scheduler and actors, stale updates, static memory."""

@@ -1,0 +1,102 @@
+"""What the figures of the talk have in common: style, caption, file."""
+
+import json
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hwprofiles.errors import RecordError
+from planner.jsonable import to_jsonable
+from reports.figures import INK, RC
+
+STYLE = {**RC, "font.size": 11.0, "axes.titlesize": 11.5}
+CAPTION_IN, LINE_IN, CHARACTERS_PER_IN = 0.25, 0.19, 13.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plate:
+    """A figure, what it says, and its numbers."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    record: object
+
+
+def blank(title: str, caption: str, width_in: float, height_in: float) -> Figure:
+    """Return a figure with its title above and its caption below."""
+    lines = textwrap.wrap(caption, int(width_in * CHARACTERS_PER_IN))
+    below_in = CAPTION_IN + LINE_IN * len(lines)
+    figure = Figure(figsize=(width_in, height_in + below_in))
+    bottom = below_in / (height_in + below_in)
+    figure.set_layout_engine(
+        "constrained", rect=(0, bottom, 1, 1 - bottom), w_pad=0.1, h_pad=0.1, wspace=0.04
+    )
+    figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
+    figure.text(0.02, bottom - 0.01, "\n".join(lines), va="top", fontsize=10, color=INK)
+    return figure
+
+
+def spread_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], x: float) -> None:
+    """Write labels (y, text, colour) to the right of ``x``, moved apart where they would touch."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    last = None
+    for y, text, colour in sorted(labels):
+        at = axes.transData.transform((x, y))[1]
+        shown = at if last is None else max(at, last + 15)
+        last = shown
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(6, (shown - at) * 72 / figure.dpi),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontweight="bold",
+            annotation_clip=False,
+        )
+
+
+def ready(folder: Path) -> None:
+    """Make a folder to write to, or say that it cannot be.
+
+    Raises
+    ------
+    RecordError
+        It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(
+            f"{folder}: expected a folder to write figures to, got {error.strerror}; name another"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise RecordError(
+            f"{folder}: expected a folder to write figures to, got one that is not yours; name"
+            " another"
+        )
+
+
+def write_plates(plates: Sequence[Plate], folder: Path, dpi: int = 150) -> list[Path]:
+    """Write every figure as a picture with its numbers beside it, and a page of all captions."""
+    written = []
+    page = ["# Figures"]
+    for plate in plates:
+        picture, numbers = folder / f"{plate.name}.png", folder / f"{plate.name}.json"
+        plate.figure.savefig(picture, dpi=dpi)
+        record = {"title": plate.title, "caption": plate.caption, "numbers": plate.record}
+        numbers.write_text(json.dumps(to_jsonable(record), indent=1) + "\n", encoding="utf-8")
+        page += [f"## {plate.title}", f"![{plate.title}]({picture.name})", plate.caption]
+        page.append(f"Numbers: [{numbers.name}]({numbers.name})")
+        written += [picture, numbers]
+    captions = folder / "README.md"
+    captions.write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    return [*written, captions]

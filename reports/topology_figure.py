@@ -1,0 +1,252 @@
+"""The map of topologies as a picture: which all-reduce is fastest, by ranks and bytes.
+
+A panel is a network; where there are many, numbers of ranks that are powers of two stand in a row
+above the others, for halving and doubling is at its best there. A band is one number of ranks, and
+its edges are exact. Colours are those of Okabe and Ito; every region is labelled in place.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter
+
+from hwprofiles.tiers import format_rate
+from hwprofiles.units import Floats, Ints, format_bytes, format_frac, format_s
+from planner.topology import Sample, TopologyMap
+from reports.figures import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, RC, SKY
+
+COLOURS = {
+    "star": AMBER,
+    "tree": GREEN,
+    "ring": BLUE,
+    "halving_doubling": ORANGE,
+    "double_binary_tree": PINK,
+    "sharded_star": SKY,
+}
+CLOSE = ((0.01, 0.45), (0.1, 0.72), (np.inf, 1.0))
+"""Strength of the colour where the runner-up is slower by less than a share."""
+TITLES = ("ranks: powers of two", "ranks: other numbers", "ranks")
+ONE_ROW = 8
+"""So many numbers of ranks stand in one row, whatever they are."""
+LEAST_IN = 6.4
+PANEL_IN, HIGH_IN = 4.3, 3.7
+LABEL_DECADES, LABEL_FRAC = 1.2, 0.15
+"""A region of fewer decades, or of a smaller share of the bands, is named in the legend alone."""
+Colour = tuple[float, float, float]
+
+
+@style.context({**RC, "font.size": 11.0, "axes.spines.top": True, "axes.spines.right": True})
+def draw_topology(maps: Sequence[TopologyMap]) -> Figure:
+    """Return the picture of maps with the same numbers of ranks and sizes."""
+    titles = [title for title in TITLES if any(_columns(found, title) for found in maps)]
+    width_in = max(LEAST_IN, 0.9 + PANEL_IN * len(maps))
+    figure = Figure(figsize=(width_in, 1.4 + HIGH_IN * len(titles)))
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    grid = figure.subplots(len(titles), len(maps), squeeze=False, sharex=True)
+    for axes_row, title in zip(grid, titles, strict=True):
+        for axes, found in zip(axes_row, maps, strict=True):
+            if columns := _columns(found, title):
+                _panel(axes, found, columns)
+            else:
+                axes.set_axis_off()
+        axes_row[0].set_ylabel(title)
+    for axes, found in zip(grid[0], maps, strict=True):
+        network = found.network
+        rate = format_rate(network.bandwidth_bytes_per_s)
+        axes.set_title(f"{network.name}\n{rate}, {format_s(network.latency_s)} a message")
+    for axes in grid[-1]:
+        axes.set_xlabel("array that every rank holds")
+    figure.suptitle("The fastest all-reduce", fontsize=15, fontweight="bold")
+    figure.legend(
+        handles=_keys(maps),
+        loc="outside lower center",
+        ncols=4 if len(maps) > 1 else 2,
+        frameon=False,
+        fontsize=9,
+    )
+    return figure
+
+
+def _columns(found: TopologyMap, title: str) -> list[int]:
+    """Return the numbers of ranks, by place, that stand in the row with this title."""
+    if len(found.ranks) <= ONE_ROW:
+        return list(range(len(found.ranks))) if title == TITLES[2] else []
+    is_power = found.ranks & (found.ranks - 1) == 0
+    rows = {TITLES[0]: is_power, TITLES[1]: ~is_power}
+    return [int(i) for i in np.flatnonzero(rows.get(title, []))]
+
+
+def _panel(axes: Axes, found: TopologyMap, columns: Sequence[int]) -> None:
+    ranks = found.ranks[list(columns)]
+    edges = _edges(ranks)
+    boxes: list[list[tuple[float, float]]] = []
+    colours: list[Colour] = []
+    for place, column in enumerate(columns):
+        low, high = edges[place], edges[place + 1]
+        for name, first, last in found.bands(column):
+            for left, right, share in _strengths(found, column, first, last):
+                boxes.append([(left, low), (right, low), (right, high), (left, high)])
+                colours.append(_pale(COLOURS.get(name, GREY), share))
+    axes.add_collection(PolyCollection(boxes, facecolors=colours, linewidths=0, antialiased=False))
+    _switch_lines(axes, found, columns, edges)
+    _labels(axes, found, columns, edges)
+    for sample in found.samples:
+        if sample.ranks in ranks:
+            _dot(axes, sample)
+    axes.set_xscale("log")
+    axes.set_yscale("log", base=2)
+    axes.set_xlim(found.payload_bytes[0], found.payload_bytes[-1])
+    axes.set_ylim(edges[0], edges[-1])
+    every = -(-len(ranks) // 12)
+    axes.set_yticks(ranks[::every], [str(n) for n in ranks[::every]])
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
+    decades = np.arange(3, 13, 2)
+    axes.set_xticks([t for t in 10.0**decades if found.payload_bytes[0] <= t])
+    axes.set_xlim(found.payload_bytes[0], found.payload_bytes[-1])
+
+
+def _edges(ranks: Ints) -> list[float]:
+    """Return where the bands begin and end: halfway between neighbours, as the scale sees it."""
+    logs = np.log2(ranks)
+    inner = (logs[:-1] + logs[1:]) / 2
+    first = inner[0] - logs[0] if len(inner) else 0.5
+    last = logs[-1] - inner[-1] if len(inner) else 0.5
+    return [float(2**e) for e in (logs[0] - first, *inner, logs[-1] + last)]
+
+
+def _strengths(
+    found: TopologyMap, column: int, first: int, last: int
+) -> list[tuple[float, float, float]]:
+    """Cut a band where the runner-up comes close: (from bytes, to bytes, strength of colour)."""
+    sizes = found.payload_bytes
+    margins = _margins(found)[column]
+    middles = np.sqrt(sizes[:-1] * sizes[1:].astype(float))
+    cuts = [float(first), *(m for m in middles if first < m < last), float(last)]
+    parts: list[tuple[float, float, float]] = []
+    for left, right in pairwise(cuts):
+        nearest = int(np.abs(np.log(sizes / np.sqrt(left * right))).argmin())
+        share = next(s for limit, s in CLOSE if margins[nearest] < limit)
+        goes_on = parts and parts[-1][2] == share
+        parts.append((parts.pop()[0] if goes_on else left, right, share))
+    return parts
+
+
+def _margins(found: TopologyMap) -> Floats:
+    """(R, B) how much slower the runner-up is, as a share; who takes equally long is none."""
+    best = found.times_ps.min(axis=0)
+    slower = np.where(found.times_ps > best, found.times_ps, np.inf)
+    margins: Floats = slower.min(axis=0) / best - 1
+    return margins
+
+
+def _switch_lines(
+    axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Sequence[float]
+) -> None:
+    """Draw the exact switches, and the steps between neighbouring numbers of ranks."""
+    bands = [found.bands(column) for column in columns]
+    for place, own in enumerate(bands):
+        for _, first, _ in own[1:]:
+            axes.plot([first, first], edges[place : place + 2], color=INK, linewidth=1.4)
+        for name, first, last in own if place else ():
+            for other, begin, end in bands[place - 1]:
+                left, right = max(first, begin), min(last, end)
+                if other != name and left < right:
+                    axes.plot([left, right], [edges[place]] * 2, color=INK, linewidth=1.4)
+
+
+def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Sequence[float]) -> None:
+    """Name each algorithm once, in the middle of the largest block of bands that it wins."""
+    for name in found.algorithms:
+        spans = [[(f, e) for n, f, e in found.bands(c) if n == name] for c in columns]
+        if place := _middle(spans, edges):
+            axes.text(
+                *place,
+                _name(name).replace("-", "-\n", 1),
+                ha="center",
+                va="center",
+                color="white",
+                fontweight="bold",
+                path_effects=[withStroke(linewidth=3, foreground=_dark(COLOURS.get(name, GREY)))],
+                zorder=6,
+            )
+
+
+def _middle(
+    spans: Sequence[Sequence[tuple[int, int]]], edges: Sequence[float]
+) -> tuple[float, float] | None:
+    """Return the middle (bytes, ranks) of the largest box in a region, None if all are too small.
+
+    ``spans`` has, by band, what one algorithm wins there.
+    """
+    best, middle = 0.0, None
+    for first in range(len(spans)):
+        left, right = 0.0, np.inf
+        for last in range(first, len(spans)):
+            if not spans[last]:
+                break
+            left, right = max(left, spans[last][0][0]), min(right, spans[last][0][1])
+            wide = float(np.log10(right / left)) if right > left else 0.0
+            high = last - first + 1
+            fits = wide >= LABEL_DECADES and high >= LABEL_FRAC * len(spans)
+            if fits and wide * high > best:
+                best = wide * high
+                middle = ((left * right) ** 0.5, (edges[first] * edges[last + 1]) ** 0.5)
+    return middle
+
+
+def _dot(axes: Axes, sample: Sample) -> None:
+    """Mark a simulated point: a dot where the same wins, a cross where another does."""
+    axes.plot(
+        sample.payload_bytes,
+        sample.ranks,
+        marker="o" if sample.agrees else "X",
+        markersize=6 if sample.agrees else 10,
+        markerfacecolor=COLOURS.get(sample.winner, GREY),
+        markeredgecolor="white",
+        markeredgewidth=1.4,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def _keys(maps: Sequence[TopologyMap]) -> list[Patch | Line2D]:
+    winners = [found.algorithms[i] for found in maps for i in np.unique(found.winners())]
+    winners += [sample.winner for found in maps for sample in found.samples]
+    keys: list[Patch | Line2D] = [
+        Patch(facecolor=COLOURS.get(name, GREY), label=_name(name))
+        for name in dict.fromkeys(winners)
+    ]
+    for limit, share in CLOSE[:-1]:
+        label = f"pale: another is less than {format_frac(limit, 0)} slower"
+        keys.append(Patch(facecolor=_pale(GREY, share), label=label))
+    agreed = {sample.agrees for found in maps for sample in found.samples}
+    for agrees in sorted(agreed, reverse=True):
+        label = "simulated: the same wins" if agrees else "simulated: another wins"
+        line = Line2D([], [], linestyle="", color=GREY, label=label)
+        line.set(marker="o" if agrees else "X", markersize=7 if agrees else 10)
+        keys.append(line)
+    return keys
+
+
+def _pale(colour: str, share: float) -> Colour:
+    red, green, blue = (1 - share * (1 - part) for part in to_rgb(colour))
+    return red, green, blue
+
+
+def _dark(colour: str) -> Colour:
+    red, green, blue = (0.55 * part for part in to_rgb(colour))
+    return red, green, blue
+
+
+def _name(algorithm: str) -> str:
+    return algorithm.replace("_", "-")

@@ -1,0 +1,127 @@
+"""``explain``, ``what-if`` and ``diff`` at the command line: answers, JSON, files, refusals."""
+
+import json
+
+import pytest
+
+from foreplan import cli
+from planner.jsonable import to_jsonable
+from planner.records import PlanFile, read_record, write_record
+from tests.planner.test_whatif import asked_file, bare_file
+
+KEYS = {
+    "model cluster batch pick label step_s grade critical_path communication input_stall_s links"
+    " margin candidates all_candidates faster tied flips batches idle": [],
+    "phase seconds frac tasks": ["critical_path", 0],
+    "total_s hidden_s exposed_s hidden_frac exposed_frac": ["communication"],
+    "name link tier wires wires_used bytes utilisation_frac busiest": ["links", 0],
+    "label step_s ahead_s ahead_frac differs path_s order": ["margin"],
+    "jitter_frac seeds held least_frac most_frac": ["margin", "order"],
+    "knob side factor range_factor figures winner faster_frac proved": ["flips", 0],
+    "batch winner step_s differs proved": ["batches", 0],
+}
+"""Keys of the JSON of ``explain``, and where they are."""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_record(tmp_path / "plan.json", asked_file())
+    write_record(tmp_path / "small.json", bare_file())
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, capfd):
+    """``run(*words)``: what a command prints, and that it ends well; or its one line of refusal."""
+
+    def run(*words, code=0):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        assert end.value.code == code, err
+        if code:
+            assert out == ""
+            assert err.count("\n") == 1, err
+        return err if code else out
+
+    return run
+
+
+def test_explain_says_why_and_where_the_answer_changes(run):
+    text = run("explain", "plan.json")
+    for part in (
+        "lenet-5, batch 64, on v100-quad: the best plan is dp1-mb64",
+        "critical path",
+        "It beats dp1-mb32 by",
+        "With 1 % jitter the order holds in all 100 simulations",
+        "Nothing is communicated.",
+        "Above 1.2x bandwidth within a node (nvlink-2-x1 at 29.9 GB/s",
+        "dp2-mb32-ring-241KiB wins; just beyond it is 0.83 % faster.",
+        "Below 0.88x device speed dp2-mb32-ring-241KiB wins",
+        "Latency within a node up to 8x keeps the winner.",
+        "Who wins was decided over all 91 candidates.",
+        "With batch 32 dp1-mb32 wins",
+        "bandwidth within a node: neither half nor double changes the step.",
+        "nvlink-2-x2 (device to device): carries no bytes.",
+    ):
+        assert part in text, f"{part!r} is not in\n{text}"
+
+
+def test_explain_as_json_has_the_keys_that_are_promised(run):
+    data = json.loads(run("explain", "small.json", "--json"))
+    for keys, place in KEYS.items():
+        at = data
+        for step in place:
+            at = at[step]
+        assert set(at) == set(keys.split()), place
+    lost = run("explain", "plan.json", "--pick", "2", "--no-batches")
+    assert "why it did not win:\n  It loses to dp1-mb64 by" in lost
+    assert "GB/s" not in lost
+    assert "would change" not in run("explain", "small.json", "--no-flips")
+
+
+def test_what_if_shows_both_sides_and_writes_a_plan_file_that_explains_itself(run, folder):
+    text = run("what-if", "plan.json", "--set", "device.speed=0.5x", "--replan", "-o", "new.json")
+    assert "dp4-mb16-halving_doubling-241KiB is the best plan, no longer dp1-mb64." in text
+    new = read_record(folder / "new.json", PlanFile, "a plan file")
+    assert new.plans[0].label == "dp4-mb16-halving_doubling-241KiB"
+    again = run("explain", "new.json", "--pick", "1")
+    assert "on v100-quad with device.speed=0.5x: plan 1 is" in again
+    shown = run("diff", "plan.json", "new.json")
+    assert "inputs:\n  cluster: v100-quad -> v100-quad with device.speed=0.5x" in shown
+    assert "  label: dp1-mb64 -> dp4-mb16-halving_doubling-241KiB" in shown
+    data = json.loads(run("diff", "plan.json", "new.json", "--json"))
+    assert {"section", "field", "a", "b"} == set(data[0])
+
+
+def test_nothing_differs_in_equal_files(run, folder):
+    write_record(folder / "same.json", asked_file())
+    assert run("diff", "plan.json", "same.json") == "nothing differs\n"
+    assert json.loads(run("diff", "plan.json", "same.json", "--json")) == []
+    text = run("what-if", "plan.json", "--set", "latency=1x", "-o", "one.json")
+    assert "the hardware stays as it is" in text
+    assert (folder / "one.json").read_bytes() == (folder / "plan.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["explain", "nowhere.json"], 2, "nowhere.json: expected a plan file"),
+        (["explain", "plan.json", "--pick", "9"], 2, "--pick 9: the plan file has plans 0 to 2"),
+        (["what-if", "plan.json"], 2, "--set: expected at least one NAME=VALUE"),
+        (["what-if", "plan.json", "--set", "spine=2x"], 2, "known: bandwidth, latency, intra."),
+        (["what-if", "plan.json", "--set", "device.memory=1kB"], 4, "give --replan"),
+        (["what-if", "plan.json", "--set", "latency=1x", "-o", "no/x.json"], 2, "no/x.json"),
+        (["diff", "plan.json", "nowhere.json"], 2, "nowhere.json: expected a plan file"),
+        (["diff", "plan.json", "torn.json"], 2, "torn.json: machine: expected every device"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_one_line_and_nothing_is_written(words, code, says, run, folder):
+    torn = to_jsonable(asked_file())
+    torn["machine"]["0"]["devices"][0] = "gone"
+    (folder / "torn.json").write_text(json.dumps(torn))
+    before = sorted(folder.iterdir())
+    assert says in run(*words, code=code)
+    assert sorted(folder.iterdir()) == before

@@ -1,0 +1,65 @@
+"""The small set of published runs: datasheet predictions lie where physics puts them."""
+
+import pytest
+
+from foreplan.machines import load_machine
+from planner.cost import estimate
+from planner.model import load_model
+from planner.published.cases import Unsaid, express
+from planner.published.rows import LABELS, RESULTS, SMALL, read_rows
+
+ROWS = read_rows(SMALL)
+REACHED_FRAC = (0.3, 1.3)
+"""Published rate over the rate at the datasheet's peaks. Above 1: Winograd needs fewer products
+than the direct convolutions that are counted."""
+
+
+def rate_at_peak(row):
+    """Samples per second at the datasheet's peaks."""
+    case = express(row.told)
+    machine = load_machine(case.system)
+    workers = case.plan.workers
+    found = estimate(
+        load_model(case.model),
+        case.training,
+        case.plan,
+        machine.cluster(workers),
+        machine.books(workers),
+    )
+    return case.training.batch / (found.closed_form_ps / 1e12)
+
+
+@pytest.fixture(scope="module")
+def reached_frac():
+    return {row.case_id: row.samples_per_s / rate_at_peak(row) for row in ROWS}
+
+
+def test_every_row_has_its_source_and_can_be_expressed():
+    assert len(ROWS) >= 10
+    for row in ROWS:
+        assert row.source
+        assert express(row.told)
+
+
+def test_every_run_reached_a_likely_share_of_the_peaks(reached_frac):
+    least, most = REACHED_FRAC
+    assert {key for key, frac in reached_frac.items() if not least <= frac <= most} == set()
+
+
+def test_only_networks_of_many_3x3_convolutions_pass_the_peak_of_direct_ones(reached_frac):
+    past = {key for key, frac in reached_frac.items() if frac > 1}
+    assert past == {"tf17-dgx1-vgg16-b64-synt-g8", "tf17-dgx1-alexnet-b512-synt-g4"}
+
+
+def test_no_prediction_sees_a_result():
+    for row in ROWS:
+        assert not {*RESULTS, *LABELS} & row.told.keys()
+
+
+def test_what_is_not_stated_is_said():
+    told = dict(ROWS[0].told)
+    for column in ("model", "precision", "accelerator", "n_devices", "batch_per_device"):
+        with pytest.raises(Unsaid, match=f"{column} is not stated"):
+            express({**told, column: ""})
+    with pytest.raises(Unsaid, match="accelerator 'abacus' is not built in"):
+        express({**told, "accelerator": "abacus"})

@@ -1,0 +1,143 @@
+"""The map of topologies: exact switches, and the simulation agrees where nothing contends."""
+
+import doctest
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwprofiles.errors import PlanError
+from planner import topology
+from planner.collectives.base import algorithm
+from planner.network import cluster_network, flat_network
+from planner.topology import ITEM_BYTES, SIMPLEST, record, sampled, topology_map
+
+RANKS = (2, 3, 5, 6, 8, 12)
+
+
+@pytest.fixture(scope="module", params=["ethernet-1g", "infiniband-edr-100g"])
+def network(request):
+    return flat_network(request.param, "v100-sxm2-16g", 64)
+
+
+@pytest.fixture(scope="module")
+def found(network):
+    return topology_map(network, RANKS, 1000, 10**9)
+
+
+def winner(network, ranks, elements, names):
+    """By the closed form of every rank, hop and chunk."""
+    prices = replace(network.prices(ranks), alike=False)
+    times = {name: algorithm(name).cost_ps(elements, prices) for name in names}
+    return min(names, key=times.__getitem__)
+
+
+def test_at_a_switch_one_element_decides(network, found):
+    assert found.switches
+    for s in found.switches:
+        elements = s.first_bytes // ITEM_BYTES
+        assert winner(network, s.ranks, elements, found.algorithms) == s.above
+        assert winner(network, s.ranks, elements - 1, found.algorithms) == s.below
+
+
+def test_bands_cover_every_size_once_and_name_the_winner(network, found):
+    for column, ranks in enumerate(RANKS):
+        bands = found.bands(column)
+        assert bands[0][1] == found.payload_bytes[0]
+        assert bands[-1][2] == found.payload_bytes[-1]
+        for (a, _, end), (b, first, _) in pairwise(bands):
+            assert end + ITEM_BYTES == first
+            assert a != b
+        for name, first, last in bands:
+            middle = int(np.sqrt(first / ITEM_BYTES * last / ITEM_BYTES))
+            assert winner(network, ranks, middle, found.algorithms) == name
+
+
+def test_more_bandwidth_moves_the_switch_to_a_ring_to_more_bytes():
+    slow, fast = (
+        topology_map(flat_network(link, "v100-sxm2-16g", 64), (12,), 1000, 10**10)
+        for link in ("ethernet-10g", "ethernet-100g")
+    )
+    (first,), (later,) = slow.switches, fast.switches
+    assert first.above == later.above == "ring"
+    assert 5 < later.first_bytes / first.first_bytes < 10
+
+
+def is_exact(name, ranks):
+    """Two trees meet on a receive lane where n + 2 is a power of two from 8 on."""
+    return name != "double_binary_tree" or ranks not in (6, 14)
+
+
+def check_samples(samples):
+    assert samples
+    for sample in samples:
+        pairs = zip(SIMPLEST, sample.simulated_ps, sample.closed_ps, strict=True)
+        for name, simulated, closed in pairs:
+            exact = is_exact(name, sample.ranks)
+            assert simulated == closed if exact else simulated >= closed, (name, sample)
+        assert sample.agrees or sample.ranks in (6, 14)
+
+
+@pytest.mark.parametrize("engine", ["heap", "simpy"])
+def test_simulated_times_are_the_closed_forms_where_nothing_contends(found, engine):
+    samples = sampled(found, 6, 8, seed=3, engine=engine)
+    assert {sample.engine for sample in samples} == {engine}
+    check_samples(samples)
+
+
+def test_samples_follow_their_seed(found):
+    assert sampled(found, 3, 6, seed=1) == sampled(found, 3, 6, seed=1)
+    assert sampled(found, 3, 6, seed=1) != sampled(found, 3, 6, seed=2)
+
+
+def test_a_slower_network_under_the_simulation_is_seen(found):
+    """The oracle above, shown to fail."""
+    other = flat_network("ethernet-10g", "v100-sxm2-16g", 64)
+    wrong = replace(found, network=replace(found.network, cluster=other.cluster))
+    lied = replace(wrong.network, cluster=lambda n: (found if n == 2 else wrong).network.cluster(n))
+    with pytest.raises(AssertionError):
+        check_samples(sampled(replace(found, network=lied), 4, 8))
+
+
+def test_on_a_cube_mesh_routes_contend_so_no_simulation_is_faster():
+    found = topology_map(cluster_network("dgx-1-v100"), (3, 8), 10**4, 10**8)
+    samples = sampled(found, 4, 8)
+    for sample in samples:
+        assert all(np.array(sample.simulated_ps) >= np.array(sample.closed_ps))
+    assert any(sample.simulated_ps != sample.closed_ps for sample in samples)
+
+
+@given(ranks=st.integers(2, 20), first=st.integers(4, 10**4), more=st.integers(1, 10**6))
+@settings(max_examples=8, deadline=None)
+def test_times_rise_with_bytes(ranks, first, more):
+    network = flat_network("ethernet-10g", "v100-sxm2-16g", 64)
+    found = topology_map(network, (ranks,), first, first + 4 * more)
+    assert (np.diff(found.times_ps, axis=2) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ranks": (1, 2)}, "ranks: expected 2 to 64"),
+        ({"ranks": (2, 65)}, "ranks: expected 2 to 64"),
+        ({"first_bytes": 3}, "bytes: expected 4 B or more"),
+        ({"last_bytes": 1000}, "bytes: expected 4 B or more"),
+        ({"algorithms": ("broadcast",)}, "algorithm 'broadcast': expected an all-reduce"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(network, change, said):
+    asked = {"ranks": (2,), "first_bytes": 1000, "last_bytes": 10**6} | change
+    with pytest.raises(PlanError, match=said):
+        topology_map(network, **asked)
+
+
+def test_the_record_has_stable_keys(found):
+    keys = set(record(found))
+    assert keys >= {"network", "algorithms", "ranks", "payload_bytes", "times_s", "switches"}
+
+
+def test_examples_in_docstrings_are_so():
+    assert doctest.testmod(topology).failed == 0

@@ -1,0 +1,73 @@
+"""What if: priced again, searched again, and nothing changed where nothing is changed."""
+
+from functools import cache
+
+import pytest
+
+import foreplan
+from hwprofiles.errors import NothingFits
+from planner.plan import Training
+from planner.plandiff import diff
+from planner.whatif import what_if
+
+
+@cache
+def bare_file():
+    """A plan file as the search writes it."""
+    return foreplan.plan("mlp", "v100-quad", Training(batch=16), top=3)
+
+
+@cache
+def asked_file():
+    """A plan file of a search in which something was fixed."""
+    training, fixed = Training(batch=64), {"overlap": False}
+    return foreplan.plan("lenet-5", "v100-quad", training, top=3, fixed=fixed)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["priced", "searched"])
+def test_factors_of_one_change_nothing_to_the_bit(again):
+    file = bare_file()
+    found, new = what_if(file, ["bandwidth=1x", "device.speed=1x"], search_again=again)
+    assert new == file
+    assert diff(file, new) == ()
+    assert not found.changes_hardware
+    assert [row.step_change_frac for row in found.plans] == [0.0] * 3
+
+
+def test_a_change_is_told_with_both_sides_and_the_file_says_what_it_rests_on():
+    file = bare_file()
+    found, new = what_if(file, ["device.speed=2x"])
+    assert found.changes_hardware
+    for row in found.plans:
+        assert row.after.step_s < row.before.step_s
+        assert row.step_change_frac == row.after.step_s / row.before.step_s - 1
+    assert new.cluster == "v100-quad with device.speed=2x"
+    assert new.certificate.stopped_by == "what-if"
+    assert "were not looked at" in new.certificate.statement
+    fits = file.certificate.by_verdict["fits"]
+    assert new.certificate.simulated + new.certificate.not_reached == fits
+    assert {row.field for row in diff(file, new) if row.section == "plan"} <= {"label"}
+
+
+def test_a_new_search_finds_what_repricing_cannot():
+    texts = ["device.speed=0.5x"]
+    found, new = what_if(asked_file(), texts, search_again=True)
+    priced, _ = what_if(asked_file(), texts)
+    assert found.winner_after != found.winner_before
+    assert new.plans[0].prediction.step_s < priced.plans[0].after.step_s
+    held = next(row for row in found.plans if row.label == found.winner_before)
+    assert held.before is not None
+    assert held.after in [row.after for row in priced.plans]
+    assert {ranked.plan.overlap for ranked in new.plans} == {False}, "what was fixed stays fixed"
+    assert new.certificate.stopped_by == "proof"
+
+
+def test_plans_that_no_longer_fit_are_left_out():
+    file = bare_file()
+    small = min(max(r.prediction.arena_bytes) for r in file.plans)
+    most = max(max(r.prediction.arena_bytes) for r in file.plans)
+    found, new = what_if(file, [f"device.memory={(small + most) // 2}B"])
+    assert 0 < len(new.plans) < len(file.plans)
+    assert [row.after is None for row in found.plans].count(True) == 3 - len(new.plans)
+    with pytest.raises(NothingFits, match="--replan"):
+        what_if(file, ["device.memory=1kB"])

@@ -1,0 +1,86 @@
+"""The figures of the talk: captions from the numbers, the same files twice, no words that touch."""
+
+import json
+from io import BytesIO
+from itertools import combinations
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from planner.dispatching import KINDS, dispatching
+from planner.jsonable import to_jsonable
+from planner.memory_policies import Job, memory_policies
+from planner.staleness import question, staleness
+from reports.talk import dispatching as dispatching_figure
+from reports.talk import memory as memory_figure
+from reports.talk import staleness as staleness_figure
+from reports.talk.page import write_plates
+
+
+def plates():
+    cases = dispatching(KINDS[:3], (16,), (1e-6, 1e-4), model="lenet-5", samples=16)
+    runs = staleness(question("lenet-5", workers=4), (0.0, 1.0), (1, None), steps=10)
+    job = Job(model="lenet-5", workers=1, microbatch=8, microbatches=4, slots=2)
+    memory = memory_policies([job], (0.5, 1.5, 4.0))
+    return [
+        dispatching_figure.plate(cases),
+        staleness_figure.plate(runs),
+        memory_figure.plate(memory),
+    ]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return plates()
+
+
+def test_a_picture_and_its_numbers_stand_beside_each_other(drawn, tmp_path):
+    written = write_plates(drawn, tmp_path, dpi=40)
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    for plate in drawn:
+        numbers = json.loads((tmp_path / f"{plate.name}.json").read_text())
+        assert numbers["caption"] == plate.caption
+        assert (tmp_path / f"{plate.name}.png").stat().st_size > 5_000
+        assert plate.caption in (tmp_path / "README.md").read_text()
+
+
+def test_the_same_numbers_and_the_same_picture_come_out_every_time(drawn):
+    again = plates()
+    for one, other in zip(drawn, again, strict=True):
+        numbers = [json.dumps(to_jsonable(plate.record)) for plate in (one, other)]
+        assert numbers[0] == numbers[1]
+        assert one.caption == other.caption
+    assert picture(drawn[1]) == picture(again[1])
+
+
+def picture(plate):
+    data = BytesIO()
+    plate.figure.savefig(data, format="png", dpi=30)
+    return data.getvalue()
+
+
+def test_no_words_touch_and_none_are_cut_off(drawn):
+    for plate in drawn:
+        canvas = FigureCanvasAgg(plate.figure)
+        canvas.draw()
+        whole = plate.figure.bbox
+        axes = plate.figure.axes
+        titles = [a.title.get_window_extent() for a in axes]
+        titles += [a._left_title.get_window_extent() for a in axes]
+        words = [t.get_window_extent() for t in plate.figure.texts] + titles
+        words = [box for box in words if box.width > 1]
+        assert not any(a.overlaps(b) for a, b in combinations(words, 2)), plate.name
+        for box in words:
+            assert whole.x0 <= box.x0
+            assert box.x1 <= whole.x1, plate.name
+
+
+def test_captions_say_what_the_numbers_say(drawn):
+    central, stale, memory = drawn
+    fast = min(central.record, key=lambda case: case.task_s)
+    slow_down = fast.central_s[1] / fast.actors_s
+    assert f"{slow_down:.1f} times on a {fast.kind}" in central.caption
+    late = [run for run in stale.record["runs"] if run.spread == 1.0]
+    assert f"train {late[0].samples_per_s:,.0f} samples/s" in stale.caption
+    (found,) = memory.record
+    assert f"{found.arena_bytes / found.live_peak_bytes:.1f} times the live peak" in memory.caption

@@ -25,6 +25,7 @@ from foreplan.commands import (
     simulate,
     talk,
     topology,
+    validate,
     what_if,
 )
 
@@ -44,6 +45,7 @@ app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
+app.command("validate")(validate.validate)
 app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
 app.command("doctor")(doctor.doctor)

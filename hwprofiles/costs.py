@@ -2,10 +2,43 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from hwprofiles.calibration import OpSample
 from hwprofiles.device import Device
 from hwprofiles.grade import Grade
+
+
+class Work(Protocol):
+    """What the price of an op depends on."""
+
+    @property
+    def signature(self) -> str:
+        """Name of the op in the op store."""
+
+    @property
+    def op_class(self) -> str:
+        """Chooses the fitted curve, with ``dtype``."""
+
+    @property
+    def dtype(self) -> str:
+        """Dtype that it computes in."""
+
+    @property
+    def flop(self) -> int:
+        """Multiply-add = 2 FLOP."""
+
+    @property
+    def moved_bytes(self) -> int:
+        """Each element read or written once."""
+
+    @property
+    def work_class(self) -> str:
+        """Chooses what is reached of a peak: ``memory``, ``conv_3x3``, ``linear``, ..."""
+
+    @property
+    def channels(self) -> int:
+        """The fewer of its input and output channels; 0 where they do not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +58,8 @@ class CostBook:
     ops: Mapping[str, OpSample]
     """Measured ops by signature."""
 
-    def cost(
-        self, signature: str, op_class: str, dtype: str, flop: int, moved_bytes: int
-    ) -> OpCost:
+    def cost(self, op: Work) -> OpCost:
         """Return the time of an op: its own measurement, else the curve of its class.
-
-        Parameters
-        ----------
-        signature : str
-            Name of the op in the op store.
-        op_class, dtype : str
-            Choose the curve.
-        flop, moved_bytes : int
-            The op's work; a multiply-add is 2 FLOP, each element read or written counts once.
 
         Raises
         ------
@@ -49,16 +71,18 @@ class CostBook:
         The device's launch overhead is added always: no kernel time contains it.
         """
         launch_s = self.device.launch_overhead_s
-        if (sample := self.ops.get(signature)) is not None:
+        if (sample := self.ops.get(op.signature)) is not None:
             where = "here" if sample.grade is Grade.MEASURED else "in another context"
             return OpCost(
                 seconds=launch_s + sample.median_s,
                 grade=sample.grade,
                 source=f"median of {sample.repeats} repeats {where}",
             )
-        curve = self.device.curve(op_class, dtype)
+        curve = self.device.curve(
+            op.op_class, op.dtype, work_class=op.work_class, channels=op.channels
+        )
         return OpCost(
-            seconds=launch_s + curve.time_s(float(flop), float(moved_bytes)),
+            seconds=launch_s + curve.time_s(float(op.flop), float(op.moved_bytes)),
             grade=curve.grade,
             source=curve.source,
         )

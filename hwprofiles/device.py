@@ -33,6 +33,27 @@ class OpCurve:
         )
 
 
+NARROW = ("float16", "bfloat16")
+"""Dtypes that are computed in float32 where that is faster, as on GeForce cards."""
+CHANNELS_GAIN = 1.2
+"""Makes an efficiency that of about 100 channels where half of it is reached with 22."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """What a device reaches of its peaks, by class of work."""
+
+    peak_frac: Mapping[str, float]
+    """Fraction of the unit's peak by ``CLASS/DTYPE`` (``OpCall.work_class``)."""
+    half_channels: Mapping[str, float]
+    """By dtype: channels at which a convolution reaches half of what many channels reach."""
+    memory_frac: float
+    """Fraction of the memory's rate."""
+    kernel_s: float
+    """Time of a kernel beside its work: launch, tail, small work."""
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One accelerator, socket or core. Every rate is dense, a peak, and in one direction."""
@@ -52,7 +73,9 @@ class Device:
     price_usd_per_h: float | None = None
     source: str = ""
     curves: Mapping[str, OpCurve] = field(default_factory=dict)
-    """Fitted roofline by op class; a class without one falls back to the datasheet."""
+    """Fitted roofline by op class; a class without one falls back to the efficiency."""
+    efficiency: Efficiency | None = None
+    """What published runs say of its generation; without it the datasheet's peaks are reached."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("cpu", "gpu", "tpu"):
@@ -71,8 +94,13 @@ class Device:
                 f" got {self.launch_overhead_s}"
             )
 
-    def curve(self, op_class: str, dtype: str) -> OpCurve:
-        """Return the roofline to use for an op class: the fitted one, else the datasheet's.
+    def curve(
+        self, op_class: str, dtype: str, *, work_class: str = "memory", channels: int = 0
+    ) -> OpCurve:
+        """Return the roofline to use for an op: the fitted one of its class, else the peaks'.
+
+        ``work_class`` and ``channels`` choose the fraction of the peaks where an efficiency is
+        known; ``channels`` 0 means that their number does not matter.
 
         Raises
         ------
@@ -83,14 +111,17 @@ class Device:
         -----
         ASSUMES: the datasheet's peaks are reached. Real kernels reach 50-90 % of them.
 
-        ASSUMES: where only the matrix unit has a rate for ``dtype``, all other ops compute in
-        float32 and keep ``dtype`` in memory, as the common frameworks do.
+        ASSUMES: where only the matrix unit has a rate for ``dtype``, or the vector unit a lower one
+        than for float32, all other ops compute in float32 and keep ``dtype`` in memory, as the
+        common frameworks do.
         """
         if (fitted := self.curves.get(f"{op_class}/{dtype}")) is not None:
             return fitted
         peaks = self.peak_flop_per_s
         matrix = peaks.get(f"{dtype}_matrix")
         vector = peaks.get(dtype, peaks.get("float32") if matrix else None)
+        if vector and dtype in NARROW:
+            vector = max(vector, peaks.get("float32", 0.0))
         rate = matrix if matrix and op_class.startswith(MATRIX_OPS) else vector
         if rate is None:
             known = ", ".join(sorted({key.removesuffix("_matrix") for key in peaks})) or "none"
@@ -98,4 +129,25 @@ class Device:
                 f"device {self.name!r}: no rate for op class {op_class!r} in {dtype}; known dtypes:"
                 f" {known}"
             )
-        return OpCurve(flop_per_s=rate, bytes_per_s=self.memory_bytes_per_s, source=self.source)
+        peaks_only = OpCurve(
+            flop_per_s=rate, bytes_per_s=self.memory_bytes_per_s, source=self.source
+        )
+        return self._reached(peaks_only, dtype, work_class, channels)
+
+    def _reached(self, peak: OpCurve, dtype: str, work_class: str, channels: int) -> OpCurve:
+        """Return what is reached of the roofline at the peaks."""
+        known = self.efficiency
+        if known is None:
+            return peak
+        frac = 1.0 if work_class == "memory" else known.peak_frac.get(f"{work_class}/{dtype}")
+        if frac is None:
+            return peak
+        if channels:
+            frac *= CHANNELS_GAIN * channels / (channels + known.half_channels[dtype])
+        return OpCurve(
+            flop_per_s=peak.flop_per_s * frac,
+            bytes_per_s=peak.bytes_per_s * known.memory_frac,
+            overhead_s=known.kernel_s,
+            grade=Grade.FITTED,
+            source=known.source,
+        )

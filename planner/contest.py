@@ -112,21 +112,24 @@ class Contest:
 
         ``now_ps`` are their closed forms. Where a plan of the file is one of them, it comes first.
         """
-        best = self.winner(self.machine, [0], now_ps)
+        best = self.winner(self.machine, [0], now_ps, is_exact=True)
         rows = np.flatnonzero(now_ps <= best.step_ps).tolist()
         known = [row for row in rows if row in self.lowered or now_ps[row] == best.step_ps]
         return tuple(r for r in known if self.step_ps(r, self.machine) == best.step_ps)
 
-    def winner(self, machine: Machine, holders: Sequence[int], floor_ps: Ints) -> Winner:
+    def winner(
+        self, machine: Machine, holders: Sequence[int], floor_ps: Ints, *, is_exact: bool = False
+    ) -> Winner:
         """Return the fastest candidate on ``machine``; of equal ones one of ``holders``.
 
         ``floor_ps`` are closed forms on hardware that is nowhere slower than ``machine``: more
-        bandwidth never raises a closed form, so who was too slow there is too slow here.
+        bandwidth never raises a closed form, so who was too slow there is too slow here. With
+        ``is_exact`` they are those of ``machine`` itself.
         """
-        first = min(holders, key=lambda row: self.step_ps(row, machine))
-        best = Winner(row=first, step_ps=self.step_ps(first, machine), proved=self.is_whole)
+        held_ps, first = min((self.step_ps(row, machine), row) for row in holders)
+        best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
         rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
-        closed_ps = self.closed_ps(machine, rows)
+        closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows)
         for i in np.argsort(closed_ps, kind="stable").tolist():
             if closed_ps[i] >= best.step_ps:
                 break

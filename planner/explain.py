@@ -6,7 +6,7 @@ from typing import Any
 
 from hwprofiles.units import PS_PER_S
 from planner.contest import Contest
-from planner.flips import Bench, Flip, Knob, Side, knobs
+from planner.flips import Flip, Knob, Side, Turn, knobs
 from planner.jitter import Order, order
 from planner.model import load_model
 from planner.plan import Plan
@@ -139,7 +139,7 @@ def explain(
     turned = knobs({w.tier for record in plans.machine.values() for w in wires_of(record)})
     margin = _margin(plans, pick, contest, path, told)
     looks = flips and pick == 0
-    holders, found = _flips(plans, contest, turned, told) if looks else ((row,), ())
+    holders, found = _flips(plans, contest, row, turned, told) if looks else ((row,), ())
     ahead = "" if row in holders else contest.plans[holders[0]].label
     links = link_uses(own.program, timeline, cluster)
     vary = own.program.graph.tasks <= BATCHES_TO_TASKS if batches is None else batches
@@ -160,7 +160,7 @@ def explain(
         all_candidates=contest.is_whole,
         faster=ahead,
         tied=() if ahead else tuple(contest.plans[r].label for r in holders if r != row),
-        flips=() if ahead else found,
+        flips=found,
         batches=_batches(plans, contest, own.plan, told) if looks and vary else (),
         idle=(*_unused(links), *_without_effect(plans, own, timeline.makespan_ps, turned)),
     )
@@ -209,19 +209,20 @@ def plan_changes(this: Plan, other: Plan) -> tuple[Change, ...]:
 
 
 def _flips(
-    plans: PlanFile, contest: Contest, turned: Sequence[Knob], told: Told
+    plans: PlanFile, contest: Contest, row: int, turned: Sequence[Knob], told: Told
 ) -> tuple[Sequence[int], tuple[Flip, ...]]:
-    """Return the rows that win today, and where the winner changes."""
+    """Return the rows that win today and, where ``row`` is one of them, what would change that."""
     now_ps = contest.floor_ps(contest.machine)
     holders = contest.leaders(now_ps)
-    bench = Bench(contest=contest, plans=plans, holders=holders, now_ps=now_ps)
+    if row not in holders:
+        return holders, ()
     sides: tuple[Side, ...] = ("below", "above")
     pairs = [(knob, side) for knob in turned for side in sides]
     found: list[Flip] = []
     contest.told = lambda: told("flip points", len(found), len(pairs))
     for knob, side in pairs:
         contest.told()
-        found.append(bench.flip(knob, side))
+        found.append(Turn.of(contest, plans, holders, now_ps, knob, side).flip())
     return holders, tuple(found)
 
 

@@ -99,101 +99,131 @@ def knobs(tiers: Collection[Tier]) -> list[Knob]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Bench:
-    """A contest, the rows that win it today (of equal time), and the hardware to turn."""
+class Turn:
+    """One figure of the hardware, turned one way from what it is."""
 
     contest: Contest
     plans: PlanFile
     holders: Sequence[int]
-    now_ps: Ints
-    """Closed form of every candidate on the hardware as it is."""
+    """Rows that win today; of equal time."""
+    knob: Knob
+    side: Side
+    floor_ps: Ints
+    """Closed form of every candidate on hardware at least as fast as any on the way."""
 
-    def flip(self, knob: Knob, side: Side) -> Flip:
-        """Return where the winner changes when ``knob`` is turned to ``side``."""
-        last = RANGE if side == "above" else 1 / RANGE
-        faster = (last > 1) == knob.is_rate
-        at_last = self._machine(knob, last)
-        floor_ps = self.contest.floor_ps(at_last) if faster else self.now_ps
-        found = self.contest.winner(at_last, self.holders, floor_ps)
-        beaten = last if found.row not in self.holders else self._beaten_between(knob, last)
+    @classmethod
+    def of(
+        cls,
+        contest: Contest,
+        plans: PlanFile,
+        holders: Sequence[int],
+        now_ps: Ints,
+        knob: Knob,
+        side: Side,
+    ) -> "Turn":
+        """Return a turn to ``RANGE``; ``now_ps`` are the closed forms on the hardware as it is."""
+        to_faster = (side == "above") == knob.is_rate
+        last = knob.machine(plans, RANGE if side == "above" else 1 / RANGE)
+        return cls(
+            contest=contest,
+            plans=plans,
+            holders=holders,
+            knob=knob,
+            side=side,
+            floor_ps=contest.floor_ps(last) if to_faster else now_ps,
+        )
+
+    def flip(self) -> Flip:
+        """Return where the winner changes."""
+        last = self._from_now(RANGE)
+        to_faster = (self.side == "above") == self.knob.is_rate
+        found = self.contest.winner(
+            self._machine(last), self.holders, self.floor_ps, is_exact=to_faster
+        )
+        beaten = last if found.row not in self.holders else self._beaten_between()
         if beaten is None:
             return Flip(
-                knob=knob.name,
-                side=side,
+                knob=self.knob.name,
+                side=self.side,
                 factor=None,
                 range_factor=last,
-                figures=knob.figures(self.plans, last),
+                figures=self.knob.figures(self.plans, last),
                 winner="",
                 faster_frac=0.0,
                 proved=found.proved,
             )
         while True:
-            holds, beaten = self._bisect(knob, beaten)
-            point = float(np.sqrt(holds * beaten))
-            near = point / CLOSE if side == "above" else point * CLOSE
-            if (near > 1) != (side == "above"):
-                before = None
-                break
-            before = self._winner(knob, near, floor_ps)
+            point, beaten = self._bisect(beaten)
+            near = self._beyond(point, 1 / CLOSE)
+            if (near > 1) != (self.side == "above"):
+                return self._flip(point, beaten, proved=True)
+            before = self._winner(near)
             if before.row in self.holders:
-                break
+                return self._flip(point, beaten, before.proved)
             beaten = near
-        return self._flip(knob, side, point, before, floor_ps)
 
-    def _flip(
-        self, knob: Knob, side: Side, point: float, before: Winner | None, floor_ps: Ints
-    ) -> Flip:
-        """Return the flip at ``point`` with the contest beyond it."""
-        far = point * CLOSE if side == "above" else point / CLOSE
-        floor_ps = floor_ps if max(far, 1 / far) <= RANGE else np.zeros_like(floor_ps)
-        beyond = self._winner(knob, far, floor_ps)
-        old_ps = self._held_ps(self._machine(knob, far))
+    def _flip(self, point: float, beaten: float, proved: bool) -> Flip:
+        """Return the flip at ``point``; ``proved`` says whether the contest before it was."""
+        far = self._beyond(point, CLOSE)
+        beyond = self._winner(far)
+        if beyond.row in self.holders:  # an anomaly of list scheduling: they win again
+            far, beyond = beaten, self._winner(beaten)
         return Flip(
-            knob=knob.name,
-            side=side,
+            knob=self.knob.name,
+            side=self.side,
             factor=point,
-            range_factor=RANGE if side == "above" else 1 / RANGE,
-            figures=knob.figures(self.plans, point),
+            range_factor=self._from_now(RANGE),
+            figures=self.knob.figures(self.plans, point),
             winner=self.contest.plans[beyond.row].label,
-            faster_frac=1 - beyond.step_ps / old_ps,
-            proved=beyond.proved and (before is None or before.proved),
+            faster_frac=1 - beyond.step_ps / self._held_ps(self._machine(far)),
+            proved=proved and beyond.proved,
         )
 
-    def _machine(self, knob: Knob, factor: float) -> Machine:
-        return knob.machine(self.plans, factor)
+    def _from_now(self, distance: float) -> float:
+        return distance if self.side == "above" else 1 / distance
 
-    def _winner(self, knob: Knob, factor: float, floor_ps: Ints) -> Winner:
-        return self.contest.winner(self._machine(knob, factor), self.holders, floor_ps)
+    def _beyond(self, point: float, distance: float) -> float:
+        return point * self._from_now(distance)
+
+    def _machine(self, factor: float) -> Machine:
+        return self.knob.machine(self.plans, factor)
+
+    def _winner(self, factor: float) -> Winner:
+        is_on_the_way = max(factor, 1 / factor) <= RANGE
+        floor_ps = self.floor_ps if is_on_the_way else np.zeros_like(self.floor_ps)
+        return self.contest.winner(self._machine(factor), self.holders, floor_ps)
 
     def _held_ps(self, machine: Machine) -> int:
         return min(self.contest.step_ps(row, machine) for row in self.holders)
 
-    def _is_beaten(self, knob: Knob, factor: float) -> bool:
+    def _is_beaten(self, factor: float) -> bool:
         """Whether one of the candidates simulated so far is faster than the holders."""
-        machine = self._machine(knob, factor)
+        machine = self._machine(factor)
         held_ps = self._held_ps(machine)
-        others = [row for row in self.contest.lowered if row not in self.holders]
-        return any(self.contest.step_ps(row, machine) < held_ps for row in reversed(others))
+        for row in reversed(self.contest.lowered):
+            may_win = row not in self.holders and self.floor_ps[row] < held_ps
+            if may_win and self.contest.step_ps(row, machine) < held_ps:
+                # first in the next turn of the bisection, where it likely wins again
+                self.contest.lowered[row] = self.contest.lowered.pop(row)
+                return True
+        return False
 
-    def _beaten_between(self, knob: Knob, last: float) -> float | None:
-        """Return a factor between 1 and ``last`` at which the holders are beaten, if one is seen.
-
-        Looks at every doubling or halving.
-        """
-        step, factor = (2.0, 2.0) if last > 1 else (0.5, 0.5)
-        while max(factor, 1 / factor) < RANGE:
-            if self._is_beaten(knob, factor):
-                return factor
-            factor *= step
+    def _beaten_between(self) -> float | None:
+        """Return the nearest doubling or halving at which the holders are seen to be beaten."""
+        distance = 2.0
+        while distance < RANGE:
+            if self._is_beaten(self._from_now(distance)):
+                return self._from_now(distance)
+            distance *= 2
         return None
 
-    def _bisect(self, knob: Knob, beaten: float) -> tuple[float, float]:
-        """Return two factors, close together, at which the holders hold and are beaten."""
+    def _bisect(self, beaten: float) -> tuple[float, float]:
+        """Return the flip point, and a factor just beyond it at which the holders are beaten."""
         holds = 1.0
         while max(holds, beaten) / min(holds, beaten) > EXACT:
             middle = float(np.sqrt(holds * beaten))
-            if self._is_beaten(knob, middle):
+            if self._is_beaten(middle):
                 beaten = middle
             else:
                 holds = middle
-        return holds, beaten
+        return float(np.sqrt(holds * beaten)), beaten

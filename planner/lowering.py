@@ -27,14 +27,7 @@ PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 
 def op_ps(book: CostBook, call: OpCall) -> int:
     """Duration of one op call on the device of ``book``, picoseconds, rounded up once."""
-    cost = book.cost(
-        call.signature,
-        op_class=call.op_class,
-        dtype=call.dtype,
-        flop=call.flop,
-        moved_bytes=call.moved_bytes,
-    )
-    return to_ps(cost.seconds)
+    return to_ps(book.cost(call).seconds)
 
 
 @dataclass(slots=True)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from math import prod
 
-DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
+DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2}
+DTYPE_BYTES |= {"tf32": 4, "float32": 4, "float64": 8}
 PIECE = 1 << 15
 """Elements that an op of several passes takes at a time, so that they stay in a cache."""
-TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16")
+TRAINING_DTYPES = ("float32", "float64", "float16", "bfloat16", "tf32")
+"""``tf32`` is float32 whose products are computed with ten bits of mantissa on matrix units."""
 
 Attrs = tuple[tuple[str, int | float], ...]
 """Keyword arguments of a kernel, by name."""
@@ -56,6 +58,10 @@ class OpCall:
     """Keyword arguments that change the work (a stride), so part of the signature."""
     settings: Attrs = ()
     """Keyword arguments that do not change the work (a learning rate)."""
+    work_class: str = "memory"
+    """What of a peak it reaches, on devices that are known by published runs."""
+    channels: int = 0
+    """The fewer of its input and output channels (a group's); 0 where they do not matter."""
     reread_bytes: int = 0
     """What is read a second time, because it is too large to be still in a cache."""
     reuse_bytes: int = 0

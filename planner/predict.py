@@ -144,14 +144,7 @@ def grade_shares(
         length = int(timeline.end_ps[task] - timeline.start_ps[task])
         if isinstance(info, ComputeTask):
             book = books[cluster.devices[plan.placement[info.rank]].name]
-            call = info.call
-            grade = book.cost(
-                call.signature,
-                op_class=call.op_class,
-                dtype=call.dtype,
-                flop=call.flop,
-                moved_bytes=call.moved_bytes,
-            ).grade
+            grade = book.cost(info.call).grade
         else:
             route = cluster.route(plan.placement[info.src], plan.placement[info.dst])
             grade = max(link.grade for link in route.links)

@@ -113,7 +113,7 @@ def flip_sentences(found: Explanation) -> Iterator[str]:
     used = {use.link for use in found.links if use.bytes}
     over = f"all {found.candidates} candidates"
     if not found.all_candidates:
-        over = f"the {found.candidates} plans whose costs the file holds"
+        over = f"{found.candidates} candidates; of the others the file does not hold enough"
     proved = all(flip.proved for flip in found.flips) or not found.all_candidates
     for flip in found.flips:
         if flip.factor is not None:
@@ -140,7 +140,7 @@ def _flip(flip: Flip, factor: float, used: set[str]) -> str:
     tail = f" ({shown})" if shown else ""
     return (
         f"{flip.side.capitalize()} {factor:.3g}x {_knob(flip.knob)}{tail} {flip.winner} wins;"
-        f" just beyond it is {format_frac(flip.faster_frac, 2)} faster."
+        f" 3 % beyond it is {format_frac(flip.faster_frac, 2)} faster."
     )
 
 

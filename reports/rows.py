@@ -15,6 +15,7 @@ from reports.tables import Row
 from reports.words import CATEGORY_WORDS, GRADE_WORDS
 
 DEFAULT_TOP = 5  # of `foreplan plan --top`
+DEFAULT_WARMUP = 10  # of `foreplan execute --warmup`
 HASH_DIGITS = 16
 
 
@@ -191,7 +192,10 @@ def command_lines(case: Case) -> list[str]:
     if case.measured is None:
         return [*calibrate, planned, "foreplan report plan.json -o report.html"]
     run = ["foreplan execute plan.json", *([f"--pick {case.pick}"] if case.pick else [])]
-    run += [f"--steps {case.measured.executions[0].steps}"] if case.measured.executions else []
+    for execution in case.measured.executions[:1]:
+        warmup = len(execution.losses) - execution.steps
+        run += [f"--steps {execution.steps}"]
+        run += [f"--warmup {warmup}"] if warmup != DEFAULT_WARMUP else []
     if case.measured.check:
         gate = case.measured.check.gate
         run += ["--check", *([f"--gate {gate:g}"] if gate != 1 else [])]

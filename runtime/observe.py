@@ -13,7 +13,7 @@ from runtime.timing import COLD_BYTES, Sweeper
 from runtime.voice import Voice
 
 SOLO_ROUNDS, SOLO_S = 12, 1.0
-"""Repeats of each task alone, fewer where they take longer than this; the median counts."""
+"""Repeats of each task alone, fewer where all of it takes longer; the median counts."""
 LEAST_ROUNDS = 3
 LOADED = ("x", "labels", "raw")
 """Registers that hold the records of the last step to the end."""
@@ -130,10 +130,11 @@ def _alone_s(
     A gate that works in place would else shrink its maps round by round, down to numbers that a CPU
     is slow with.
     """
-    seconds: list[float] = []
+    seconds = []
     kept = [array.copy() for array in written_over]
+    began = time.perf_counter()
     for done in range(SOLO_ROUNDS):
-        if done >= LEAST_ROUNDS and sum(seconds) > SOLO_S:
+        if done >= LEAST_ROUNDS and time.perf_counter() - began > SOLO_S:
             break
         for array, values in zip(written_over, kept, strict=True):
             np.copyto(array, values)

@@ -18,6 +18,8 @@ CALLS = 4
 WARM_UP = 3
 COLD_BYTES = 4 << 20
 """What is touched between two messages, and between two dispatches, when they are timed."""
+MOST_SWEPT_BYTES = 512 << 20
+"""More than the caches that a core can reach: to touch more makes nothing colder."""
 TRANSFER_BYTES = (
     0,
     256,
@@ -39,7 +41,7 @@ class Sweeper:
     """Touch so many bytes that caches forget what they held: half of it read, half written."""
 
     def __init__(self, touched_bytes: int) -> None:
-        elements = touched_bytes // 16
+        elements = min(touched_bytes, MOST_SWEPT_BYTES) // 16
         self._source = np.ones(elements)
         self._target = np.zeros(elements)
 

@@ -6,6 +6,7 @@ That is how libraries of GPUs save the columns too (implicit GEMM). Source of th
 Chellapilla, Puri and Simard, ICFHR 2006; of the tiles: Chetlur et al., cuDNN (2014), section 3.2.
 """
 
+from dataclasses import replace
 from math import prod
 
 from hwprofiles.units import KIB
@@ -18,6 +19,9 @@ TILE_BYTES = 512 * KIB
 On one core with 2 MiB of second-level cache, 256 KiB to 4 MiB made no difference to convolutions of
 64 and more maps; LeNet-5's were up to 1.6 times slower from 1 MiB on.
 """
+
+FIRST_CHANNELS = 4
+"""With at most so many input channels a convolution is a network's first: images have three."""
 
 ATTRIBUTES = {"channels": True, "kernel": True} | dict.fromkeys(
     ("kernel_w", "stride", "pad", "pad_w", "groups", "bias"), False
@@ -94,7 +98,7 @@ def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) ->
         attrs += (("tile", tile),)
     if not g["bias"]:
         attrs += (("bias", 0),)
-    return layer.op(
+    call = layer.op(
         phase,
         samples,
         dtype,
@@ -103,6 +107,23 @@ def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) ->
         attrs=attrs,
         others={"work": (elements,)},
     )
+    fewer = min(layer.in_shape[0], g["channels"])
+    return replace(
+        call,
+        work_class=_work_class(layer.in_shape[0], g),
+        channels=0 if g["groups"] > 1 else fewer,
+    )
+
+
+def _work_class(inputs: int, g: dict[str, int]) -> str:
+    """Return the class of work, which says what of a peak is reached."""
+    if g["groups"] > 1:
+        return "conv_depthwise" if g["groups"] == inputs else "conv_grouped"
+    if inputs <= FIRST_CHANNELS:
+        return "conv_first"
+    if g["kernel"] != g["kernel_w"]:
+        return "conv_strip"
+    return {1: "conv_1x1", 3: "conv_3x3"}.get(g["kernel"], "conv_large")
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:

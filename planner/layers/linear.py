@@ -1,5 +1,7 @@
 """Fully connected layer: ``y = x w + b`` with ``w`` of shape (in, out)."""
 
+from dataclasses import replace
+
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
@@ -16,7 +18,7 @@ def parameters(in_shape: Shape, *, features: int) -> dict[str, Shape]:
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
     flop = 2 * samples * layer.in_shape[0] * layer.out_shape[0]
-    return layer.op(phase, samples, dtype, arguments, flop=flop)
+    return replace(layer.op(phase, samples, dtype, arguments, flop=flop), work_class="linear")
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:

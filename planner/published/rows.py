@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwprofiles.errors import RecordError
+from hwprofiles.units import MS
 
 SMALL = Path(__file__).with_name("training.csv")
 """A handful of well-known runs, each with its source."""
@@ -13,6 +14,8 @@ SMALL = Path(__file__).with_name("training.csv")
 RESULTS = ("samples_per_s", "step_ms", "fwd_ms", "bwd_ms")
 LABELS = ("case_id", "source", "url", "provenance", "notes")
 """Columns that no prediction reads, beside the results."""
+FLAGS = ("FLAG", "CHECK")
+"""Words in the notes of a row that contradicts another, or was inferred."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,17 @@ class Row:
     source: str
     told: Mapping[str, str]
     """What was run, by column; stripped, blank where it is not stated."""
+    flagged: bool
+    """Whether its notes mark the row as doubtful."""
     samples_per_s: float | None
-    """What the whole job reached; None where the row states no rate."""
+    passes_s: float | None
+    """Forward and backward of one step, where the row states both; no update, no input."""
+
+    def step_s(self, batch: int) -> float | None:
+        """Return the published time of what was timed, for a global batch; None where none is."""
+        if self.passes_s is not None:
+            return self.passes_s
+        return batch / self.samples_per_s if self.samples_per_s else None
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -33,7 +45,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     Raises
     ------
     RecordError
-        When the file cannot be read, lacks a column, or states a rate that is no number.
+        When the file cannot be read, lacks a column, or states a result that is no number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -54,17 +66,26 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 
 def _row(path: Path, number: int, line: Mapping[str, str | None]) -> Row:
-    told = {key: (value or "").strip() for key, value in line.items() if key}
-    text = told["samples_per_s"]
-    try:
-        rate = float(text) if text else None
-    except ValueError as error:
-        raise RecordError(
-            f"{path}: line {number}: samples_per_s: expected a number, got {text!r}; correct it"
-        ) from error
+    text = {key: (value or "").strip() for key, value in line.items() if key}
+
+    def result(column: str) -> float | None:
+        try:
+            found = float(text.get(column, "") or "nan")
+        except ValueError as error:
+            raise RecordError(
+                f"{path}: line {number}: {column}: expected a number, got {text[column]!r};"
+                " correct it"
+            ) from error
+        return found if found > 0 else None
+
+    forward, backward = result("fwd_ms"), result("bwd_ms")
+    told = {key: v for key, v in text.items() if key not in {*RESULTS, *LABELS}}
+    told["timed"] = "passes" if forward and backward else "step"
     return Row(
-        case_id=told["case_id"],
-        source=told["source"],
-        told={key: v for key, v in told.items() if key not in {*RESULTS, *LABELS}},
-        samples_per_s=rate,
+        case_id=text["case_id"],
+        source=text["source"],
+        told=told,
+        flagged=any(flag in text.get("notes", "") for flag in FLAGS),
+        samples_per_s=result("samples_per_s"),
+        passes_s=(forward + backward) * MS if forward and backward else None,
     )

@@ -59,6 +59,7 @@ def test_the_commands_are_these():
         "foreplan simulate",
         "foreplan talk",
         "foreplan topology",
+        "foreplan validate",
         "foreplan what-if",
     ]
 

@@ -57,7 +57,7 @@ def test_explain_says_why_and_where_the_answer_changes(run):
         "With 1 % jitter the order holds in all 100 simulations",
         "Nothing is communicated.",
         "Above 1.2x bandwidth within a node (nvlink-2-x1 at 29.9 GB/s",
-        "dp2-mb32-ring-241KiB wins; just beyond it is 0.83 % faster.",
+        "dp2-mb32-ring-241KiB wins; 3 % beyond it is 0.83 % faster.",
         "Below 0.88x device speed dp2-mb32-ring-241KiB wins",
         "Latency within a node up to 8x keeps the winner.",
         "Who wins was decided over all 91 candidates.",

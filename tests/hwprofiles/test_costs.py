@@ -1,6 +1,7 @@
 """Op costs: measured before fitted before datasheet, and the launch is always paid."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,31 +34,38 @@ SAMPLE = OpSample(
     iqr_s=0.0,
     repeats=9,
 )
+
+
+def op(signature, op_class, dtype, flop, moved_bytes, work_class="memory", channels=0):
+    """What a price depends on."""
+    return SimpleNamespace(**locals())
+
+
 BOOK = CostBook(device=DEVICE, ops={"op": SAMPLE})
 
 
 def test_a_measured_op_costs_its_median_whatever_its_work():
-    cost = BOOK.cost("op", "fit", "float32", 10**12, 0)
+    cost = BOOK.cost(op("op", "fit", "float32", 10**12, 0))
     assert (cost.seconds, cost.grade) == (LAUNCH_S + 0.25, Grade.MEASURED)
     assert cost.source == "median of 9 repeats here"
 
 
 def test_an_op_measured_in_another_context_is_fitted():
     book = CostBook(device=DEVICE, ops={"op": replace(SAMPLE, grade=Grade.FITTED)})
-    cost = book.cost("op", "fit", "float32", 1, 1)
+    cost = book.cost(op("op", "fit", "float32", 1, 1))
     assert (cost.seconds, cost.grade) == (LAUNCH_S + 0.25, Grade.FITTED)
 
 
 def test_an_unmeasured_op_takes_the_curve_of_its_class():
-    cost = BOOK.cost("new", "fit", "float32", 10**9, 0)
+    cost = BOOK.cost(op("new", "fit", "float32", 10**9, 0))
     assert (cost.seconds, cost.grade, cost.source) == (LAUNCH_S + 2.0, Grade.FITTED, "fit")
 
 
 def test_a_class_without_a_curve_takes_the_datasheet():
-    cost = BOOK.cost("new", "other", "float32", 10**9, 0)
+    cost = BOOK.cost(op("new", "other", "float32", 10**9, 0))
     assert (cost.seconds, cost.grade, cost.source) == (LAUNCH_S + 1.0, Grade.DATASHEET, "sheet")
 
 
 def test_an_unknown_rate_is_refused():
     with pytest.raises(ProfileError, match="no rate for op class 'other' in bfloat16"):
-        BOOK.cost("new", "other", "bfloat16", 1, 1)
+        BOOK.cost(op("new", "other", "bfloat16", 1, 1))

@@ -133,7 +133,8 @@ def test_kinds_that_write_in_place_keep_the_shape_and_need_no_input_afterwards(l
 @every_layer
 def test_dtype_of_the_call_is_that_of_its_tensors(layer):
     call = layer.call("forward", 3, "float64")
-    assert {t.dtype for t in call.tensors} == {call.dtype} == {"float64"}
+    floats = {t.dtype for t in call.tensors if t.dtype.startswith("float")}
+    assert floats == {call.dtype} == {"float64"}
 
 
 def test_a_convolution_keeps_nothing_and_works_in_what_a_tile_of_its_rows_takes():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import planner.plandiff
 from hwprofiles.errors import ForeplanError
 from planner.jsonable import to_jsonable
 from planner.plandiff import SECTIONS, diff
@@ -64,6 +65,14 @@ def test_every_field_that_differs_is_seen_from_either_side(place):
     assert [row.section for row in there] == sorted(
         (row.section for row in there), key=SECTIONS.index
     )
+
+
+def test_a_section_that_is_left_out_is_seen(monkeypatch):
+    other = changed(("plans", 0, "prediction", "memory_bytes", "parameters"))
+    assert [row.section for row in diff(bare_file(), other)] == ["memory"]
+    left = tuple(section for section in SECTIONS if section != "memory")
+    monkeypatch.setattr(planner.plandiff, "SECTIONS", left)
+    assert diff(bare_file(), other) == ()
 
 
 def test_another_link_shows_in_inputs_predictions_and_path():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from planner.plan import Training
+from reports.answers import question
 from reports.case import Case, layout
 from reports.rows import (
     arena_rows,
@@ -80,6 +81,23 @@ def test_commands_quote_names_for_the_shell():
 def test_commands_of_a_measured_plan_run_and_check_it():
     lines = command_lines(Case(plans=plan_file(), measured=measurement()))
     assert "foreplan execute plan.json --steps 20 --check -o measurement.json" in lines
+    assert "foreplan data digits" in lines
+
+
+def test_commands_write_the_records_of_the_model_and_warm_up_as_long():
+    imagenet, measured = replace(plan_file(), model="resnet-18"), measurement()
+    once = replace(measured.executions[0], steps=30)
+    measured = replace(measured, model="resnet-18", executions=(once,))
+    lines = command_lines(Case(plans=imagenet, measured=measured))
+    assert "foreplan data synthetic --shape 3x224x224 --classes 1000" in lines
+    assert any("--steps 30 --warmup 0" in line for line in lines)
+
+
+def test_an_optimizer_is_told_with_the_settings_that_it_takes():
+    adamw = Training(batch=64, optimizer="adamw", learning_rate=0.001)
+    (table,) = question(case(training=adamw)).tables
+    assert "adamw, learning rate 0.001, beta1 0.9, beta2 0.999, epsilon 1e-08" in str(table)
+    assert "--optimizer adamw --learning-rate 0.001" in command_lines(case(training=adamw))[0]
 
 
 def test_a_layout_reads_as_words():

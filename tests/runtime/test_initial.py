@@ -26,7 +26,8 @@ def by_name(model, flat):
 
 
 def of_layers(*layers):
-    return replace(load_model("mlp"), blocks=(Block(name="", layers=layers),))
+    block = Block(name="", layers=layers)
+    return replace(load_model("mlp"), blocks=(block,), record_shape=layers[0].in_shape)
 
 
 @pytest.mark.parametrize("name", FAN_IN)

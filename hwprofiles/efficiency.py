@@ -1,0 +1,82 @@
+"""How near a device comes to its peaks, by kind of work: fitted to published training runs.
+
+The constants stand in ``data/efficiency.toml``, written by ``python -m planner.published.fit``:
+ratios of the classes of work on a vector and on a matrix unit, and for each generation of devices
+its fraction of a peak by dtype, of its memory's rate, and the time that a kernel takes beside its
+work. A *stack* is a generation of software; its two constants change the time of matrix products
+and of memory traffic.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from hwprofiles.device import Device, Efficiency
+from hwprofiles.errors import ProfileError
+from hwprofiles.units import US
+
+DATA = "efficiency.toml"
+
+
+DTYPES = ("float32", "tf32", "float16", "bfloat16")
+
+Table = Mapping[str, Any]
+"""The content of ``data/efficiency.toml``."""
+
+
+@cache
+def constants() -> Table:
+    """Return the constants that are shipped."""
+    return tomllib.loads(resources.files("hwprofiles.data").joinpath(DATA).read_text("utf-8"))
+
+
+def stack_names() -> tuple[str, ...]:
+    """Return the names of the stacks."""
+    return tuple(constants()["stacks"])
+
+
+def with_efficiency(device: Device, stack: str, table: Table | None = None) -> Device:
+    """Return ``device`` with the efficiency of its generation under a stack.
+
+    ``table`` takes the place of the shipped constants.
+
+    Raises
+    ------
+    ProfileError
+        When no generation that is fitted has this device, or no stack is called so.
+    """
+    known = table or constants()
+    software = known["stacks"].get(stack)
+    if software is None:
+        raise ProfileError(
+            f"stack {stack!r}: expected one of {', '.join(known['stacks'])}; name one of these"
+        )
+    block = next((b for b in known["generations"].values() if device.name in b["devices"]), None)
+    if block is None:
+        raise ProfileError(
+            f"device {device.name!r}: no published runs of its generation are fitted; leave the"
+            " stack out to plan with the datasheet"
+        )
+    fracs, half = {}, {}
+    for dtype in DTYPES:
+        is_matrix = f"{dtype}_matrix" in device.peak_flop_per_s
+        peak_frac = block["peak_frac"].get(dtype if is_matrix else "float32")
+        if peak_frac is None:
+            continue
+        unit = known["units"]["matrix" if is_matrix else "vector"]
+        half[dtype] = unit["half_channels"]
+        for kind, ratio in unit["classes"].items():
+            fracs[f"{kind}/{dtype}"] = peak_frac * ratio / software["products"]
+    return replace(
+        device,
+        efficiency=Efficiency(
+            peak_frac=fracs,
+            half_channels=half,
+            memory_frac=block["memory_frac"] / software["memory"],
+            kernel_s=block["kernel_us"] * US,
+            source=f"fitted to {block['source']}; stack {stack}: {software['source']}",
+        ),
+    )

@@ -1,14 +1,17 @@
 """Run the accuracy protocol on this machine and write bench/results and docs/accuracy.md.
 
-``make accuracy`` on a quiet machine; about three minutes. Two checks: ``lenet-5`` with its own ops
-measured, and ``mlp`` priced from curves fitted to ops of other shapes. Names as arguments run those
-alone. A check that stays void, because the machine was busy, replaces nothing and exits with 5.
+``make accuracy`` on a quiet machine; about five minutes. Two checks of steps: ``lenet-5`` with its
+own ops measured, and ``mlp`` priced from curves fitted to ops of other shapes. Three of input
+pipelines, ``bench/input_cases.py``. Names as arguments run those alone. A check that stays void,
+because the machine was busy, replaces nothing and exits with 5.
 """
 
 import os
 import sys
 import tempfile
 from pathlib import Path
+
+from input_cases import CASES, case
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -28,16 +31,21 @@ def check(name: str) -> bool:
     from planner.plan import Training
     from planner.records import write_record
 
-    model, fitted = CHECKS[name]
-    training = Training(batch=64)
     say(f"{name}: calibrating")
-    foreplan.calibrate(model=None if fitted else model, training=training)
-    plans = foreplan.plan(model, "local", training, fixed={"workers": 2})
     with tempfile.TemporaryDirectory() as scratch:
+        data, fitted = None, False
+        if name in CASES:
+            plans, data = case(name, Path(scratch), Path(os.environ["FOREPLAN_HOME"]) / "data")
+        else:
+            model, fitted = CHECKS[name]
+            training = Training(batch=64)
+            foreplan.calibrate(model=None if fitted else model, training=training)
+            plans = foreplan.plan(model, "local", training, fixed={"workers": 2})
         path = Path(scratch) / "plan.json"
         write_record(path, plans)
         measured = foreplan.execute(
             path,
+            data=data,
             check=True,
             keep_costs=fitted,
             steps=300,
@@ -59,12 +67,13 @@ def main(names: list[str]) -> int:
     from planner.records import read_record, write_text
     from reports.accuracy import accuracy_page
 
-    unknown = set(names) - set(CHECKS)
+    checks = [*CHECKS, *CASES]
+    unknown = set(names) - set(checks)
     if unknown:
-        say(f"accuracy: no check {unknown.pop()!r}; there are {', '.join(CHECKS)}")
+        say(f"accuracy: no check {unknown.pop()!r}; there are {', '.join(checks)}")
         return 2
     kept = []
-    for name in names or CHECKS:
+    for name in names or checks:
         with tempfile.TemporaryDirectory() as home:
             os.environ["FOREPLAN_HOME"] = home
             import foreplan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import foreplan
 from foreplan.datasets import record_files
 from foreplan.machines import Local, load_machine
-from foreplan.training import check_training
+from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
@@ -20,7 +20,7 @@ from planner.model import load_model, model_names
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
-from planner.program import ComputeTask
+from planner.program import TransferTask
 from planner.records import (
     SCHEMA,
     ClusterRecord,
@@ -159,7 +159,7 @@ def read_plans(path: Path) -> PlanFile:
     machine = machine_of(path, plans)
     if plans_sha256(plans.plans) == plans.plans_sha256:
         return plans
-    checked = tuple(_check_edited(path, plans, ranked.plan, machine) for ranked in plans.plans)
+    checked = tuple(check_plan(path, plans, ranked.plan, machine) for ranked in plans.plans)
     return replace(plans, plans=checked, plans_sha256=plans_sha256(checked))
 
 
@@ -181,12 +181,21 @@ LEAST = {
     "input_slots": 0,
     "activation_slots": 0,
     "landing_slots": 0,
+    "decode_workers": 0,
+    "prefetch": 1,
+    "decode_cores": 0,
 }
 """Least value of an edited field; too few slots are for the check of credits to explain."""
 
 
-def _check_edited(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> RankedPlan:
-    """Check one edited plan and predict it."""
+def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> RankedPlan:
+    """Check one plan of a file and predict it.
+
+    Raises
+    ------
+    PlanError, DeadlockError
+        When it cannot be.
+    """
     model, where = load_model(plans.model), f"{path}: plan {edited.label!r}"
     for name, least in LEAST.items():
         if getattr(edited, name) < least:
@@ -200,6 +209,7 @@ def _check_edited(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -
     found = verdict(model, plans.training, edited, cluster)
     if found is not Verdict.FITS:
         raise PlanError(f"{where}: {found.value}; edit it again")
+    check_source(where, plans.training, edited)
     placed, devices = edited.placement, len(cluster.devices)
     if not len(placed) == len(set(placed)) == edited.workers or not set(placed) <= set(
         range(devices)
@@ -296,7 +306,9 @@ def execute(
     priced = _beside(beside)
 
     def again() -> Measurement:
-        fresh = plans if keep_costs else _calibrated(plans, pick, say, progress, start)
+        fresh = (
+            plans if keep_costs else _calibrated(plans, pick, options.train, say, progress, start)
+        )
         write_record(priced, fresh)
         index = pick if keep_costs else 0
         return measure(fresh, index, options, executions=runs, progress=progress)
@@ -343,11 +355,8 @@ def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -
 
     None are named where workers were started by others, or on other hosts, who choose there.
     """
-    if not 0 <= pick < len(plans.plans):
-        raise PlanError(
-            f"--pick {pick}: the plan file has plans 0 to {len(plans.plans) - 1}; pick one of them"
-        )
-    workers = plans.plans[pick].plan.workers
+    plan = pick_plan(plans, pick).plan
+    workers, needed = plan.workers, plan.workers + plan.decode_cores
     if lanes is not None:
         if workers > lanes:
             raise PlanError(
@@ -356,17 +365,33 @@ def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -
             )
         return ()
     cpus = Local.here().facts.cpus
-    if workers > len(cpus) and not oversubscribe:
+    if needed > len(cpus) and not oversubscribe:
         raise PlanError(
-            f"plan {plans.plans[pick].label!r}: needs {workers} cores, this machine has"
+            f"plan {plans.plans[pick].label!r}: needs {needed} cores, this machine has"
             f" {len(cpus)}; pick another plan, or give --oversubscribe to share cores untimed"
         )
-    return cpus[:workers]
+    return cpus[:needed]
+
+
+def pick_plan(plans: PlanFile, pick: int) -> RankedPlan:
+    """Return one plan of a file.
+
+    Raises
+    ------
+    PlanError
+        When there is none of that number.
+    """
+    if not 0 <= pick < len(plans.plans):
+        raise PlanError(
+            f"--pick {pick}: the plan file has plans 0 to {len(plans.plans) - 1}; pick one of them"
+        )
+    return plans.plans[pick]
 
 
 def _calibrated(
     plans: PlanFile,
     pick: int,
+    records: Path,
     say: Callable[[str], None],
     progress: Progress,
     start: "Launch",
@@ -377,11 +402,11 @@ def _calibrated(
     local = Local.here()
     calls = plan_calls(model, plans.training, edited)
     say(f"calibrating {len(calls)} ops on {edited.workers} workers")
-    local.calibrate(calls, edited.workers, progress, start)
+    local.calibrate(calls, edited.workers, progress, start, records)
     machine = local.machine()
     prediction, program, _ = predict(model, plans.training, edited, machine)
     ranked = (RankedPlan(label=edited.label, plan=edited, prediction=prediction),)
-    used = {info.call.signature for info in program.tasks if isinstance(info, ComputeTask)}
+    used = {info.call.signature for info in program.tasks if not isinstance(info, TransferTask)}
     return replace(
         plans,
         cluster=machine.name,

@@ -19,6 +19,7 @@ from foreplan.commands import (
     execute,
     explain,
     hw,
+    input,
     models,
     plan,
     report,
@@ -43,6 +44,7 @@ app.command("explain")(explain.explain)
 app.command("what-if")(what_if.what_if)
 app.command("diff")(diff.diff)
 app.command("execute")(execute.execute)
+app.command("input")(input.plan_input)
 app.command("report")(report.report)
 app.command("simulate")(simulate.simulate)
 app.command("validate")(validate.validate)

@@ -76,14 +76,20 @@ class Local:
         workers: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
         start: "Launch | None" = None,
+        records: Path | None = None,
     ) -> Calibration:
-        """Time ``calls`` on ``workers`` cores at once and keep the result in the store."""
+        """Time ``calls`` on ``workers`` cores at once and keep the result in the store.
+
+        Ops of an input pipeline are timed for the record file ``records``.
+        """
         from runtime.calibrate import calibrate
         from runtime.launch import launch
 
         identity = self.identity(workers)
         cores = self.facts.cpus[:workers]
-        calibration = calibrate(calls, identity, cores, progress=progress, start=start or launch)
+        calibration = calibrate(
+            calls, identity, cores, progress=progress, start=start or launch, records=records
+        )
         self.store.put(identity, calibration)
         return calibration
 

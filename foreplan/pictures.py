@@ -131,9 +131,10 @@ def talk(
     def part(place: int, name: str) -> Progress:
         return lambda done, _: progress(sum(parts[:place]) + done, total, name)
 
+    asked = question()
     plates = [
         dispatching_figure.plate(dispatching(progress=part(0, "schedulers"))),
-        staleness_figure.plate(staleness(question(), progress=part(1, "updates"))),
+        staleness_figure.plate(asked, staleness(asked, progress=part(1, "updates"))),
         memory_figure.plate(memory_policies(progress=part(2, "memory"))),
     ]
     return write_plates(plates, folder)

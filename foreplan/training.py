@@ -8,7 +8,7 @@ from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup
 from planner.opcall import TRAINING_DTYPES
 from planner.optimizer import optimizer, optimizer_names
-from planner.plan import Training
+from planner.plan import ENCODINGS, Plan, Source, Training
 
 DEFAULTS = {field.name: field.default for field in fields(Training)}
 
@@ -72,3 +72,26 @@ def settings() -> set[str]:
 
 def _place(where: str, name: str) -> str:
     return where.format(name.replace("_", "-") if where.startswith("--") else name)
+
+
+def check_source(where: str, training: Training, plan: Plan) -> None:
+    """Refuse a source that cannot be, or that a step without a pipeline does not read.
+
+    Raises
+    ------
+    PlanError
+        Naming the first field that is wrong.
+    """
+    source = training.source
+    lookup(f"{where}: source.encoding", source.encoding, list(ENCODINGS), error=PlanError)
+    limit = source.throttle_bytes_per_s
+    if not (limit >= 0 and isfinite(limit) and source.stored_bytes >= 0):
+        raise PlanError(
+            f"{where}: source: expected stored_bytes >= 0 and a finite throttle_bytes_per_s >= 0,"
+            f" got {source.stored_bytes} and {limit}; give another value"
+        )
+    if source != Source() and not plan.decode_workers:
+        raise PlanError(
+            f"{where}: compressed, throttled or cold records need an input pipeline, got"
+            " decode_workers 0; give it at least 1"
+        )

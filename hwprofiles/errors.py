@@ -65,6 +65,10 @@ class WorkerLost(ForeplanError):
     exit_code = 3
 
 
+class InputLost(WorkerLost):
+    """A process of the input pipeline died; the message names it and the worker that it fed."""
+
+
 class CheckFailed(ForeplanError):
     """A measured error is above its threshold."""
 

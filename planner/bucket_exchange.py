@@ -78,9 +78,11 @@ class BucketExchange:
             route=work.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
             actor=work.actors.setdefault((src, f"send.{self.number}.{dst}"), len(work.actors)),
             priority=PRIORITY["exchange"],
-            after=sorted(deps),
+            after=sorted({*deps, *work.entry((src, dst), deps)}),
             writes=[work.register_ids[dst][self.landing]] if landing else (),
         )
+        work.tails -= deps
+        work.tails.add(task)
         if landing:
             self.last_landing[dst] = task
             self.landed[dst] = self.landed.get(dst, 0) + 1

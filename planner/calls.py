@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from hwprofiles.units import MIB
 from planner import steps
+from planner.input_calls import InputCalls, input_calls
 from planner.layer_calls import LayerCalls, layer_calls
 from planner.model import ModelGraph
 from planner.opcall import OpCall
@@ -33,6 +34,9 @@ class StepCalls:
     """Every op call of one step of one worker."""
 
     load: OpCall
+    """Read and decode; where a pipeline does both, the copy of what it has decoded."""
+    inputs: InputCalls | None
+    """What the input pipeline of the plan calls, where it has one."""
     layers: tuple[LayerCalls, ...]
     loss: OpCall
     training: Training
@@ -44,7 +48,8 @@ class StepCalls:
         """Return the calls of ``plan``, which depend on its workers and microbatch alone."""
         samples, rounds = plan.microbatch, plan.microbatches(training.batch)
         layers = layer_calls(model, samples, training.dtype)
-        load = steps.load(model, samples, training.dtype)
+        inputs = input_calls(model, training, plan) if plan.decode_workers else None
+        load = inputs.copy if inputs else steps.load(model, samples, training.dtype)
         loss = steps.loss(model, samples, training.dtype, training.batch)
         updated = update(training, model.parameter_count).moved_bytes
         fired = [call for calls in layers for call in calls.fired]
@@ -54,8 +59,15 @@ class StepCalls:
         def cold(call: OpCall) -> OpCall:
             return replace(call, reuse_bytes=between)
 
+        def own(call: OpCall) -> OpCall:  # nothing else runs between two firings
+            return replace(call, reuse_bytes=rounded_reuse(call.moved_bytes))
+
+        if inputs:
+            read, decode = own(inputs.read), own(inputs.decode)
+            inputs = InputCalls(read=read, decode=decode, copy=cold(load))
         return cls(
             load=cold(load),
+            inputs=inputs,
             layers=tuple(
                 LayerCalls(
                     forward=cold(c.forward),

@@ -150,6 +150,19 @@ def scheduler(dispatch_s: float) -> central.Scheduler:
     return central.Scheduler(dispatch_ps=to_ps(dispatch_s), message_ps=to_ps(_message_s()))
 
 
+def settings() -> dict[str, object]:
+    """Return what all cases have in common, as JSON types."""
+    return {
+        "model": MODEL,
+        "workers": WORKERS,
+        "samples_of_a_worker": SAMPLES,
+        "link": LINK,
+        "message_s": _message_s(),
+        "disk": disk(),
+        "kinds": list(KINDS),
+    }
+
+
 def _message_s() -> float:
     """An order and a report: two messages that carry next to nothing."""
     return 2 * flat_network(LINK, KINDS[0].device, WORKERS).latency_s

@@ -3,8 +3,8 @@
 One step of every worker: for each microbatch load, forward, loss, backward (input and weight
 gradients apart); then, bucket by bucket, exchange and update.
 
-ASSUMES: a step starts with all workers ready and ends when the last one is; data loading of the
-next step is not overlapped.
+ASSUMES: a step starts with all workers ready and ends when the last one is. Data loading of the
+next step is overlapped where the plan has an input pipeline (``planner.inputs``), else it is not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from planner.bucket_exchange import BucketExchange
 from planner.collectives.base import Tasks, algorithm
+from planner.inputs import feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
@@ -26,17 +27,25 @@ def lower(
     plan: Plan,
     cluster: Cluster,
     books: Mapping[str, CostBook],
+    steps: int = 1,
 ) -> Program:
-    """Return the program of one step at grain ``op``; ``books`` prices ops by device name."""
+    """Return the program of ``steps`` steps at grain ``op``; ``books`` prices ops by device name.
+
+    Steps follow one another as one does to the next of a run: the input pipeline of a plan that has
+    one runs ahead, as far as its registers have room.
+    """
     work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
-    passes = [Passes() for _ in range(plan.workers)]
-    for rank in range(plan.workers):
-        for number in range(plan.microbatches(training.batch)):
-            Microbatch(work, rank, number).append(passes[rank])
-    for number, bucket in enumerate(work.buckets):
-        done = _exchange(work, number, bucket, passes)
+    feeds = feeds_of(work)
+    for _ in range(steps):
+        passes = [Passes() for _ in range(plan.workers)]
         for rank in range(plan.workers):
-            work.update(rank, number, bucket, done[rank], passes[rank])
+            for number in range(plan.microbatches(training.batch)):
+                Microbatch(work, rank, number, feeds.get(rank)).append(passes[rank])
+        for number, bucket in enumerate(work.buckets):
+            done = _exchange(work, number, bucket, passes)
+            for rank in range(plan.workers):
+                work.update(rank, number, bucket, done[rank], passes[rank])
+        work.end_step()
     return work.program()
 
 

@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -14,8 +14,9 @@ from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
-from planner.program import ComputeTask, Program, TransferTask, View
-from planner.registers import frame_count, plan_buckets
+from planner.program import ComputeTask, Program, Task, View
+from planner.registers import Register, frame_count, plan_buckets
+from planner.rings import ring_registers
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
@@ -50,7 +51,7 @@ class Lowering:
     cluster: Cluster
     books: Mapping[str, CostBook]
     graph: GraphBuilder = field(default_factory=GraphBuilder)
-    tasks: list[ComputeTask | TransferTask] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
@@ -67,14 +68,26 @@ class Lowering:
     frames: int = 1
     """Microbatches of one rank that may be under way."""
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By rank and position in the passes: its last firing."""
-    ends: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By rank and microbatch: the last task of its passes."""
+    """By rank and position in the passes: its last firing of this step."""
+    passed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and microbatch of this step: the last task of its passes."""
+    before: tuple[int, ...] = ()
+    """Tasks that end the step before: all of this one wait for them."""
+    tails: set[int] = field(default_factory=set)
+    """Tasks of this step that no other task of it waits for."""
+    ends: list[int] = field(default_factory=list)
+    """By step: one past its last task."""
+    copies_ahead: bool = False
+    """Whether input is copied for a later step, by an engine that does not compute."""
+    ring: tuple[Register, ...] = ()
+    """Registers of the input pipeline, in which ranks have no part of the arena."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
         self.calls = StepCalls.of(self.model, self.training, self.plan)
         self.offsets = parameter_offsets(self.model)
+        if self.calls.inputs:
+            self.ring = ring_registers(self.calls.inputs, self.plan)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
@@ -87,6 +100,7 @@ class Lowering:
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
             holds = self.cluster.devices[device].transfers_hold_compute
+            self.copies_ahead = bool(self.plan.decode_workers) and not holds
             for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
@@ -99,7 +113,28 @@ class Lowering:
             tasks=tuple(self.tasks),
             layouts=self.layouts,
             register_names=tuple(self.register_names),
+            ends=tuple(self.ends),
         )
+
+    def entry(self, ranks: tuple[int, ...], waits: Collection[int]) -> tuple[int, ...]:
+        """Return what a task waits for beside ``waits``: the step before, unless they imply it."""
+        if not self.before:
+            return ()
+        begun = self.ends[-1]
+        within = (self.tasks[task] for task in waits if task >= begun)
+        implied = {r for info in within if not self.is_ahead(info.phase) for r in info.ranks}
+        return () if implied.issuperset(ranks) else self.before
+
+    def is_ahead(self, phase: str) -> bool:
+        """Whether tasks of this phase are for a step that may not have begun."""
+        return self.copies_ahead and phase == "load"
+
+    def end_step(self) -> None:
+        """Let all that follows wait for the step so far; what feeds it does not."""
+        self.before, self.tails = tuple(sorted(self.tails)), set()
+        self.turns.clear()
+        self.passed.clear()
+        self.ends.append(self.graph.tasks)
 
     def compute(
         self,
@@ -113,22 +148,30 @@ class Lowering:
         ids = self.register_ids[info.rank]
         taken = [ids[register] for register in writes]
         turns = [self.last_writer[register] for register in taken if register in self.last_writer]
-        device = self.cluster.devices[self.plan.placement[info.rank]].name
-        key = (device, info.call.signature)
-        if key not in self.prices:
-            self.prices[key] = op_ps(self.books[device], info.call)
+        waits = {*after, *turns, *(writer for writer, _ in reads)}
+        before = () if self.is_ahead(info.phase) else self.entry((info.rank,), waits)
         task = self.graph.compute(
             [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
-            self.prices[key],
+            self.price_ps(info.rank, info.call),
             actor=self.actors.setdefault((info.rank, info.name), len(self.actors)),
             priority=PRIORITY[info.phase],
-            after=[*after, *turns],
+            after=[*after, *turns, *before],
             reads=[(writer, ids[register]) for writer, register in reads],
             writes=taken,
         )
         self.last_writer.update(dict.fromkeys(taken, task))
+        self.tails -= waits
+        self.tails.add(task)
         self.tasks.append(info)
         return task
+
+    def price_ps(self, rank: int, call: OpCall) -> int:
+        """Return the duration of ``call`` on the device of ``rank``, each worked out once."""
+        device = self.cluster.devices[self.plan.placement[rank]].name
+        key = (device, call.signature)
+        if key not in self.prices:
+            self.prices[key] = op_ps(self.books[device], call)
+        return self.prices[key]
 
     def flat(self, register: str, first: int, elements: int) -> View:
         """Return a slice of a flat array: parameters, gradients or a state of the optimizer."""

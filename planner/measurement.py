@@ -36,6 +36,32 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageRun:
+    """One stage of an input pipeline in the timed steps."""
+
+    firings: int
+    """Of all its processes together."""
+    each_s: float
+    """Mean length of a firing."""
+    busy_frac: float
+    """Share of the time in which its busiest server worked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRun:
+    """How the workers got their input in the timed steps."""
+
+    stall_s: tuple[float, ...]
+    """By step, mean over ranks: nothing to do but wait for input, or load it."""
+    read_bytes: int
+    """Read from the file by all; 0 where the system does not say."""
+    device_bytes: int
+    """Those of them that no cache had."""
+    stages: Mapping[str, StageRun]
+    """``read`` and ``decode`` of a pipeline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of the workers."""
 
@@ -55,6 +81,7 @@ class Execution:
     arena_bytes: tuple[int, ...]
     arena_intact: bool
     parameters_sha256: str
+    input: InputRun | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

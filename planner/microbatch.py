@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from planner.inputs import Feed
 from planner.lowering import FLAT, Lowering, Passes
 from planner.opcall import OpCall, Tensor
 from planner.passes import Firing, is_parameter
@@ -15,16 +16,24 @@ class Microbatch:
     work: Lowering
     rank: int
     number: int
+    feed: Feed | None = None
+    """What decodes for this rank; without one the step loads by itself."""
     holders: dict[str, int] = field(default_factory=dict)
     """By register: the task that took its slot."""
-    before: int = -1
-    """The task that fired before, -1 for none."""
+    latest: int = -1
+    """The task that fired last, -1 for none."""
+
+    @property
+    def turn(self) -> int:
+        """Microbatches of this rank before this one, over all steps: slots are taken in turn."""
+        work = self.work
+        return len(work.ends) * work.plan.microbatches(work.training.batch) + self.number
 
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""
         work = self.work
         self._load()
-        self.before = work.ends.get((self.rank, self.number - work.frames), -1)
+        self.latest = work.passed.get((self.rank, self.number - work.frames), -1)
         for position, firing in enumerate(work.model.passes):
             if firing.kind == "accumulate" and self.number == 0:
                 continue
@@ -33,20 +42,24 @@ class Microbatch:
                 passes.gradient[firing.layer] = task
             elif firing.kind == "input_grad":
                 passes.reader[firing.layer] = task
-        work.ends[self.rank, self.number] = self.before
+        work.passed[self.rank, self.number] = self.latest
 
     def _load(self) -> None:
+        """Append the load, or the copy of what the pipeline has decoded."""
         call = self.work.calls.load
+        decoded = self.feed.append(self.number) if self.feed else None
+        read = decoded.views if decoded else ()
         info = ComputeTask(
-            name="load",
+            name="copy" if decoded else "load",
             rank=self.rank,
             phase="load",
             call=call,
-            views=tuple(self._view(-1, tensor.name, tensor) for tensor in call.tensors),
+            views=(*read, *(self._view(-1, tensor.name, tensor) for tensor in call.writes)),
             microbatch=self.number,
         )
         names = [tensor.name for tensor in call.writes]
-        task = self.work.compute(info, writes=names)
+        reads = [(decoded.task, view.register) for view in read] if decoded else ()
+        task = self.work.compute(info, reads=reads, writes=names)
         self.holders |= dict.fromkeys(names, task)
 
     def _fire(self, position: int, firing: Firing) -> int:
@@ -66,7 +79,7 @@ class Microbatch:
             views=views,
             microbatch=self.number,
         )
-        waits = {self.before, work.turns.get(turn, -1) if work.frames > 1 else -1}
+        waits = {self.latest, work.turns.get(turn, -1) if work.frames > 1 else -1}
         task = work.compute(
             info,
             after=sorted(waits - {-1}),
@@ -74,7 +87,7 @@ class Microbatch:
             writes=takes,
         )
         self.holders |= dict.fromkeys(takes, task)
-        self.before = work.turns[turn] = task
+        self.latest = work.turns[turn] = task
         return task
 
     def _operands(
@@ -113,7 +126,7 @@ class Microbatch:
         return firing.partial if self.number else "gradients"
 
     def _slot(self, register: str) -> int:
-        return self.number % max(1, self.work.slots[register])
+        return self.turn % max(1, self.work.slots[register])
 
     def _view(self, layer: int, register: str, tensor: Tensor, offset_bytes: int = 0) -> View:
         if register == "gradients":

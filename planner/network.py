@@ -58,13 +58,24 @@ class Network:
             )
         cluster = self.cluster(2 if self.alike else ranks)
         transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, DTYPE)
+        first_pair: dict[tuple[int, ...], tuple[int, int]] = {}
+        first_rank: dict[str, int] = {}
         add_ps = cache(self.add_ps)
 
+        @cache
+        def stand_in(src: int, dst: int) -> tuple[int, int]:
+            """Return the first pair whose route has the same links; equal ones are one object."""
+            if self.alike:
+                return 0, 1
+            links = tuple(map(id, cluster.route(src, dst).links))
+            return first_pair.setdefault(links, (src, dst))
+
         def lone_transfer_ps(src: int, dst: int, elements: int) -> int:
-            return transfer_ps(0, 1, elements) if self.alike else transfer_ps(src, dst, elements)
+            return transfer_ps(*stand_in(src, dst), elements)
 
         def own_add_ps(rank: int, elements: int) -> int:
-            return add_ps(0 if self.alike else rank, elements)
+            name = cluster.devices[0 if self.alike else rank].name
+            return add_ps(first_rank.setdefault(name, rank), elements)
 
         return Prices(
             ranks=ranks,

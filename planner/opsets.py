@@ -7,11 +7,12 @@ from hwprofiles.units import MIB
 from planner.build import Rows, chain
 from planner.calls import StepCalls
 from planner.collectives.base import algorithm, traffic
+from planner.input_calls import stage_calls
 from planner.layer import Layer, Shape
 from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.optimizer import optimizer_names, update
-from planner.plan import Plan, Training
+from planner.plan import Plan, Source, Training
 from planner.registers import plan_buckets
 from planner.search import candidates
 from planner.steps import add, load, loss
@@ -23,7 +24,7 @@ FIT_REUSE_BYTES = 12 * MIB
 def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, OpCall]:
     """Return the distinct op calls of one plan, by signature, in the order of a step."""
     step = StepCalls.of(model, training, plan)
-    calls: list[OpCall] = [step.load]
+    calls = list(step.inputs.all) if step.inputs else [step.load]
     for layer in step.layers:
         calls += layer.fired
     calls.append(step.loss)
@@ -106,13 +107,18 @@ def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) 
 
 
 def _ends(samples: int, size: int, classes: int, dtype: str) -> list[OpCall]:
-    """Return a load of 4x8 records (as maps and as vectors) and a loss of some sizes."""
+    """Return a load of 4x8 records (as maps and as vectors), its stages, and a loss."""
     rows: Rows = [("flat", "flatten", {}), ("dense", "linear", {"features": classes})]
     models = [
         ModelGraph(name="fit", blocks=blocks, record_shape=(4, 8), classes=classes)
         for blocks in (chain((1, size, size), rows), chain((32,), rows[1:]))
     ]
-    return [*(load(m, samples, dtype) for m in models), loss(models[0], samples, dtype, samples)]
+    loads = [load(m, samples, dtype) for m in models]
+    packed = Training(batch=samples, dtype=dtype, source=Source(encoding="zlib", stored_bytes=48))
+    plain = Training(batch=samples, dtype=dtype)
+    stages = [call for each in loads for call in stage_calls(each, plain).all]
+    stages += [stage_calls(each, packed).decode for each in loads]
+    return [*loads, *stages, loss(models[0], samples, dtype, samples)]
 
 
 def sentinels() -> dict[str, OpCall]:

@@ -10,6 +10,30 @@ from planner.model import ModelGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """How the samples are stored, and how they may be read.
+
+    All but the default needs an input pipeline (``Plan.decode_workers``).
+    """
+
+    encoding: str = "raw"
+    """``raw``, or ``zlib``: each record compressed, and padded to ``stored_bytes``."""
+    stored_bytes: int = 0
+    """Bytes of a record in the file; 0 stands for the size that the model decodes."""
+    throttle_bytes_per_s: float = 0.0
+    """Most that all workers of a host read in a second; 0 sets no limit."""
+    cold: bool = False
+    """Whether what was read is dropped from the page cache, so that every read is the device's."""
+    disk: int = 0
+    """Number of the device that holds the file (``st_dev``): a cold read is measured on it."""
+    content: int = 0
+    """Number of what is compressed, for that decides how long decompression takes."""
+
+
+ENCODINGS = ("raw", "zlib")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What the user asked for; a plan never changes it."""
 
@@ -31,6 +55,7 @@ class Training:
     """Times the learning rate: share by which parameters shrink in a step."""
     seed: int = 0
     """Of the first parameters and of dropout."""
+    source: Source = Source()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +79,12 @@ class Plan:
     """Microbatches whose activations may be alive at once."""
     landing_slots: int = 1
     """Chunks that may have arrived and not yet been added, a bucket."""
+    decode_workers: int = 0
+    """Processes that decode for each worker beside the step; 0: the step loads by itself."""
+    prefetch: int = 2
+    """Microbatches that each of them may hold undecoded, and again decoded."""
+    decode_cores: int = 0
+    """Cores that decode workers have to themselves; the others share the core of their worker."""
 
     def microbatches(self, batch: int) -> int:
         """Forward and backward passes of each worker in one step."""
@@ -66,6 +97,8 @@ class Plan:
         if self.workers > 1:
             parts += [self.algorithm, f"{self.bucket_bytes // 1024}KiB"]
             parts += ["overlap"] if self.overlap else []
+        if self.decode_workers:
+            parts.append(f"in{self.decode_workers}x{self.prefetch}")
         return "-".join(parts)
 
 

@@ -1,4 +1,7 @@
-"""Predict one plan: lower it, check it, simulate it, and say how the number is known."""
+"""Predict one plan: lower it, check it, simulate it, and say how the number is known.
+
+A plan with an input pipeline is lowered for several steps, of which those in the middle count.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +11,15 @@ import numpy as np
 from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S
 from planner.cost import estimate
+from planner.input_forecast import InputForecast, forecast, loads_of
 from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
-from planner.program import PHASES, ComputeTask, Program
+from planner.program import PHASES, Program, TransferTask
+from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
 from sim.engine import simulate
@@ -33,7 +38,7 @@ class Prediction:
     """What a plan will do: time, memory, and how sure we are."""
 
     step_s: float
-    """Simulated time of one step."""
+    """Simulated time of one step; in the steady state, where a pipeline runs ahead of it."""
     closed_form_s: float
     bound_s: float
     samples_per_s: float
@@ -53,6 +58,8 @@ class Prediction:
     """Share of the critical path by grade."""
     tasks: int
     graph_sha256: str
+    input: InputForecast | None = None
+    """The stages of the input pipeline, where the plan has one."""
 
     @property
     def waste(self) -> float:
@@ -71,26 +78,36 @@ def predict(
         When the plan's registers do not admit a step; the message names the tasks that wait.
     """
     cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
-    program = lower(model, training, plan, cluster, books)
+    window = window_of(plan, training)
+    program = lower(model, training, plan, cluster, books, window.lowered)
     graph = program.graph
     check_graph(graph, label=program.label, name_register=program.register_names.__getitem__)
     timeline = simulate(graph)
+    step_ps = period_ps(program, timeline, window)
     closed = estimate(model, training, plan, cluster, books)
+    stages, least_ps = None, closed.closed_form_ps
+    if plan.decode_workers:
+        loads = loads_of(model, training, plan, cluster, books, closed)
+        least_ps = loads.period_ps
+        # decode workers without a core may have done a little of the window's work before it
+        step_ps = max(step_ps, least_ps)
+        stages = forecast(model, training, plan, loads, step_ps)
+    one = lower(model, training, plan, cluster, books).graph if window.steps else graph
     shares = grade_shares(program, timeline, machine, plan)
     headline = max(
         (g for g, share in shares.items() if share >= HEADLINE_FRAC), default=Grade.MEASURED
     )
-    step_s = timeline.makespan_s
+    step_s = step_ps / PS_PER_S
     static = [r.arena_bytes for r in program.registers[0] if r.name in RESIDENT]
     live = peak_live_bytes(graph, timeline)
     arena = tuple(program.arena_bytes(rank) for rank in range(program.ranks))
     prediction = Prediction(
         step_s=step_s,
-        closed_form_s=closed.closed_form_ps / PS_PER_S,
+        closed_form_s=least_ps / PS_PER_S,
         bound_s=closed.bound_ps / PS_PER_S,
         samples_per_s=training.batch / step_s,
         interval_s=(step_s * (1 - INTERVAL_FRAC[headline]), step_s * (1 + INTERVAL_FRAC[headline])),
-        phases_s=phase_seconds(program, timeline, 0),
+        phases_s=phase_seconds(program, timeline, 0, window),
         memory_bytes=memory_bytes(model, training, plan),
         arena_bytes=arena,
         live_peak_bytes=tuple(
@@ -98,8 +115,9 @@ def predict(
         ),
         grade=headline.label,
         grade_frac={g.label: share for g, share in shares.items()},
-        tasks=graph.tasks,
-        graph_sha256=graph.sha256(),
+        tasks=one.tasks,
+        graph_sha256=one.sha256(),
+        input=stages,
     )
     return prediction, program, timeline
 
@@ -112,23 +130,27 @@ RESIDENT = (
 """Registers that live from step to step, beside those that tasks fill and free."""
 
 
-def phase_seconds(program: Program, timeline: Timeline, rank: int) -> dict[str, float]:
-    """Seconds in which ``rank`` is busy with each phase, and in which it waits.
+def phase_seconds(
+    program: Program, timeline: Timeline, rank: int, window: Window = ONE_STEP
+) -> dict[str, float]:
+    """Seconds of a step in which ``rank`` is busy with each phase, and in which it waits.
 
     Where phases overlap on different lanes the earlier one of ``PHASES`` claims the time, except
     that compute always goes before exchange: what is left of ``exchange`` is exposed.
     """
     spans: dict[str, list[tuple[int, int]]] = {phase: [] for phase in PHASES}
+    first, last = span_ps(program, timeline, window)
     for task in program.of_rank(rank):
-        span = (int(timeline.start_ps[task]), int(timeline.end_ps[task]))
-        spans[program.tasks[task].phase].append(span)
+        start, end = (int(t[task]) for t in (timeline.start_ps, timeline.end_ps))
+        if first <= start and end <= last:
+            spans[program.tasks[task].phase].append((start, end))
     order = ("forward", "backward", "update", "load", "exchange")
-    edges = sorted({0, timeline.makespan_ps, *(e for s in spans.values() for t in s for e in t)})
+    edges = sorted({first, last, *(e for s in spans.values() for t in s for e in t)})
     owner = np.full(len(edges) - 1, -1)
     for i in reversed(range(len(order))):
         for start, end in spans[order[i]]:
             owner[np.searchsorted(edges, start) : np.searchsorted(edges, end)] = i
-    lengths = np.diff(np.array(edges, dtype=np.int64)) / PS_PER_S
+    lengths = np.diff(np.array(edges, dtype=np.int64)) / PS_PER_S / max(1, window.steps)
     found = {phase: float(lengths[owner == order.index(phase)].sum()) for phase in PHASES}
     return found | {"waiting": float(lengths[owner == -1].sum())}
 
@@ -142,7 +164,7 @@ def grade_shares(
     for task in critical_path(program.graph, timeline):
         info = program.tasks[task]
         length = int(timeline.end_ps[task] - timeline.start_ps[task])
-        if isinstance(info, ComputeTask):
+        if not isinstance(info, TransferTask):
             book = books[cluster.devices[plan.placement[info.rank]].name]
             grade = book.cost(info.call).grade
         else:

@@ -5,13 +5,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.layout import Layout
+from planner.layout import Layout, Place
 from planner.opcall import OpCall
 from planner.registers import Register
 from sim.sharing import check_sharing
 from sim.taskgraph import TaskGraph
 
 PHASES = ("load", "forward", "backward", "exchange", "update")
+
+BESIDE = -1
+"""Instead of a rank: what lies between the processes of an input pipeline."""
+
+
+def rank_of(register_name: str) -> int:
+    """Return whose arena a register of the graph is in, or ``BESIDE``.
+
+    >>> rank_of("x@3"), rank_of("input.0.stored@host.3")
+    (3, -1)
+    """
+    rank = register_name.rpartition("@")[2]
+    return int(rank) if rank.isdecimal() else BESIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +57,26 @@ class ComputeTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """One firing of the input pipeline, in a process beside the worker that it feeds."""
+
+    name: str
+    rank: int
+    """Worker that it feeds."""
+    phase: str
+    """``read`` or ``decode``."""
+    call: OpCall
+    views: tuple[View, ...]
+    """What it writes, between the processes of the pipeline."""
+    microbatch: int
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """No worker takes part; the one that is fed hears of the end."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferTask:
     """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``."""
 
@@ -60,16 +93,21 @@ class TransferTask:
         return (self.src, self.dst)
 
 
+Task = ComputeTask | TransferTask | StageTask
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The one program of a step: what the simulator times and the executor runs."""
+    """The one program of a step, or of several: what the simulator times and the executor runs."""
 
     graph: TaskGraph
-    tasks: tuple[ComputeTask | TransferTask, ...]
+    tasks: tuple[Task, ...]
     layouts: tuple[Layout, ...]
     """By rank."""
     register_names: tuple[str, ...]
     """By register id of the graph."""
+    ends: tuple[int, ...] = ()
+    """By step: one past its last task."""
 
     @property
     def ranks(self) -> int:
@@ -79,6 +117,8 @@ class Program:
     def label(self, task: int) -> str:
         """Name of a task for people, with the ranks that run it."""
         info = self.tasks[task]
+        if isinstance(info, StageTask):
+            return f"{info.name}@{info.rank}"
         return f"{info.name}@{'->'.join(map(str, info.ranks))}"
 
     @property
@@ -98,8 +138,7 @@ class Program:
         PlanError
             Naming the registers and the tasks between which a dependency is missing.
         """
-        names = [full_name.rpartition("@") for full_name in self.register_names]
-        places = [self.layouts[int(rank)].places[name] for name, _, rank in names]
+        places = self._places()
         check_sharing(
             self.graph,
             first_byte=np.array([place.first_byte for place in places], dtype=np.int64),
@@ -109,12 +148,27 @@ class Program:
             name_register=self.register_names.__getitem__,
         )
 
+    def _places(self) -> list[Place]:
+        """Return where each register lies: in an arena, or between the processes of a pipeline.
+
+        Each of the latter has a place of its own, behind all others: they share no bytes.
+        """
+        found, end = [], 0
+        for register, full_name in enumerate(self.register_names):
+            rank, name = rank_of(full_name), full_name.rpartition("@")[0]
+            stride_bytes = int(self.graph.register_bytes[register])
+            place = Place(first_byte=end, step_bytes=stride_bytes)
+            if rank == BESIDE:
+                end += int(self.graph.register_slots[register]) * stride_bytes
+            found.append(place if rank == BESIDE else self.layouts[rank].places[name])
+        return found
+
     def item_slots(self) -> Ints:
         """Return the slot in which each item of the graph lies, by the views of its writer."""
         names = [full_name.rpartition("@")[0] for full_name in self.register_names]
         found = np.zeros(len(self.graph.out_idx), dtype=np.int64)
         for task, info in enumerate(self.tasks):
-            views = info.views if isinstance(info, ComputeTask) else (info.target,)
+            views = (info.target,) if isinstance(info, TransferTask) else info.views
             slots = {view.register: view.slot for view in views}
             first = int(self.graph.out_ptr[task])
             for i, register in enumerate(self.graph.row("out", task)):
@@ -124,3 +178,11 @@ class Program:
     def of_rank(self, rank: int) -> list[int]:
         """Tasks in which ``rank`` takes part, ascending."""
         return [i for i, info in enumerate(self.tasks) if rank in info.ranks]
+
+    def arrivals(self, rank: int) -> list[int]:
+        """Tasks that decode for ``rank``, ascending."""
+        return [
+            i
+            for i, info in enumerate(self.tasks)
+            if isinstance(info, StageTask) and info.phase == "decode" and info.rank == rank
+        ]

@@ -81,9 +81,10 @@ def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Re
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
         register("labels", "input", plan.input_slots, labels.size_bytes),
-        register("raw", "input", 1, raw.size_bytes),
-        register(STATS, "activations", rounds, stats.size_bytes),
     ]
+    if not plan.decode_workers:
+        found.append(register("raw", "input", 1, raw.size_bytes))
+    found.append(register(STATS, "activations", rounds, stats.size_bytes))
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwprofiles.cluster import Cluster
+from hwprofiles.errors import PlanError
 from hwprofiles.units import Ints, to_ps
 from planner.lower import lower
 from planner.lowering import op_ps
@@ -17,7 +18,7 @@ from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
-from planner.program import ComputeTask, Program
+from planner.program import Program, TransferTask
 from sim.engine import run
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
@@ -44,13 +45,24 @@ class Lowered:
 
     @classmethod
     def of(cls, model: ModelGraph, training: Training, plan: Plan, machine: Machine) -> "Lowered":
-        """Lower ``plan`` for ``machine``."""
+        """Lower ``plan`` for ``machine``.
+
+        Raises
+        ------
+        PlanError
+            When the plan has an input pipeline, for then one step does not say all.
+        """
+        if plan.decode_workers:
+            raise PlanError(
+                f"plan {plan.label!r}: expected one whose steps load by themselves, got one with an"
+                " input pipeline; ask for the plan that it was made of"
+            )
         cluster = machine.cluster(plan.workers)
         program = lower(model, training, plan, cluster, machine.books(plan.workers))
         ops: dict[tuple[str, OpCall], list[int]] = defaultdict(list)
         sends: dict[tuple[int, int], list[int]] = defaultdict(list)
         for task, info in enumerate(program.tasks):
-            if isinstance(info, ComputeTask):
+            if not isinstance(info, TransferTask):
                 ops[cluster.devices[plan.placement[info.rank]].name, info.call].append(task)
             else:
                 sends[info.src, info.dst].append(task)

@@ -7,7 +7,7 @@ import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.units import PS_PER_S, Floats, Ints
-from planner.program import ComputeTask, Program, TransferTask
+from planner.program import ComputeTask, Program, Task, TransferTask
 from planner.records import edges_of
 from planner.wires import Tier, WireName, name_wires
 from sim.critical_path import critical_path
@@ -181,7 +181,7 @@ def _by_rank(program: Program) -> list[list[int]]:
     return found
 
 
-def _computes(info: ComputeTask | TransferTask) -> bool:
+def _computes(info: Task) -> bool:
     return isinstance(info, ComputeTask) and info.phase not in ("load", "exchange")
 
 

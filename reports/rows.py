@@ -11,6 +11,7 @@ from planner.plan import Training, Verdict
 from planner.predict import Prediction
 from planner.records import ClusterRecord, PlanFile, RankedPlan
 from reports.case import Case
+from reports.inputs import input_commands
 from reports.tables import Row
 from reports.words import CATEGORY_WORDS, GRADE_WORDS
 
@@ -183,14 +184,15 @@ def command_lines(case: Case) -> list[str]:
     asked = [plans.model, plans.cluster, "--batch", str(plans.training.batch)]
     for field in fields(Training):
         value = getattr(plans.training, field.name)
-        if field.name != "batch" and value != field.default:
+        if field.name not in ("batch", "source") and value != field.default:
             asked += [f"--{field.name.replace('_', '-')}", str(value)]
     if len(plans.plans) != DEFAULT_TOP:
         asked += ["--top", str(len(plans.plans))]
     calibrate = ["foreplan hw calibrate"] if plans.cluster == "local" else []
-    planned = f"foreplan plan {shlex.join(asked)} -o plan.json"
+    planned = [f"foreplan plan {shlex.join(asked)} -o plan.json"]
+    planned += input_commands(case.subject.plan, plans.training.source)
     if case.measured is None:
-        return [*calibrate, planned, "foreplan report plan.json -o report.html"]
+        return [*calibrate, *planned, "foreplan report plan.json -o report.html"]
     run = ["foreplan execute plan.json", *([f"--pick {case.pick}"] if case.pick else [])]
     for execution in case.measured.executions[:1]:
         warmup = len(execution.losses) - execution.steps
@@ -201,7 +203,7 @@ def command_lines(case: Case) -> list[str]:
         run += ["--check", *([f"--gate {gate:g}"] if gate != 1 else [])]
     return [
         *calibrate,
-        planned,
+        *planned,
         data_command(plans),
         f"{' '.join(run)} -o measurement.json",
         "foreplan report plan.json measurement.json -o report.html",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports import answers, evidence, origins
+from reports import answers, evidence, inputs, origins
 from reports.case import Case
 from reports.parts import Section
 
@@ -29,6 +29,7 @@ ENTRIES = tuple(
         ("split", "Where the error comes from", evidence.split),
         ("ops", "Every op", evidence.ops),
         ("timeline", "One step, task by task", evidence.timeline),
+        ("input", "Where the samples come from", inputs.pipeline),
         ("memory", "Memory", evidence.memory),
         ("training", "Training", evidence.training),
         ("sentinels", "Did the machine hold still?", evidence.sentinels),

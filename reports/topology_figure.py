@@ -39,14 +39,16 @@ ONE_ROW = 8
 """So many numbers of ranks stand in one row, whatever they are."""
 LEAST_IN = 6.4
 PANEL_IN, HIGH_IN = 4.3, 3.7
-LABEL_DECADES, LABEL_FRAC = 1.2, 0.15
-"""A region of fewer decades, or of a smaller share of the bands, is named in the legend alone."""
+CHARACTER_FRAC, LABEL_FRAC = 0.028, 0.15
+"""Share of a panel's width that a character takes, and of its bands that a label needs: a smaller
+region is named in the legend alone."""
+MOST_TICKS = 13
 Colour = tuple[float, float, float]
 
 
 @style.context({**RC, "font.size": 11.0, "axes.spines.top": True, "axes.spines.right": True})
 def draw_topology(maps: Sequence[TopologyMap]) -> Figure:
-    """Return the picture of maps with the same numbers of ranks and sizes."""
+    """Return the picture of maps, beside each other; all have the same sizes."""
     titles = [title for title in TITLES if any(_columns(found, title) for found in maps)]
     width_in = max(LEAST_IN, 0.9 + PANEL_IN * len(maps))
     figure = Figure(figsize=(width_in, 1.4 + HIGH_IN * len(titles)))
@@ -106,13 +108,29 @@ def _panel(axes: Axes, found: TopologyMap, columns: Sequence[int]) -> None:
     axes.set_yscale("log", base=2)
     axes.set_xlim(found.payload_bytes[0], found.payload_bytes[-1])
     axes.set_ylim(edges[0], edges[-1])
-    every = -(-len(ranks) // 12)
-    axes.set_yticks(ranks[::every], [str(n) for n in ranks[::every]])
+    ticks = _apart(ranks.tolist())
+    axes.set_yticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
-    decades = np.arange(3, 13, 2)
-    axes.set_xticks([t for t in 10.0**decades if found.payload_bytes[0] <= t])
-    axes.set_xlim(found.payload_bytes[0], found.payload_bytes[-1])
+    axes.set_xticks(_ticks(float(found.payload_bytes[0]), float(found.payload_bytes[-1])))
+
+
+def _apart(ranks: Sequence[int]) -> list[int]:
+    """Return those numbers of ranks whose names do not touch the one before."""
+    least = (ranks[-1] / ranks[0]) ** (1 / MOST_TICKS)
+    kept = [ranks[0]]
+    for count in ranks[1:]:
+        if count >= kept[-1] * least:
+            kept.append(count)
+    return kept
+
+
+def _ticks(first: float, last: float) -> list[float]:
+    """Return powers of ten, every second one of many; both ends where there are fewer than two."""
+    powers = [10.0**k for k in range(16) if first <= 10.0**k <= last]
+    if len(powers) < 2:
+        return [first, last]
+    return powers[:: 2 if len(powers) > 5 else 1]
 
 
 def _edges(ranks: Ints) -> list[float]:
@@ -168,10 +186,13 @@ def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Seque
     """Name each algorithm once, in the middle of the largest block of bands that it wins."""
     for name in found.algorithms:
         spans = [[(f, e) for n, f, e in found.bands(c) if n == name] for c in columns]
-        if place := _middle(spans, edges):
+        text = _name(name).replace("-", "-\n", 1)
+        share = CHARACTER_FRAC * max(map(len, text.split("\n")))
+        decades = float(np.log10(found.payload_bytes[-1] / found.payload_bytes[0]))
+        if place := _middle(spans, edges, share * decades):
             axes.text(
                 *place,
-                _name(name).replace("-", "-\n", 1),
+                text,
                 ha="center",
                 va="center",
                 color="white",
@@ -182,11 +203,11 @@ def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Seque
 
 
 def _middle(
-    spans: Sequence[Sequence[tuple[int, int]]], edges: Sequence[float]
+    spans: Sequence[Sequence[tuple[int, int]]], edges: Sequence[float], decades: float
 ) -> tuple[float, float] | None:
     """Return the middle (bytes, ranks) of the largest box in a region, None if all are too small.
 
-    ``spans`` has, by band, what one algorithm wins there.
+    ``spans`` has, by band, what one algorithm wins there; ``decades`` is the least width.
     """
     best, middle = 0.0, None
     for first in range(len(spans)):
@@ -197,7 +218,7 @@ def _middle(
             left, right = max(left, spans[last][0][0]), min(right, spans[last][0][1])
             wide = float(np.log10(right / left)) if right > left else 0.0
             high = last - first + 1
-            fits = wide >= LABEL_DECADES and high >= LABEL_FRAC * len(spans)
+            fits = wide >= decades and high >= LABEL_FRAC * len(spans)
             if fits and wide * high > best:
                 best = wide * high
                 middle = ((left * right) ** 0.5, (edges[first] * edges[last + 1]) ** 0.5)

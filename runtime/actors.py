@@ -37,6 +37,18 @@ class Request(Protocol):
         ...
 
 
+class Arrival(Protocol):
+    """What a process beside this one will have ready, in every step."""
+
+    def is_there(self) -> bool:
+        """Whether it has come; asked until it has."""
+        ...
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Sleep until it may be there."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firing:
     """One task as its worker sees it; task ids are local positions."""
@@ -46,6 +58,8 @@ class Firing:
     """Run a kernel; None for a transfer."""
     request: Request | None = None
     """The message of a transfer; None for a kernel."""
+    arrival: Arrival | None = None
+    """What an input pipeline gets ready; None for all others."""
     after: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     """Registers of which a slot is taken."""
@@ -78,6 +92,8 @@ class ActorLoop:
                 self._dependents[before].append(task)
         self.start_ns = [0] * len(firings)
         self.end_ns = [0] * len(firings)
+        self.stall_ns = 0
+        """Waited so far for what an input pipeline gets ready, with nothing else to do."""
 
     def run(self, *, traced: bool = False, freed: Callable[[int], None] | None = None) -> None:
         """Run one step; with ``traced``, note start and end of every task.
@@ -100,6 +116,7 @@ class _Step:
         self.ready: list[tuple[int, int, int]] = []
         self.starved: list[int] = []
         self.pending: list[tuple[Request, int]] = []
+        self.expected: list[tuple[Arrival, int]] = []
         self.clock = 0
         self.left = len(self.needs)
         for task, needed in enumerate(self.needs):
@@ -158,6 +175,8 @@ class _Step:
         elif firing.request is not None:
             firing.request.Start()
             self.pending.append((firing.request, task))
+        elif firing.arrival is not None:
+            self.expected.append((firing.arrival, task))
 
     def poll(self) -> bool:
         """Complete the messages that have arrived; return whether any had."""
@@ -168,15 +187,34 @@ class _Step:
                 self.complete(task)
         return bool(done)
 
+    def look(self) -> bool:
+        """Complete what has arrived from the input pipeline; return whether anything had."""
+        done = [entry for entry in self.expected if entry[0].is_there()]
+        if done:
+            self.expected = [entry for entry in self.expected if entry not in done]
+            for _, task in done:
+                self.complete(task)
+        return bool(done)
+
+    def starve(self) -> None:
+        """Sleep until the input pipeline has something; look after messages in between."""
+        start_ns = time.perf_counter_ns()
+        self.expected[0][0].wait(SLEEP_S if self.pending else None)
+        self.loop.stall_ns += time.perf_counter_ns() - start_ns
+
     def run(self) -> None:
         """Fire until everything has completed."""
         fruitless = 0
         while self.left:
             if self.pending and self.poll():
                 fruitless = 0
+            if self.expected and self.look():
+                fruitless = 0
             if self.ready:
                 self.start(heappop(self.ready)[2])
                 fruitless = 0
+            elif self.expected:
+                self.starve()
             elif self.pending:
                 fruitless += 1
                 if fruitless > POLLS_BEFORE_SLEEP:

@@ -1,5 +1,6 @@
 """Bind a program to one worker: kernels to arena views, transfers to persistent MPI messages."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -7,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from planner.program import ComputeTask, Program
+from planner.program import ComputeTask, Program, StageTask, View, rank_of
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
+from runtime.feed import Feed
 from runtime.kernels import Stream, changing, kernel
 
 
@@ -32,6 +34,30 @@ class Worker:
     kept: list[str]
     """Registers that no task takes and frees: what lives from step to step."""
     microbatches: int
+    loading_ns: list[int]
+    """The one that loading writes: how long it has taken so far, where steps do it themselves."""
+    feed: Feed | None
+
+    def is_fed(self, register: str) -> bool:
+        """Whether a register is of this rank's input pipeline, and not of its arena."""
+        return self.feed is not None and self.feed.ring.holds(register)
+
+    def array(self, view: View) -> Array:
+        """Return the array that a task of this rank names: of its arena, or of its pipeline."""
+        if self.feed and self.is_fed(view.register):
+            return self.feed.ring.array(view)
+        return self.arena.view(view)
+
+    def begin_at(self, step: int) -> None:
+        """Let the next step to run be ``step``: an input pipeline begins with it anew."""
+        self.step[0] = step
+        if self.feed:
+            self.feed.restart(step)
+
+    @property
+    def stall_ns(self) -> int:
+        """Time so far in which this rank did nothing but get its input."""
+        return self.loading_ns[0] + self.loop.stall_ns
 
 
 def bind(
@@ -40,20 +66,23 @@ def bind(
     comm: Any,
     fetch: Callable[[int, int, Array], None],
     stream: Callable[[int, int, str], Stream],
+    feed: Feed | None = None,
 ) -> Worker:
     """Return the bound worker.
 
     ``fetch(step, microbatch, raw)`` fills raw records; ``stream(step, microbatch, task)`` says what
-    the random numbers of a task depend on. ``comm`` is an MPI communicator whose rank is ``rank``;
-    messages carry the task's id as their tag.
+    the random numbers of a task depend on. Where the program has an input pipeline, ``feed`` is
+    what runs it for this rank. ``comm`` is an MPI communicator whose rank is ``rank``; messages
+    carry the task's id as their tag.
     """
     arena = Arena(program, rank)
-    graph, tasks = program.graph, program.of_rank(rank)
+    graph = program.graph
+    tasks = sorted((*program.of_rank(rank), *program.arrivals(rank)))
     local = {task: i for i, task in enumerate(tasks)}
-    mine = np.flatnonzero([rank == _rank_of(name) for name in program.register_names])
+    mine = np.flatnonzero([rank == rank_of(name) for name in program.register_names])
     register_of = {int(r): i for i, r in enumerate(mine)}
     readers = graph.item_readers()
-    step = [0]
+    step, loading_ns = [0], [0]
     fires: list[Callable[[], object] | None] = []
     requests: list[Any] = []
     firings: list[Firing] = []
@@ -68,9 +97,15 @@ def bind(
         own_items.append(tuple(items[item] for item in own))
     for task in tasks:
         info = program.tasks[task]
-        fire, request = None, None
-        if isinstance(info, ComputeTask):
+        fire, request, arrival, paced = None, None, None, None
+        if isinstance(info, StageTask):
+            assert feed is not None
+            arrival = _Arrival(feed, step, info.microbatch)
+        elif isinstance(info, ComputeTask) and feed and info.phase == "load":
+            fire, paced = _copies(info, arena, step, feed)
+        elif isinstance(info, ComputeTask):
             fire = _fire(info, arena, step, fetch, stream)
+            paced = _timed(fire, loading_ns) if info.phase == "load" else None
         elif info.src == rank:
             request = comm.Ssend_init(arena.view(info.source), info.dst, tag=task)
         else:
@@ -80,8 +115,9 @@ def bind(
         firings.append(
             Firing(
                 priority=int(graph.priority[task]),
-                fire=fire,
+                fire=paced or fire,
                 request=request,
+                arrival=arrival,
                 after=tuple(local[d] for d in graph.row("dep", task) if d in local),
                 writes=tuple(register_of[r] for r in graph.row("out", task) if r in register_of),
                 frees=tuple(items[i] for i in graph.row("in", task) if i in items),
@@ -111,11 +147,59 @@ def bind(
             isinstance(info, ComputeTask) and info.phase == "load"
             for info in (program.tasks[task] for task in tasks)
         ),
+        loading_ns=loading_ns,
+        feed=feed,
     )
 
 
-def _rank_of(register_name: str) -> int:
-    return int(register_name.rpartition("@")[2])
+@dataclass(slots=True)
+class _Arrival:
+    """A microbatch that the input pipeline decodes (``runtime.actors.Arrival``)."""
+
+    feed: Feed
+    step: list[int]
+    microbatch: int
+
+    @property
+    def _firing(self) -> int:
+        return self.feed.firing(self.step[0], self.microbatch)
+
+    def is_there(self) -> bool:
+        """Whether it has come; asked until it has."""
+        return self.feed.arrived(self._firing)
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Sleep until it may be there."""
+        self.feed.wait(self._firing, timeout_s)
+
+
+def _copies(
+    info: ComputeTask, arena: Arena, step: list[int], feed: Feed
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return the copy from whatever lies in the pipeline, and the one that has its turn in a step.
+
+    The first is for timing alone; the second gives the slot back.
+    """
+    run = kernel(info.call.kernel)
+    targets = [arena.view(view) for view in info.views[len(info.call.reads) :]]
+
+    def paced() -> None:
+        firing = feed.firing(step[0], info.microbatch)
+        run(*feed.decoded(firing), *targets)
+        feed.free(firing)
+
+    return partial(run, *feed.decoded(info.microbatch), *targets), paced
+
+
+def _timed(fire: Callable[[], object], spent_ns: list[int]) -> Callable[[], object]:
+    """Return ``fire`` that adds how long it took."""
+
+    def timed() -> None:
+        start_ns = time.perf_counter_ns()
+        fire()
+        spent_ns[0] += time.perf_counter_ns() - start_ns
+
+    return timed
 
 
 def _fire(

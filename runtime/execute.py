@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,29 @@ from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S, to_ps
 from planner.jsonable import to_jsonable
 from planner.lower import lower
-from planner.measurement import ArenaProof, Execution, Measurement, OpTimes, Split, Trace, Verdict
+from planner.measurement import (
+    ArenaProof,
+    Execution,
+    InputRun,
+    Measurement,
+    OpTimes,
+    Split,
+    StageRun,
+    Trace,
+    Verdict,
+)
 from planner.model import load_model
+from planner.plan import Plan
 from planner.predict import INTERVAL_FRAC, phase_seconds
-from planner.program import ComputeTask, Program
+from planner.program import ComputeTask, Program, StageTask, TransferTask
 from planner.records import SCHEMA, PlanFile, RankedPlan
+from planner.steady import period_ps, window_of
 from runtime.drift import drift, spread
 from runtime.launch import TIMEOUT_S, Launch, launch
 from runtime.proof import STEPS
 from runtime.watch import Progress
 from sim.heap_engine import simulate
+from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 
 CHECK_DRIFT_FRAC = 0.05
@@ -132,7 +145,33 @@ def execution(answer: Mapping[str, Any]) -> Execution:
         arena_bytes=tuple(answer["arena_bytes"]),
         arena_intact=answer["arena_intact"],
         parameters_sha256=answer["parameters_sha256"],
+        input=input_run(answer["input"]) if answer.get("input") else None,
     )
+
+
+def input_run(ranks: Sequence[Mapping[str, Any]]) -> InputRun:
+    """Return how the input of a run was, from what the meter of each rank has found."""
+    wall_s = float(np.mean([found["wall_s"] for found in ranks]))
+    stages = {}
+    for stage, servers in (("read", 1), ("decode", 0)):
+        rows = [row for found in ranks for row in _stage_rows(found["processes"], stage)]
+        firings, busy_s = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0.0)
+        if firings:
+            most_s = busy_s if servers else max(seconds for _, seconds in rows)
+            stages[stage] = StageRun(
+                firings=int(firings), each_s=busy_s / firings, busy_frac=most_s / wall_s
+            )
+    return InputRun(
+        stall_s=tuple(np.mean([found["stall_s"] for found in ranks], axis=0).tolist()),
+        read_bytes=sum(found["bytes"].get("read_bytes", 0) for found in ranks),
+        device_bytes=sum(found["bytes"].get("device_bytes", 0) for found in ranks),
+        stages=stages,
+    )
+
+
+def _stage_rows(processes: Mapping[str, Any], stage: str) -> list[tuple[int, float]]:
+    """Return (firings, busy seconds) of the processes of one stage; all readers share one disk."""
+    return [tuple(row) for name, row in processes.items() if name.startswith(stage)]
 
 
 def void_reasons(runs: list[Execution], gate: float) -> tuple[str, ...]:
@@ -184,21 +223,30 @@ def _with_details(
     predicted = simulate(program.graph)
     traced, solo = answer["traced"], {int(k): v for k, v in answer["solo"].items()}
     launch_s = cluster.devices[plan.placement[0]].launch_overhead_s
+    # a stage of the input runs in another process: its mean in the run stands for it alone, too
+    stages = runs[-1].input.stages if runs[-1].input else {}
+    beside = {
+        t: stages[info.phase].each_s
+        for t, info in enumerate(program.tasks)
+        if isinstance(info, StageTask)
+    }
     alone_s = [
-        solo[t] + (launch_s if isinstance(info, ComputeTask) else 0.0)
+        beside[t] if t in beside else solo[t] + launch_s * isinstance(info, ComputeTask)
         for t, info in enumerate(program.tasks)
     ]
     inside_s = [
-        s + (launch_s if isinstance(info, ComputeTask) else 0.0)
-        for s, info in zip(traced["median_s"], program.tasks, strict=True)
+        beside[t] if t in beside else s + launch_s * isinstance(info, ComputeTask)
+        for t, (s, info) in enumerate(zip(traced["median_s"], program.tasks, strict=True))
     ]
+    step_of = _Substitution(plans, plan, program)
     split = Split(
-        predicted_s=predicted.makespan_s,
-        solo_s=simulate(_with_durations(program, alone_s)).makespan_s,
-        traced_s=simulate(_with_durations(program, inside_s)).makespan_s,
+        predicted_s=step_of(None),
+        solo_s=step_of(alone_s),
+        traced_s=step_of(inside_s),
         measured_s=step_s,
     )
     start_s, end_s = traced["start_s"], traced["end_s"]
+    shown = [t for t in range(len(program.tasks)) if t not in beside]
     measured = Timeline(
         start_ps=np.array([to_ps(s) for s in start_s], dtype=np.int64),
         end_ps=np.array([to_ps(s) for s in end_s], dtype=np.int64),
@@ -217,13 +265,13 @@ def _with_details(
         ops=_op_times(program, predicted, alone_s, inside_s),
         phases_s=phase_seconds(program, measured, 0),
         trace=Trace(
-            task=tuple(program.label(t) for t in range(len(program.tasks))),
-            ranks=tuple(info.ranks for info in program.tasks),
-            phase=tuple(info.phase for info in program.tasks),
-            predicted_start_s=tuple((predicted.start_ps / PS_PER_S).tolist()),
-            predicted_end_s=tuple((predicted.end_ps / PS_PER_S).tolist()),
-            measured_start_s=tuple(start_s),
-            measured_end_s=tuple(end_s),
+            task=tuple(program.label(t) for t in shown),
+            ranks=tuple(program.tasks[t].ranks for t in shown),
+            phase=tuple(program.tasks[t].phase for t in shown),
+            predicted_start_s=tuple((predicted.start_ps[shown] / PS_PER_S).tolist()),
+            predicted_end_s=tuple((predicted.end_ps[shown] / PS_PER_S).tolist()),
+            measured_start_s=tuple(start_s[t] for t in shown),
+            measured_end_s=tuple(end_s[t] for t in shown),
         ),
         check=None,
         arena=_arena_proof(program, answer),
@@ -246,9 +294,28 @@ def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | No
     return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
 
 
-def _with_durations(program: Program, seconds: list[float]) -> Any:
-    """Return the program's graph with other durations; a transfer's is all overhead."""
-    graph = program.graph
+class _Substitution:
+    """The predicted step with other durations of its tasks, in the steady state of a pipeline."""
+
+    def __init__(self, plans: PlanFile, plan: Plan, one: Program) -> None:
+        self._window = window_of(plan, plans.training)
+        self._program = one
+        if self._window.steps:
+            machine, model = plans.to_machine(), load_model(plans.model)
+            cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
+            steps = self._window.lowered
+            self._program = lower(model, plans.training, plan, cluster, books, steps)
+
+    def __call__(self, seconds: list[float] | None) -> float:
+        """Return the step, seconds; ``seconds`` are by task of one step, as predicted if None."""
+        graph = self._program.graph
+        if seconds is not None:
+            graph = _with_durations(graph, seconds * self._window.lowered)
+        return period_ps(self._program, simulate(graph), self._window) / PS_PER_S
+
+
+def _with_durations(graph: TaskGraph, seconds: list[float]) -> TaskGraph:
+    """Return the graph with other durations; a transfer's is all overhead."""
     return replace(
         graph,
         duration_ps=np.array([to_ps(s) for s in seconds], dtype=np.int64),
@@ -262,9 +329,10 @@ def _op_times(
     """Group the tasks of a program by what they do."""
     groups: dict[tuple[str, str], list[int]] = {}
     for task, info in enumerate(program.tasks):
-        name = info.call.signature if isinstance(info, ComputeTask) else "transfer"
-        if not isinstance(info, ComputeTask):
+        if isinstance(info, TransferTask):
             name = f"transfer({int(program.graph.payload_bytes[task])} B)"
+        else:
+            name = info.call.signature
         groups.setdefault((info.phase, name), []).append(task)
     length_s = (predicted.end_ps - predicted.start_ps) / PS_PER_S
     return tuple(

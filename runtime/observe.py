@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from planner.opcall import OpCall
-from planner.program import ComputeTask
+from planner.program import ComputeTask, TransferTask
 from runtime.bind import Worker
 from runtime.timing import COLD_BYTES, Sweeper
 from runtime.voice import Voice
@@ -16,7 +16,7 @@ SOLO_ROUNDS, SOLO_S = 12, 1.0
 """Repeats of each task alone, fewer where all of it takes longer; the median counts."""
 LEAST_ROUNDS = 3
 LOADED = ("x", "labels", "raw")
-"""Registers that hold the records of the last step to the end."""
+"""Registers that hold the records of the last step to the end, as those of a pipeline do."""
 PLAUSIBLE = np.abs(np.random.default_rng(0).normal(1, 0.1, 1 << 14))
 """Values of activations; as bytes of a mask they are 0 and 1."""
 
@@ -26,7 +26,8 @@ def traced(
 ) -> dict[str, Any] | None:
     """Run ``steps`` traced steps; return by task the median duration, and the last step's times.
 
-    A transfer starts when both ends have posted it and ends when both have seen it complete.
+    A transfer starts when both ends have posted it and ends when both have seen it complete. What
+    no rank runs, the stages of an input pipeline, takes no time at the start.
     """
     if not steps:
         return None
@@ -47,7 +48,10 @@ def traced(
     for mine, s, e in gathered:
         start[:, mine] = np.maximum(start[:, mine], s)
         end[:, mine] = np.maximum(end[:, mine], e)
-    zero = start.min(axis=1, keepdims=True)
+    seen = sorted({task for mine, _, _ in gathered for task in mine})
+    zero = start[:, seen].min(axis=1, keepdims=True)
+    unseen = np.setdiff1d(np.arange(tasks), seen)
+    start[:, unseen] = end[:, unseen] = zero
     typical = int(np.argsort(end.max(axis=1) - zero[:, 0])[steps // 2])
     return {
         "median_s": (np.median(end - start, axis=0) / 1e9).tolist(),
@@ -75,13 +79,13 @@ def solo(worker: Worker, comm: Any, voice: Voice) -> dict[int, float]:
             assert isinstance(info, ComputeTask)
             assert fire is not None
             _fill_operands(worker, info)
-            arrays = [worker.arena.view(view) for view in info.views]
+            arrays = [worker.array(view) for view in info.views]
             fresh = [arrays[i] for i in info.call.fresh]
             sweep = Sweeper(info.call.reuse_bytes)
             found[task] = _alone_s(fire, sweep, fresh, _written_over(info.call, arrays))
     sweep = Sweeper(COLD_BYTES)
     for task, transfer in enumerate(infos):
-        if isinstance(transfer, ComputeTask):
+        if not isinstance(transfer, TransferTask):
             continue
         request = worker.requests[local[task]] if task in local else None
         seconds = []
@@ -114,7 +118,9 @@ def _fill_operands(worker: Worker, info: ComputeTask) -> None:
     """
     call = info.call
     for view, tensor in zip(info.views, call.tensors, strict=True):
-        if view.register in (*worker.kept, *LOADED) or tensor not in (*call.reads, *call.updates):
+        is_loaded = view.register in LOADED or worker.is_fed(view.register)
+        is_read = tensor in (*call.reads, *call.updates)
+        if view.register in worker.kept or is_loaded or not is_read:
             continue
         flat = worker.arena.view(view).reshape(-1)
         for first in range(0, len(flat), len(PLAUSIBLE)):

@@ -50,8 +50,10 @@ class _State:
         return b"".join(slot.tobytes() for slot in (*self.slots(), *stats))
 
 
-def prove_arena(worker: Worker, comm: Any, voice: Voice) -> int:
+def prove_arena(worker: Worker, comm: Any, voice: Voice, first: int = 0) -> int:
     """Run the proof and set the state back; return what a step held beside the arena, bytes.
+
+    The steps are those from ``first`` on, with which an input pipeline has begun and begins anew.
 
     Raises
     ------
@@ -65,9 +67,10 @@ def prove_arena(worker: Worker, comm: Any, voice: Voice) -> int:
     def mark_end() -> None:
         arena.last_line[:] = MARK
 
-    plain = _run(worker, comm, voice, mark_end, None)
+    plain = _run(worker, comm, voice, first, mark_end, None)
     is_needed = not (arena.last_line == MARK).all()
     state.write(begin)
+    worker.begin_at(first)
 
     def poison_all() -> None:
         values = state.read()
@@ -79,7 +82,7 @@ def prove_arena(worker: Worker, comm: Any, voice: Voice) -> int:
         if register != STATS:  # read when the step is over
             arena.slot(register, slot)[:] = POISON
 
-    poisoned = _run(worker, comm, voice, poison_all, poison)
+    poisoned = _run(worker, comm, voice, first, poison_all, poison)
     where = f"rank {worker.rank}: the arena of {format_bytes(arena.size_bytes)}"
     if plain != poisoned:
         raise PlanError(
@@ -90,6 +93,7 @@ def prove_arena(worker: Worker, comm: Any, voice: Voice) -> int:
         raise PlanError(f"{where}: something was written behind its end; a bug of a kernel")
     if not is_needed:
         raise PlanError(f"{where}: a step never writes to its end; a bug of the packing")
+    worker.step[0] = first + STEPS
     held = _held_beside(worker)
     most = MIB + KIB * len(worker.tasks)
     if held > most:
@@ -98,6 +102,7 @@ def prove_arena(worker: Worker, comm: Any, voice: Voice) -> int:
             " some kernel allocates what should be a register"
         )
     state.write(begin)
+    worker.begin_at(first)
     return held
 
 
@@ -105,12 +110,13 @@ def _run(
     worker: Worker,
     comm: Any,
     voice: Voice,
+    first: int,
     before: Callable[[], None],
     freed: Callable[[int], None] | None,
 ) -> list[bytes]:
     """Run the first steps; return what each leaves."""
     results = []
-    for step in range(STEPS):
+    for step in range(first, first + STEPS):
         worker.step[0] = step
         before()
         comm.Barrier()

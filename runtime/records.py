@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterable
 from itertools import chain
 from math import prod
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hwprofiles.errors import RecordError
 from planner.model import label_bytes
+from planner.plan import Source
 from runtime.files import replace_by_parts
 
 MAGIC = b"foreplan"
@@ -53,6 +55,14 @@ class RecordHeader(BaseModel):
     """Seed of the order of the records."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     """Hash of all records."""
+    encoding: Literal["raw", "zlib"] = "raw"
+    stored_bytes: int = Field(default=0, ge=0)
+    """Bytes of a record in the file, where it is compressed."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes from one record in the file to the next."""
+        return self.stored_bytes or self.record_bytes
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
@@ -67,7 +77,8 @@ class RecordHeader(BaseModel):
 
 def _packed(header: RecordHeader) -> bytes:
     """Return the bytes before the first record."""
-    text = json.dumps(header.model_dump(by_alias=True), sort_keys=True).encode()
+    plain = {"encoding", "stored_bytes"} if header.encoding == "raw" else set()
+    text = json.dumps(header.model_dump(by_alias=True, exclude=plain), sort_keys=True).encode()
     size = len(MAGIC) + _LENGTH.size + len(text)
     return MAGIC + _LENGTH.pack(len(text)) + text + bytes(-size % ALIGNMENT)
 
@@ -165,14 +176,25 @@ def write_blocks(
         seed=seed,
         sha256=digest.hexdigest(),
     )
+    save_records(path, header, blocks())
+    return header
+
+
+def save_records(path: Path, header: RecordHeader, blocks: Iterable[Bytes]) -> None:
+    """Write records as they shall lie in the file, whole or not at all.
+
+    Raises
+    ------
+    RecordError
+        When the folder cannot be written.
+    """
     try:
-        replace_by_parts(path, chain([_packed(header)], (block.data for block in blocks())))
+        replace_by_parts(path, chain([_packed(header)], (block.data for block in blocks)))
     except OSError as error:
         raise RecordError(
-            f"record file {path}: expected to write {count * record_bytes} bytes, got"
+            f"record file {path}: expected to write {header.count * header.size_bytes} bytes, got"
             f" {error.strerror}; choose a folder that exists and has room"
         ) from error
-    return header
 
 
 class RecordFile:
@@ -221,6 +243,10 @@ class RecordFile:
         """Number of records."""
         return self.header.count
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._fd >= 0:
@@ -240,9 +266,20 @@ class RecordFile:
         Raises
         ------
         RecordError
-            When ``out`` does not fit the file or the file was cut since it was opened.
+            When ``out`` does not fit the file, the file was cut since it was opened, or its records
+            are compressed.
         """
-        count, size = self.header.count, self.header.record_bytes
+        if self.header.encoding != "raw":
+            raise self._error(
+                "raw records",
+                f"{self.header.encoding} ones",
+                "only an input pipeline decodes them, see `foreplan input --help`",
+            )
+        self.read_stored(first, out)
+
+    def read_stored(self, first: int, out: Bytes) -> None:
+        """Fill ``out`` (n, size_bytes) as ``read_into`` does, with records as they are stored."""
+        count, size = self.header.count, self.header.size_bytes
         if out.shape[1:] != (size,) or len(out) > count:
             raise self._error(
                 f"reads of at most {count} records of {size} bytes",
@@ -256,14 +293,30 @@ class RecordFile:
         if before_end < len(out):
             self._fill(self._start, whole[before_end * size :])
 
+    def forget(self, first: int = 0, samples: int = 0) -> None:
+        """Drop the file from the page cache, up to the end of such a read; all of it by default.
+
+        What was read ahead of it stays. A system without ``posix_fadvise`` keeps everything.
+        """
+        if hasattr(os, "posix_fadvise"):
+            end = (first % self.count + samples) * self.header.size_bytes
+            length = self._start + end if samples else 0
+            os.posix_fadvise(self._fd, 0, length, os.POSIX_FADV_DONTNEED)
+
+    def drop(self) -> None:
+        """Write the file to its device, then drop it from the page cache."""
+        os.fsync(self._fd)
+        self.forget()
+
     def verify(self) -> None:
         """Read all records; raise RecordError if their hash is not the header's."""
         count, digest = self.header.count, hashlib.sha256()
-        block = np.empty((min(count, VERIFY_RECORDS), self.header.record_bytes), np.uint8)
+        block = np.empty((min(count, VERIFY_RECORDS), self.header.size_bytes), np.uint8)
         for first in range(0, count, VERIFY_RECORDS):
             part = block[: count - first]
-            self.read_into(first, part)
-            digest.update(part.data)
+            self.read_stored(first, part)
+            for record in part if self.header.encoding == "zlib" else [part]:
+                digest.update(zlib.decompress(record.data) if record.ndim == 1 else record.data)
         if digest.hexdigest() != self.header.sha256:
             raise self._error(
                 f"records with sha256 {self.header.sha256}", digest.hexdigest(), "write it again"
@@ -311,7 +364,25 @@ class RecordFile:
         return header, end + -end % ALIGNMENT
 
     def _check_size(self) -> None:
-        expected = self._start + self.header.count * self.header.record_bytes
+        expected = self._start + self.header.count * self.header.size_bytes
         got = os.fstat(self._fd).st_size
         if got != expected:
             raise self._error(f"{expected} bytes", f"{got}", "it is damaged, write it again")
+
+
+def check_source(records: RecordFile, source: Source, record_bytes: int) -> None:
+    """Refuse a file whose records are not stored as the plan says.
+
+    Raises
+    ------
+    RecordError
+        Naming what differs.
+    """
+    header = records.header
+    planned = (source.encoding, source.stored_bytes or record_bytes)
+    if (header.encoding, header.size_bytes) != planned:
+        raise RecordError(
+            f"record file {records.path}: expected {planned[0]} records of {planned[1]} bytes, as"
+            f" planned, got {header.encoding} ones of {header.size_bytes}; name the file that was"
+            " planned for, or plan for this one with `foreplan input --data`"
+        )

@@ -66,6 +66,8 @@ def bound_call(
             if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken
                 np.abs(array, out=array)
         arrays.append(array)
+    if fetch is not None and call.reads:
+        fetch(arrays[0])  # what a kernel decodes must be what it expects
     run = partial(kernel(call.kernel), *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]
 

@@ -1,5 +1,6 @@
 """Training on one rank: the bound program, step after step, timed, and kept where it is asked."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from zlib import crc32
 import numpy as np
 
 from hwprofiles.errors import PlanError, RecordError
+from planner.calls import StepCalls
 from planner.jsonable import to_jsonable
 from planner.lower import lower
 from planner.model import ModelGraph, load_model
 from planner.opsets import sentinels
-from planner.plan import Plan, Training, parameter_offsets
+from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
@@ -22,11 +24,14 @@ from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
 from runtime.evaluate import accuracy
+from runtime.feed import Feed
 from runtime.initial import initial_parameters
 from runtime.kernels import Stream
+from runtime.meter import Meter
 from runtime.observe import solo, traced
+from runtime.order import Order
 from runtime.proof import prove_arena
-from runtime.records import RecordFile
+from runtime.records import RecordFile, check_source
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
 
@@ -39,18 +44,40 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     and to begin with.
     """
     plans = parse_record(job["plans"], PlanFile, "plan file")
-    ranked, training, model = plans.plans[job["pick"]], plans.training, load_model(plans.model)
-    worker, records = _prepare(plans, ranked, job, comm)
+    ranked = plans.plans[job["pick"]]
+    total = job["warmup"] + job["steps"]
+    with RecordFile(Path(job["train"])) as records:
+        keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
+    state = _stored(total, comm, keeper)
+    worker, records = _prepare(plans, ranked, job, comm, state.step if state else 0)
+    with records, worker.feed or contextlib.nullcontext():
+        return _train(worker, plans, ranked, job, comm, voice, keeper, state)
+
+
+def _train(  # noqa: PLR0913 - what the job names, and where to begin
+    worker: Worker,
+    plans: PlanFile,
+    ranked: RankedPlan,
+    job: dict[str, Any],
+    comm: Any,
+    voice: Voice,
+    keeper: Keeper | None,
+    state: State | None,
+) -> dict[str, Any] | None:
+    """Train, measure and look closer, on a bound worker."""
+    training, model = plans.training, load_model(plans.model)
+    total = job["warmup"] + job["steps"]
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
-    beside = comm.gather(prove_arena(worker, comm, voice)) if job.get("prove") else None
-    total = job["warmup"] + job["steps"]
-    keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
-    first, losses = _resume(worker, total, comm, keeper)
+    begin = state.step if state else 0
+    beside = comm.gather(prove_arena(worker, comm, voice, begin)) if job.get("prove") else None
+    first, losses = _resume(worker, total, comm, state)
     stats = _stats(worker, ranked.plan.microbatches(training.batch))
-    seconds = _steps(worker, first, losses, stats, comm, voice, keeper)
     # a resumed run may have fewer steps left than there are to warm up
-    seconds = comm.gather(seconds[min(job["warmup"], len(seconds) - 1) :])
+    meter = Meter(worker, first + min(job["warmup"], total - first - 1))
+    seconds = _steps(worker, first, losses, stats, comm, voice, keeper, meter)
+    seconds = comm.gather(seconds[meter.first - first :])
+    inputs = comm.gather(meter.found())
     losses = comm.gather(losses)
     digest = hashlib.sha256(_flat(worker, "parameters").tobytes()).hexdigest()
     digests = comm.gather(digest)
@@ -66,7 +93,6 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     inside = traced(worker, total, job["traced"], comm, voice)
     alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
     after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
-    records.close()
     if comm.rank:
         return None
     if len(set(digests)) > 1:
@@ -77,6 +103,7 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     return {
         "seconds": np.mean(seconds, axis=0).tolist(),
         "losses": np.sum(losses, axis=0).tolist(),
+        "input": inputs,
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
         "sentinels_after": after,
@@ -91,9 +118,12 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
 
 
 def _prepare(
-    plans: PlanFile, ranked: RankedPlan, job: dict[str, Any], comm: Any
+    plans: PlanFile, ranked: RankedPlan, job: dict[str, Any], comm: Any, first: int = 0
 ) -> tuple[Worker, RecordFile]:
-    """Lower, compare with the plan file, allocate, bind, and set the first parameters."""
+    """Lower, compare with the plan file, allocate, bind, and set the first parameters.
+
+    An input pipeline begins with step ``first``.
+    """
     model, training, plan = load_model(plans.model), plans.training, ranked.plan
     machine = plans.to_machine()
     program = lower(
@@ -105,8 +135,22 @@ def _prepare(
             " with; plan again with this version"
         )
     records = RecordFile(Path(job["train"]))
-    fetch, stream = _feed(training, plan, comm.rank, records)
-    worker = bind(program, comm.rank, comm, fetch, stream)
+    check_source(records, training.source, model.record_bytes)
+    if training.source.cold:
+        records.drop()
+    order = Order(
+        records=records.count,
+        batch=training.batch,
+        rank=comm.rank,
+        workers=plan.workers,
+        microbatch=plan.microbatch,
+    )
+    feed, calls = None, StepCalls.of(model, training, plan).inputs
+    if calls:
+        path, cores = Path(job["train"]), job.get("cores", [])
+        feed = Feed(calls, plan, training.source, path, order, cores, first)
+    fetch, stream = _supply(training, order, records)
+    worker = bind(program, comm.rank, comm, fetch, stream, feed)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0
@@ -118,24 +162,16 @@ def _prepare(
     return worker, records
 
 
-def _feed(
-    training: Training, plan: Plan, rank: int, records: RecordFile
+def _supply(
+    training: Training, order: Order, records: RecordFile
 ) -> tuple[Callable[[int, int, Array], None], Callable[[int, int, str], Stream]]:
-    """Return how a rank reads records, and what its random numbers depend on.
-
-    In order of rank and microbatch, a step reads the next global batch of the file.
-    """
-    whole = max(1, records.count // training.batch)
-
-    def place(microbatch: int) -> int:
-        return rank * (training.batch // plan.workers) + microbatch * plan.microbatch
+    """Return how a rank reads records, and what its random numbers depend on."""
 
     def fetch(step: int, microbatch: int, raw: Array) -> None:
-        first = (step % whole) * training.batch + place(microbatch)
-        records.read_into(first, raw)  # type: ignore[arg-type]
+        records.read_into(order.first(step, microbatch), raw)  # type: ignore[arg-type]
 
     def stream(step: int, microbatch: int, task: str) -> Stream:
-        return Stream(training.seed, step, crc32(task.encode()), place(microbatch))
+        return Stream(training.seed, step, crc32(task.encode()), order.place(microbatch))
 
     return fetch, stream
 
@@ -182,11 +218,8 @@ def _belongs(plans: PlanFile, ranked: RankedPlan, records: RecordFile) -> dict[s
     }
 
 
-def _resume(worker: Worker, total: int, comm: Any, keeper: Keeper | None) -> tuple[int, Any]:
-    """Set the state of the checkpoint to begin with; return the first step, and all losses so far.
-
-    What has been is told by rank 0 alone, for the losses of a step are summed over ranks.
-    """
+def _stored(total: int, comm: Any, keeper: Keeper | None) -> State | None:
+    """Return the state of the checkpoint to begin with, which rank 0 reads for all."""
     state: State | None = None
     if keeper and keeper.resume:
         if comm.rank == 0:
@@ -198,6 +231,14 @@ def _resume(worker: Worker, total: int, comm: Any, keeper: Keeper | None) -> tup
                     " --steps"
                 )
         state = comm.bcast(state)
+    return state
+
+
+def _resume(worker: Worker, total: int, comm: Any, state: State | None) -> tuple[int, Any]:
+    """Set the state to begin with; return the first step, and all losses so far.
+
+    What has been is told by rank 0 alone, for the losses of a step are summed over ranks.
+    """
     losses = np.zeros(total)
     if state is None:
         return 0, losses
@@ -219,7 +260,7 @@ def _stats(worker: Worker, microbatches: int) -> list[Array]:
     ]
 
 
-def _steps(
+def _steps(  # noqa: PLR0913 - what is run, and all that looks on
     worker: Worker,
     first: int,
     losses: Any,
@@ -227,6 +268,7 @@ def _steps(
     comm: Any,
     voice: Voice,
     keeper: Keeper | None,
+    meter: Meter,
 ) -> Any:
     """Run steps from ``first`` on, note this rank's share of each loss; return their seconds."""
     total = len(losses)
@@ -235,6 +277,7 @@ def _steps(
     last = time.perf_counter_ns()
     for step in range(first, total):
         worker.step[0] = step
+        meter.at(step)
         worker.loop.run()
         losses[step] = sum(float(s[0]) for s in stats)
         now = time.perf_counter_ns()
@@ -247,6 +290,7 @@ def _steps(
         if keeper and keeper.is_due(step + 1, total):
             _keep(worker, losses[: step + 1], comm, keeper)
             last = time.perf_counter_ns()
+    meter.at(total)
     return seconds
 
 

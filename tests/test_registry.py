@@ -92,6 +92,7 @@ PINNED = {
             "dropout",
             "flatten",
             "gate",
+            "input",
             "linear",
             "load",
             "lrn",

@@ -28,6 +28,19 @@ def digits(
 
 
 @app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(help="A file of raw records.")],
+    target: Annotated[Path, typer.Argument(help="Where to write them compressed.")],
+    level: Annotated[int, typer.Option(min=1, max=9, help="Of zlib: 1 quick, 9 small.")] = 6,
+) -> None:
+    """Compress the records of a file one by one, for an input pipeline to decode."""
+    from runtime.packed import pack_records
+
+    header = pack_records(source, target, level)
+    out(f"wrote {target}: {header.count} records of {header.size_bytes} bytes each")
+
+
+@app.command()
 def synthetic(
     shape: Annotated[str, typer.Option(help="Of a sample, e.g. 3x224x224.")],
     classes: Annotated[int, typer.Option(min=1, max=65536, help="Number of labels.")] = 1000,

@@ -9,7 +9,7 @@ from foreplan.commands.options import Json, Quiet, writable
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
-    from planner.measurement import Measurement
+    from planner.measurement import InputRun, Measurement
 
 
 def execute(
@@ -113,6 +113,21 @@ def execute(
         raise CheckFailed(f"check of {found.ranked.label!r}: {why}; see {output}")
 
 
+def show_input(found: "InputRun") -> None:
+    """Print what the steps waited for their input, and where it came from."""
+    from statistics import mean
+
+    from hwprofiles.units import format_bytes, format_frac, format_s
+
+    busy = [f"{name} {format_frac(stage.busy_frac)} busy" for name, stage in found.stages.items()]
+    source = (
+        f"{format_bytes(found.read_bytes)} read, {format_bytes(found.device_bytes)} of it from the"
+        " device"
+    )
+    waited = f"{format_s(mean(found.stall_s))} a step waited for or spent loading"
+    out(f"input: {'; '.join([waited, source, *busy])}")
+
+
 def show_measurement(found: "Measurement") -> None:
     """Print predicted beside measured, by phase, and where the error comes from."""
     from hwprofiles.units import format_bytes, format_frac, format_s
@@ -139,6 +154,8 @@ def show_measurement(found: "Measurement") -> None:
             f" {format_s(s.traced_s - s.solo_s)}; structure"
             f" {format_s(s.measured_s - s.traced_s)}; measured {format_s(s.measured_s, 4)}"
         )
+    if last.input:
+        show_input(last.input)
     if last.test_accuracy is not None:
         out(
             f"test accuracy {format_frac(last.test_accuracy)} after {len(last.losses)} steps"

@@ -142,6 +142,8 @@ def _show(maps: "list[TopologyMap]") -> None:
         if found.samples:
             agree = sum(sample.agrees for sample in found.samples)
             out(f"simulated at {len(found.samples)} points: the same wins at {agree} of them")
+        elif not network.alike:
+            out("routes may share links, which is not counted; --samples simulates some points")
 
 
 def _left(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:

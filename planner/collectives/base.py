@@ -154,8 +154,10 @@ class Prices:
 def _by_width(elements: Ints, price_ps: Callable[[int], int]) -> Ints:
     """Price each width once, and look it up; equal parts of an array have two at most."""
     low, high = (int(elements.min()), int(elements.max())) if len(elements) else (0, 0)
-    if high - low < 2:
-        return np.where(elements == low, price_ps(low), price_ps(high))
+    if low == high:
+        return np.full(len(elements), price_ps(low), dtype=np.int64)
+    if high - low == 1:
+        return np.array([price_ps(low), price_ps(high)], dtype=np.int64)[elements - low]
     widths, places = np.unique(elements, return_inverse=True)
     return np.array([price_ps(int(width)) for width in widths], dtype=np.int64)[places]
 

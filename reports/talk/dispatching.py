@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from hwprofiles.units import format_s
-from planner.dispatching import DASK_S, LINK, MODEL, SAMPLES, WORKERS, Case
+from planner.dispatching import DASK_S, LINK, MODEL, SAMPLES, WORKERS, Case, settings
 from reports.figures import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY
 from reports.talk.page import STYLE, Plate, blank, spread_labels
 
@@ -21,20 +21,18 @@ NAME, TITLE = "central-or-actors", "Who says what runs next: a central scheduler
 def plate(cases: Sequence[Case]) -> Plate:
     """Return the figure with its caption and numbers."""
     caption = _caption(cases)
+    record = {"settings": settings(), "cases": list(cases)}
     return Plate(
-        name=NAME, title=TITLE, caption=caption, figure=_draw(cases, caption), record=list(cases)
+        name=NAME, title=TITLE, caption=caption, figure=_draw(cases, caption), record=record
     )
 
 
 def _caption(cases: Sequence[Case]) -> str:
     finest = min(case.microbatch for case in cases)
-    slow, fast = (
-        _nearest([c for c in cases if c.microbatch == finest], pick) for pick in (max, min)
-    )
+    small = sorted((c for c in cases if c.microbatch == finest), key=lambda case: case.task_s)
+    fast, slow = small[0], small[-1]
     ratios = [case.stages_s / case.actors_s for case in cases]
-    (at,) = {
-        min(range(len(c.dispatch_s)), key=lambda i: abs(c.dispatch_s[i] - 1e-4)) for c in cases
-    }
+    at = len(slow.dispatch_s) // 2
     cost = format_s(slow.dispatch_s[at])
     return (
         f"One step of {MODEL}, {SAMPLES} samples on each of {WORKERS} devices at one switch"
@@ -49,14 +47,6 @@ def _caption(cases: Sequence[Case]) -> str:
         " the work that alone would take longest: computing, launching and ordering, the network,"
         " or deciding. Costs of ops from datasheets."
     )
-
-
-def _nearest(cases: Sequence[Case], pick: object) -> Case:
-    """Return the case whose tasks take longest (``max``) or shortest (``min``)."""
-    assert callable(pick)
-    found = pick(cases, key=lambda case: case.task_s)
-    assert isinstance(found, Case)
-    return found
 
 
 @style.context(STYLE, after_reset=True)
@@ -83,7 +73,8 @@ def _cells(axes: Axes, cases: Sequence[Case]) -> None:
         for column, (seconds, work) in enumerate(
             zip(case.central_s, case.bottlenecks, strict=True)
         ):
-            axes.add_patch(_box(column, row, WORK_COLOURS[work]))
+            box = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=WORK_COLOURS[work], lw=0)
+            axes.add_patch(box)
             ratio = seconds / case.actors_s
             text = f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
             axes.text(column, row, text, ha="center", va="center", color="black")
@@ -97,12 +88,6 @@ def _cells(axes: Axes, cases: Sequence[Case]) -> None:
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_title(f"tasks of {cases[0].microbatch} samples")
     axes.set_xlabel("scheduler's time for a task")
-
-
-def _box(column: int, row: int, colour: str) -> Patch:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, facecolor=colour, linewidth=0)
 
 
 def _lines(axes: Axes, cases: Sequence[Case], microbatch: int) -> None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hwprofiles.units import format_frac, format_s
-from planner.staleness import CRITICAL, LINK, MODEL, SAMPLES, WANTED, WORKERS, Run
+from planner.staleness import CRITICAL, LINK, MODEL, SAMPLES, WANTED, WORKERS, Question, Run
 from reports.figures import AMBER, BLUE, GREEN, ORANGE, PINK
 from reports.talk.page import STYLE, Plate, blank, spread_labels
 
@@ -15,10 +15,15 @@ COLOURS = (BLUE, GREEN, AMBER, ORANGE, PINK)
 NAME, TITLE = "stale-updates", "Updates in step, a few steps apart, or in nobody's step"
 
 
-def plate(runs: Sequence[Run], critical: Sequence[int] = CRITICAL) -> Plate:
+def plate(asked: Question, runs: Sequence[Run], critical: Sequence[int] = CRITICAL) -> Plate:
     """Return the figure with its caption and numbers."""
     caption = _caption(runs, critical)
-    record = {"critical_batches": list(critical), "wanted": WANTED, "runs": list(runs)}
+    record = {
+        "question": asked,
+        "critical_batches": list(critical),
+        "wanted_effective_samples": WANTED,
+        "runs": list(runs),
+    }
     figure = _draw(runs, critical, caption)
     return Plate(name=NAME, title=TITLE, caption=caption, figure=figure, record=record)
 

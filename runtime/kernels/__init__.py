@@ -25,7 +25,6 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
-
 CHANGING = ("fetch", "stream", "step")
 """Keywords that no op call has, for who binds a kernel to give: ``fetch(raw)`` reads records,
 ``stream()`` returns the ``Stream`` of the firing, ``step()`` the number of the step."""

@@ -17,6 +17,7 @@ BEST_OF = 5
 MOST_S = 0.4
 WRITES_ONLY = {
     "foreplan data digits",
+    "foreplan data pack",
     "foreplan data synthetic",
     "foreplan report",
     "foreplan talk",
@@ -43,6 +44,7 @@ def test_the_commands_are_these():
         "foreplan bench ops",
         "foreplan bench search",
         "foreplan data digits",
+        "foreplan data pack",
         "foreplan data synthetic",
         "foreplan diff",
         "foreplan doctor",
@@ -52,6 +54,7 @@ def test_the_commands_are_these():
         "foreplan hw calibrate",
         "foreplan hw list",
         "foreplan hw show",
+        "foreplan input",
         "foreplan models list",
         "foreplan models show",
         "foreplan plan",

@@ -405,6 +405,9 @@ def test_every_field_of_a_plan_changes_the_hash():
         {"input_slots": 2},
         {"activation_slots": 2},
         {"landing_slots": 2},
+        {"decode_workers": 2},
+        {"decode_workers": 2, "prefetch": 3},
+        {"decode_workers": 2, "decode_cores": 3},
     ]
     assert {key for change in changes for key in change} == set(c.plan.__dataclass_fields__)
     plans = [c.plan, *(replace(c.plan, **change) for change in changes)]

@@ -19,12 +19,13 @@ from reports.talk.page import write_plates
 
 def plates():
     cases = dispatching(KINDS[:3], (16,), (1e-6, 1e-4), model="lenet-5", samples=16)
-    runs = staleness(question("lenet-5", workers=4), (0.0, 1.0), (1, None), steps=10)
+    asked = question("lenet-5", workers=4)
+    runs = staleness(asked, (0.0, 1.0), (1, None), steps=10)
     job = Job(model="lenet-5", workers=1, microbatch=8, microbatches=4, slots=2)
     memory = memory_policies([job], (0.5, 1.5, 4.0))
     return [
         dispatching_figure.plate(cases),
-        staleness_figure.plate(runs),
+        staleness_figure.plate(asked, runs),
         memory_figure.plate(memory),
     ]
 
@@ -77,7 +78,7 @@ def test_no_words_touch_and_none_are_cut_off(drawn):
 
 def test_captions_say_what_the_numbers_say(drawn):
     central, stale, memory = drawn
-    fast = min(central.record, key=lambda case: case.task_s)
+    fast = min(central.record["cases"], key=lambda case: case.task_s)
     slow_down = fast.central_s[1] / fast.actors_s
     assert f"{slow_down:.1f} times on a {fast.kind}" in central.caption
     late = [run for run in stale.record["runs"] if run.spread == 1.0]

@@ -1,0 +1,54 @@
+"""The section about the input, and the command that gives a plan its pipeline."""
+
+from dataclasses import replace
+
+import pytest
+
+from planner.measurement import InputRun, StageRun
+from planner.model import load_model
+from planner.plan import Source, Training
+from planner.predict import predict
+from planner.records import RankedPlan
+from reports.case import Case
+from reports.inputs import pipeline
+from reports.rows import command_lines
+from tests.reports.cases import measurement, plan_file
+
+
+@pytest.fixture(scope="module")
+def fed():
+    """The best plan with a pipeline, and its run."""
+    plans = plan_file()
+    plan = replace(plans.plans[0].plan, decode_workers=2, prefetch=3, input_slots=2)
+    training = replace(plans.training, source=Source(throttle_bytes_per_s=2e6, cold=True))
+    prediction, _, _ = predict(load_model(plans.model), training, plan, plans.to_machine())
+    ranked = RankedPlan(label=plan.label, plan=plan, prediction=prediction)
+    stages = {"read": StageRun(firings=9, each_s=1e-3, busy_frac=0.875)}
+    run = InputRun(stall_s=(1e-3, 3e-3), read_bytes=5000, device_bytes=4000, stages=stages)
+    measured = measurement()
+    last = replace(measured.executions[-1], input=run)
+    measured = replace(measured, training=training, ranked=ranked, executions=(last,))
+    return Case(plans=replace(plans, training=training, plans=(ranked,)), measured=measured)
+
+
+def test_the_stages_are_shown_predicted_and_measured(fed):
+    section = pipeline(fed)
+    (found,) = section.tables
+    assert [row[0].text for row in found.rows] == ["read", "decode", "copy", "compute"]
+    assert found.rows[0][-1].text == "87.5 %"
+    assert section.text[-1].startswith("In the last execution a worker spent 2 ms of a step")
+    assert "5 kB were read from the file, 4 kB of them" in section.text[-1]
+
+
+def test_the_commands_make_the_pipeline_again(fed):
+    assert (
+        "foreplan input plan.json --decode-workers 2 --prefetch 3 --throttle 2000000B/s --cold"
+        " -o plan.json"
+    ) in command_lines(fed)
+    assert not any("--source" in line for line in command_lines(fed))
+
+
+def test_a_plan_without_one_says_so():
+    case = Case(plans=plan_file(), measured=None)
+    assert pipeline(case).text == ("Each step loads its own records (phase load).",)
+    assert case.plans.training == Training(batch=64)

@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 DEMO_HOME := demo-out/home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test quick lint bench accuracy clean
+.PHONY: demo test quick lint bench accuracy examples clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"make: Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
@@ -47,6 +47,10 @@ bench: .venv/installed
 
 accuracy: .venv/installed
 	$(BIN)/python bench/accuracy.py
+
+# From the records beside them; ARGS=--plan plans the clusters anew, ARGS=--measure runs LeNet-5
+examples: .venv/installed
+	$(BIN)/python bench/examples.py $(ARGS)
 
 clean:
 	rm -rf .venv demo-out

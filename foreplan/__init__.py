@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foreplan.api import calibrate, execute, models, plan, report
-    from foreplan.datasets import write_digits, write_synthetic
+    from foreplan.api import calibrate, execute, models, plan, report, trace
+    from foreplan.datasets import write_digits, write_synthetic, write_text
     from foreplan.inquiry import diff, explain, what_if
     from foreplan.pictures import talk, topology
 
@@ -25,9 +25,11 @@ __all__ = [
     "report",
     "talk",
     "topology",
+    "trace",
     "what_if",
     "write_digits",
     "write_synthetic",
+    "write_text",
 ]
 
 _ELSEWHERE = {
@@ -38,6 +40,7 @@ _ELSEWHERE = {
     "what_if": "inquiry",
     "write_digits": "datasets",
     "write_synthetic": "datasets",
+    "write_text": "datasets",
 }
 """Module of each function that is not in ``foreplan.api``."""
 

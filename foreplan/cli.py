@@ -26,6 +26,7 @@ from foreplan.commands import (
     simulate,
     talk,
     topology,
+    trace,
     validate,
     what_if,
 )
@@ -50,6 +51,7 @@ app.command("simulate")(simulate.simulate)
 app.command("validate")(validate.validate)
 app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
+app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -1,6 +1,6 @@
 """Record files: writing them, and finding those that a model trains on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 
@@ -51,6 +51,19 @@ def write_synthetic(
     return write(_made(data_folder(folder)), shape, classes, count, seed, progress)
 
 
+def write_text(
+    folder: Path | None = None, files: Sequence[Path] = (), seq: int | None = None, seed: int = 0
+) -> tuple[Path, Path]:
+    """Write text as record files of ``seq`` bytes and the one after; return (train, test).
+
+    The text is that of ``files``, or else of the sources of Python's standard library.
+    """
+    from runtime.text import TOKENS
+    from runtime.text import write_text as write
+
+    return write(_made(data_folder(folder)), files, seq or TOKENS, seed)
+
+
 def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +103,7 @@ def record_files(model: ModelGraph, data: Path | None) -> tuple[Path, Path]:
         raise RecordError(
             f"{folder}: expected one file *{TRAIN} of the records of {model.name!r} ({wanted}),"
             f" found {many or ', '.join(others) or 'none'}; "
-            + ("name a folder with one" if found else f"run `{model.data_command}`")
+            + ("name a folder with one" if found else _advice(model))
         )
     test = found[0].with_name(found[0].name.removesuffix(TRAIN) + TEST)
     if not fits(_header(test), model):
@@ -98,6 +111,12 @@ def record_files(model: ModelGraph, data: Path | None) -> tuple[Path, Path]:
             f"{test}: expected records like those of {found[0].name}, got others; write both again"
         )
     return found[0], test
+
+
+def _advice(model: ModelGraph) -> str:
+    if model.data_command:
+        return f"run `{model.data_command}`"
+    return "no command writes numbers wider than a byte yet, so train gpt-nano"
 
 
 def fits(header: RecordHeader, model: ModelGraph) -> bool:

@@ -68,6 +68,11 @@ def plan_input(
     )
     if is_local and train:
         plans = _with_stage_ops(plans, training, plan, train, say, progress)
+    elif plan.decode_workers:
+        say(
+            f"disk and host cores of {plans.cluster} are not known: a read takes what --throttle"
+            " says, and all else of the input the time of the device's peak rates"
+        )
     machine = plans.to_machine()
     if asked.apply:
         training, plan = advised(model, training, plan, machine, cores)

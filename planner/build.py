@@ -1,7 +1,7 @@
 """Building models: layers by name and kind into blocks, blocks into a row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from planner.layer import INPUT, Layer, Shape
 from planner.model import Block, ModelGraph
@@ -63,6 +63,28 @@ class BlockBuilder:
         """Append a convolution without bias, batch normalisation and ReLU."""
         x = self.conv(name, x, channels, kernel, bias=0, **attrs)
         return self.norm_relu(f"{name}_norm", x)
+
+    def attention(self, x: Value, heads: int, **attrs: int) -> Value:
+        """Append self-attention of tokens: queries, keys and values, heads, and their mixture."""
+        features = x.shape[1]
+        y = self.layer("qkv", "linear", x, features=3 * features)
+        y = self.layer("attention", "attention", y, heads=heads, **attrs)
+        return self.layer("mix", "linear", y, features=features)
+
+    def feed_forward(self, x: Value, inner: int) -> Value:
+        """Append two linear layers of tokens with a GELU between them."""
+        y = self.layer("gelu", "gelu", self.layer("up", "linear", x, features=inner))
+        return self.layer("down", "linear", y, features=x.shape[1])
+
+    def dropout(self, name: str, x: Value, percent: int) -> Value:
+        """Append dropout, unless nothing would be dropped."""
+        return self.layer(name, "dropout", x, percent=percent) if percent else x
+
+    def tied(self, name: str, owner: str, x: Value, **attrs: int) -> Value:
+        """Append logits from the table of the embedding of the full name ``owner``."""
+        found = self.layer(name, "unembedding", x, **attrs)
+        self.layers[-1] = replace(self.layers[-1], tied=owner)
+        return found
 
 
 Body = Callable[..., Value]

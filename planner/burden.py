@@ -17,7 +17,7 @@ from planner.model import ModelGraph
 from planner.opcall import OpCall
 
 FLOAT_BYTES = 4
-MATMULS = ("conv2d.", "linear.")
+MATMULS = ("conv2d.", "linear.", "attention.", "unembedding.")
 """Kernels whose FLOP are multiply-adds."""
 
 
@@ -47,6 +47,8 @@ def _twice(layer: Layer) -> int:
 MULTIPLY_ADDS: dict[str, Callable[[Layer], int]] = {
     "conv2d": _matmul,
     "linear": _matmul,
+    "attention": _matmul,
+    "unembedding": _matmul,
     "relu": _twice,
     "tanh": _twice,
     "sigmoid": _twice,

@@ -9,7 +9,9 @@ by the cores that compute is part of its step; one by an engine of its own runs 
 
 ASSUMES: the workers of a host share one disk, which serves one read at a time, and a read takes no
 core. A decode worker that has no core to itself (``Plan.decode_cores``) takes that of its rank: it
-holds the compute lane. Other op costs are those measured without decoding beside them.
+holds the compute lane. Other op costs are those measured without decoding beside them. Disks and
+host cores are not part of a cluster's profile, so where nothing is measured, read and decode are
+priced at the device's peaks.
 """
 
 from collections.abc import Sequence

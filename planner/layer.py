@@ -15,12 +15,15 @@ Shape = tuple[int, ...]
 INPUT = "input"
 """Name by which layers read what their block takes; in the flat list, what the model takes."""
 
+MODEL_INPUT = "model input"
+"""Name by which layers of any block read what the model takes."""
+
 NORM_GROUP = 32
 """Samples that share the statistics of a batch normalisation, on every plan."""
 
 
 def batched(shape: Shape, samples: int) -> Shape:
-    """Shape of ``samples`` of a per-sample shape: ``(C, H, W, n)`` for maps, else ``(n, F)``."""
+    """Shape of ``samples`` of a per-sample shape: ``(C, H, W, n)`` for maps, else ``(n, ...)``."""
     return (*shape, samples) if len(shape) == 3 else (samples, *shape)
 
 
@@ -41,6 +44,8 @@ class Layer:
     attrs: tuple[tuple[str, int], ...] = ()
     inputs: tuple[str, ...] = (INPUT,)
     """Layers whose outputs it reads, in the order of ``in_shapes``."""
+    tied: str = ""
+    """Layer, by its full name, that owns the parameters it borrows."""
 
     @property
     def module(self) -> ModuleType:
@@ -62,6 +67,22 @@ class Layer:
     def parameters(self) -> Mapping[str, Shape]:
         """Shapes of the parameters by name (``w``, ``b``), in the order they lie in memory."""
         return self._shapes("parameters")
+
+    @cached_property
+    def borrowed(self) -> Mapping[str, Shape]:
+        """Shapes of the parameters that it uses and the layer it is tied to owns, by name."""
+        return self._shapes("borrowed")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it gives a gradient of parameters, its own or borrowed."""
+        return bool(self.parameters or self.borrowed)
+
+    @cached_property
+    def indices(self) -> Mapping[str, int]:
+        """Inputs that are int64 numbers, by name, and what they are below."""
+        found: Mapping[str, int] = getattr(self.module, "indices", lambda _: {})(self)
+        return found
 
     @cached_property
     def moments(self) -> Mapping[str, Shape]:
@@ -110,12 +131,15 @@ class Layer:
     def tensor(self, name: str, samples: int, dtype: str) -> Tensor:
         """Return the tensor called ``name`` (``x``, ``y``, ``w``, ``dw``, ...) of this layer."""
         base = name.removeprefix("d")
+        if base in self.indices:
+            shape = batched(self.in_shapes[self.input_names.index(base)], samples)
+            return Tensor(name=name, shape=shape, dtype="int64", below=self.indices[base])
         if base == "y":
             shape = batched(self.out_shape, samples)
         elif base in self.input_names:
             shape = batched(self.in_shapes[self.input_names.index(base)], samples)
         else:
-            shape = self.parameters[base]
+            shape = self.parameters[base] if base in self.parameters else self.borrowed[base]
         return Tensor(name=name, shape=shape, dtype=dtype)
 
     def elements(self, name: str, samples: int) -> int:

@@ -50,7 +50,7 @@ def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls
     return tuple(
         LayerCalls(
             forward=layer.call("forward", samples, dtype),
-            weight_grad=layer.call("weight_grad", samples, dtype) if layer.parameters else None,
+            weight_grad=layer.call("weight_grad", samples, dtype) if layer.is_trained else None,
             input_grad=layer.call("input_grad", samples, dtype) if needs[i] else None,
             sums=_sums(model, i, samples, dtype),
         )

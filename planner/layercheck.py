@@ -9,13 +9,17 @@ MOST_LAYERS = 10_000
 """Layers of a model, repeated blocks unrolled."""
 MOST_SIDE = 2**24
 """Of channels, features, sides and windows: far above any model, so that sums stay sums."""
-LEAST = {"pad": 0, "pad_w": 0, "percent": 0, "bias": 0, "ceil": 0}
-MOST = {"percent": 99, "bias": 1, "ceil": 1}
-SWITCHES = ("bias", "ceil")
+LEAST = dict.fromkeys(
+    ("pad", "pad_w", "percent", "bias", "ceil", "causal", "tied", "first", "tokens"), 0
+)
+MOST = {"percent": 99} | dict.fromkeys(("bias", "ceil", "causal", "tied"), 1)
+SWITCHES = ("bias", "ceil", "causal", "tied")
 """Attributes that are yes or no."""
 MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten")
 """Kinds that take maps ``(C, H, W)``."""
-SEVERAL = ("add", "concat", "gate")
+TOKENS = ("attention", "first_token", "positions", "unembedding")
+"""Kinds that take tokens ``(S, F)``."""
+SEVERAL = ("add", "concat", "gate", "pick_tokens")
 """Kinds that take more than one input."""
 
 
@@ -43,18 +47,31 @@ def shape_problem(kind: str, shapes: Sequence[Shape], attrs: Mapping[str, int]) 
     if len(shapes) != 1:
         return f"{kind}: expected one input, got {len(shapes)}"
     (shape,) = shapes
+    if problem := _of_rank(kind, shape):
+        return problem
+    return SIZES[kind](kind, shape, attrs) if kind in SIZES else ""
+
+
+def _of_rank(kind: str, shape: Shape) -> str:
+    expected = ""
     if kind in MAPS and len(shape) != 3:
-        return f"{kind}: expected maps of shape (C, H, W), got {shape}"
-    if kind == "linear" and len(shape) != 1:
-        return f"linear: expected a vector of shape (F,), got {shape} (flatten it first)"
-    windowed = {"conv2d": _of_conv, "max_pool": _of_pool, "avg_pool": _of_pool}
-    return windowed[kind](kind, shape, attrs) if kind in windowed else ""
+        expected = "maps of shape (C, H, W)"
+    elif kind in TOKENS and len(shape) != 2:
+        expected = "tokens of shape (S, F)"
+    elif kind == "embedding" and len(shape) != 1:
+        expected = "numbers of shape (I,)"
+    elif kind in ("linear", "layer_norm") and len(shape) > 2:
+        return f"{kind}: expected a vector (F,) or tokens (S, F), got {shape} (flatten it first)"
+    return f"{kind}: expected {expected}, got {shape}" if expected else ""
 
 
 def _of_several(kind: str, shapes: Sequence[Shape]) -> str:
     if kind == "gate":
         fits = len(shapes) == 2 and len(shapes[0]) == 3 and shapes[1] == (shapes[0][0], 1, 1)
         expected = "maps (C, H, W) and factors (C, 1, 1)"
+    elif kind == "pick_tokens":
+        fits = len(shapes) == 2 and [len(x) for x in shapes] == [2, 1]
+        expected = "tokens (S, F) and numbers (I,)"
     elif kind == "add":
         fits, expected = len(shapes) > 1 and len(set(shapes)) == 1, "two or more of one shape"
     else:
@@ -89,3 +106,31 @@ def _too_wide(kind: str, shape: Shape, window: Sequence[int], pads: Sequence[int
         if width > side + 2 * pad:
             return f"{kind}: expected a window of at most {side + 2 * pad}, got {width}"
     return ""
+
+
+def _of_embedding(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    last = attrs.get("first", 0) + (attrs.get("tokens", 0) or 1)
+    return "" if last <= shape[0] else f"{kind}: expected {last} numbers, got {shape[0]}"
+
+
+def _of_positions(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    most = attrs["positions"]
+    return "" if shape[0] <= most else f"{kind}: expected at most {most} tokens, got {shape[0]}"
+
+
+def _of_attention(kind: str, shape: Shape, attrs: Mapping[str, int]) -> str:
+    parts = 3 * attrs["heads"]
+    if shape[1] % parts == 0:
+        return ""
+    return f"{kind}: expected features in {parts} equal parts (q, k, v by head), got {shape[1]}"
+
+
+SIZES = {
+    "conv2d": _of_conv,
+    "max_pool": _of_pool,
+    "avg_pool": _of_pool,
+    "embedding": _of_embedding,
+    "positions": _of_positions,
+    "attention": _of_attention,
+}
+"""What kinds ask of the sides of a shape, given their attributes."""

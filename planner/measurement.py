@@ -76,12 +76,15 @@ class Execution:
     losses: tuple[float, ...]
     """Training loss of each step, warm-up included."""
     test_accuracy: float | None
+    """Share of the labels of the test records that are right."""
     training_s: float
     """Wall time of all steps."""
     arena_bytes: tuple[int, ...]
     arena_intact: bool
     parameters_sha256: str
     input: InputRun | None = None
+    test_loss: float | None = None
+    """Mean loss of the test records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from planner.inputs import Feed
 from planner.lowering import FLAT, Lowering, Passes
 from planner.opcall import OpCall, Tensor
-from planner.passes import Firing, is_parameter
+from planner.passes import Firing, is_parameter, partial
 from planner.program import ComputeTask, View
 
 
@@ -41,7 +41,8 @@ class Microbatch:
             if firing.kind in ("weight_grad", "accumulate"):
                 passes.gradient[firing.layer] = task
             elif firing.kind == "input_grad":
-                passes.reader[firing.layer] = task
+                lender = work.model.lenders.get(firing.layer, firing.layer)
+                passes.reader |= {firing.layer: task, lender: task}
         work.passed[self.rank, self.number] = self.latest
 
     def _load(self) -> None:
@@ -102,9 +103,10 @@ class Microbatch:
         for tensor in call.tensors:
             in_workspace = tensor in call.work
             if is_parameter(tensor):
-                register = self._flat(firing, tensor)
+                owner = self.work.model.owner(firing.layer, tensor.name.removeprefix("d"))
+                register = self._flat(owner, tensor)
                 slot = self._slot(register)
-                views.append(self.work.parameter(firing.layer, tensor.name, register, slot))
+                views.append(self.work.parameter(owner, tensor.name, register, slot))
             else:
                 register = firing.workspace if in_workspace else firing.places[tensor.name]
                 views.append(
@@ -119,11 +121,11 @@ class Microbatch:
                 written[register] = None
         return tuple(views), list(read), [name for name in written if name not in read]
 
-    def _flat(self, firing: Firing, tensor: Tensor) -> str:
-        """Return where a parameter, or its gradient by this microbatch, lies."""
+    def _flat(self, owner: int, tensor: Tensor) -> str:
+        """Return where a parameter of ``owner``, or its gradient by this microbatch, lies."""
         if not tensor.name.startswith("d"):
             return "parameters"
-        return firing.partial if self.number else "gradients"
+        return partial(self.work.model, owner) if self.number else "gradients"
 
     def _slot(self, register: str) -> int:
         return self.turn % max(1, self.work.slots[register])

@@ -6,7 +6,7 @@ multiply-add = 2. ``forward``, ``input_grad`` and ``weight_grad`` are apart.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from hwprofiles.errors import ModelError
 from hwprofiles.registry import lookup, names
-from planner.layer import INPUT, Layer, Shape
+from planner.layer import INPUT, MODEL_INPUT, Layer, Shape
+from planner.opcall import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from planner.passes import Firing
@@ -56,8 +57,13 @@ class ModelGraph:
     name: str
     blocks: tuple[Block, ...]
     record_shape: Shape
-    """Shape of one sample on disk, uint8; a record is the label and then the sample."""
+    """Shape of one sample on disk; a record is its labels and then the sample."""
     classes: int
+    """Logits of the last layer: of a sample, or of every token of one."""
+    other_heads: tuple[str, ...] = ()
+    """Layers beside the last that end in logits, with a loss of their own."""
+    next_token: bool = False
+    """Whether the label of a token is the next one, so that a record is tokens and one more."""
     norm_group: int = 1
     """Samples that share batch statistics; a microbatch must be a multiple. 1: no such op."""
     full_scale: int = 255
@@ -65,7 +71,7 @@ class ModelGraph:
     source: str = ""
 
     def __post_init__(self) -> None:
-        shapes, unread = {INPUT: self.input_shape}, {INPUT}
+        shapes, unread = dict.fromkeys((INPUT, MODEL_INPUT), self.input_shape), {INPUT}
         for layer in self.layers:
             for name, shape in zip(layer.inputs, layer.in_shapes, strict=True):
                 if shapes.get(name) != shape:
@@ -86,14 +92,51 @@ class ModelGraph:
                 f"model {self.name!r}: records of {record} do not divide its input of {whole}"
             )
         last = self.layers[-1]
-        if last.out_shape != (self.classes,):
+        if last.out_shape[-1:] != (self.classes,) or len(last.out_shape) > 2:
             raise ModelError(
                 f"model {self.name!r}: the last layer must give ({self.classes},) logits, got"
                 f" {last.out_shape}"
             )
-        if unread != {last.name}:
-            unread_names = ", ".join(sorted(unread - {last.name}))
+        if self.next_token and last.out_shape[:-1] != self.record_shape:
+            raise ModelError(
+                f"model {self.name!r}: predicts the next of {self.record_shape} tokens, so the last"
+                f" layer must give {(*self.record_shape, self.classes)} logits, got"
+                f" {last.out_shape}"
+            )
+        if unread != {last.name, *self.other_heads}:
+            unread_names = ", ".join(sorted(unread ^ {last.name, *self.other_heads}))
             raise ModelError(f"model {self.name!r}: nothing reads the output of {unread_names}")
+        self._check_numbers()
+        self._check_ties()
+
+    def _check_numbers(self) -> None:
+        """Refuse floats where numbers are looked up, and numbers where floats are reckoned with."""
+        for layer, producers in zip(self.layers, self.producers, strict=True):
+            for name, producer in zip(layer.input_names, producers, strict=True):
+                are_given = producer < 0 and self.reads_tokens
+                if (name in layer.indices) != are_given:
+                    given, wanted = ("numbers", "floats") if are_given else ("floats", "numbers")
+                    raise ModelError(
+                        f"model {self.name!r}: layer {layer.name!r} ({layer.kind}) takes {wanted}"
+                        f" but {layer.inputs[layer.input_names.index(name)]!r} gives {given}"
+                    )
+
+    def _check_ties(self) -> None:
+        """Refuse a layer whose parameters belong to none, and a table that is tied to none."""
+        borrowers = [layer for layer in self.layers if layer.borrowed]
+        owners = [layer for layer in self.layers if dict(layer.attrs).get("tied")]
+        for layer in borrowers:
+            owner = next((x for x in owners if x.name == layer.tied), None)
+            if owner is None or dict(owner.parameters) != dict(layer.borrowed):
+                raise ModelError(
+                    f"model {self.name!r}: layer {layer.name!r} needs an embedding with tied = 1"
+                    f" whose table is {dict(layer.borrowed)['w']}, got {layer.tied or 'none'!r}"
+                )
+        if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
+            raise ModelError(
+                f"model {self.name!r}: every embedding with tied = 1 needs one unembedding that is"
+                f" tied to it, got {len(borrowers)} for {len(owners)}"
+            )
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -106,7 +149,8 @@ class ModelGraph:
     @cached_property
     def producers(self) -> tuple[tuple[int, ...], ...]:
         """By layer: the layers that it reads; -1 is the model's input."""
-        at = {INPUT: -1} | {layer.name: i for i, layer in enumerate(self.layers)}
+        at = dict.fromkeys((INPUT, MODEL_INPUT), -1)
+        at |= {layer.name: i for i, layer in enumerate(self.layers)}
         return tuple(tuple(at[name] for name in layer.inputs) for layer in self.layers)
 
     @cached_property
@@ -128,7 +172,7 @@ class ModelGraph:
         found: list[bool] = []
         for layer, producers in zip(self.layers, self.producers, strict=True):
             below = any(found[p] for p in producers if p >= 0)
-            found.append(bool(layer.parameters) or below)
+            found.append(layer.is_trained or below)
         return tuple(found)
 
     @cached_property
@@ -154,6 +198,53 @@ class ModelGraph:
 
         return passes(self, layer_calls(self, 1, "float32"))
 
+    @cached_property
+    def lenders(self) -> Mapping[int, int]:
+        """By layer that borrows parameters: the layer that owns them."""
+        at = {layer.name: i for i, layer in enumerate(self.layers)}
+        return {i: at[x.tied] for i, x in enumerate(self.layers) if x.borrowed}
+
+    def owner(self, i: int, parameter: str) -> int:
+        """Return the layer that owns ``parameter`` of layer ``i``: itself, or its lender."""
+        return self.lenders[i] if parameter in self.layers[i].borrowed else i
+
+    @cached_property
+    def heads(self) -> tuple[int, ...]:
+        """Layers that give logits, the last layer last."""
+        at = {layer.name: i for i, layer in enumerate(self.layers)}
+        return (*(at[name] for name in self.other_heads), len(self.layers) - 1)
+
+    @property
+    def logit_shapes(self) -> tuple[Shape, ...]:
+        """Per-sample shape of the logits of each head: (classes,) or (tokens, classes)."""
+        return tuple(self.layers[i].out_shape for i in self.heads)
+
+    @property
+    def labels(self) -> int:
+        """Labels of one sample, of all heads."""
+        return sum(prod(shape[:-1]) for shape in self.logit_shapes)
+
+    @cached_property
+    def numbers_below(self) -> int:
+        """What the numbers that it takes are below, if they are tokens or positions; else 0."""
+        return max(
+            layer.indices.get(name, 0)
+            for layer, producers in zip(self.layers, self.producers, strict=True)
+            for name, producer in zip(layer.input_names, producers, strict=True)
+            if producer < 0
+        )
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether what it takes are numbers of tokens."""
+        return self.numbers_below > 0
+
+    @property
+    def record_dtype(self) -> str:
+        """Of the numbers of a text on disk: the smallest with room for tokens and labels."""
+        most = max(self.numbers_below, self.classes)
+        return "uint8" if most <= 1 << 8 else "uint16" if most <= 1 << 16 else "uint32"
+
     @property
     def input_shape(self) -> Shape:
         """Per-sample shape of what the model takes."""
@@ -171,12 +262,21 @@ class ModelGraph:
 
     @property
     def record_bytes(self) -> int:
-        """Bytes of one record on disk: a label and a sample."""
+        """Bytes of one record on disk: its labels and a sample."""
+        if self.reads_tokens:
+            labels = 1 if self.next_token else self.labels
+            return DTYPE_BYTES[self.record_dtype] * (labels + prod(self.record_shape))
         return label_bytes(self.classes) + prod(self.record_shape)
 
     @property
     def data_command(self) -> str:
-        """Command that writes records for it: the digits, or random ones where it takes others."""
+        """Command that writes records for it, or nothing.
+
+        The digits, random ones where it takes others, or text where it reads bytes.
+        """
+        if self.reads_tokens:
+            is_bytes = self.next_token and self.record_dtype == "uint8"
+            return f"foreplan data text --seq {self.record_shape[0]}" if is_bytes else ""
         if (self.record_shape, self.full_scale) == ((8, 8), 16):
             return "foreplan data digits"
         shape = "x".join(map(str, self.record_shape))
@@ -189,7 +289,7 @@ class ModelGraph:
         """
         fires = {
             "forward": [True] * len(self.layers),
-            "weight_grad": [bool(layer.parameters) for layer in self.layers],
+            "weight_grad": [layer.is_trained for layer in self.layers],
             "input_grad": self.needs_input_grad,
         }[phase]
         total = sum(
@@ -202,8 +302,14 @@ class ModelGraph:
 
     def sha256(self) -> str:
         """Hash of everything that a prediction depends on."""
-        parts = [self.record_shape, self.full_scale, self.classes, self.norm_group]
-        rows = [(x.name, x.kind, x.in_shapes, x.attrs, x.inputs) for x in self.layers]
+        parts: list[object] = [self.record_shape, self.full_scale, self.classes, self.norm_group]
+        if self.reads_tokens:
+            parts += [self.other_heads, self.next_token]
+        tied = {x.name: (x.tied,) for x in self.layers if x.tied}
+        rows = [
+            (x.name, x.kind, x.in_shapes, x.attrs, x.inputs, *tied.get(x.name, ()))
+            for x in self.layers
+        ]
         return hashlib.sha256(repr((parts, rows)).encode()).hexdigest()
 
 
@@ -221,16 +327,50 @@ def model_names() -> dict[str, str]:
 def load_model(name: str) -> ModelGraph:
     """Return the built-in model called ``name``, or the one that a file of this path describes.
 
+    A model of text may be followed by the tokens of a sample: ``bert-large:512``.
+
     Raises
     ------
     ModelError
         When there is no such model (the message lists those there are), or the file is wrong.
     """
-    if "/" in name or name.endswith((".toml", ".onnx")):
+    if _is_file(name):
         from planner.modelfile import load_file
 
         return load_file(name)
     known = model_names()
-    stem = known[lookup("model", name, list(known), error=ModelError)]
-    model: ModelGraph = import_module(f"planner.models.{stem}").build(name)
-    return model
+    family, colon, tokens = name.partition(":")
+    stem = known[lookup("model", family, list(known), error=ModelError)]
+    module = import_module(f"planner.models.{stem}")
+    model: ModelGraph
+    if not colon:
+        model = module.build(name)
+        return model
+    most = module.most_tokens(family) if hasattr(module, "most_tokens") else 0
+    if not most:
+        raise ModelError(f"model {name!r}: {family} reads no tokens; leave out {colon + tokens!r}")
+    if not tokens.isdecimal() or not 1 <= int(tokens) <= most:
+        raise ModelError(
+            f"model {name!r}: expected 1 to {most} tokens after the colon, got {tokens!r}"
+        )
+    model = module.build(family, int(tokens))
+    return replace(model, name=name)
+
+
+def with_tokens(name: str, tokens: int | None) -> str:
+    """Return the name of a model at another number of tokens a sample, as ``--seq`` asks for.
+
+    Raises
+    ------
+    ModelError
+        When the model is a file, which says it itself.
+    """
+    if tokens is None:
+        return name
+    if _is_file(name):
+        raise ModelError(f"--seq {tokens}: {name} says itself what it reads; leave out --seq")
+    return f"{name.partition(':')[0]}:{tokens}"
+
+
+def _is_file(name: str) -> bool:
+    return "/" in name or name.endswith((".toml", ".onnx"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwprofiles.errors import ModelError
 from hwprofiles.registry import lookup, names
-from planner.layer import INPUT, NORM_GROUP, Layer, Shape
+from planner.layer import INPUT, NORM_GROUP, Layer, Shape, kind_module
 from planner.layercheck import (
     MOST_LAYERS,
     MOST_SIDE,
@@ -23,7 +23,7 @@ from planner.model import Block, ModelGraph
 MOST_BYTES = 4 * 1024 * 1024
 """Of a file of layers."""
 TOP = {"name": True, "input": True, "classes": True, "layer": True} | dict.fromkeys(
-    ("source", "record", "full_scale", "block"), False
+    ("source", "record", "full_scale", "next_token", "block"), False
 )
 BLOCK = {"name": True, "layers": True, "count": False}
 LAYER = {"name": True, "kind": True, "inputs": False}
@@ -72,7 +72,7 @@ def read_model_file(path: Path) -> ModelGraph:
     if not layers:
         raise file.error("layer: expected [[layer]] tables", "none", key="layer")
     row = _Row(file, layers, blocks, input_shape).read()
-    if row[-1].out_shape != (classes,):
+    if row[-1].out_shape[-1:] != (classes,) or len(row[-1].out_shape) > 2:
         raise file.error(
             f"layer {layers[-1]['name']!r}: the last must give ({classes},) logits",
             row[-1].out_shape,
@@ -85,6 +85,7 @@ def read_model_file(path: Path) -> ModelGraph:
             record_shape=file.shape(data, "record") if "record" in data else input_shape,
             full_scale=file.number(data, "full_scale", most=255) if "full_scale" in data else 255,
             classes=classes,
+            next_token=file.switch(data, "next_token"),
             norm_group=norm_group(x for block in row for x in block.layers),
             source=source,
         )
@@ -192,6 +193,13 @@ class _File:
             raise self.error(f"{key}: expected a whole number from 1 to {most}", value, at, key)
         return value
 
+    def switch(self, data: Table, key: str) -> bool:
+        """Return yes or no; no where it is not given."""
+        value = data.get(key, False)
+        if type(value) is not bool:
+            raise self.error(f"{key}: expected true or false", value, key=key)
+        return value
+
     def shape(self, data: Table, key: str) -> Shape:
         """Return a shape per sample."""
         value = data[key]
@@ -234,6 +242,8 @@ class _Row:
     read_by: set[int] = field(default_factory=set)
     """Layers that another one reads."""
     before: str = INPUT
+    full: dict[str, str] = field(default_factory=dict)
+    """By layer that is there once: its name in the model, by which others are tied to it."""
 
     def read(self) -> list[Block]:
         """Return the blocks; layers between blocks are a block without a name."""
@@ -248,6 +258,7 @@ class _Row:
             else:
                 end = min((k for k in starts if k > i), default=len(self.tables))
                 block = Block(name="", layers=self._run(i, end, self.values))
+                self.full |= {x.name: x.name for x in block.layers}
                 self.before = block.layers[-1].name
             unrolled += block.count * len(block.layers)
             if unrolled > MOST_LAYERS:
@@ -313,6 +324,8 @@ class _Row:
         if count > 1 and block.out_shape != shape:
             expected = f"block {name!r}: to be repeated, expected to give the {shape} it takes"
             raise self.file.error(expected, block.out_shape, where, "count")
+        if count == 1:
+            self.full |= {x.name: f"{name}.{x.name}" for x in block.layers}
         last = f"{name}.{count - 1}." if count > 1 else f"{name}."
         self.values[name] = (last + block.layers[-1].name, block.out_shape)
         self.owner[name] = end - 1
@@ -338,7 +351,8 @@ class _Row:
             raise file.error(f"layer {name!r}: expected a kind", kind, where, "kind")
         file.check_known(f"kind of layer {name!r}:", kind, names("planner.layers"), where, "kind")
         known = attributes(kind)
-        file.check_keys(f"layer {name!r} ({kind})", table, LAYER | known, where)
+        borrows = {"tied_to": True} if hasattr(kind_module(kind), "borrowed") else {}
+        file.check_keys(f"layer {name!r} ({kind})", table, LAYER | known | borrows, where)
         attrs = self._attributes(i, known)
         inputs = file.strings(table, "inputs", where) if "inputs" in table else [self.before]
         for given in inputs:
@@ -351,12 +365,17 @@ class _Row:
         shapes = tuple(values[x][1] for x in inputs)
         if problem := shape_problem(kind, shapes, attrs):
             raise ModelError(f"{file.at(where)}: layer {name!r}: {problem}")
+        tied = table.get("tied_to", "")
+        if borrows:
+            what = f"layer that {name!r} is tied to:"
+            file.check_known(what, str(tied), self.full, where, "tied_to")
         return Layer(
             name=name,
             kind=kind,
             in_shapes=shapes,
             attrs=tuple(sorted(attrs.items())),
             inputs=tuple(values[x][0] for x in inputs),
+            tied=self.full[str(tied)] if borrows else "",
         )
 
     def _attributes(self, i: int, known: Mapping[str, bool]) -> dict[str, int]:

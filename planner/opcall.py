@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-DTYPE_BYTES = {"uint8": 1, "int64": 8, "bfloat16": 2, "float16": 2}
+DTYPE_BYTES = {"uint8": 1, "uint16": 2, "uint32": 4, "int64": 8, "bfloat16": 2, "float16": 2}
 DTYPE_BYTES |= {"tf32": 4, "float32": 4, "float64": 8}
 PIECE = 1 << 15
 """Elements that an op of several passes takes at a time, so that they stay in a cache."""
@@ -21,6 +21,8 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    below: int = 0
+    """Of integers that index something: what they are below. 0: no such ones."""
 
     @property
     def elements(self) -> int:
@@ -64,14 +66,17 @@ class OpCall:
     """The fewer of its input and output channels (a group's); 0 where they do not matter."""
     reread_bytes: int = 0
     """What is read a second time, because it is too large to be still in a cache."""
+    untouched_bytes: int = 0
+    """What is given and not touched: rows of a table that nobody asks for."""
     reuse_bytes: int = 0
     """What the worker touches between two firings: how cold operands and code are. 0: all warm."""
 
     @property
     def moved_bytes(self) -> int:
-        """Every element read and every element written once each, and what is read again."""
+        """Every element touched once for a read and once for a write, and what is read again."""
         once = sum(t.size_bytes for t in (*self.reads, *self.writes))
-        return once + self.reread_bytes + 2 * sum(t.size_bytes for t in self.updates)
+        twice = 2 * sum(t.size_bytes for t in self.updates)
+        return once + twice + self.reread_bytes - self.untouched_bytes
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

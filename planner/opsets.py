@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hwprofiles.units import MIB
-from planner.build import Rows, chain
+from planner.build import BlockBuilder, Rows, Value, chain
 from planner.calls import StepCalls
 from planner.collectives.base import algorithm, traffic
 from planner.input_calls import stage_calls
-from planner.layer import Layer, Shape
-from planner.model import ModelGraph
+from planner.layer import INPUT, Layer, Shape
+from planner.layer_calls import layer_calls
+from planner.model import Block, ModelGraph
 from planner.opcall import OpCall
 from planner.optimizer import optimizer_names, update
 from planner.plan import Plan, Source, Training
@@ -86,6 +87,13 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _phases("tanh", shape, samples, dtype)
         calls += _phases("flatten", shape, samples, dtype)
         calls += _phases("avg_pool", shape, samples, dtype, window=2)
+    for tokens, features, heads, vocab, samples in (
+        (24, 48, 3, 90, 2),
+        (40, 80, 5, 200, 6),
+        (72, 96, 6, 300, 10),
+        (56, 144, 4, 700, 24),
+    ):
+        calls += _text(tokens, features, heads, vocab, samples, dtype)
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
         for name in optimizer_names():
@@ -104,6 +112,27 @@ def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) 
     layer = _layer(kind, in_shape, **attrs)
     phases = ("forward", "weight_grad", "input_grad") if layer.parameters else ()
     return [layer.call(p, samples, dtype) for p in phases or ("forward", "input_grad")]
+
+
+def _text(
+    tokens: int, features: int, heads: int, vocab: int, samples: int, dtype: str
+) -> list[OpCall]:
+    """Return every op of a small causal decoder of one block, and of a perceptron's curves some."""
+    b = BlockBuilder(Value(INPUT, (tokens,)))
+    x = b.layer("tokens", "embedding", b.input, vocab=vocab, features=features, tied=1)
+    x = b.layer("positions", "positions", x, positions=tokens)
+    y = b.attention(b.layer("norm", "layer_norm", x), heads, causal=1)
+    y = b.feed_forward(b.layer("add", "add", x, y), 3 * features)
+    b.tied("logits", "tokens", y, vocab=vocab)
+    model = ModelGraph(
+        name="fit",
+        blocks=(Block(name="", layers=tuple(b.layers)),),
+        record_shape=(tokens,),
+        classes=vocab,
+        next_token=True,
+    )
+    fired = [call for layer in layer_calls(model, samples, dtype) for call in layer.fired]
+    return [load(model, samples, dtype), *fired, loss(model, samples, dtype, samples)]
 
 
 def _ends(samples: int, size: int, classes: int, dtype: str) -> list[OpCall]:

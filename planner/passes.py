@@ -11,6 +11,7 @@ from typing import Protocol
 from planner.layer_calls import LayerCalls
 from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
+from planner.steps import loss
 
 PARAMETERS = ("w", "b")
 """Names of the tensors that lie in the flat arrays, their gradients with a ``d`` before."""
@@ -60,11 +61,6 @@ class Firing:
         """Register of its scratch."""
         return f"{self.name}.work"
 
-    @property
-    def partial(self) -> str:
-        """Register where a later microbatch leaves the gradient of the layer's parameters."""
-        return f"{self.name.rpartition('.')[0]}.partial"
-
     def call(self, calls: Calls, parameters: int) -> OpCall:
         """Return its op call, of a layer with so many ``parameters``."""
         if self.kind == "loss":
@@ -84,6 +80,14 @@ def is_parameter(tensor: Tensor) -> bool:
     return tensor.name.removeprefix("d") in PARAMETERS
 
 
+def partial(model: ModelGraph, owner: int) -> str:
+    """Return the register where a later microbatch leaves the gradient of what a layer owns.
+
+    Layers that borrow a parameter write their share of its gradient there too, before the owner.
+    """
+    return f"{model.layers[owner].name}.partial"
+
+
 def passes(model: ModelGraph, layers: tuple[LayerCalls, ...]) -> tuple[Firing, ...]:
     """Return the firings of one microbatch in order; the first accumulates nothing.
 
@@ -100,11 +104,16 @@ class _Order:
     def firings(self) -> Iterator[Firing]:
         for i, layer in enumerate(self.model.layers):
             yield self._of(i, layer.name, "forward", phase="forward")
-        logits = self.model.wiring.outputs[-1]
-        places = {"x": logits, "labels": "labels", "dx": "loss.dx", "stats": STATS}
-        yield Firing(name="loss", phase="forward", layer=-1, kind="loss", places=places)
+        yield self._loss()
         for i in reversed(range(len(self.model.layers))):
             yield from self._backward(i)
+
+    def _loss(self) -> Firing:
+        call = loss(self.model, 1, "float32", 1)
+        logits = (self.model.wiring.outputs[i] for i in self.model.heads)
+        places = dict(zip((t.name for t in call.reads), logits, strict=False))
+        places |= {t.name: f"loss.{t.name}" for t in call.writes} | {"labels": "labels"}
+        return Firing(name="loss", phase="forward", layer=-1, kind="loss", places=places)
 
     def _of(self, i: int, name: str, kind: str, *, phase: str = "backward") -> Firing:
         return Firing(name=name, phase=phase, layer=i, kind=kind, places=self._places(i))
@@ -119,17 +128,21 @@ class _Order:
         return places | {t.name: f"{layer.name}.{t.name}" for t in (*calls.kept, *calls.handed)}
 
     def _backward(self, i: int) -> Iterator[Firing]:
-        """Yield the sum of the output's gradients, and the two gradients of layer ``i``."""
+        """Yield the sum of the output's gradients, and the two gradients of layer ``i``.
+
+        What it owns is added up at once; of what it borrows the owner adds up the whole.
+        """
         name, calls = self.model.layers[i].name, self.layers[i]
         yield from self._sums(i)
         if calls.weight_grad:
             yield self._of(i, f"{name}.weight_grad", "weight_grad")
+        if self.model.layers[i].parameters:
             yield Firing(
                 name=f"{name}.accumulate",
                 phase="backward",
                 layer=i,
                 kind="accumulate",
-                places={"other": f"{name}.partial", "total": "gradients"},
+                places={"other": partial(self.model, i), "total": "gradients"},
             )
         if calls.input_grad:
             yield self._of(i, f"{name}.input_grad", "input_grad")

@@ -145,12 +145,13 @@ def phase_seconds(
         if first <= start and end <= last:
             spans[program.tasks[task].phase].append((start, end))
     order = ("forward", "backward", "update", "load", "exchange")
-    edges = sorted({first, last, *(e for s in spans.values() for t in s for e in t)})
+    ends = {first, last, *(e for s in spans.values() for t in s for e in t)}
+    edges = np.array(sorted(ends), dtype=np.int64)
     owner = np.full(len(edges) - 1, -1)
     for i in reversed(range(len(order))):
         for start, end in spans[order[i]]:
             owner[np.searchsorted(edges, start) : np.searchsorted(edges, end)] = i
-    lengths = np.diff(np.array(edges, dtype=np.int64)) / PS_PER_S / max(1, window.steps)
+    lengths = np.diff(edges) / PS_PER_S / max(1, window.steps)
     found = {phase: float(lengths[owner == order.index(phase)].sum()) for phase in PHASES}
     return found | {"waiting": float(lengths[owner == -1].sum())}
 

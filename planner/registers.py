@@ -14,7 +14,7 @@ from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
 from planner.packing import Lives
-from planner.passes import OUTSIDE, STATS, is_parameter
+from planner.passes import OUTSIDE, STATS, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.steps import load, loss
 
@@ -76,7 +76,7 @@ def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Re
         *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
     ]
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
-    _, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    *_, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
     rounds = plan.microbatches(training.batch)
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
@@ -123,7 +123,10 @@ def pass_registers(
         parameters = model.layers[firing.layer].parameter_count
         call = firing.call(calls, parameters)
         if firing.kind == "weight_grad" and accumulates:
-            touch(firing.partial, "gradients", at, parameters * item)
+            names = {**model.layers[firing.layer].parameters, **model.layers[firing.layer].borrowed}
+            for owner in sorted({model.owner(firing.layer, name) for name in names}):
+                whole_bytes = model.layers[owner].parameter_count * item
+                touch(partial(model, owner), "gradients", at, whole_bytes)
         if call.work:
             touch(firing.workspace, "workspace", at, sum(t.size_bytes for t in call.work))
         for tensor in (*call.reads, *call.updates, *call.writes):

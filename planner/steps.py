@@ -1,19 +1,33 @@
 """Op calls of a training step that belong to no layer: load, loss, sum."""
 
+from dataclasses import replace
+
 from planner.layer import batched
 from planner.model import ModelGraph
-from planner.opcall import OpCall, Tensor
+from planner.opcall import DTYPE_BYTES, OpCall, Tensor
 
 
 def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
     """Read ``samples`` records from the file and decode them to inputs and labels.
 
-    ``raw`` is the landing place of the bytes (n, label + sample), ``x`` the decoded input scaled to
-    0-1 and repeated to the model's input size, ``labels`` int64.
+    ``raw`` is the landing place of the bytes (n, record), ``labels`` are int64. ``x`` is the input
+    decoded: pixels scaled to 0-1 and repeated to the model's size, or tokens as int64 numbers.
     """
     raw = Tensor(name="raw", shape=(samples, model.record_bytes), dtype="uint8")
-    x = Tensor(name="x", shape=batched(model.input_shape, samples), dtype=dtype)
-    labels = Tensor(name="labels", shape=(samples,), dtype="int64")
+    is_text = model.reads_tokens
+    shape = batched(model.input_shape, samples)
+    x = Tensor(name="x", shape=shape, dtype="int64" if is_text else dtype)
+    labels = _labels(model, samples)
+    if is_text:
+        item_bytes = DTYPE_BYTES[model.record_dtype]
+        return OpCall(
+            kernel="load.tokens",
+            op_class="load_tokens",
+            dtype=dtype,
+            flop=0,
+            writes=(x, labels, raw),
+            attrs=(("item_bytes", item_bytes), ("shifted", int(model.next_token))),
+        )
     names = ("channels", "height", "width")
     return OpCall(
         kernel="load.records",
@@ -29,21 +43,31 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
 def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
     """Softmax cross-entropy over the global ``batch``: its sum, hits, and the logits' gradient.
 
+    The loss of a sample is the mean over its labels; of several heads, the sum of theirs.
     ``stats`` holds (sum of losses / batch, correct answers), float64. Five FLOP a logit.
     """
-    logits = Tensor(name="x", shape=(samples, model.classes), dtype=dtype)
-    labels = Tensor(name="labels", shape=(samples,), dtype="int64")
-    gradient = Tensor(name="dx", shape=logits.shape, dtype=dtype)
+    several = len(model.heads) > 1
+    logits = tuple(
+        Tensor(name=f"x{i}" if several else "x", shape=(samples, *shape), dtype=dtype)
+        for i, shape in enumerate(model.logit_shapes)
+    )
+    gradients = tuple(replace(t, name=f"d{t.name}") for t in logits)
     stats = Tensor(name="stats", shape=(2,), dtype="float64")
     return OpCall(
-        kernel="softmax_cross_entropy.forward",
+        kernel=f"softmax_cross_entropy.{'heads' if several else 'forward'}",
         op_class="softmax",
         dtype=dtype,
-        flop=5 * logits.elements,
-        reads=(logits, labels),
-        writes=(gradient, stats),
+        flop=5 * sum(t.elements for t in logits),
+        reads=(*logits, _labels(model, samples)),
+        writes=(*gradients, stats),
         settings=(("batch", batch),),
     )
+
+
+def _labels(model: ModelGraph, samples: int) -> Tensor:
+    """Return the labels: one a sample is (n,), several are (n, labels), head after head."""
+    shape = (samples,) if model.labels == 1 else (samples, model.labels)
+    return Tensor(name="labels", shape=shape, dtype="int64")
 
 
 def add(elements: int, dtype: str) -> OpCall:

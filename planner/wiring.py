@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from planner.layer import Layer
 from planner.model import ModelGraph
 
-LOSS_GRADIENT = "loss.dx"
+
+def loss_gradient(model: ModelGraph, head: int) -> str:
+    """Return the register that the loss writes the gradient of a head's logits to."""
+    return f"loss.dx{head}" if len(model.heads) > 1 else "loss.dx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,8 @@ def _gradients(
     gradients = [""] * len(layers)
     parts: list[list[str]] = [[] for _ in layers]
     shared: set[str] = set()
-    parts[-1].append(LOSS_GRADIENT)
+    for head, i in enumerate(model.heads):
+        parts[i].append(loss_gradient(model, head))
     for i in reversed(range(len(layers))):
         if not model.trained[i]:
             continue

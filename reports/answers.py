@@ -1,46 +1,50 @@
-"""The first sections: what was asked, what the answer is, and what the run said to it."""
+"""The first sections: what was asked, what the answer is, and why nothing else is faster."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any
 
 from hwprofiles.units import format_bytes, format_s
 from planner.optimizer import optimizer
 from planner.plan import Training
-from reports.case import Case, layout
-from reports.parts import Figure, Section
-from reports.rows import candidate_rows, command_lines, data_command, search_rows, verdict_rows
-from reports.tables import Column, facts, table, text_rate, text_signed_frac
-from reports.words import VERDICT_WORDS
+from reports.bar_figures import interval_figure
+from reports.case import Case, Cases, layout
+from reports.parts import Block, Drawing, Figure, Section
+from reports.rows import candidate_rows, verdict_meaning
+from reports.tables import (
+    Column,
+    Line,
+    Table,
+    compared,
+    split_common,
+    table,
+    text_rate,
+    text_signed_frac,
+)
 
 
-def question(case: Case) -> Section:
-    """Return model, cluster and training as they were asked for."""
-    plans, training = case.plans, case.plans.training
-    return Section(
-        text=(
-            f"How is {plans.model} trained fastest on {plans.cluster}, with the same update as one"
-            f" worker would make on all {training.batch} samples of a batch?",
-        ),
-        tables=(
-            facts(
-                [
-                    ("model", plans.model),
-                    ("cluster", plans.cluster),
-                    ("batch", f"{training.batch} samples a step, over all workers"),
-                    ("dtype", training.dtype),
-                    ("optimizer", _optimizer(training)),
-                    ("seed", training.seed),
-                    ("tool", plans.tool),
-                ]
-            ),
-        ),
-    )
+def lines(cases: Cases, *rows: tuple[str, Callable[[Case], Any]], kind: str = "text") -> list[Line]:
+    """Return a line a row: its title, and how its value is had from a case."""
+    return [Line(title=t, values=tuple(get(c) for c in cases), kind=kind) for t, get in rows]
 
 
-def _optimizer(training: Training) -> str:
-    """Return the optimizer with the settings that it takes."""
-    taken = optimizer(training.optimizer).SETTINGS
-    settings = (f"{name.replace('_', ' ')} {getattr(training, name):g}" for name in taken)
-    return f"{training.optimizer}, {', '.join(settings)}"
+def names(cases: Cases) -> list[str]:
+    """Return the names of the cases, as titles of columns."""
+    return [case.name for case in cases]
+
+
+def title(cases: Cases) -> str:
+    """Return the heading of the page: what all cases have in common, and what tells them apart."""
+    first = cases[0].plans
+    questions = [(c.plans.model, c.plans.cluster, c.plans.training.batch) for c in cases]
+    if len(set(questions)) == 1:
+        whole = f"{first.model} on {first.cluster}, batch {first.training.batch}"
+    else:
+        one = [len(set(part)) == 1 for part in zip(*questions, strict=True)]
+        parts = (first.model, f"on {first.cluster}", f"batch {first.training.batch}")
+        whole = ", ".join(part for part, same in zip(parts, one, strict=True) if same)
+    if len(cases) == 1:
+        return whole
+    return f"{whole}{': ' if whole else ''}{' against '.join(names(cases))}"
 
 
 def sentence(case: Case) -> str:
@@ -54,46 +58,40 @@ def sentence(case: Case) -> str:
     )
 
 
-def answer(case: Case) -> Section:
-    """Return the answer in one sentence, and the plan behind it in full."""
-    plan = case.best.plan
-    passes = plan.microbatches(case.plans.training.batch)
-    shared = [
-        ("exchange", plan.algorithm),
-        ("buckets", f"closed at {format_bytes(plan.bucket_bytes)} of gradients"),
-        ("leave", "during the backward pass" if plan.overlap else "after the backward pass"),
+def lead(cases: Cases) -> str:
+    """Return the page in one sentence: the answer or, of several, which is faster by how much."""
+    if len(cases) == 1:
+        return sentence(cases[0])
+    ranked = sorted(cases, key=lambda case: case.plans.training.batch / _step_s(case), reverse=True)
+    best, *others = ranked
+    most = best.plans.training.batch / _step_s(best)
+    longer = [
+        f"{case.name} takes {most * _step_s(case) / case.plans.training.batch:.3g} times as long"
+        for case in others
     ]
-    return Section(
-        text=(sentence(case),),
-        tables=(
-            facts(
-                [
-                    ("plan", case.best.label),
-                    ("workers", plan.workers),
-                    ("on devices", ", ".join(map(str, plan.placement))),
-                    ("microbatch", f"{plan.microbatch} samples, {passes} a step on each worker"),
-                    *(shared if plan.workers > 1 else []),
-                    (
-                        "slots",
-                        f"input {plan.input_slots}, activations {plan.activation_slots},"
-                        f" landing {plan.landing_slots}",
-                    ),
-                ]
-            ),
-        ),
+    return (
+        f"Of these {len(cases)} plans {best.name} is the {'fastest' if others[1:] else 'faster'}:"
+        f" {format_s(_step_s(best))} a step, {text_rate(most)}. For as many samples"
+        f" {', '.join(longer)}."
     )
 
 
-def headline(case: Case) -> tuple[Figure, ...]:
-    """Return the few numbers at the top of the page."""
+def _step_s(case: Case) -> float:
+    return case.measured.step_s if case.measured else case.subject.prediction.step_s
+
+
+def headline(cases: Cases) -> tuple[Figure, ...]:
+    """Return the few numbers at the top of the page of one plan."""
+    if len(cases) > 1:
+        return ()
+    case = cases[0]
     measured, prediction = case.measured, case.subject.prediction
     low_s, high_s = prediction.interval_s
-    renewed = ", its ops timed again for the run" if _has_renewed_costs(case) else ""
     found = [
         Figure(
             title="predicted step",
             value=format_s(prediction.step_s),
-            note=f"{format_s(low_s)} to {format_s(high_s)}, grade {prediction.grade}{renewed}",
+            note=f"{format_s(low_s)} to {format_s(high_s)}, grade {prediction.grade}",
         )
     ]
     if measured:
@@ -110,12 +108,11 @@ def headline(case: Case) -> tuple[Figure, ...]:
                 note="predicted / measured - 1",
             ),
         ]
-    step_s = measured.step_s if measured else prediction.step_s
     return (
         *found,
         Figure(
             title="throughput",
-            value=text_rate(case.plans.training.batch / step_s),
+            value=text_rate(case.plans.training.batch / _step_s(case)),
             note="measured" if measured else "predicted",
         ),
         Figure(
@@ -126,136 +123,236 @@ def headline(case: Case) -> tuple[Figure, ...]:
     )
 
 
-def verdict(case: Case) -> Section:
-    """Return predicted beside measured, and what a check concluded; or how to measure."""
-    measured = case.measured
-    if measured is None:
-        return _unmeasured(case)
-    prediction = measured.ranked.prediction
-    low_s, high_s = prediction.interval_s
-    inside = "inside" if low_s <= measured.step_s <= high_s else "outside"
-    text = [
-        f"{measured.ranked.label}: predicted {format_s(prediction.step_s)}, measured"
-        f" {format_s(measured.step_s)} a step: error {text_signed_frac(measured.error_frac)},"
-        f" {inside} the stated interval of {format_s(low_s)} to {format_s(high_s)}.",
-        _which(case),
+def overview(cases: Cases) -> Section:
+    """Return the plans of a comparison side by side, with what differs from the first."""
+    if len(cases) == 1:
+        return ()
+    drawn = Drawing(
+        caption="The step of every plan on one axis",
+        svg=interval_figure(cases),
+    )
+    return (Block(drawings=(drawn,), tables=(overview_table(cases),)),)
+
+
+def overview_table(cases: Cases) -> Table:
+    """Return the quantities of every plan, and how far they are from the first plan's."""
+    measured = [("measured step", lambda c: c.measured.step_s if c.measured else None)]
+    return compared(
+        names(cases),
+        [
+            *lines(
+                cases,
+                ("predicted step", lambda c: c.subject.prediction.step_s),
+                *(measured if any(case.measured for case in cases) else []),
+                kind="seconds",
+            ),
+            *lines(
+                cases, ("throughput", lambda c: c.plans.training.batch / _step_s(c)), kind="rate"
+            ),
+            *lines(
+                cases,
+                ("closed form", lambda c: c.subject.prediction.closed_form_s),
+                ("bound", lambda c: c.subject.prediction.bound_s),
+                kind="seconds",
+            ),
+            *lines(
+                cases,
+                ("arena of the fullest worker", lambda c: max(c.subject.prediction.arena_bytes)),
+                ("its live peak", lambda c: max(c.subject.prediction.live_peak_bytes)),
+                kind="bytes",
+            ),
+            *lines(
+                cases,
+                ("workers", lambda c: c.subject.plan.workers),
+                ("tasks of a step", lambda c: c.subject.prediction.tasks),
+                kind="count",
+            ),
+            *lines(cases, ("grade", lambda c: c.subject.prediction.grade)),
+        ],
+        caption=f"Below a number: how far it is from {cases[0].name}" if len(cases) > 1 else "",
+    )
+
+
+def question(cases: Cases) -> Section:
+    """Return model, cluster and training as they were asked for."""
+    first, training = cases[0].plans, cases[0].plans.training
+    asked = (
+        f"How is {first.model} trained fastest on {first.cluster}, with the same update as one"
+        f" worker would make on all {training.batch} samples of a batch?"
+    )
+    if len(cases) > 1:
+        asked = (
+            "Which of these plans trains faster, and why? Each is the best of its own search, and"
+            " makes the same update as one worker would make on the whole batch."
+        )
+    facts = lines(
+        cases,
+        ("model", lambda c: c.plans.model),
+        ("cluster", lambda c: c.plans.cluster),
+        ("batch", lambda c: f"{c.plans.training.batch} samples a step, over all workers"),
+        ("dtype", lambda c: c.plans.training.dtype),
+        ("optimizer", lambda c: _optimizer(c.plans.training)),
+        ("seed", lambda c: c.plans.training.seed),
+        ("tool", lambda c: c.plans.tool),
+    )
+    return (Block(text=(asked,), tables=_tables(cases, facts)),)
+
+
+def _tables(cases: Cases, facts: list[Line]) -> tuple[Table, ...]:
+    """Return the facts of one plan; of several what differs, side by side, and what does not."""
+    if len(cases) == 1:
+        return (compared([""], facts),)
+    differ, common = split_common(facts)
+    found = [compared(names(cases), differ)] if differ else []
+    return (*found, *([compared([""], common, caption="The same for all")] if common else []))
+
+
+def _optimizer(training: Training) -> str:
+    """Return the optimizer with the settings that it takes."""
+    taken = optimizer(training.optimizer).SETTINGS
+    settings = (f"{name.replace('_', ' ')} {getattr(training, name):g}" for name in taken)
+    return f"{training.optimizer}, {', '.join(settings)}"
+
+
+def answer(cases: Cases) -> Section:
+    """Return each answer in one sentence, and the plans behind them in full."""
+    plan = {case.name: case.subject.plan for case in cases}
+
+    def exchanged(get: Callable[[Case], str]) -> Callable[[Case], str | None]:
+        return lambda case: get(case) if plan[case.name].workers > 1 else None
+
+    rows = lines(
+        cases,
+        ("plan", lambda c: c.subject.label),
+        ("workers", lambda c: plan[c.name].workers),
+        ("on devices", lambda c: _devices(plan[c.name].placement)),
+        ("microbatch", _passes),
+        ("exchange", exchanged(lambda c: plan[c.name].algorithm)),
+        (
+            "buckets",
+            exchanged(lambda c: f"closed at {format_bytes(plan[c.name].bucket_bytes)}"),
+        ),
+        (
+            "gradients leave",
+            exchanged(lambda c: f"{'during' if plan[c.name].overlap else 'after'} backward"),
+        ),
+        ("slots", _slots),
+    )
+    rows = [row for row in rows if any(value is not None for value in row.values)]
+    said = (sentence(cases[0]),) if len(cases) == 1 else ()
+    points = tuple(f"{c.name}: {sentence(c)}" for c in cases) if len(cases) > 1 else ()
+    return (Block(text=said, points=points, tables=_tables(cases, rows)),)
+
+
+def _devices(placement: tuple[int, ...]) -> str:
+    """Return the devices in rank order, runs of them shortened.
+
+    >>> _devices((0, 1, 2, 3, 8)), _devices((1,))
+    ('0 to 3, 8', '1')
+    """
+    runs: list[list[int]] = []
+    for device in placement:
+        if runs and device == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], device]
+        else:
+            runs.append([device])
+    return ", ".join(" to ".join(map(str, dict.fromkeys(run))) for run in runs)
+
+
+def _passes(case: Case) -> str:
+    plan = case.subject.plan
+    passes = plan.microbatches(case.plans.training.batch)
+    return f"{plan.microbatch} samples, {passes} a step on each worker"
+
+
+def _slots(case: Case) -> str:
+    plan = case.subject.plan
+    return (
+        f"input {plan.input_slots}, activations {plan.activation_slots},"
+        f" landing {plan.landing_slots}"
+    )
+
+
+def certificate(cases: Cases) -> Section:
+    """Return the account of every candidate: rejected by reason, pruned, simulated."""
+    proofs = [case.plans.certificate for case in cases]
+    said = [
+        f"{case.name}: {proof.statement}." if len(cases) > 1 else f"{_upper(proof.statement)}."
+        for case, proof in zip(cases, proofs, strict=True)
     ]
-    points: tuple[str, ...] = ()
-    check = measured.check
-    if check is None:
-        text.append(f"Not checked: {VERDICT_WORDS['not checked']}.")
-    else:
-        allowed = check.claim_frac * check.gate
-        gate = f" (claim {_percent(check.claim_frac)} x gate {check.gate:g})" * (check.gate != 1)
-        text.append(
-            f"Check {case.verdict}: error {text_signed_frac(check.error_frac)}, allowed"
-            f" {_percent(allowed)} either way{gate}; {VERDICT_WORDS[case.verdict]}."
+    verdicts = dict.fromkeys(name for proof in proofs for name in proof.by_verdict)
+    counted = [
+        Line(
+            title=name.replace("_", " "),
+            values=tuple(proof.by_verdict.get(name, 0) for proof in proofs),
+            kind="count",
+            meaning=verdict_meaning(name),
         )
-        points = tuple(f"void: {reason}" for reason in check.void_reasons)
-    return Section(text=tuple(filter(None, text)), points=points)
-
-
-def _has_renewed_costs(case: Case) -> bool:
-    """Whether the run was predicted anew, with other costs than those of the plan file."""
-    listed = case.plans.plans[case.pick].prediction if case.pick is not None else None
-    return listed is not None and listed.step_s != case.subject.prediction.step_s
-
-
-def _unmeasured(case: Case) -> Section:
-    """Say how to get a measurement; only a prediction of the machine at hand can have one."""
-    run = (
-        data_command(case.plans),
-        "foreplan execute plan.json --check -o measurement.json",
-        "foreplan report plan.json measurement.json -o report.html",
+        for name in verdicts
+    ]
+    counted.append(
+        Line(title="all candidates", values=tuple(p.candidates for p in proofs), kind="count")
     )
-    if case.plans.cluster == "local":
-        text = "Not measured yet. These commands run the plan for real and set it beside this:"
-        return Section(text=(text,), commands=run)
-    plan_here = replace(case.plans, cluster="local")
-    return Section(
-        text=(
-            f"Not measured. A run is on the machine at hand, which {case.plans.cluster} is not;"
-            " these commands predict the same question for this machine, and measure that:",
+    fates = (
+        ("simulated", "simulated", f"engine: {', '.join(dict.fromkeys(p.engine for p in proofs))}"),
+        ("pruned by bound", "pruned_by_bound", "their closed form is no faster than the best"),
+        ("pruned by dominance", "pruned_by_dominance", "dropped by a named rule"),
+        (
+            "not reached",
+            "not_reached",
+            f"search ended by: {', '.join(dict.fromkeys(p.stopped_by for p in proofs))}",
         ),
-        commands=(*command_lines(Case(plans=plan_here, measured=None))[:-1], *run),
     )
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.3g} %"
-
-
-def _which(case: Case) -> str:
-    """Say which plan of the file ran, where it is not simply the best as predicted there."""
-    if case.pick is None:
-        return "The plan that ran is not in the plan file."
-    text = f"It is number {case.pick + 1} of the plan file." if case.pick else ""
-    if _has_renewed_costs(case):
-        listed = case.plans.plans[case.pick].prediction.step_s
-        ran = case.subject.prediction.step_s
-        text += (
-            f" The plan file predicted {format_s(listed)}; the ops were timed again for this run,"
-            f" and the prediction that counts is {format_s(ran)}."
+    searched = [
+        Line(
+            title=name,
+            values=tuple(getattr(proof, field) for proof in proofs),
+            kind="count",
+            meaning=meaning,
         )
-    return text.strip()
-
-
-def certificate(case: Case) -> Section:
-    """Return the account of every candidate."""
-    proof = case.plans.certificate
-    statement = proof.statement[:1].upper() + proof.statement[1:]
-    return Section(
-        text=(
-            f"{statement}.",
-            f"{proof.candidates:,} candidates were considered; {proof.simulated:,} of them were"
-            f" simulated.",
-        ),
-        tables=(
-            table(
-                verdict_rows(case.plans),
-                [
-                    Column(key="verdict", title="verdict", note="meaning"),
-                    Column(key="count", title="candidates", kind="count"),
-                    Column(key="frac", title="share", kind="frac"),
-                ],
-                caption="All candidates, by verdict",
-            ),
-            table(
-                search_rows(case.plans),
-                [
-                    Column(key="fate", title="of those that fit", note="why"),
-                    Column(key="count", title="candidates", kind="count"),
-                ],
-                caption="Those that fit, by what the search did with them",
+        for name, field, meaning in fates
+    ]
+    return (
+        Block(
+            text=tuple(said) if len(cases) == 1 else (),
+            points=tuple(said) if len(cases) > 1 else (),
+            tables=(
+                compared(names(cases), counted, caption="Candidates, by verdict"),
+                compared(names(cases), searched, caption="Of those that fit, what became of them"),
             ),
         ),
     )
 
 
-def candidates(case: Case) -> Section:
-    """Return the plans of the file."""
-    return Section(
-        tables=(
-            table(
-                candidate_rows(case.plans),
-                [
-                    Column(key="rank", title="#", kind="count"),
-                    Column(key="label", title="plan", wraps=True),
-                    Column(key="workers", title="workers", kind="count"),
-                    Column(key="microbatch", title="microbatch", kind="count"),
-                    Column(key="algorithm", title="exchange"),
-                    Column(key="bucket_bytes", title="bucket", kind="bytes"),
-                    Column(key="overlap", title="overlap", kind="flag"),
-                    Column(key="step_s", title="step", kind="seconds", digits=4),
-                    Column(key="slower_frac", title="slower by", kind="frac"),
-                    Column(key="samples_per_s", title="throughput", kind="rate"),
-                    Column(key="closed_form_s", title="closed form", kind="seconds", digits=4),
-                    Column(key="bound_s", title="bound", kind="seconds", digits=4),
-                    Column(key="arena_bytes", title="memory", kind="bytes"),
-                    Column(key="grade", title="grade"),
-                ],
-                caption="Simulated step, best first; memory is the arena of the fullest worker",
-                sortable=True,
-            ),
-        )
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def candidates(cases: Cases) -> Section:
+    """Return the plans of the files."""
+    columns = [
+        Column(key="rank", title="#", kind="count"),
+        Column(key="label", title="plan", wraps=True),
+        Column(key="workers", title="workers", kind="count"),
+        Column(key="microbatch", title="microbatch", kind="count"),
+        Column(key="algorithm", title="exchange"),
+        Column(key="bucket_bytes", title="bucket", kind="bytes"),
+        Column(key="overlap", title="overlap", kind="flag"),
+        Column(key="step_s", title="step", kind="seconds", digits=4),
+        Column(key="slower_frac", title="slower by", kind="frac"),
+        Column(key="samples_per_s", title="throughput", kind="rate"),
+        Column(key="closed_form_s", title="closed form", kind="seconds", digits=4),
+        Column(key="bound_s", title="bound", kind="seconds", digits=4),
+        Column(key="arena_bytes", title="memory", kind="bytes"),
+        Column(key="grade", title="grade"),
+    ]
+    if len(cases) > 1:
+        columns.insert(0, Column(key="case", title="search"))
+    found = table(
+        [row for case in cases for row in candidate_rows(case)],
+        columns,
+        caption="Simulated step, best of each search first; memory is the arena of the fullest"
+        " worker",
+        sortable=True,
     )
+    return (Block(tables=(found,)),)

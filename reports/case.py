@@ -1,19 +1,26 @@
-"""What a page is about: a plan file, perhaps a measurement, and the plan that both speak of."""
+"""What a page is about: plan files, perhaps measurements of them, and what tells them apart."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hwprofiles.errors import RecordError
+from hwprofiles.units import KIB
 from planner.measurement import Measurement
 from planner.plan import Plan
-from planner.records import PlanFile, RankedPlan
+from planner.records import ClusterRecord, PlanFile, RankedPlan
+from reports.replay import Replay, replay
+from reports.scaling import Point, scaling
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """A plan file with the measurement of one of its plans, if there is one."""
 
     plans: PlanFile
-    measured: Measurement | None
+    measured: Measurement | None = None
+    name: str = ""
+    """What tells it from the other cases of its page."""
 
     def __post_init__(self) -> None:
         """Refuse a measurement that answers another question."""
@@ -45,13 +52,103 @@ class Case:
 
     @property
     def verdict(self) -> str:
-        """One of ``passed``, ``failed``, ``void``, ``not checked``."""
-        check = self.measured.check if self.measured else None
+        """One of ``passed``, ``failed``, ``void``, ``not checked``, ``not measured``."""
+        if self.measured is None:
+            return "not measured"
+        check = self.measured.check
         if check is None:
             return "not checked"
         if not check.valid:
             return "void"
         return "passed" if check.passed else "failed"
+
+    @property
+    def machine(self) -> ClusterRecord | None:
+        """Return what the subject's prediction rests on."""
+        records = self.plans.machine
+        return records.get(self.subject.plan.workers, records.get(0))
+
+    @cached_property
+    def replay(self) -> Replay | None:
+        """The subject's step, task by task; none where it cannot be had from the records."""
+        trace = self.measured.trace if self.measured else None
+        return replay(self.plans, self.subject, trace)
+
+    @cached_property
+    def curve(self) -> tuple[Point, ...]:
+        """The subject on other numbers of workers, simulated."""
+        return scaling(self.plans, self.subject)
+
+
+Cases = tuple[Case, ...]
+
+
+def pair(
+    plans: Sequence[PlanFile],
+    measured: Sequence[Measurement],
+    names: Sequence[str] = (),
+) -> Cases:
+    """Return one case a measurement, and one for each plan file that has none, with their names.
+
+    A measurement belongs to the first plan file of its question that holds the plan that ran, or
+    else to the first of its question.
+
+    Raises
+    ------
+    RecordError
+        A measurement that no plan file asks for; ``names`` are those of the measurements' files.
+    """
+    found: list[list[Case]] = [[] for _ in plans]
+    for place, run in enumerate(measured):
+        same = [i for i, file in enumerate(plans) if _asks(file, run)]
+        holds = [i for i in same if any(r.plan == run.ranked.plan for r in plans[i].plans)]
+        if not same:
+            where = f"{names[place]}: " if names else "measurement: "
+            asked = " or ".join(dict.fromkeys(f"{f.model} with {f.training}" for f in plans))
+            raise RecordError(
+                f"{where}expected a run of {asked}, got one of {run.model} with {run.training};"
+                " give the plan file that it was executed from"
+            )
+        at = (holds or same)[0]
+        found[at].append(Case(plans=plans[at], measured=run))
+    pairs = zip(plans, found, strict=True)
+    return named([c for file, own in pairs for c in own or [Case(plans=file)]])
+
+
+def _asks(file: PlanFile, run: Measurement) -> bool:
+    return (file.model, file.training) == (run.model, run.training)
+
+
+def named(cases: Sequence[Case]) -> Cases:
+    """Give each case the shortest name that tells it from the others, of what differs."""
+    chosen: list[list[str]] = [[] for _ in cases]
+    parts = zip(*(_parts(case) for case in cases), strict=True)
+    for values in parts:
+        longer = [[*name, value] for name, value in zip(chosen, values, strict=True)]
+        if len(set(map(tuple, longer))) > len(set(map(tuple, chosen))):
+            chosen = longer
+    names = [", ".join(filter(None, name)) for name in chosen]
+    if len(set(names)) < len(names):
+        names = [f"{i + 1}: {name}".removesuffix(": ") for i, name in enumerate(names)]
+    return tuple(replace(case, name=name) for case, name in zip(cases, names, strict=True))
+
+
+def _parts(case: Case) -> list[str]:
+    """Return what may tell a case from another, the most telling first."""
+    plan, training = case.subject.plan, case.plans.training
+    return [
+        case.plans.model,
+        case.plans.cluster,
+        "one worker" if plan.workers == 1 else plan.algorithm,
+        f"{plan.workers} workers",
+        f"batch {training.batch}",
+        training.dtype,
+        f"microbatch {plan.microbatch}",
+        f"{plan.bucket_bytes // KIB} KiB buckets",
+        "overlap" if plan.overlap else "no overlap",
+        case.subject.label,
+        "measured" if case.measured else "predicted",
+    ]
 
 
 def layout(plan: Plan) -> str:

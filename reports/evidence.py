@@ -1,224 +1,192 @@
-"""The sections that show the run and its prediction part by part."""
+"""The sections that show the steps part by part: time, tasks, memory, links, scaling."""
 
-from hwprofiles.units import format_bytes, format_s
-from planner.measurement import ArenaProof, Measurement
-from planner.predict import Prediction
-from reports.case import Case
-from reports.compare import (
-    execution_rows,
-    loss_rows,
-    op_rows,
-    phase_rows,
-    sentinel_rows,
-    split_parts,
-    split_rows,
+from hwprofiles.units import format_bytes, format_frac, format_s
+from reports.answers import names
+from reports.bar_figures import breakdown_figure
+from reports.breakdown import KINDS, breakdown_rows
+from reports.case import Case, Cases
+from reports.compare import phase_rows
+from reports.link_figure import use_figure
+from reports.linkuse import link_rows, link_use
+from reports.livememory import live_memory
+from reports.measured import traced_note
+from reports.memory_figure import MemoryPanel, memory_figure
+from reports.parts import Block, Drawing, Section, each
+from reports.rows import arena_rows, scaling_rows
+from reports.scaling_figure import scaling_figure
+from reports.spans import busy_rows, steps
+from reports.tables import Column, Line, Table, compared, table
+from reports.time_figure import Panel, shown_ranks, timeline_figure
+from reports.words import CATEGORY_WORDS, KIND_WORDS, PHASE_WORDS
+
+UNKNOWN = (
+    "Not drawn: the plan was predicted by another version of the tool, or its model is not known"
+    " here."
 )
-from reports.figures import loss_figure, memory_figure, phase_figure, split_figure, timeline_figure
-from reports.parts import Drawing, Section
-from reports.rows import arena_rows, memory_rows
-from reports.tables import Column, table, text_signed_frac
-from reports.timeline import Steps, busy_rows, end_s, replayed_steps, traced_steps
-
-NOT_MEASURED = Section(text=("This needs a measurement; there is none yet.",))
+MOST_LINKS = 8
+"""Links in the table of a plan."""
+MOST_ARENAS = 8
+"""Ranks in the table of arenas; of more, four of each plan."""
 
 
-def phases(case: Case) -> Section:
-    """Return the busy time of rank 0 by phase."""
-    rows = phase_rows(case.subject.prediction, case.measured)
+def phases(cases: Cases) -> Section:
+    """Return where the time of a step goes, by kind and by phase."""
+    rows = [breakdown_rows(case) for case in cases]
+    flat = [(case, row) for case, own in zip(cases, rows, strict=True) for row in own]
+    heads = [
+        ", ".join(filter(None, (case.name, f"rank {row['rank']}", row["side"])))
+        for case, row in flat
+    ]
+    kinds = [kind for kind in KINDS if any(row[kind] for _, row in flat)]
+    by_kind = [
+        Line(
+            title=kind,
+            values=tuple(row[kind] for _, row in flat),
+            kind="seconds",
+            meaning=KIND_WORDS.get(kind, ""),
+        )
+        for kind in kinds
+    ]
+    by_kind.append(Line(title="step", values=tuple(r["step_s"] for _, r in flat), kind="seconds"))
+    text = (
+        "Where kinds overlap in time, computation counts first: only what it does not hide is"
+        " exposed communication or a stall.",
+        *_traced(cases),
+    )
+    caption = "One step, by what a rank does"
+    return (
+        Block(
+            text=text,
+            drawings=(Drawing(caption=caption, svg=breakdown_figure(cases, rows)),),
+            tables=(
+                compared(heads, by_kind, caption=caption, is_changed=False),
+                _by_phase(cases),
+            ),
+        ),
+    )
+
+
+def _traced(cases: Cases) -> list[str]:
+    """Say of which step the measured side is."""
+    return [
+        f"{case.name}{': ' if case.name else ''}{traced_note(case.measured)}"
+        for case in cases
+        if case.measured
+    ]
+
+
+def _by_phase(cases: Cases) -> Table:
+    """Return the phases of rank 0: of one case with its error, of several side by side."""
+    caption = "Rank 0 by phase"
+    if len(cases) > 1:
+        found = [case.subject.prediction.phases_s for case in cases]
+        lines = [
+            Line(
+                title=phase,
+                values=tuple(own.get(phase) for own in found),
+                kind="seconds",
+                meaning=PHASE_WORDS.get(phase, ""),
+            )
+            for phase in dict.fromkeys(phase for own in found for phase in own)
+        ]
+        return compared(names(cases), lines, caption=f"{caption}, predicted")
+    (case,) = cases
     columns = [
         Column(key="phase", title="phase", note="meaning"),
         Column(key="predicted_s", title="predicted", kind="seconds"),
     ]
-    text = ["Time of rank 0 in one step. Where phases overlap, computation goes before exchange."]
     if case.measured:
         columns += [
             Column(key="measured_s", title="measured", kind="seconds"),
             Column(key="change_s", title="difference", kind="signed_seconds"),
             Column(key="error_frac", title="error", kind="signed_frac"),
         ]
-        text.append(_traced_note(case.measured))
-    return Section(
-        text=tuple(text),
-        drawings=(Drawing(caption="Time of rank 0 by phase", svg=phase_figure(rows[:-1])),),
-        tables=(table(rows, columns),),
+    return table(phase_rows(case.subject.prediction, case.measured), columns, caption=caption)
+
+
+def timeline(cases: Cases) -> Section:
+    """Return the steps task by task: as predicted and, where there is a trace, as measured."""
+    found = [(case, spans) for case in cases if (spans := steps(case)) is not None]
+    if not found:
+        return (Block(text=(UNKNOWN,)),)
+    panels = [
+        Panel(title=", ".join(filter(None, (case.name, side))), spans=spans, ranks=own.ranks)
+        for case, own in found
+        for side, spans in own.sides.items()
+    ]
+    drawn = Drawing(
+        caption="A lane a rank; exchange in the strip below computation; gaps: waiting",
+        svg=timeline_figure(panels),
+        is_wide=True,
     )
-
-
-def _traced_note(measured: Measurement) -> str:
-    traced_s = sum(measured.phases_s.values())
-    return (
-        f"The measured side is one traced step, which took {format_s(traced_s)};"
-        f" the median untraced step took {format_s(measured.step_s)}"
-        f" ({text_signed_frac(traced_s / measured.step_s - 1)})."
+    missing = [case.name for case in cases if case.name not in {c.name for c, _ in found}]
+    text = ["All steps are on one axis of time; the dashed line is their end.", *_traced(cases)]
+    text += [f"{', '.join(missing)}: {UNKNOWN}"] if missing else []
+    rows = [
+        {"step": panel.title, **row}
+        for panel in panels
+        for row in busy_rows(panel.spans, shown_ranks(panel.ranks, len(panels)))
+    ]
+    seen = dict.fromkeys(key for row in rows for key in row)
+    phases_seen = [p for p in (*PHASE_WORDS, *seen) if p in seen and p not in ("step", "rank")]
+    busy = table(
+        rows,
+        [
+            Column(key="step", title="step"),
+            Column(key="rank", title="rank", kind="count"),
+            *(Column(key=p, title=p, kind="seconds") for p in dict.fromkeys(phases_seen)),
+        ],
+        caption="Task time of the ranks drawn, by phase, overlap counted twice",
+        sortable=True,
     )
+    return (Block(text=tuple(text), drawings=(drawn,), tables=(busy,)),)
 
 
-def split(case: Case) -> Section:
-    """Return the error in three parts, in words, as a figure and as a sum."""
-    measured = case.measured
-    if measured is None or measured.split is None:
-        return NOT_MEASURED
-    parts = split_parts(measured.split)
-    steps = [measured.split.predicted_s, measured.split.solo_s, measured.split.traced_s]
-    steps.append(measured.split.measured_s)
-    points = tuple(
-        f"{part.name} ({part.symbol}): {format_s(a)} becomes {format_s(b)}; {part.meaning}."
-        for part, a, b in zip(parts, steps, steps[1:], strict=False)
-    )
-    largest = max(parts, key=lambda part: abs(part.change_ns))
-    total_ns = parts[-1].to_ns - parts[0].from_ns
-    gross_ns = sum(abs(part.change_ns) for part in parts)
-    cancel = (
-        f" They cancel in part: without their signs they are {gross_ns:,} ns."
-        if gross_ns > abs(total_ns)
-        else ""
-    )
-    return Section(
-        text=(
-            "The same step is simulated three times: with the costs of the plan file (P0), with"
-            " every op as it ran alone (P1), and with every op as it ran inside the step (P2). What"
-            " then is missing to the measured step (M) no op time explains.",
-            f"Together the parts add {total_ns:+,} ns to the predicted step; the largest is"
-            f" {largest.name} with {largest.change_ns:+,} ns.{cancel}",
-        ),
-        points=points,
-        drawings=(Drawing(caption="From predicted to measured", svg=split_figure(parts)),),
-        tables=(
-            table(
-                split_rows(measured.split),
-                [
-                    Column(key="line", title="summand", note="meaning"),
-                    Column(key="change_ns", title="adds to the step", kind="signed_ns"),
-                    Column(key="step_ns", title="step so far", kind="ns"),
-                    Column(key="points", title="part of the error", kind="points"),
-                ],
-                caption="The sum, exact to the nanosecond; a point is 1 % of the measured step",
-            ),
-        ),
-    )
-
-
-def ops(case: Case) -> Section:
-    """Return every op, the most expensive first."""
-    measured = case.measured
-    if measured is None or not measured.ops:
-        return NOT_MEASURED
-    return Section(
-        text=(
-            "Times are of one firing. The share is of the traced time of all ops on all ranks."
-            " The error is predicted over traced - 1.",
-        ),
-        tables=(
-            table(
-                op_rows(measured.ops),
-                [
-                    Column(key="op", title="op", note="shapes"),
-                    Column(key="phase", title="phase"),
-                    Column(key="firings", title="firings a step", kind="count"),
-                    Column(key="predicted_s", title="predicted", kind="seconds"),
-                    Column(key="solo_s", title="solo", kind="seconds"),
-                    Column(key="traced_s", title="traced", kind="seconds"),
-                    Column(key="error_frac", title="error", kind="signed_frac"),
-                    Column(key="share_frac", title="share of step", kind="frac"),
-                ],
-                caption="Ops of one step",
-                by="share_frac",
-                sortable=True,
-            ),
-        ),
-    )
-
-
-def timeline(case: Case) -> Section:
-    """Return the timelines: of the trace, or of the prediction alone."""
-    measured = case.measured
-    steps: Steps | None
-    if measured and measured.trace:
-        steps = traced_steps(measured.trace)
-        text = f"Predicted end {format_s(end_s(steps.predicted))}. {_traced_note(measured)}"
-    else:
-        steps = replayed_steps(case.plans, case.subject)
-        text = "The predicted step; a measurement adds the real one below it."
-    if steps is None:
-        return Section(
-            text=(
-                "Not drawn: the plan was predicted by another version of the tool, or its model is"
-                " not known here.",
-            )
+def memory(cases: Cases) -> Section:
+    """Return live bytes by category over the step, under the arena, and the arenas by category."""
+    panels = [
+        MemoryPanel(
+            title=case.name,
+            live=live_memory(case.replay.program, case.replay.predicted, rank),
+            arena_bytes=case.subject.prediction.arena_bytes[rank],
         )
-    columns = [
-        Column(key="rank", title="rank", kind="count"),
-        Column(key="phase", title="phase"),
-        Column(key="predicted_s", title="predicted", kind="seconds"),
+        for case in cases
+        if case.replay is not None
+        for rank in [_fullest(case)]
     ]
-    if steps.measured:
-        columns.append(Column(key="measured_s", title="measured", kind="seconds"))
-    return Section(
-        text=(text,),
-        drawings=(
-            Drawing(
-                caption="One lane a rank; exchange in the strip below computation; gaps: waiting",
-                svg=timeline_figure(steps),
-                is_wide=True,
-            ),
-        ),
-        tables=(
-            table(
-                busy_rows(steps),
-                columns,
-                caption="Task time by rank and phase, overlap counted twice",
-            ),
-        ),
-    )
-
-
-def memory(case: Case) -> Section:
-    """Return the arena by category, and arena against live peak by rank."""
-    prediction: Prediction = case.subject.prediction
-    rows = memory_rows(prediction)
-    text = [
+    waste = [f"{case.subject.prediction.waste:.2f}" for case in cases]
+    text = (
         "A worker allocates one arena before the first step and nothing after. Registers that are"
-        " never alive together share bytes, so the categories are those of the moment when most is"
-        " alive. The live peak is the least the simulated step could do with; the waste of static"
-        f" allocation is a factor of {prediction.waste:.2f} on the fullest worker.",
+        " never alive together share bytes, so the categories of an arena are those of the moment"
+        " when most is alive. The live peak is the least the simulated step could do with; the"
+        f" waste of static allocation is a factor of {', '.join(waste)} on the fullest worker.",
+        *(_proof(case) for case in cases if case.measured and case.measured.arena),
+    )
+    drawn = [
+        Drawing(
+            caption="Live bytes by category over the predicted step of the fullest worker",
+            svg=memory_figure(panels),
+            is_wide=True,
+        )
+        for _ in panels[:1]
     ]
-    if case.measured and case.measured.arena:
-        text.append(_proof(case.measured.arena, prediction))
-    return Section(
-        text=tuple(text),
-        drawings=(
-            Drawing(
-                caption="Arena of rank 0 by category, above its live peak",
-                svg=memory_figure(rows, prediction.live_peak_bytes[0]),
-            ),
-        ),
-        tables=(
-            table(
-                rows,
-                [
-                    Column(key="category", title="category", note="meaning"),
-                    Column(key="bytes", title="arena of rank 0", kind="bytes"),
-                    Column(key="frac", title="share", kind="frac"),
-                ],
-            ),
-            table(
-                arena_rows(prediction),
-                [
-                    Column(key="rank", title="rank", kind="count"),
-                    Column(key="arena_bytes", title="arena", kind="bytes"),
-                    Column(key="live_peak_bytes", title="live peak", kind="bytes"),
-                    Column(key="waste", title="waste", kind="factor"),
-                ],
-                caption="Arena against live peak",
-            ),
+    return (
+        Block(
+            text=text if panels else (*text, UNKNOWN),
+            drawings=tuple(drawn),
+            tables=(_categories(cases), _arenas(cases)),
         ),
     )
 
 
-def _proof(proof: ArenaProof, prediction: Prediction) -> str:
+def _proof(case: Case) -> str:
     """Say what a check has proved of the arenas."""
-    apart = max(proof.unpacked_bytes) / max(prediction.arena_bytes)
+    assert case.measured
+    assert case.measured.arena
+    proof = case.measured.arena
+    apart = max(proof.unpacked_bytes) / max(case.subject.prediction.arena_bytes)
     return (
+        f"{case.name}{': ' if case.name else ''}"
         f"Proved in this check: {proof.steps} steps ended in the same bits when every freed"
         " register was poisoned; they wrote to the last line of the arena and not behind it, and"
         f" held at most {format_bytes(max(proof.beside_bytes))} beside it. Registers side by side"
@@ -226,79 +194,131 @@ def _proof(proof: ArenaProof, prediction: Prediction) -> str:
     )
 
 
-def training(case: Case) -> Section:
-    """Return what the run learnt, and how steady its steps were."""
-    if case.measured is None or not case.measured.executions:
-        return NOT_MEASURED
-    runs = case.measured.executions
-    last = runs[-1]
-    same = len({run.parameters_sha256 for run in runs}) == 1
-    text = [f"{len(last.losses):,} steps took {format_s(last.training_s)}, warm-up included."]
-    if last.test_accuracy is not None:
-        text.append(f"Accuracy on the test set: {100 * last.test_accuracy:.1f} %.")
-    if len(runs) > 1:
-        text.append(
-            "All executions ended with the same parameters, bit for bit."
-            if same
-            else "The executions ended with different parameters."
+def _fullest(case: Case) -> int:
+    arenas = case.subject.prediction.arena_bytes
+    return arenas.index(max(arenas))
+
+
+def _categories(cases: Cases) -> Table:
+    found = [case.subject.prediction.memory_bytes for case in cases]
+    rows = [
+        Line(
+            title=name,
+            values=tuple(own.get(name) for own in found),
+            kind="bytes",
+            meaning=CATEGORY_WORDS.get(name, ""),
         )
-    drawn = (Drawing(caption="Training loss by step", svg=loss_figure(last.losses)),)
-    return Section(
-        text=(" ".join(text),),
-        drawings=drawn if last.losses else (),
-        tables=(
-            table(
-                execution_rows(runs),
-                [
-                    Column(key="execution", title="execution", kind="count"),
-                    Column(key="steps", title="timed steps", kind="count"),
-                    Column(key="step_s", title="median step", kind="seconds"),
-                    Column(key="iqr_s", title="IQR", kind="seconds"),
-                    Column(key="p90_s", title="90th percentile", kind="seconds"),
-                    Column(key="first_loss", title="first loss", kind="number"),
-                    Column(key="last_loss", title="last loss", kind="number"),
-                    Column(key="accuracy_frac", title="test accuracy", kind="frac"),
-                    Column(key="training_s", title="training", kind="seconds"),
-                    Column(key="arena_intact", title="arena intact", kind="flag"),
-                    Column(key="parameters", title="parameters sha256"),
-                ],
-                caption="Executions",
-            ),
-            table(
-                loss_rows(last.losses),
-                [
-                    Column(key="step", title="step", kind="count"),
-                    Column(key="loss", title="training loss", kind="number", digits=4),
-                ],
-                caption="Training loss of the last execution",
-            ),
-        ),
-    )
+        for name in dict.fromkeys(name for own in found for name in own)
+    ]
+    whole = Line(title="arena", values=tuple(sum(own.values()) for own in found), kind="bytes")
+    return compared(names(cases), [*rows, whole], caption="Arena of the fullest worker by category")
 
 
-def sentinels(case: Case) -> Section:
-    """Return the fixed ops that were timed before and after each execution."""
-    rows = sentinel_rows(case.measured.executions) if case.measured else []
-    if not rows:
-        return NOT_MEASURED
-    worst = max((abs(row["moved_frac"] or 0.0) for row in rows), default=0.0)
-    return Section(
+def _arenas(cases: Cases) -> Table:
+    """Return arena against live peak: of all ranks, or of the ends, the fullest and the least."""
+    rows = []
+    for case in cases:
+        own = arena_rows(case)
+        by_size = sorted(own, key=lambda row: row["arena_bytes"])
+        few = [own[0], own[-1], by_size[0], by_size[-1]]
+        keep = {row["rank"] for row in (own if len(own) * len(cases) <= MOST_ARENAS else few)}
+        rows += [row for row in own if row["rank"] in keep]
+    columns = [
+        Column(key="rank", title="rank", kind="count"),
+        Column(key="arena_bytes", title="arena", kind="bytes"),
+        Column(key="live_peak_bytes", title="live peak", kind="bytes"),
+        Column(key="waste", title="waste", kind="factor"),
+    ]
+    if len(cases) > 1:
+        columns.insert(0, Column(key="case", title="plan"))
+    return table(rows, columns, caption="Arena against live peak", sortable=True)
+
+
+def links(cases: Cases) -> Section:
+    """Return what the step moves over each link, drawn on the fabric."""
+    if not any(case.subject.plan.workers > 1 for case in cases):
+        return ()
+    places = {case.name: place for place, case in enumerate(cases)}
+    head = Block(
         text=(
-            "Fixed ops, timed before and after each execution, as a mean over ranks. The largest"
-            f" change is {100 * worst:.1f} %. The spread is the slowest rank over the fastest - 1.",
+            "The number on a wire is what its busier direction carries in one step, as a share of"
+            " what it could carry in that time. Width and colour mean the same in every picture; of"
+            " a large system one node is drawn.",
+        )
+    )
+    return (head, *each(cases, lambda case: _links(case, places[case.name])))
+
+
+def _links(case: Case, place: int) -> Block | None:
+    replay = case.replay
+    if replay is None:
+        return Block(text=(UNKNOWN,))
+    use = link_use(replay.cluster, replay.program, replay.predicted)
+    rows = link_rows(replay.cluster, use, MOST_LINKS)
+    if not rows:
+        return Block(text=("Nothing is moved over a link.",))
+    busiest = rows[0]
+    return Block(
+        text=(
+            f"Busiest: {busiest['from']} to {busiest['to']} ({busiest['link']}),"
+            f" {format_frac(busiest['used_frac'])} of its bandwidth over the step of"
+            f" {format_s(replay.predicted.makespan_s)}.",
+        ),
+        drawings=(
+            Drawing(
+                caption="Use of the links in one predicted step",
+                svg=use_figure(replay.cluster, use, place),
+                is_wide=True,
+            ),
         ),
         tables=(
             table(
                 rows,
                 [
-                    Column(key="execution", title="execution", kind="count"),
-                    Column(key="op", title="sentinel", note="shapes"),
-                    Column(key="before_s", title="before", kind="seconds"),
-                    Column(key="after_s", title="after", kind="seconds"),
-                    Column(key="moved_frac", title="change", kind="signed_frac"),
-                    Column(key="spread_frac", title="spread of ranks", kind="frac"),
+                    Column(key="from", title="from"),
+                    Column(key="to", title="to"),
+                    Column(key="link", title="link"),
+                    Column(key="bandwidth_bytes_per_s", title="bandwidth", kind="byte_rate"),
+                    Column(key="carried_bytes", title="carried in a step", kind="bytes"),
+                    Column(key="used_frac", title="of its bandwidth", kind="frac"),
                 ],
-                caption="Sentinels",
+                caption=f"The {len(rows)} busiest links, each direction by itself",
+                sortable=True,
             ),
+        ),
+    )
+
+
+def scales(cases: Cases) -> Section:
+    """Return how throughput grows with the number of workers, everything else kept."""
+    if not any(len(case.curve) > 1 for case in cases):
+        return ()
+    columns = [
+        Column(key="workers", title="workers", kind="count"),
+        Column(key="step_s", title="step", kind="seconds"),
+        Column(key="samples_per_s", title="throughput", kind="rate"),
+        Column(key="speedup", title="of one worker's", kind="factor"),
+        Column(key="efficiency_frac", title="efficiency", kind="frac"),
+        Column(key="measured_s", title="measured step", kind="seconds"),
+    ]
+    if len(cases) > 1:
+        columns.insert(0, Column(key="plan", title="plan"))
+    if not any(case.measured for case in cases):
+        columns.pop()
+    rows = [row for case in cases for row in scaling_rows(case)]
+    return (
+        Block(
+            text=(
+                "The same batch on fewer and more workers, each step simulated: exchange, buckets"
+                " and overlap are the plan's own, and so is the microbatch where it divides. The"
+                " large dot is the plan itself.",
+            ),
+            drawings=(
+                Drawing(
+                    caption="Throughput over workers, both in powers of two",
+                    svg=scaling_figure(cases),
+                ),
+            ),
+            tables=(table(rows, columns, caption="Scaling at a fixed batch", sortable=True),),
         ),
     )

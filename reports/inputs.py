@@ -6,8 +6,8 @@ from statistics import mean
 from hwprofiles.units import format_bytes, format_s
 from planner.measurement import InputRun
 from planner.plan import Plan, Source
-from reports.case import Case
-from reports.parts import Section
+from reports.case import Case, Cases
+from reports.parts import Block, Section, each
 from reports.tables import Column, table
 
 COLUMNS = (
@@ -18,14 +18,18 @@ COLUMNS = (
 MEASURED = Column(key="measured_frac", title="busy, measured", kind="frac")
 
 
-def pipeline(case: Case) -> Section:
+def pipeline(cases: Cases) -> Section:
     """Return how the samples come to the workers, predicted and measured."""
+    return each(cases, _pipeline)
+
+
+def _pipeline(case: Case) -> Block:
     runs = case.measured.executions if case.measured else ()
     run = runs[-1].input if runs else None
     waited = (_waited(run),) if run else ()
     found = case.subject.prediction.input
     if found is None:
-        return Section(text=("Each step loads its own records (phase load).", *waited))
+        return Block(text=("Each step loads its own records (phase load).", *waited))
     rows = [
         {
             "stage": stage,
@@ -46,7 +50,7 @@ def pipeline(case: Case) -> Section:
         f" {format_bytes(found.disk_bytes_per_s)}/s.",
     )
     columns = [*COLUMNS, *([MEASURED] if run else [])]
-    return Section(text=(*text, *waited), tables=(table(rows, columns),))
+    return Block(text=(*text, *waited), tables=(table(rows, columns),))
 
 
 def _waited(run: InputRun) -> str:
@@ -57,12 +61,12 @@ def _waited(run: InputRun) -> str:
     )
 
 
-def input_commands(plan: Plan, source: Source) -> list[str]:
-    """Return the command that gives a plan its pipeline, where it has one."""
+def input_commands(plan: Plan, source: Source, file: str = "plan.json") -> list[str]:
+    """Return the command that gives the plan in ``file`` its pipeline, where it has one."""
     if not plan.decode_workers:
         return []
     asked = ["--decode-workers", str(plan.decode_workers), "--prefetch", str(plan.prefetch)]
     if source.throttle_bytes_per_s:
         asked += ["--throttle", f"{round(source.throttle_bytes_per_s)}B/s"]
     asked += ["--cold"] if source.cold else []
-    return [f"foreplan input plan.json {shlex.join(asked)} -o plan.json"]
+    return [f"foreplan input {file} {shlex.join(asked)} -o {file}"]

@@ -1,29 +1,34 @@
-"""The page of a plan and its measurement: one self-contained HTML file and its Markdown twin."""
+"""The page of one plan, or of several side by side: a self-contained HTML file and its twin."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from planner.measurement import Measurement
-from planner.records import PlanFile, write_text
-from reports.answers import headline, sentence
-from reports.case import Case
+from planner.records import write_text
+from reports.answers import headline, lead, title
+from reports.case import Cases
 from reports.sections import ENTRIES
 from reports.tables import escape_markdown
 
+Progress = Callable[[int, int, str], None]
 
-def write_report(plans: PlanFile, measured: Measurement | None, output: Path) -> tuple[Path, Path]:
+
+def write_report(
+    cases: Cases, output: Path, progress: Progress = lambda done, total, text: None
+) -> tuple[Path, Path]:
     """Write ``x.html`` and ``x.md`` with the same facts, each whole or not at all.
 
     Parameters
     ----------
-    plans : PlanFile
-        The question and its ranked answer.
-    measured : Measurement or None
-        The run of one of these plans; without it the page says how to get one.
+    cases : tuple of Case
+        The plans, in the order in which they stand side by side; the others are compared with the
+        first.
     output : Path
         The page; any other suffix than ``.html`` is replaced.
+    progress : callable
+        Told (done, total, what is next) between the parts that take long.
 
     Returns
     -------
@@ -33,24 +38,31 @@ def write_report(plans: PlanFile, measured: Measurement | None, output: Path) ->
     Raises
     ------
     RecordError
-        When the measurement is of another model or training, or the folder cannot be written.
+        When the folder cannot be written.
     """
-    html, markdown = render(plans, measured)
+    html, markdown = render(cases, progress)
     paths = output.with_suffix(".html"), output.with_suffix(".md")
     for path, text in zip(paths, (html, markdown), strict=True):
         write_text(path, text)
     return paths
 
 
-def render(plans: PlanFile, measured: Measurement | None) -> tuple[str, str]:
+def render(cases: Cases, progress: Progress = lambda done, total, text: None) -> tuple[str, str]:
     """Return the page as HTML and as Markdown; equal records give equal bytes."""
-    case = Case(plans=plans, measured=measured)
+    total = 2 * len(cases) + 1
+    for place, case in enumerate(cases):  # simulated once, here, and shared by the sections
+        progress(2 * place, total, f"simulating {case.subject.label}")
+        case.replay  # noqa: B018
+        progress(2 * place + 1, total, f"{case.subject.label} on other numbers of workers")
+        case.curve  # noqa: B018
+    progress(total - 1, total, "drawing")
+    sections = [(entry, entry.build(cases)) for entry in ENTRIES]
     context = {
-        "case": case,
-        "title": f"{plans.model} on {plans.cluster}, batch {plans.training.batch}",
-        "sentence": sentence(case),
-        "headline": headline(case),
-        "sections": [(entry, entry.build(case)) for entry in ENTRIES],
+        "cases": cases,
+        "title": title(cases),
+        "lead": lead(cases),
+        "headline": headline(cases),
+        "sections": [(entry, blocks) for entry, blocks in sections if blocks],
     }
     environment = Environment(
         loader=PackageLoader("reports"),

@@ -1,5 +1,6 @@
-"""Rows from a plan file: the candidates, the certificate, memory, grades, identity, commands."""
+"""Rows from a plan file: candidates, arenas, sources, identity, commands."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -8,27 +9,28 @@ from typing import Any
 from hwprofiles.errors import ModelError
 from planner.model import load_model
 from planner.plan import Training, Verdict
-from planner.predict import Prediction
-from planner.records import ClusterRecord, PlanFile, RankedPlan
-from reports.case import Case
+from planner.records import PlanFile, RankedPlan
+from reports.case import Case, Cases
 from reports.inputs import input_commands
 from reports.tables import Row
-from reports.words import CATEGORY_WORDS, GRADE_WORDS
 
 DEFAULT_TOP = 5  # of `foreplan plan --top`
 DEFAULT_WARMUP = 10  # of `foreplan execute --warmup`
 HASH_DIGITS = 16
+CHOICES = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap")
+"""Fields of a plan that the command line can fix."""
 
 
-def candidate_rows(plans: PlanFile) -> list[Row]:
+def candidate_rows(case: Case) -> list[Row]:
     """Return the plans of the file, best first."""
-    best_s = plans.plans[0].prediction.step_s
-    return [_candidate(i, ranked, best_s) for i, ranked in enumerate(plans.plans)]
+    best_s = case.best.prediction.step_s
+    return [_candidate(case.name, i, r, best_s) for i, r in enumerate(case.plans.plans)]
 
 
-def _candidate(index: int, ranked: RankedPlan, best_s: float) -> Row:
+def _candidate(case: str, index: int, ranked: RankedPlan, best_s: float) -> Row:
     plan, prediction = ranked.plan, ranked.prediction
     return {
+        "case": case,
         "rank": index + 1,
         "label": ranked.label,
         "workers": plan.workers,
@@ -46,89 +48,52 @@ def _candidate(index: int, ranked: RankedPlan, best_s: float) -> Row:
     }
 
 
-def verdict_rows(plans: PlanFile) -> list[Row]:
-    """Return how many candidates got each verdict, and the verdict's sentence."""
-    counts = plans.certificate.by_verdict
-    total = plans.certificate.candidates
-    return [
-        {
-            "verdict": name.replace("_", " "),
-            "meaning": _meaning(name),
-            "count": count,
-            "frac": count / total if total else 0.0,
-        }
-        for name, count in counts.items()
-    ]
-
-
-def _meaning(name: str) -> str:
+def verdict_meaning(name: str) -> str:
+    """Return the sentence of a verdict; none for that of the candidates that can be."""
     found = Verdict.__members__.get(name.upper())
     return found.value if found and found is not Verdict.FITS else ""
 
 
-def search_rows(plans: PlanFile) -> list[Row]:
-    """Return what became of the candidates that fit."""
-    proof = plans.certificate
-    return [
-        {"fate": "simulated", "count": proof.simulated, "why": f"engine: {proof.engine}"},
-        {
-            "fate": "pruned by bound",
-            "count": proof.pruned_by_bound,
-            "why": "their closed form, a lower limit, is no faster than the best",
-        },
-        {
-            "fate": "pruned by dominance",
-            "count": proof.pruned_by_dominance,
-            "why": "dropped by a named rule",
-        },
-        {
-            "fate": "not reached",
-            "count": proof.not_reached,
-            "why": f"search ended by: {proof.stopped_by}",
-        },
-    ]
-
-
-def memory_rows(prediction: Prediction) -> list[Row]:
-    """Return the arena of rank 0 by category, in arena order."""
-    total = sum(prediction.memory_bytes.values()) or 1
-    return [
-        {
-            "category": name,
-            "meaning": CATEGORY_WORDS.get(name, ""),
-            "bytes": count,
-            "frac": count / total,
-        }
-        for name, count in prediction.memory_bytes.items()
-    ]
-
-
-def arena_rows(prediction: Prediction) -> list[Row]:
+def arena_rows(case: Case) -> list[Row]:
     """Return arena, live peak and waste of every rank."""
+    prediction = case.subject.prediction
     pairs = zip(prediction.arena_bytes, prediction.live_peak_bytes, strict=True)
     return [
-        {"rank": rank, "arena_bytes": arena, "live_peak_bytes": live, "waste": arena / live}
+        {
+            "case": case.name,
+            "rank": rank,
+            "arena_bytes": arena,
+            "live_peak_bytes": live,
+            "waste": arena / live,
+        }
         for rank, (arena, live) in enumerate(pairs)
     ]
 
 
-def grade_rows(prediction: Prediction) -> list[Row]:
-    """Return the share of the critical path by grade."""
+def scaling_rows(case: Case) -> list[Row]:
+    """Return throughput, and its share of that many times one worker's, where that is known."""
+    points, batch = case.curve, case.plans.training.batch
+    alone_s = next((point.step_s for point in points if point.workers == 1), None)
+    measured = case.measured
     return [
-        {"grade": name, "frac": share, "meaning": GRADE_WORDS.get(name, "")}
-        for name, share in prediction.grade_frac.items()
+        {
+            "plan": case.name,
+            "workers": point.workers,
+            "step_s": point.step_s,
+            "samples_per_s": batch / point.step_s,
+            "speedup": alone_s / point.step_s if alone_s else None,
+            "efficiency_frac": alone_s / point.step_s / point.workers if alone_s else None,
+            "measured_s": measured.step_s
+            if measured and point.workers == case.subject.plan.workers
+            else None,
+        }
+        for point in points
     ]
-
-
-def machine_record(case: Case) -> ClusterRecord | None:
-    """Return what the subject's prediction rests on."""
-    machine = case.plans.machine
-    return machine.get(case.subject.plan.workers, machine.get(0))
 
 
 def source_rows(case: Case) -> list[Row]:
     """Return where the figures of each device and link of the cluster come from."""
-    record = machine_record(case)
+    record = case.machine
     if record is None:
         return []
     counts = {name: record.devices.count(name) for name in record.devices}
@@ -157,7 +122,7 @@ def environment_facts(case: Case) -> list[tuple[str, Any]]:
     ]
     if case.measured:
         pairs += _flat(case.measured.environment)
-    elif (record := machine_record(case)) is not None:
+    elif (record := case.machine) is not None:
         pairs += _flat(record.identity)
     return pairs
 
@@ -178,9 +143,13 @@ def data_command(plans: PlanFile) -> str:
         return "foreplan data synthetic --help"
 
 
-def command_lines(case: Case) -> list[str]:
-    """Return the commands that make this page again, in order."""
-    plans = case.plans
+def command_lines(case: Case, stem: str = "") -> list[str]:
+    """Return the commands that make a case again, in order; its page is made by ``report_line``.
+
+    ``stem`` is the name of its files in a comparison. A plan file that does not say what its search
+    was held to is then planned again by the plan that it found.
+    """
+    plans, plan = case.plans, case.subject.plan
     asked = [plans.model, plans.cluster, "--batch", str(plans.training.batch)]
     for field in fields(Training):
         value = getattr(plans.training, field.name)
@@ -188,12 +157,17 @@ def command_lines(case: Case) -> list[str]:
             asked += [f"--{field.name.replace('_', '-')}", str(value)]
     if len(plans.plans) != DEFAULT_TOP:
         asked += ["--top", str(len(plans.plans))]
-    calibrate = ["foreplan hw calibrate"] if plans.cluster == "local" else []
-    planned = [f"foreplan plan {shlex.join(asked)} -o plan.json"]
-    planned += input_commands(case.subject.plan, plans.training.source)
+    fixed = plans.fixed or {}
+    if plans.fixed is None and stem:
+        fixed = {name: getattr(plan, name) for name in CHOICES}
+    asked += [word for choice in fixed.items() for word in ("--fix", _choice(*choice))]
+    lines = ["foreplan hw calibrate"] if plans.cluster == "local" else []
+    lines.append(f"foreplan plan {shlex.join(asked)} -o {stem or 'plan'}.json")
+    lines += input_commands(plan, plans.training.source, f"{stem or 'plan'}.json")
     if case.measured is None:
-        return [*calibrate, *planned, "foreplan report plan.json -o report.html"]
-    run = ["foreplan execute plan.json", *([f"--pick {case.pick}"] if case.pick else [])]
+        return lines
+    run = [f"foreplan execute {stem or 'plan'}.json"]
+    run += [f"--pick {case.pick}"] if case.pick else []
     for execution in case.measured.executions[:1]:
         warmup = len(execution.losses) - execution.steps
         run += [f"--steps {execution.steps}"]
@@ -201,10 +175,27 @@ def command_lines(case: Case) -> list[str]:
     if case.measured.check:
         gate = case.measured.check.gate
         run += ["--check", *([f"--gate {gate:g}"] if gate != 1 else [])]
-    return [
-        *calibrate,
-        *planned,
-        data_command(plans),
-        f"{' '.join(run)} -o measurement.json",
-        "foreplan report plan.json measurement.json -o report.html",
-    ]
+    output = f"{stem}-measurement" if stem else "measurement"
+    return [*lines, data_command(plans), f"{' '.join(run)} -o {output}.json"]
+
+
+def _choice(name: str, value: int | bool | str) -> str:
+    """Return a choice as ``--fix`` reads it."""
+    return f"{name}={'on' if value else 'off'}" if name == "overlap" else f"{name}={value}"
+
+
+def stems(cases: Cases) -> list[str]:
+    """Return names of files for the cases: none for one alone."""
+    if len(cases) == 1:
+        return [""]
+    return [re.sub("[^A-Za-z0-9]+", "-", case.name).strip("-") or "plan" for case in cases]
+
+
+def report_line(cases: Cases) -> str:
+    """Return the command that makes the page from the files of ``command_lines``."""
+    files = []
+    for case, stem in zip(cases, stems(cases), strict=True):
+        files.append(f"{stem or 'plan'}.json")
+        if case.measured:
+            files.append(f"{stem}-measurement.json" if stem else "measurement.json")
+    return f"foreplan report {' '.join(files)} -o report.html"

@@ -1,10 +1,10 @@
-"""The sections of a page, in order: each turns a case into words, tables and figures."""
+"""The sections of a page, in order: each turns cases into words, tables and figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports import answers, evidence, inputs, origins
-from reports.case import Case
+from reports import answers, evidence, inputs, measured, origins
+from reports.case import Cases
 from reports.parts import Section
 
 
@@ -14,25 +14,28 @@ class Entry:
 
     key: str
     title: str
-    build: Callable[[Case], Section]
+    build: Callable[[Cases], Section]
 
 
 ENTRIES = tuple(
     Entry(key=key, title=title, build=build)
     for key, title, build in (
+        ("overview", "Side by side", answers.overview),
         ("question", "The question", answers.question),
         ("answer", "The answer", answers.answer),
-        ("verdict", "Measured against predicted", answers.verdict),
+        ("verdict", "Measured against predicted", measured.verdict),
         ("certificate", "Why nothing else is faster", answers.certificate),
         ("candidates", "The best plans", answers.candidates),
         ("phases", "Where the time goes", evidence.phases),
-        ("split", "Where the error comes from", evidence.split),
-        ("ops", "Every op", evidence.ops),
         ("timeline", "One step, task by task", evidence.timeline),
         ("input", "Where the samples come from", inputs.pipeline),
-        ("memory", "Memory", evidence.memory),
-        ("training", "Training", evidence.training),
-        ("sentinels", "Did the machine hold still?", evidence.sentinels),
+        ("links", "Use of the links", evidence.links),
+        ("memory", "Memory over one step", evidence.memory),
+        ("scaling", "More workers, fewer workers", evidence.scales),
+        ("split", "Where the error comes from", measured.split),
+        ("ops", "Every op", measured.ops),
+        ("training", "Training", measured.training),
+        ("sentinels", "Did the machine hold still?", measured.sentinels),
         ("grades", "How the prediction is known", origins.grades),
         ("assumptions", "Assumed, and not modelled", origins.assumptions),
         ("environment", "Environment and identity", origins.environment),

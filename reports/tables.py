@@ -52,6 +52,7 @@ FORMATS: Mapping[str, Callable[[Any, int], str]] = {
     "seconds": format_s,
     "signed_seconds": _signed_s,
     "bytes": format_bytes,
+    "byte_rate": lambda value, digits: f"{format_bytes(value, digits)}/s",
     "rate": lambda value, digits: text_rate(value),
     "frac": lambda value, digits: format_frac(value),
     "signed_frac": lambda value, digits: text_signed_frac(value),
@@ -60,6 +61,8 @@ FORMATS: Mapping[str, Callable[[Any, int], str]] = {
 }
 """Text of a value by kind of column; the second argument is significant digits."""
 WORDS = ("text", "flag")
+DIFFERENCES = ("frac", "signed_frac")
+"""Kinds whose change is told in points: a share of a share says little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,8 @@ class Table:
     sortable: bool = False
     headless: bool = False
     """Whether the columns need no titles."""
+    is_headed: bool = False
+    """Whether the first cell of a row names the row."""
 
     def is_number(self, column: int) -> bool:
         """Whether a column is set to the right and sorted by value."""
@@ -135,11 +140,70 @@ def _cell(record: Mapping[Any, Any], column: Column) -> Cell:
     return Cell(text=text, note=note, sort=sort)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One quantity of every plan of a comparison."""
+
+    title: str
+    values: tuple[Any, ...]
+    """None where a plan has none."""
+    kind: str = "text"
+    digits: int = 3
+    meaning: str = ""
+
+
+def compared(
+    names: Sequence[str], lines: Iterable[Line], caption: str = "", *, is_changed: bool = True
+) -> Table:
+    """Return a line a quantity and a column a plan.
+
+    With ``is_changed`` numbers say how far they are from those of the first plan.
+    """
+    one = len(names) == 1
+    rows = []
+    for line in lines:
+        column = Column(key="value", title="", kind=line.kind, digits=line.digits)
+        first, *others = line.values
+        cells = [_cell({"value": first}, column)]
+        cells += [
+            replace(
+                _cell({"value": value}, column),
+                note=_change(line.kind, value, first) if is_changed else "",
+            )
+            for value in others
+        ]
+        rows.append((Cell(text=line.title, note=line.meaning, sort=line.title), *cells))
+    columns = [Column(key="what", title=""), *(Column(key=n, title=n, wraps=one) for n in names)]
+    return Table(
+        caption=caption, columns=tuple(columns), rows=tuple(rows), headless=one, is_headed=True
+    )
+
+
+def split_common(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the lines in which plans differ, and what the others say of all of them."""
+    differ, common = [], []
+    for line in lines:
+        if len(set(line.values)) == 1:
+            common.append(replace(line, values=line.values[:1]))
+        else:
+            differ.append(line)
+    return differ, common
+
+
+def _change(kind: str, value: Any, first: Any) -> str:
+    """Say how far a quantity is from the first plan's; a double and more as a factor."""
+    if kind in WORDS or value is None or first is None or value == first:
+        return ""
+    if kind in DIFFERENCES:
+        return f"{100 * (value - first):+.1f} points"
+    if not first:
+        return ""
+    return f"{value / first:.3g} x" if value >= 2 * first else text_signed_frac(value / first - 1)
+
+
 def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     """Return a table of names and values, without titles."""
-    rows = [{"what": name, "value": value} for name, value in pairs]
-    columns = [Column(key="what", title=""), Column(key="value", title="", wraps=True)]
-    return replace(table(rows, columns), headless=True)
+    return compared([""], [Line(title=name, values=(value,)) for name, value in pairs])
 
 
 def escape_markdown(text: str) -> str:

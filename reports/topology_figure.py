@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter
 from hwprofiles.tiers import format_rate
 from hwprofiles.units import Floats, Ints, format_bytes, format_frac, format_s
 from planner.topology import Sample, TopologyMap
-from reports.figures import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, RC, SKY
+from reports.canvas import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, RC, SKY
 
 COLOURS = {
     "star": AMBER,

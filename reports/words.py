@@ -11,6 +11,13 @@ PHASE_WORDS: Mapping[str, str] = {
     "waiting": "nothing to do: another worker or a transfer is awaited",
 }
 
+KIND_WORDS: Mapping[str, str] = {
+    "compute": "forward, backward, optimizer",
+    "exposed communication": "gradients under way while nothing is computed",
+    "input stall": "records are read and decoded while nothing else is done",
+    "idle": "nothing to do: another worker or a transfer is awaited",
+}
+
 CATEGORY_WORDS: Mapping[str, str] = {
     "parameters": "weights and biases",
     "gradients": "one value a parameter, summed over microbatches",

@@ -96,10 +96,11 @@ def _fetch(
         return partial(RecordFile(records).read_stored, 0)
     if call.kernel == "input.inflate":
         return partial(_fill_packed, call.work[0].shape[1])
-    if call.kernel != "load.records":
+    if not call.kernel.startswith("load."):
         return None
     microbatch, record_bytes = call.writes[-1].shape
-    shape = tuple(int(side) for _, side in call.attrs)
+    is_text = call.kernel == "load.tokens"
+    shape = (record_bytes - 1,) if is_text else tuple(int(side) for _, side in call.attrs)
     classes = 10 if record_bytes == 1 + prod(shape) else 1000  # a label of one byte or of two
     count = max(microbatch, min(SCRATCH_RECORDS, SCRATCH_BYTES // record_bytes))
     path = folder / f"{'x'.join(map(str, shape))}-{classes}-{count}-{os.getpid()}.rec"

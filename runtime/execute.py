@@ -140,6 +140,7 @@ def execution(answer: Mapping[str, Any]) -> Execution:
         sentinels_before_s={k: tuple(v) for k, v in answer["sentinels_before"].items()},
         sentinels_after_s={k: tuple(v) for k, v in answer["sentinels_after"].items()},
         losses=tuple(answer["losses"]),
+        test_loss=answer["test_loss"],
         test_accuracy=answer["accuracy"],
         training_s=answer["training_s"],
         arena_bytes=tuple(answer["arena_bytes"]),

@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from planner.layer import Layer, Shape
 from planner.model import ModelGraph
 
 
 def initial_parameters(model: ModelGraph, dtype: str, seed: int) -> npt.NDArray[np.floating[Any]]:
     """Return all parameters of ``model`` in one flat array, ready to train.
 
-    Weights are normal with mean 0 and deviation ``1 / sqrt(fan_in)``, biases and shifts 0, scales
-    of a normalisation 1. Each layer has its own stream, ``default_rng([seed, layer index])``, drawn
-    in float64 and then cast: so a stage that holds some layers draws what a worker that holds all
-    does, and dtypes differ by rounding.
+    Weights are normal with mean 0 and deviation ``1 / sqrt(fan_in)``, or that of their kind (tables
+    of tokens and positions), biases and shifts 0, scales of a normalisation 1. Each layer has its
+    own stream, ``default_rng([seed, layer index])``, drawn in float64 and then cast: so a stage
+    that holds some layers draws what a worker that holds all does, and dtypes differ by rounding.
 
     Parameters
     ----------
@@ -42,6 +43,12 @@ def initial_parameters(model: ModelGraph, dtype: str, seed: int) -> npt.NDArray[
             if name == "w" and len(shape) == 1:  # the scale of a normalisation
                 flat[start:end] = 1
             elif name == "w":
-                fan_in = prod(shape) // layer.out_shape[0]  # inputs of one output
-                flat[start:end] = rng.normal(0.0, 1 / sqrt(fan_in), end - start)
+                flat[start:end] = rng.normal(0.0, _deviation(layer, shape), end - start)
     return flat
+
+
+def _deviation(layer: Layer, shape: Shape) -> float:
+    """Return the deviation of first weights: the kind's own, or one over the root of the fan-in."""
+    own: float = getattr(layer.module, "DEVIATION", 0.0)
+    outputs = layer.out_shape[0 if len(layer.out_shape) == 3 else -1]  # channels, or features
+    return own or 1 / sqrt(prod(shape) // outputs)

@@ -65,6 +65,8 @@ def bound_call(
             array[...] = rng.standard_normal(tensor.shape) * 0.1
             if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken
                 np.abs(array, out=array)
+        elif tensor.below:
+            array[...] = rng.integers(0, tensor.below, tensor.shape)
         arrays.append(array)
     if fetch is not None and call.reads:
         fetch(arrays[0])  # what a kernel decodes must be what it expects

@@ -23,7 +23,7 @@ from runtime.arena import Array
 from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
-from runtime.evaluate import accuracy
+from runtime.evaluate import evaluate
 from runtime.feed import Feed
 from runtime.initial import initial_parameters
 from runtime.kernels import Stream
@@ -84,10 +84,10 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     intact = comm.gather(worker.arena.is_intact)
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
-    right = None
+    tested: tuple[float | None, float | None] = (None, None)
     if comm.rank == 0:
         trained = _layer_order(model, _flat(worker, "parameters"))
-        right = accuracy(model, training.dtype, trained, Path(job["test"]))
+        tested = evaluate(model, training.dtype, trained, Path(job["test"]))
         if job["parameters"]:
             np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
@@ -107,7 +107,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
         "sentinels_after": after,
-        "accuracy": right,
+        "test_loss": tested[0],
+        "accuracy": tested[1],
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),

@@ -1,5 +1,6 @@
 """Shared by the tests: a home of their own, data to train on, a small calibration, a cluster."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -27,10 +28,11 @@ DEVICES = 4
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
-    """``$FOREPLAN_HOME`` with the digits in it; also the folder of the record files."""
+    """``$FOREPLAN_HOME`` with digits and some text in it; also the folder of the record files."""
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     folder = tmp_path_factory.mktemp("home")
     foreplan.write_digits(folder / "data")
+    foreplan.write_text(folder / "data", [Path(argparse.__file__)])
     return folder
 
 

@@ -18,6 +18,7 @@ from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import Block, ModelGraph, load_model
+from planner.models import bert, gpt
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program
@@ -118,6 +119,20 @@ def tiny_convnet() -> ModelGraph:
     return ModelGraph(name="tiny", blocks=chain((1, 6, 6), rows), record_shape=(3, 3), classes=3)
 
 
+@cache
+def tiny_decoder() -> ModelGraph:
+    """A decoder of one block on texts of 3 tokens, its table tied, with dropout."""
+    variant = gpt.Variant(blocks=1, features=4, heads=2, positions=5, vocab=17, dropout=10)
+    return gpt.decoder("tiny-gpt", variant, 3)
+
+
+@cache
+def tiny_encoder() -> ModelGraph:
+    """An encoder of one block with both heads, on texts of 8 tokens, 2 of them masked."""
+    variant = bert.Variant(blocks=1, features=4, heads=2, dropout=0)
+    return bert.encoder("tiny-bert", variant, 8, vocab=17, positions=9)
+
+
 @st.composite
 def chain_models(draw: st.DrawFn) -> ModelGraph:
     """Chains of a few layers, some of which begin with layers without parameters."""
@@ -172,7 +187,8 @@ def branched_models(draw: st.DrawFn) -> ModelGraph:
 
 def models() -> st.SearchStrategy[ModelGraph]:
     known = st.sampled_from(["lenet-5", "mlp"]).map(load_model)
-    return st.one_of(known, chain_models(), branched_models())
+    text = st.sampled_from([tiny_decoder(), tiny_encoder()])
+    return st.one_of(known, text, chain_models(), branched_models())
 
 
 @st.composite

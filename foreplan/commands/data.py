@@ -28,6 +28,25 @@ def digits(
 
 
 @app.command()
+def text(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of text; default: sources of Python's standard library."),
+    ] = None,
+    seq: Annotated[
+        int, typer.Option(min=1, max=65536, help="Bytes of a sample; a record has one more.")
+    ] = 64,
+    output: Folder = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order.")] = 0,
+) -> None:
+    """Write up to 4 MiB of text, byte by byte: 512 records at most to test."""
+    import foreplan
+
+    for path in foreplan.write_text(output, files or (), seq, seed):
+        out(f"wrote {path}")
+
+
+@app.command()
 def pack(
     source: Annotated[Path, typer.Argument(help="A file of raw records.")],
     target: Annotated[Path, typer.Argument(help="Where to write them compressed.")],

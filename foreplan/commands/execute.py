@@ -157,8 +157,9 @@ def show_measurement(found: "Measurement") -> None:
     if last.input:
         show_input(last.input)
     if last.test_accuracy is not None:
+        loss = "" if last.test_loss is None else f", loss {last.test_loss:.3f},"
         out(
-            f"test accuracy {format_frac(last.test_accuracy)} after {len(last.losses)} steps"
+            f"test accuracy {format_frac(last.test_accuracy)}{loss} after {len(last.losses)} steps"
             f" ({format_s(last.training_s)} of training)"
         )
     if found.arena:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Batch, Dtype, Json, Optimizer, Quiet, writable
+from foreplan.commands.options import Batch, Dtype, Json, Optimizer, Quiet, Seq, writable
 from foreplan.console import note, out, progress, show_json, table
 
 app = typer.Typer(
@@ -87,6 +87,7 @@ def calibrate(
     ] = False,
     model: Annotated[str, typer.Option(help="With --quick: the model.")] = "lenet-5",
     batch: Batch = 64,
+    seq: Seq = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Only this number of workers; default: all.")
     ] = None,
@@ -103,6 +104,7 @@ def calibrate(
     import foreplan
     from foreplan.training import training_of
     from hwprofiles.errors import ProfileError
+    from planner.model import with_tokens
 
     cores = _physical_cores()
     if workers is not None and workers > cores:
@@ -115,7 +117,7 @@ def calibrate(
     with progress("calibrating", quiet=quiet) as step:
         counts = foreplan.calibrate(
             workers=workers,
-            model=model if quick else None,
+            model=with_tokens(model, seq) if quick else None,
             training=training,
             progress=lambda lanes, done, total: step(done, total, f"{lanes} workers"),
         )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foreplan.commands.options import Json
+from foreplan.commands.options import Json, Seq
 from foreplan.console import out, show_json, table
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def list_models(json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
     batch: Annotated[int, typer.Option(min=1, help="Samples.")] = 1,
+    seq: Seq = None,
     samples: Annotated[
         float | None,
         typer.Option(min=1, max=MOST, help="Samples of a training set: count its FLOP."),
@@ -50,9 +51,9 @@ def show(
 ) -> None:
     """Show layers, parameters, features and FLOP (multiply-add = 2)."""
     from planner.burden import burden, countings
-    from planner.model import load_model
+    from planner.model import load_model, with_tokens
 
-    model = load_model(name)
+    model = load_model(with_tokens(name, seq))
     found = burden(model, batch)
     training = countings(found, samples, epochs) if samples is not None else ()
     if json:

@@ -31,6 +31,10 @@ Batch = Annotated[
     int,
     typer.Option("--batch", min=1, max=MOST_SAMPLES, help="Global batch: samples of one update."),
 ]
+Seq = Annotated[
+    int | None,
+    typer.Option("--seq", min=1, help="Tokens of a sample of text; also MODEL:N."),
+]
 Dtype = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]
 Optimizer = Annotated[str, typer.Option(help="How gradients change parameters, e.g. sgd or adamw.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate; default: that of the optimizer.")]

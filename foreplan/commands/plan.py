@@ -18,6 +18,7 @@ from foreplan.commands.options import (
     Quiet,
     Rate,
     Seed,
+    Seq,
     writable,
 )
 from foreplan.console import note, out, progress, show_json, table
@@ -37,6 +38,7 @@ def plan(
     ],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    seq: Seq = None,
     *,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
     budget: Annotated[int, typer.Option(min=1, help="Most simulations.")] = 1000,
@@ -63,6 +65,7 @@ def plan(
     import foreplan
     from foreplan.training import training_of
     from hwprofiles.units import format_s
+    from planner.model import with_tokens
     from planner.records import write_record
 
     training = training_of(
@@ -79,7 +82,7 @@ def plan(
     )
     with progress("simulating", quiet=quiet) as step:
         found = foreplan.plan(
-            model,
+            with_tokens(model, seq),
             cluster,
             training,
             top=top,
@@ -100,6 +103,7 @@ def estimate(
     model: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
     batch: Batch,
+    seq: Seq = None,
     workers: Annotated[int, typer.Option(min=1, help="Data-parallel workers.")] = 1,
     microbatch: Annotated[
         int | None, typer.Option(min=1, help="Samples of one pass; default: all of a worker's.")
@@ -120,14 +124,14 @@ def estimate(
     from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
     from planner.collectives.base import algorithm_names
-    from planner.model import load_model
+    from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = training_of(optimizer, batch=batch, dtype=dtype)
     lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
-    graph, machine = load_model(model), load_machine(cluster)
+    graph, machine = load_model(with_tokens(model, seq)), load_machine(cluster)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(
         workers=workers,

@@ -1,4 +1,4 @@
-"""Fully connected layer: ``y = x w + b`` with ``w`` of shape (in, out)."""
+"""Fully connected layer: ``y = x w + b`` with ``w`` of shape (in, out), token by token."""
 
 from dataclasses import replace
 
@@ -7,17 +7,17 @@ from planner.opcall import OpCall
 
 
 def out_shape(in_shape: Shape, *, features: int) -> Shape:
-    """Return ``(features,)``."""
-    return (features,)
+    """Return ``(features,)``, or ``(S, features)`` for tokens ``(S, F)``."""
+    return (*in_shape[:-1], features)
 
 
 def parameters(in_shape: Shape, *, features: int) -> dict[str, Shape]:
     """Weights ``(in, out)`` and one bias a feature."""
-    return {"w": (in_shape[0], features), "b": (features,)}
+    return {"w": (in_shape[-1], features), "b": (features,)}
 
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
-    flop = 2 * samples * layer.in_shape[0] * layer.out_shape[0]
+    flop = 2 * layer.elements("x", samples) * layer.out_shape[-1]
     return replace(layer.op(phase, samples, dtype, arguments, flop=flop), work_class="linear")
 
 

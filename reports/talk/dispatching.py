@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from hwprofiles.units import format_s
 from planner.dispatching import DASK_S, LINK, MODEL, SAMPLES, WORKERS, Case, settings
-from reports.figures import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY
+from reports.canvas import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY
 from reports.talk.page import STYLE, Plate, blank, spread_labels
 
 WORK_COLOURS = {"compute": SKY, "launch": AMBER, "network": GREEN, "scheduler": ORANGE}

@@ -19,7 +19,7 @@ from planner.memory_policies import (
     Memory,
     Outcome,
 )
-from reports.figures import BLUE, GREEN, GREY, INK, ORANGE, PINK
+from reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK
 from reports.talk.page import STYLE, Plate, blank
 
 NAME, TITLE = "static-or-dynamic-memory", "Memory planned before the run, or found during it"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from hwprofiles.errors import RecordError
 from planner.jsonable import to_jsonable
-from reports.figures import INK, RC
+from reports.canvas import INK, RC
 
 STYLE = {**RC, "font.size": 11.0, "axes.titlesize": 11.5}
 CAPTION_IN, LINE_IN, CHARACTERS_PER_IN = 0.25, 0.19, 13.5

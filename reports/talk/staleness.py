@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from hwprofiles.units import format_frac, format_s
 from planner.staleness import CRITICAL, LINK, MODEL, SAMPLES, WANTED, WORKERS, Question, Run
-from reports.figures import AMBER, BLUE, GREEN, ORANGE, PINK
+from reports.canvas import AMBER, BLUE, GREEN, ORANGE, PINK
 from reports.talk.page import STYLE, Plate, blank, spread_labels
 
 COLOURS = (BLUE, GREEN, AMBER, ORANGE, PINK)

@@ -23,8 +23,8 @@ def read(stored: Bytes, *, fetch: Callable[[Bytes], object], cold: int = 0, disk
 
 
 def decode(stored: Bytes, x: Array, labels: Labels, **shape: int) -> None:
-    """Decode raw records to ``x`` and ``labels``, as ``load.records`` does."""
-    load.records(x, labels, stored, fetch=_is_there, **shape)
+    """Decode raw records to ``x`` and ``labels``, as a step's own load does."""
+    _decode(x, labels, stored, shape)
 
 
 def inflate(
@@ -38,7 +38,7 @@ def inflate(
     del content
     for packed, record in zip(stored, raw, strict=True):
         record[:] = np.frombuffer(zlib.decompress(packed, bufsize=len(record)), np.uint8)
-    load.records(x, labels, raw, fetch=_is_there, **shape)
+    _decode(x, labels, raw, shape)
 
 
 def copy(*arrays: npt.NDArray[Any]) -> None:
@@ -46,6 +46,14 @@ def copy(*arrays: npt.NDArray[Any]) -> None:
     half = len(arrays) // 2
     for source, target in zip(arrays[:half], arrays[half:], strict=True):
         np.copyto(target, source)
+
+
+def _decode(x: Array, labels: Labels, raw: Bytes, shape: dict[str, int]) -> None:
+    """Decode tokens, or pixels, as the attributes say."""
+    if "item_bytes" in shape:
+        load.tokens(x, labels, raw, fetch=_is_there, **shape)  # type: ignore[arg-type]
+    else:
+        load.records(x, labels, raw, fetch=_is_there, **shape)
 
 
 def _is_there(raw: Bytes) -> None:

@@ -1,4 +1,7 @@
-"""Fully connected layer, one matmul a phase; n samples, F inputs, G outputs."""
+"""Fully connected layer, one matmul a phase; n samples, or tokens of samples, F inputs, G outputs.
+
+Arrays of tokens, (n, S, F), are taken as n S rows.
+"""
 
 import numpy as np
 
@@ -10,12 +13,12 @@ def forward(x: Array, w: Array, b: Array, y: Array) -> None:
 
     Parameters
     ----------
-    x : float array, shape (n, F)
+    x : float array, shape (n, F) or (n, S, F)
     w : float array, shape (F, G)
     b : float array, shape (G,)
-    y : float array, shape (n, G), written
+    y : float array, shape (n, G) or (n, S, G), written
     """
-    np.dot(x, w, out=y)
+    np.dot(_rows(x), w, out=_rows(y))
     np.add(y, b, out=y)
 
 
@@ -24,13 +27,14 @@ def weight_grad(x: Array, dy: Array, dw: Array, db: Array) -> None:
 
     Parameters
     ----------
-    x : float array, shape (n, F)
-    dy : float array, shape (n, G)
+    x : float array, shape (n, F) or (n, S, F)
+    dy : float array, shape (n, G) or (n, S, G)
     dw : float array, shape (F, G), written
     db : float array, shape (G,), written
     """
-    np.dot(x.T, dy, out=dw)
-    np.add.reduce(dy, axis=0, out=db)
+    rows = _rows(dy)
+    np.dot(_rows(x).T, rows, out=dw)
+    np.add.reduce(rows, axis=0, out=db)
 
 
 def input_grad(dy: Array, w: Array, dx: Array) -> None:
@@ -38,8 +42,12 @@ def input_grad(dy: Array, w: Array, dx: Array) -> None:
 
     Parameters
     ----------
-    dy : float array, shape (n, G)
+    dy : float array, shape (n, G) or (n, S, G)
     w : float array, shape (F, G)
-    dx : float array, shape (n, F), written
+    dx : float array, shape (n, F) or (n, S, F), written
     """
-    np.dot(dy, w.T, out=dx)
+    np.dot(_rows(dy), w.T, out=_rows(dx))
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])

@@ -53,3 +53,36 @@ def records(  # noqa: PLR0913, the arguments are the tensors and attributes of t
         # Copies inside x would be faster by a third, but NumPy makes temporaries for them.
         np.copyto(x.reshape(split, copy=False), images)
     np.multiply(x, 1 / full_scale, out=x)
+
+
+def tokens(
+    x: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    raw: Bytes,
+    *,
+    item_bytes: int,
+    shifted: int,
+    fetch: Callable[[Bytes], object],
+) -> None:
+    """Let ``fetch`` fill ``raw``; decode it to numbers of tokens and labels.
+
+    Parameters
+    ----------
+    x : int64 array, shape (n, I), written
+    labels : int64 array, shape (n,) or (n, L), written
+    raw : uint8 array, shape (n, record), written by ``fetch``
+        Records of little-endian numbers of ``item_bytes``: labels and then inputs, or where
+        ``shifted`` is 1 (with L = I) tokens and one more, the label of each being the next.
+    item_bytes, shifted : int
+    fetch : callable
+        Reads the next records into the array that it is given.
+    """
+    fetch(raw)
+    numbers = raw.view(f"<u{item_bytes}")
+    targets = labels.reshape(len(labels), -1)
+    if shifted:
+        np.copyto(targets, numbers[:, 1:])
+        np.copyto(x, numbers[:, :-1])
+    else:
+        np.copyto(targets, numbers[:, : targets.shape[1]])
+        np.copyto(x, numbers[:, targets.shape[1] :])

@@ -23,6 +23,8 @@ from tests.planner_cases import (
     case,
     legal_order,
     tiny_convnet,
+    tiny_decoder,
+    tiny_encoder,
     without_dependency,
 )
 
@@ -35,10 +37,14 @@ EPS_TIMES = 64
 
 @cache
 def records(model: ModelGraph, batch: int) -> np.ndarray:
-    """Random records of ``STEPS`` batches: a label, then pixels of 0 to 16."""
+    """Random records of ``STEPS`` batches: a label, then pixels of 0 to 16; or texts."""
     rng = np.random.default_rng(7)
     found = rng.integers(0, 17, (STEPS * batch, model.record_bytes), dtype=np.uint8)
-    found[:, 0] = rng.integers(0, model.classes, len(found))
+    if not model.next_token:
+        found[:, 0] = rng.integers(0, model.logit_shapes[0][-1], len(found))
+    if model.other_heads:  # labels, words, which sentence each is of, positions of the masked ones
+        found[:, 11:19] %= 2
+        found[:, 19:] %= 8
     return found
 
 
@@ -229,6 +235,28 @@ def test_branches_and_work_in_place_train_as_one_worker(workers, microbatch, alg
     check_values(c, range(4))
 
 
+@pytest.mark.parametrize("model", [tiny_decoder(), tiny_encoder()], ids=lambda x: x.name)
+@pytest.mark.parametrize(
+    ("workers", "microbatch", "algorithm", "slots"),
+    [(1, 4, "none", 1), (2, 3, "ring", 2), (3, 4, "star", 1)],
+)
+def test_texts_with_tied_tables_train_as_on_one_worker(
+    model, workers, microbatch, algorithm, slots
+):
+    c = case(
+        model,
+        workers=workers,
+        batch=12,
+        microbatch=microbatch,
+        dtype="float64",
+        algorithm=algorithm,
+        overlap=True,
+        bucket_bytes=8 * 20,
+        activation_slots=slots,
+    )
+    check_values(c, range(2))
+
+
 @pytest.mark.parametrize(("workers", "rounds"), [(1, 3), (2, 2), (3, 1), (4, 2)])
 def test_adamw_trains_as_on_one_worker(workers, rounds, adamw):
     c = tiny(workers, rounds, algorithm="ring" if workers > 1 else "none", bucket_bytes=8 * 20)
@@ -334,6 +362,16 @@ def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
     assert not is_caught(c, program, put_off=reader)
     hasty = without_dependency(program.graph, update, reader)
     assert is_caught(c, replace(program, graph=hasty), put_off=reader)
+
+
+def test_a_table_that_does_not_wait_for_its_gradient_from_the_logits_is_caught():
+    c = case(tiny_decoder(), workers=2, microbatch=6, dtype="float64")
+    program = c.lower()
+    (table,) = find(program, "embed.tokens.weight_grad", rank=0)
+    (logits,) = find(program, "logits.tokens.weight_grad", rank=0)
+    assert not is_caught(c, program, put_off=logits)
+    hasty = without_dependency(program.graph, table, logits)
+    assert is_caught(c, replace(program, graph=hasty), put_off=logits)
 
 
 @pytest.mark.parametrize("register", ["c1.y", "c1_tanh.y", "x"])

@@ -19,7 +19,7 @@ WRITES_ONLY = {
     "foreplan data digits",
     "foreplan data pack",
     "foreplan data synthetic",
-    "foreplan report",
+    "foreplan data text",
     "foreplan talk",
 }
 """Commands that write files and print no facts."""
@@ -46,6 +46,7 @@ def test_the_commands_are_these():
         "foreplan data digits",
         "foreplan data pack",
         "foreplan data synthetic",
+        "foreplan data text",
         "foreplan diff",
         "foreplan doctor",
         "foreplan estimate",
@@ -62,6 +63,7 @@ def test_the_commands_are_these():
         "foreplan simulate",
         "foreplan talk",
         "foreplan topology",
+        "foreplan trace",
         "foreplan validate",
         "foreplan what-if",
     ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hwprofiles.errors import ForeplanError
 from hwprofiles.registry import names
 from planner.layer import Layer
-from planner.layers import conv2d
+from planner.layers import attention, conv2d
 from planner.model import load_model
 
 
@@ -23,7 +23,7 @@ def layer(kind, *in_shapes, **attrs):
     )
 
 
-MAPS, FACTORS = (2, 3, 4), (2, 1, 1)
+MAPS, FACTORS, TOKENS = (2, 3, 4), (2, 1, 1), (5, 6)
 CASES = [
     # layer, output shape, parameters, FLOP of two samples by phase
     (
@@ -60,8 +60,48 @@ CASES = [
     (layer("add", MAPS, MAPS, MAPS), MAPS, {}, {"forward": 2 * 48}),
     (layer("concat", MAPS, (5, 3, 4)), (7, 3, 4), {}, {"forward": 0, "input_grad": 0}),
     (layer("gate", MAPS, FACTORS), MAPS, {}, {"forward": 48, "input_grad": 3 * 48}),
+    (
+        layer("embedding", (5,), vocab=7, features=3),
+        (5, 3),
+        {"w": (7, 3)},
+        {"forward": 0, "weight_grad": 30},
+    ),
+    (
+        layer("positions", TOKENS, positions=8),
+        TOKENS,
+        {"w": (8, 6)},
+        {"forward": 60, "weight_grad": 60},
+    ),
+    (
+        layer("layer_norm", TOKENS),
+        TOKENS,
+        {"w": (6,), "b": (6,)},
+        {"forward": 7 * 60, "weight_grad": 5 * 60, "input_grad": 10 * 60},
+    ),
+    (layer("gelu", TOKENS), TOKENS, {}, {"forward": 8 * 60, "input_grad": 15 * 60}),
+    (
+        layer("attention", TOKENS, heads=2),
+        (5, 2),
+        {},
+        {"forward": 2 * 2 * 2 * 25 * 2, "input_grad": 5 * 2 * 2 * 25 * 2},
+    ),
+    (
+        layer("unembedding", TOKENS, vocab=7, bias=1),
+        (5, 7),
+        {"b": (7,)},
+        dict.fromkeys(["forward", "weight_grad", "input_grad"], 2 * 2 * 5 * 6 * 7),
+    ),
+    (
+        layer("pick_tokens", TOKENS, (9,), tokens=2, first=7),
+        (2, 6),
+        {},
+        {"forward": 0, "input_grad": 24},
+    ),
+    (layer("first_token", TOKENS), (6,), {}, {"forward": 0, "input_grad": 0}),
 ]
 LAYERS = [case[0] for case in CASES]
+NO_INPUT_GRAD = ("add", "embedding", "positions")
+"""Kinds whose input gradient is that of the output, or whose input is no float."""
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda x: x.kind)
 every_case = pytest.mark.parametrize(
     ("layer", "out_shape", "parameters", "flop"), CASES, ids=lambda x: getattr(x, "kind", "")
@@ -95,7 +135,7 @@ def test_flop_and_the_batch_grow_together(layer):
 def test_gradients_have_the_shapes_of_what_they_are_the_gradients_of(layer):
     forward = layer.call("forward", 3, "float32")
     shapes = {t.name: t.shape for t in (*forward.reads, *forward.writes)}
-    assert ("input_grad" in phases(layer)) == (layer.kind != "add")
+    assert ("input_grad" in phases(layer)) == (layer.kind not in NO_INPUT_GRAD)
     for phase in phases(layer)[1:]:
         call = layer.call(phase, 3, "float32")
         for tensor in call.tensors:
@@ -103,13 +143,14 @@ def test_gradients_have_the_shapes_of_what_they_are_the_gradients_of(layer):
             if tensor not in call.work:
                 assert tensor.shape == shapes.get(name, tensor.shape)
         written = [t.name for t in call.writes]
-        expected = layer.parameters if phase == "weight_grad" else layer.input_names
+        floats = [name for name in layer.input_names if name not in layer.indices]
+        expected = [*layer.borrowed, *layer.parameters] if phase == "weight_grad" else floats
         assert written[: len(expected)] == [f"d{name}" for name in expected]
 
 
 @every_layer
 def test_only_the_parameterless_have_no_weight_gradient(layer):
-    assert hasattr(layer.module, "weight_grad") == bool(layer.parameters)
+    assert hasattr(layer.module, "weight_grad") == layer.is_trained
 
 
 @every_layer
@@ -126,8 +167,8 @@ def test_backward_reads_only_what_came_before_it_or_the_output_gradient(layer):
 def test_kinds_that_write_in_place_keep_the_shape_and_need_no_input_afterwards(layer):
     if layer.writes_in_place:
         assert layer.in_shape == layer.out_shape
-        reads = {t.name for t in layer.call("input_grad", 1, "float32").reads}
-        assert layer.input_names[0] not in reads
+        backward = (layer.call(phase, 1, "float32") for phase in phases(layer)[1:])
+        assert layer.input_names[0] not in {t.name for call in backward for t in call.reads}
 
 
 @every_layer
@@ -135,6 +176,7 @@ def test_dtype_of_the_call_is_that_of_its_tensors(layer):
     call = layer.call("forward", 3, "float64")
     floats = {t.dtype for t in call.tensors if t.dtype.startswith("float")}
     assert floats == {call.dtype} == {"float64"}
+    assert {t.dtype for t in call.tensors if t.name in layer.indices} <= {"int64"}
 
 
 def test_a_convolution_keeps_nothing_and_works_in_what_a_tile_of_its_rows_takes():
@@ -269,3 +311,45 @@ def test_maps_keep_the_channel_axis_first_and_the_batch_last():
     c1, c5 = load_model("lenet-5").layers[0], load_model("lenet-5").layers[7]
     assert c1.tensor("y", 32, "float32").shape == (6, 28, 28, 32)
     assert c5.tensor("y", 32, "float32").shape == (32, 120)
+
+
+def test_tokens_are_batched_sample_by_sample():
+    one = layer("linear", TOKENS, features=4)
+    assert one.out_shape == (5, 4)
+    assert one.parameters["w"] == (6, 4)
+    assert one.tensor("y", 3, "float32").shape == (3, 5, 4)
+    vector = layer("linear", (6,), features=4)
+    for phase in phases(one):
+        assert one.call(phase, 2, "float32").flop == vector.call(phase, 10, "float32").flop
+
+
+def test_a_table_is_read_only_where_tokens_ask_for_it():
+    large, small = (layer("embedding", (5,), vocab=v, features=3) for v in (1000, 4))
+    rows = 2 * 5 * 3 * 4  # all tokens may differ
+    assert large.call("forward", 2, "float32").moved_bytes == 2 * 5 * 8 + 2 * rows
+    assert small.call("forward", 2, "float32").moved_bytes == 2 * 5 * 8 + rows + 4 * 3 * 4
+
+
+def test_a_tied_table_has_its_gradient_added_to_and_not_written():
+    tied, own = (layer("embedding", (5,), vocab=1000, features=3, tied=t) for t in (1, 0))
+    added, written = (x.call("weight_grad", 2, "float32") for x in (tied, own))
+    assert [t.name for t in added.updates] == [t.name for t in written.writes] == ["dw"]
+    assert added.moved_bytes < written.moved_bytes
+    assert added.signature != written.signature
+
+
+def test_causal_attention_of_long_texts_skips_the_keys_that_no_query_of_a_tile_sees():
+    long, short = 1024, 64
+    rows = attention.TILE // long
+    tiles = range(rows, long + 1, rows)
+    assert attention.scores(long, 0) == long**2
+    assert attention.scores(long, 1) == rows * sum(tiles) < 0.6 * long**2
+    assert attention.scores(short, 1) == short**2, "one tile has all"
+
+
+def test_attention_keeps_one_number_a_query_and_works_in_two_tiles():
+    call = layer("attention", (512, 3 * 64), heads=4).call("forward", 8, "float32")
+    assert [(t.name, t.shape) for t in call.writes[1:]] == [("stats", (8, 4, 512))]
+    assert call.work[0].elements == attention.TILE
+    again = layer("attention", (512, 3 * 64), heads=4).call("input_grad", 8, "float32")
+    assert again.work[0].elements == 2 * attention.TILE + 512 * 16

@@ -338,14 +338,15 @@ def test_additions_that_may_overtake_each_other_are_shown():
 def test_tasks_are_those_of_microbatches_exchanges_and_updates(c):
     program, model, plan = c.lower(), c.model, c.plan
     rounds, cut = plan.microbatches(c.training.batch), plan_buckets(model, c.training, plan)
-    trained = sum(1 for layer in model.layers if layer.parameters)
+    trained = sum(1 for layer in model.layers if layer.is_trained)
+    own = sum(1 for layer in model.layers if layer.parameters)
     gradients = sum(model.needs_input_grad)
     sums = sum(max(0, len(parts) - 1) for parts in model.wiring.parts)
     once = 1 + len(model.layers) + 1 + trained + gradients + sums
     names = Counter("transfer" if isinstance(t, TransferTask) else t.phase for t in program.tasks)
     n = plan.workers
     passes = names["load"] + names["forward"] + names["backward"]
-    assert passes == n * (rounds * once + (rounds - 1) * trained)
+    assert passes == n * (rounds * once + (rounds - 1) * own)
     assert names["update"] == n * len(cut)
     moved = [traffic(algorithm(plan.algorithm).emit, b.elements, n) for b in cut if n > 1]
     assert names["transfer"] == sum(x.sends.total() for x in moved)

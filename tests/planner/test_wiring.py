@@ -6,7 +6,7 @@ from planner.build import BlockBuilder, Value
 from planner.layer import INPUT
 from planner.layer_calls import layer_calls
 from planner.model import Block, ModelGraph, load_model
-from planner.wiring import LOSS_GRADIENT
+from planner.wiring import loss_gradient
 from tests.planner_cases import branched_models, models
 
 RANDOM = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -145,7 +145,8 @@ def test_gradients_reach_exactly_what_is_above_something_trained(model):
         readers = [r for r, producers in enumerate(model.producers) for p in producers if p == i]
         if learns:
             assert len(wiring.parts[i]) == max(1, len(readers))
-    assert wiring.parts[-1] == (LOSS_GRADIENT,)
+    for head, i in enumerate(model.heads):
+        assert wiring.parts[i] == (loss_gradient(model, head),)
 
 
 @given(model=branched_models())

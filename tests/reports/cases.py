@@ -9,7 +9,9 @@ from planner.model import load_model
 from planner.plan import Training
 from planner.predict import predict
 from planner.program import ComputeTask
-from planner.records import PlanFile
+from planner.records import PlanFile, RankedPlan
+from reports.case import Case, Cases, pair
+from reports.page import render
 
 STRETCH = 1.25
 """Every measured time is this many times the predicted one."""
@@ -19,6 +21,45 @@ STRETCH = 1.25
 def plan_file() -> PlanFile:
     """The best plans of a small model on a shipped cluster of four GPUs."""
     return foreplan.plan("lenet-5", "v100-quad", Training(batch=64), top=3)
+
+
+@cache
+def measured_case() -> Case:
+    """The plan file with its measurement."""
+    return Case(plans=plan_file(), measured=measurement())
+
+
+@cache
+def comparison() -> Cases:
+    """Three exchanges of the same model on the same cluster, one of them measured."""
+    training = plan_file().training
+    others = [
+        foreplan.plan("lenet-5", "v100-quad", training, top=2, fixed={"algorithm": name})
+        for name in ("star", "tree")
+    ]
+    return pair([*others, plan_file()], [measurement()])
+
+
+@cache
+def piped_case() -> Case:
+    """The best plan with decode workers beside each of its workers."""
+    plans = plan_file()
+    plan = replace(plans.plans[0].plan, decode_workers=2, prefetch=2)
+    prediction, _, _ = predict(load_model(plans.model), plans.training, plan, plans.to_machine())
+    ranked = RankedPlan(label=plan.label, plan=plan, prediction=prediction)
+    return Case(plans=replace(plans, plans=(ranked,)))
+
+
+@cache
+def measured_pages() -> tuple[str, str]:
+    """The page of the run and its twin."""
+    return render((measured_case(),))
+
+
+@cache
+def compared_pages() -> tuple[str, str]:
+    """The page of the comparison and its twin."""
+    return render(comparison())
 
 
 @cache

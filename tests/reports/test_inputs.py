@@ -32,7 +32,7 @@ def fed():
 
 
 def test_the_stages_are_shown_predicted_and_measured(fed):
-    section = pipeline(fed)
+    (section,) = pipeline((fed,))
     (found,) = section.tables
     assert [row[0].text for row in found.rows] == ["read", "decode", "copy", "compute"]
     assert found.rows[0][-1].text == "87.5 %"
@@ -50,5 +50,5 @@ def test_the_commands_make_the_pipeline_again(fed):
 
 def test_a_plan_without_one_says_so():
     case = Case(plans=plan_file(), measured=None)
-    assert pipeline(case).text == ("Each step loads its own records (phase load).",)
+    assert pipeline((case,))[0].text == ("Each step loads its own records (phase load).",)
     assert case.plans.training == Training(batch=64)

@@ -6,50 +6,35 @@ import pytest
 
 from planner.plan import Training
 from reports.answers import question
-from reports.case import Case, layout
+from reports.case import Case
 from reports.rows import (
     arena_rows,
     candidate_rows,
     command_lines,
     environment_facts,
-    grade_rows,
-    memory_rows,
-    search_rows,
+    report_line,
+    scaling_rows,
     source_rows,
-    verdict_rows,
+    stems,
+    verdict_meaning,
 )
-from tests.reports.cases import measurement, plan_file
+from tests.reports.cases import comparison, measured_case, measurement, plan_file
 
 
 def case(**changes):
-    return Case(plans=replace(plan_file(), **changes), measured=None)
+    return Case(plans=replace(plan_file(), **changes))
 
 
 def test_candidates_are_those_of_the_file_with_their_distance_to_the_best():
-    rows = candidate_rows(plan_file())
+    rows = candidate_rows(case())
     assert [row["label"] for row in rows] == [ranked.label for ranked in plan_file().plans]
     assert rows[0]["slower_frac"] == 0
     assert all(row["bound_s"] <= row["closed_form_s"] <= row["step_s"] for row in rows)
 
 
-def test_the_certificate_accounts_for_every_candidate():
-    proof = plan_file().certificate
-    assert sum(row["count"] for row in verdict_rows(plan_file())) == proof.candidates
-    assert sum(row["count"] for row in search_rows(plan_file())) == proof.by_verdict["fits"]
-
-
-def test_memory_is_the_arena_of_rank_0_and_waste_is_arena_over_live_peak():
+def test_waste_is_arena_over_live_peak():
     prediction = plan_file().plans[0].prediction
-    rows = memory_rows(prediction)
-    assert sum(row["bytes"] for row in rows) == prediction.arena_bytes[0]
-    assert sum(row["frac"] for row in rows) == pytest.approx(1)
-    assert max(row["waste"] for row in arena_rows(prediction)) == prediction.waste
-
-
-def test_grades_share_the_critical_path():
-    rows = grade_rows(plan_file().plans[0].prediction)
-    assert sum(row["frac"] for row in rows) == pytest.approx(1)
-    assert all(row["meaning"] for row in rows)
+    assert max(row["waste"] for row in arena_rows(case())) == prediction.waste
 
 
 def test_every_part_of_the_cluster_names_its_source():
@@ -60,7 +45,7 @@ def test_every_part_of_the_cluster_names_its_source():
 
 
 def test_the_environment_is_flat_text():
-    facts = dict(environment_facts(Case(plans=plan_file(), measured=measurement())))
+    facts = dict(environment_facts(measured_case()))
     assert facts["identity: device"] == "V100"
     assert facts["identity: lanes"] == "4"
 
@@ -79,7 +64,7 @@ def test_commands_quote_names_for_the_shell():
 
 
 def test_commands_of_a_measured_plan_run_and_check_it():
-    lines = command_lines(Case(plans=plan_file(), measured=measurement()))
+    lines = command_lines(measured_case())
     assert "foreplan execute plan.json --steps 20 --check -o measurement.json" in lines
     assert "foreplan data digits" in lines
 
@@ -95,14 +80,44 @@ def test_commands_write_the_records_of_the_model_and_warm_up_as_long():
 
 def test_an_optimizer_is_told_with_the_settings_that_it_takes():
     adamw = Training(batch=64, optimizer="adamw", learning_rate=0.001)
-    (table,) = question(case(training=adamw)).tables
+    (block,) = question((case(training=adamw),))
+    (table,) = block.tables
     assert "adamw, learning rate 0.001, beta1 0.9, beta2 0.999, epsilon 1e-08" in str(table)
     assert "--optimizer adamw --learning-rate 0.001" in command_lines(case(training=adamw))[0]
 
 
-def test_a_layout_reads_as_words():
-    plan = plan_file().plans[0].plan
-    alone = replace(plan, workers=1, algorithm="none", placement=(0,), microbatch=64)
-    assert layout(alone) == "1 worker, microbatch 64, no exchange"
-    pair = replace(plan, workers=2, algorithm="star", microbatch=32, overlap=True)
-    assert layout(pair) == "2 workers, microbatch 32, star exchange overlapped"
+def test_a_command_holds_the_search_to_what_it_was_held_to():
+    star = comparison()[0]
+    assert "--fix algorithm=star -o star.json" in command_lines(star, "star")[0]
+    silent = replace(star, plans=replace(star.plans, fixed=None))
+    assert "--fix" not in command_lines(silent)[0]
+    told = command_lines(silent, "star")[0]
+    plan = star.subject.plan
+    for choice in (f"microbatch={plan.microbatch}", "algorithm=star", "overlap=o"):
+        assert f"--fix {choice}" in told
+
+
+def test_the_page_of_a_comparison_is_made_from_the_files_of_its_commands():
+    files = stems(comparison())
+    assert len(set(files)) == 3
+    line = report_line(comparison())
+    made = [
+        command.split()[-1]
+        for case, stem in zip(comparison(), files, strict=True)
+        for command in command_lines(case, stem)
+        if " -o " in command
+    ]
+    assert line.split()[2:-2] == made
+
+
+def test_efficiency_is_speedup_by_workers_and_only_the_plan_itself_is_measured():
+    rows = scaling_rows(measured_case())
+    assert rows[0]["efficiency_frac"] == rows[0]["speedup"] == 1
+    for row in rows:
+        assert row["efficiency_frac"] == pytest.approx(row["speedup"] / row["workers"])
+    assert [row["measured_s"] is None for row in rows] == [True, False, True]
+
+
+def test_what_can_be_has_no_reason_against_it():
+    assert verdict_meaning("fits") == verdict_meaning("something else") == ""
+    assert "static arena" in verdict_meaning("out_of_memory")

@@ -167,7 +167,7 @@ from runtime.checkpoint import check_whole, stored, write_checkpoint
 folder = Path(sys.argv[1])
 try:
     for step in range(1, 100):
-        write_checkpoint(folder, state(step, count=3000), BELONGS)
+        write_checkpoint(folder, state(step, count=2000), BELONGS)
 except Exception as error:
     print(type(error).__name__, error)
 for path in stored(folder):

@@ -113,6 +113,7 @@ def test_an_execution_is_its_median_and_spread():
         "sentinels_before": {"s": [1.0]},
         "sentinels_after": {"s": [2.0]},
         "losses": [2.3, 2.2],
+        "test_loss": 1.5,
         "accuracy": 0.5,
         "training_s": 20.0,
         "arena_bytes": [64, 128],

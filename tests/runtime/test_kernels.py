@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,26 +16,29 @@ from hwprofiles.errors import BackendUnavailable
 from hwprofiles.units import KIB, MIB
 from planner import steps
 from planner.build import chain
+from planner.input_calls import stage_calls
 from planner.layer import Layer
 from planner.model import ModelGraph, load_model, model_names
 from planner.opcall import OpCall, Tensor
 from planner.opsets import plan_calls
 from planner.optimizer import optimizer_names, update
-from planner.plan import Training
+from planner.plan import Source, Training
 from runtime.kernels import Stream, changing, kernel, load, refuse_missing, sources_sha256
 from tests.planner_cases import case
 
 pytestmark = pytest.mark.slow
 
 SAMPLES = 64
-MODELS = ["lenet-5", "mlp"]
+MODELS = ["lenet-5", "mlp", "gpt-nano"]
+SAMPLES_OF = {"gpt-nano": 8}
+"""Of models whose samples are larger."""
 FLOAT32_ERROR = float(np.finfo(np.float32).eps) * (SAMPLES * 28 * 28) ** 0.5
 """Of the largest value: eps sqrt(summands) of the longest sum, a bias gradient of ``c1``."""
 
 
-def model_calls(name: str, dtype: str, samples: int = SAMPLES) -> dict[str, OpCall]:
+def model_calls(name: str, dtype: str, samples: int = 0) -> dict[str, OpCall]:
     """Every op call of a training step, by signature."""
-    model = load_model(name)
+    model, samples = load_model(name), samples or SAMPLES_OF.get(name, SAMPLES)
     calls = [
         steps.load(model, samples, dtype),
         steps.loss(model, samples, dtype, batch=samples),
@@ -45,8 +49,9 @@ def model_calls(name: str, dtype: str, samples: int = SAMPLES) -> dict[str, OpCa
         ),
     ]
     for layer in model.layers:
-        phases = ["forward", "input_grad", *(["weight_grad"] if layer.parameters else [])]
-        calls += [layer.call(phase, samples, dtype) for phase in phases]
+        phases = ("forward", "input_grad", "weight_grad")
+        there = (phase for phase in phases if hasattr(layer.module, phase))
+        calls += [layer.call(phase, samples, dtype) for phase in there]
     return {call.signature: call for call in calls}
 
 
@@ -120,7 +125,7 @@ def layer(kind: str, *in_shapes: tuple[int, ...], **attrs: int) -> Layer:
     )
 
 
-WIDE = (8, 64, 64)
+WIDE, TEXT = (8, 64, 64), (64, 256)
 LARGE = [
     layer("conv2d", WIDE, channels=8, kernel=3, pad=1, groups=2, bias=0),
     layer("conv2d", WIDE, channels=8, kernel=3, pad=1, stride=2),
@@ -137,6 +142,15 @@ LARGE = [
     layer("dropout", WIDE),
     layer("dropout", (1 << 16,)),
     layer("add", WIDE, WIDE, WIDE),
+    layer("layer_norm", TEXT),
+    layer("gelu", TEXT),
+    layer("attention", (64, 768), heads=4, causal=1),
+    layer("embedding", (64,), vocab=1000, features=256),
+    layer("positions", TEXT, positions=512),
+    layer("linear", TEXT, features=256),
+    layer("unembedding", TEXT, vocab=500, bias=1),
+    layer("pick_tokens", TEXT, (40,), tokens=40),
+    layer("first_token", TEXT),
 ]
 
 
@@ -194,6 +208,78 @@ def test_float32_gives_the_values_of_float64(name):
             np.testing.assert_allclose(
                 got[tensor.name], exact, rtol=0, atol=bound, err_msg=single.signature
             )
+
+
+def test_a_loss_of_many_tokens_allocates_as_little():
+    call = steps.loss(load_model("gpt-nano"), 200, "float64", 200)  # 12,800 rows of logits
+    assert peak_bytes(bound(call, arguments(call, old=0.0))) <= MIB + KIB
+
+
+def test_a_loss_of_tokens_is_that_of_as_many_samples():
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(3, 5, 7)), rng.integers(0, 7, (3, 5))
+    dx, stats, flat_dx, flat_stats = (
+        np.empty((3, 5, 7)),
+        np.empty(2),
+        np.empty((15, 7)),
+        np.empty(2),
+    )
+    kernel("softmax_cross_entropy.forward")(x, labels, dx, stats, batch=4)
+    rows = (x.reshape(15, 7), labels.reshape(15))
+    kernel("softmax_cross_entropy.forward")(*rows, flat_dx, flat_stats, batch=4 * 5)
+    np.testing.assert_array_equal(dx.reshape(15, 7), flat_dx)
+    np.testing.assert_array_equal(stats, flat_stats)
+
+
+def test_a_loss_of_two_heads_is_the_sum_of_theirs():
+    rng = np.random.default_rng(0)
+    pairs = rng.normal(size=(3, 2)), rng.normal(size=(3, 4, 6))
+    labels = np.concatenate([rng.integers(0, 2, (3, 1)), rng.integers(0, 6, (3, 4))], axis=1)
+    dx, stats = [np.empty_like(x) for x in pairs], np.empty(2)
+    kernel("softmax_cross_entropy.heads")(*pairs, labels, *dx, stats, batch=5)
+    expected = np.zeros(2)
+    for x, part, gradient in zip(pairs, (labels[:, 0], labels[:, 1:]), dx, strict=True):
+        own, own_stats = np.empty_like(x), np.empty(2)
+        kernel("softmax_cross_entropy.forward")(x, part, own, own_stats, batch=5)
+        np.testing.assert_array_equal(gradient, own)
+        expected += own_stats
+    np.testing.assert_allclose(stats, expected, rtol=1e-12)
+
+
+def test_a_tied_table_gets_its_gradient_on_top_of_what_is_there():
+    x, dy = np.array([[2, 0, 2]]), np.arange(6.0).reshape(1, 3, 2)
+    dw = np.ones((3, 2))
+    kernel("embedding.weight_grad")(x, dy, dw, np.empty(4), first=0, tied=1)
+    np.testing.assert_array_equal(dw, [[1 + 2, 1 + 3], [1, 1], [1 + 0 + 4, 1 + 1 + 5]])
+
+
+@pytest.mark.parametrize(("shifted", "labels"), [(1, (3,)), (0, (1,))])
+def test_load_of_tokens_of_two_bytes(shifted, labels):
+    numbers = np.array([[7, 300, 2, 65535]], "<u2")
+    x, found = np.empty((1, 3), np.int64), np.empty((1, *labels), np.int64)
+    raw = np.empty((1, 8), np.uint8)
+    how = {"item_bytes": 2, "shifted": shifted}
+    load.tokens(x, found, raw, **how, fetch=lambda out: np.copyto(out, numbers.view(np.uint8)))
+    np.testing.assert_array_equal(x, [[7, 300, 2]] if shifted else [[300, 2, 65535]])
+    np.testing.assert_array_equal(found, [[300, 2, 65535]] if shifted else [[7]])
+
+
+@pytest.mark.parametrize("encoding", ["raw", "zlib"])
+def test_an_input_pipeline_decodes_text_as_a_load_does(encoding):
+    loading = steps.load(load_model("gpt-nano"), 2, "float32")
+    records = np.random.default_rng(0).integers(0, 256, loading.writes[2].shape, dtype=np.uint8)
+    once = arguments(loading, old=0.0)
+    settings = dict(loading.attrs)
+    kernel(loading.kernel)(*once.values(), fetch=lambda raw: np.copyto(raw, records), **settings)
+    training = Training(batch=2, source=Source(encoding=encoding, stored_bytes=100))
+    decode = stage_calls(loading, training).decode
+    given = {t.name: np.zeros(t.shape, t.dtype) for t in decode.tensors} | {"stored": records}
+    if encoding == "zlib":
+        packed = [zlib.compress(record.tobytes()).ljust(100, b"\0") for record in records]
+        given["stored"] = np.array([list(row) for row in packed], np.uint8)
+    run(decode, given)
+    for name in ("x", "labels"):
+        np.testing.assert_array_equal(given[name], once[name])
 
 
 def test_large_logits_give_a_finite_loss():
@@ -257,6 +343,14 @@ def test_pooling_leaves_out_what_fills_no_window():
 def test_every_op_of_the_models_has_its_kernel():
     assert {call.kernel for call in ALL_CALLS.values()} == {
         "add.accumulate",
+        "add.forward",
+        *(f"attention.{phase}" for phase in ("forward", "input_grad")),
+        *(f"embedding.{phase}" for phase in ("forward", "weight_grad")),
+        *(f"gelu.{phase}" for phase in ("forward", "input_grad")),
+        *(f"layer_norm.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
+        "load.tokens",
+        *(f"positions.{phase}" for phase in ("forward", "weight_grad")),
+        *(f"unembedding.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
         *(f"avg_pool.{phase}" for phase in ("forward", "input_grad")),
         *(f"conv2d.{phase}" for phase in ("forward", "input_grad", "weight_grad")),
         *(f"flatten.{phase}" for phase in ("forward", "input_grad")),

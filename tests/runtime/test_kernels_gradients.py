@@ -1,7 +1,8 @@
 """Kernels against three oracles: their definitions in loops, central differences and PyTorch."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from planner import steps
 from planner.build import chain
 from planner.layer import Layer
-from planner.layers import conv2d
+from planner.layers import attention, conv2d
 from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
 from planner.optimizer import optimizer, update
@@ -76,11 +77,41 @@ def pools(draw: st.DrawFn, kind: str) -> Layer:
     return layer(kind, (draw(few), *sides), **attrs)
 
 
-COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat")
+OF_TOKENS = ("embedding", "positions", "unembedding", "pick_tokens", "first_token")
+"""Kinds of text whose definition does as many FLOP as are declared."""
+COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat", "gelu")
+COUNTED += OF_TOKENS
 """Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
-ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat", "dropout")
+ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat", "gelu", "dropout")
 """Kinds that take vectors as well as maps."""
+OF_TEXT = (*OF_TOKENS, "layer_norm", "attention")
 KINDS = (*COUNTED, "sigmoid", "max_pool", "batch_norm", "lrn", "gate", "dropout")
+KINDS += OF_TEXT[-2:]
+
+
+@st.composite
+def of_text(draw: st.DrawFn, kind: str) -> Layer:
+    """Kinds that take tokens, or numbers of tokens with others before and after them."""
+    tokens, features, few_more = draw(st.integers(1, 4)), draw(st.integers(2, 5)), st.integers(0, 2)
+    first = draw(few_more)
+    match kind:
+        case "embedding":
+            attrs = {"vocab": draw(few) + 1, "features": features, "first": first, "tokens": tokens}
+            return layer(kind, (first + tokens + draw(few_more),), **attrs)
+        case "positions":
+            return layer(kind, (tokens, features), positions=tokens + draw(few_more))
+        case "unembedding":
+            attrs = {"vocab": draw(few), "bias": draw(st.integers(0, 1))}
+            return layer(kind, (tokens, features), **attrs)
+        case "pick_tokens":
+            picked = draw(few)
+            places = (first + picked + draw(few_more),)
+            return layer(kind, (tokens, features), places, tokens=picked, first=first)
+        case "attention":
+            attrs = {"heads": draw(few), "causal": draw(st.integers(0, 1))}
+            return layer(kind, (tokens, 3 * attrs["heads"] * draw(few)), **attrs)
+    shape = (features,) if kind == "layer_norm" and draw(st.booleans()) else (tokens, features)
+    return layer(kind, shape)
 
 
 @st.composite
@@ -90,6 +121,8 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
         return draw(convolutions())
     if kind in ("avg_pool", "max_pool"):
         return draw(pools(kind))
+    if kind in OF_TEXT:
+        return draw(of_text(kind))
     attrs: dict[str, int] = {}
     shapes: list[tuple[int, ...]] = [(draw(few), draw(few), draw(st.integers(2, 3)))]
     if kind == "linear" or (kind in ELEMENTWISE and draw(st.booleans())):
@@ -97,6 +130,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
     match kind:
         case "linear":
             attrs = {"features": draw(st.integers(1, 5))}
+            shapes = [(*draw(st.sampled_from([(), (1,), (3,)])), *shapes[0])]
         case "batch_norm":
             attrs = {"group": draw(st.sampled_from([1, 2, 32]))}
         case "lrn":
@@ -114,8 +148,18 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
     return layer(kind, *shapes, **attrs)
 
 
-tile_bytes = st.sampled_from([1, conv2d.TILE_BYTES])
-"""A row of a convolution at a time, or all rows of these small ones."""
+tile_sizes = st.booleans()
+"""Whether tiles are as small as can be: a row of a convolution, a query or two of attention."""
+
+
+@contextmanager
+def tiles(*, small: bool) -> Iterator[None]:
+    """Let tiles be small, or hold all of the small layers here."""
+    with (
+        patch.object(conv2d, "TILE_BYTES", 1 if small else conv2d.TILE_BYTES),
+        patch.object(attention, "TILE", 6 if small else attention.TILE),
+    ):
+        yield
 
 
 def whole_groups(layer: Layer, samples: int) -> int:
@@ -132,9 +176,12 @@ def logits_model(classes: int) -> ModelGraph:
 def values(layer: Layer, samples: int, dtype: str, seed: int) -> Arrays:
     """Random inputs, parameters and output gradient of ``layer``, away from kinks and ties."""
     rng = np.random.default_rng(seed)
-    names = (*layer.input_names, *layer.parameters, "y")
+    names = (*layer.input_names, *layer.borrowed, *layer.parameters, "y")
     drawn = {name: rng.normal(size=layer.tensor(name, samples, dtype).shape) for name in names}
     drawn["dy"] = drawn.pop("y")
+    numbers = {
+        name: rng.integers(0, below, drawn.pop(name).shape) for name, below in layer.indices.items()
+    }
     match layer.kind:
         case "relu":
             drawn["x"] += np.copysign(0.1, drawn["x"])
@@ -147,7 +194,9 @@ def values(layer: Layer, samples: int, dtype: str, seed: int) -> Arrays:
             drawn["x"] *= 10  # the squares count for something beside k = 2
         case "gate":
             drawn["x1"] = 0.5 + np.abs(drawn["x1"])
-    return {name: array.astype(dtype) for name, array in drawn.items()}
+        case "layer_norm":
+            drawn["x"][..., ::2] += 3
+    return numbers | {name: array.astype(dtype) for name, array in drawn.items()}
 
 
 STREAM = Stream(seed=5, step=7, op=11, first=13)
@@ -173,12 +222,13 @@ def run(call: OpCall, tensors: Arrays, kernels: Kernels = kernel, step: int = 0)
 
 
 def phases(layer: Layer) -> list[str]:
-    backward = [*(["weight_grad"] if layer.parameters else []), "input_grad"]
+    backward = [*(["weight_grad"] if layer.is_trained else []), "input_grad"]
     return ["forward", *(p for p in backward if hasattr(layer.module, p))]
 
 
 def gradients(layer: Layer) -> list[str]:
-    return [f"d{name}" for name in (*layer.input_names, *layer.parameters)]
+    names = (*layer.input_names, *layer.borrowed, *layer.parameters)
+    return [f"d{name}" for name in names if name not in layer.indices]
 
 
 def trained(layer: Layer, samples: int, given: Arrays, kernels: Kernels = kernel) -> Arrays:
@@ -298,7 +348,12 @@ def conv2d_input_grad(dy, w, dx, *, stride, pad=0, pad_w=0, groups=1, tile=0, bi
     dx[:] = whole[:, pad : pad + height, pad_w : pad_w + width]
 
 
+def in_rows(*arrays):
+    return [array.reshape(-1, array.shape[-1]) for array in arrays]
+
+
 def linear_forward(x, w, b, y):
+    x, y = in_rows(x, y)
     for n, g in np.ndindex(y.shape):
         y[n, g] = b[g]
         for f in range(len(w)):
@@ -306,6 +361,7 @@ def linear_forward(x, w, b, y):
 
 
 def linear_weight_grad(x, dy, dw, db):
+    x, dy = in_rows(x, dy)
     dw[:] = 0.0
     for f, g in np.ndindex(dw.shape):
         for n in range(len(x)):
@@ -314,10 +370,82 @@ def linear_weight_grad(x, dy, dw, db):
 
 
 def linear_input_grad(dy, w, dx):
+    dy, dx = in_rows(dy, dx)
     dx[:] = 0.0
     for n, f in np.ndindex(dx.shape):
         for g in range(dy.shape[1]):
             dx[n, f] += dy[n, g] * w[f, g]
+
+
+def unembedding_forward(x, w, *rest):
+    linear_forward(x, w.T, rest[0] if len(rest) > 1 else np.zeros(len(w)), rest[-1])
+
+
+def unembedding_weight_grad(x, dy, dw, *rest):
+    linear_weight_grad(x, dy, dw.T, rest[0] if rest else np.empty(len(dw)))
+
+
+def unembedding_input_grad(dy, w, dx):
+    linear_input_grad(dy, w.T, dx)
+
+
+def embedding_forward(x, w, y, *, first):
+    for n, s in np.ndindex(y.shape[:2]):
+        y[n, s] = w[x[n, first + s]]
+
+
+def embedding_weight_grad(x, dy, dw, *, first, tied):
+    dw[:] = 0.0
+    for n, s in np.ndindex(dy.shape[:2]):
+        dw[x[n, first + s]] += dy[n, s]
+
+
+def positions_forward(x, w, y):
+    for n, s, f in np.ndindex(y.shape):
+        y[n, s, f] = x[n, s, f] + w[s, f]
+
+
+def positions_weight_grad(dy, dw):
+    dw[:] = 0.0
+    for n, s, f in np.ndindex(dy.shape):
+        dw[s, f] += dy[n, s, f]
+
+
+def pick_tokens_forward(x0, x1, y, *, first):
+    for n, m in np.ndindex(y.shape[:2]):
+        y[n, m] = x0[n, x1[n, first + m]]
+
+
+def pick_tokens_input_grad(x1, dy, dx0, *, first):
+    dx0[:] = 0.0
+    for n, m in np.ndindex(dy.shape[:2]):
+        dx0[n, x1[n, first + m]] += dy[n, m]
+
+
+def first_token_forward(x, y):
+    y[:] = x[:, 0]
+
+
+def first_token_input_grad(dy, dx):
+    dx[:] = 0.0
+    dx[:, 0] = dy
+
+
+CUBIC, SLOPE = 0.044715, math.sqrt(2 / math.pi)
+
+
+def gelu_forward(x, y):
+    for at in np.ndindex(x.shape):
+        t = ((x[at] * x[at] * (CUBIC * SLOPE) + SLOPE) * x[at]).tanh()
+        y[at] = (t + 1.0) * 0.5 * x[at]
+
+
+def gelu_input_grad(x, dy, dx):
+    for at in np.ndindex(x.shape):
+        square = x[at] * x[at]
+        t = ((square * (CUBIC * SLOPE) + SLOPE) * x[at]).tanh()
+        slope = (square * (3 * CUBIC * SLOPE) + SLOPE) * x[at]
+        dx[at] = (slope * (1 - t * t) + t + 1.0) * 0.5 * dy[at]
 
 
 def tanh_forward(x, y):
@@ -479,10 +607,10 @@ def has_a_closed_form(layer: Layer) -> bool:
     layer=layers(COUNTED).filter(has_a_closed_form),
     samples=st.integers(1, 3),
     seed=seeds,
-    tile=tile_bytes,
+    small=tile_sizes,
 )
-def test_layer_kernels_equal_their_definitions_in_value_and_flop(layer, samples, seed, tile):
-    with patch.object(conv2d, "TILE_BYTES", tile):
+def test_layer_kernels_equal_their_definitions_in_value_and_flop(layer, samples, seed, small):
+    with tiles(small=small):
         check_layer_definitions(layer, samples, seed)
 
 
@@ -507,6 +635,22 @@ def locally_normalised(x, y, *, size):
     for c in range(len(x)):
         near = x[max(0, c - size // 2) : c + size // 2 + 1]
         y[c] = x[c] / (2 + 1e-4 * (near**2).sum(axis=0)) ** 0.75
+
+
+def token_normalised(x, w, b, y):
+    mean, variance = (f(x, axis=-1, keepdims=True) for f in (np.mean, np.var))
+    y[:] = w * (x - mean) / np.sqrt(variance + 1e-5) + b
+
+
+def attended(x, y, *, heads, causal):
+    """Query by query; a causal one sees the keys up to its own."""
+    split = x.reshape(*x.shape[:2], 3, heads, -1)
+    out = y.reshape(*y.shape[:2], heads, -1)
+    for n, s, h in np.ndindex(out.shape[:3]):
+        end = s + 1 if causal else x.shape[1]
+        q, k, v = split[n, s, 0, h], split[n, :end, 1, h], split[n, :end, 2, h]
+        weights = np.exp(k @ q / math.sqrt(len(q)))
+        out[n, s, h] = weights @ v / weights.sum()
 
 
 def splitmix64(state, count):
@@ -545,6 +689,8 @@ def dropped_out(x, y, *, percent):
 
 FORMULAS: dict[str, Callable[..., None]] = {
     "dropout": dropped_out,
+    "layer_norm": token_normalised,
+    "attention": attended,
     "sigmoid": lambda x, y: np.copyto(y, 1 / (1 + np.exp(-x))),
     "gate": lambda x0, x1, y: np.copyto(y, x0 * x1),
     "avg_pool": lambda x, y, **how: pooled(x, y, np.mean, 0.0, **how),
@@ -567,9 +713,10 @@ def check_formula(layer: Layer, samples: int, seed: int, kernels: Kernels = kern
 
 
 @EXAMPLES
-@given(layer=layers(tuple(FORMULAS)), samples=st.integers(1, 5), seed=seeds)
-def test_forward_kernels_equal_their_formulas(layer, samples, seed):
-    check_formula(layer, whole_groups(layer, samples), seed)
+@given(layer=layers(tuple(FORMULAS)), samples=st.integers(1, 5), seed=seeds, small=tile_sizes)
+def test_forward_kernels_equal_their_formulas(layer, samples, seed, small):
+    with tiles(small=small):
+        check_formula(layer, whole_groups(layer, samples), seed)
 
 
 IN_PLACE = ("relu", "gate", "dropout")
@@ -669,9 +816,9 @@ def check_loss_differences(
 
 
 @EXAMPLES
-@given(layer=layers(), samples=st.integers(1, 2), seed=seeds, tile=tile_bytes)
-def test_layer_gradients_equal_central_differences(layer, samples, seed, tile):
-    with patch.object(conv2d, "TILE_BYTES", tile):
+@given(layer=layers(), samples=st.integers(1, 2), seed=seeds, small=tile_sizes)
+def test_layer_gradients_equal_central_differences(layer, samples, seed, small):
+    with tiles(small=small):
         check_differences(layer, whole_groups(layer, samples), seed)
 
 
@@ -695,6 +842,8 @@ def torch_output(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
     attrs, x = dict(layer.attrs), t[layer.input_names[0]]
     images = x.permute(3, 0, 1, 2) if x.ndim == 4 else x
     functional = torch.nn.functional
+    if layer.kind in (*OF_TEXT, "gelu"):
+        return torch_text(torch, layer, t)
     match layer.kind:
         case "conv2d":
             pads = (attrs["pad"], attrs["pad_w"]) if "pad" in attrs else 0
@@ -736,6 +885,33 @@ def torch_output(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
     return result
 
 
+def torch_text(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
+    """Output of a kind of text, computed by PyTorch."""
+    attrs, x = dict(layer.attrs), t[layer.input_names[0]]
+    functional, first = torch.nn.functional, attrs.get("first", 0)
+    match layer.kind:
+        case "gelu":
+            result = functional.gelu(x, approximate="tanh")
+        case "layer_norm":
+            result = functional.layer_norm(x, x.shape[-1:], t["w"], t["b"])
+        case "embedding":
+            result = functional.embedding(x[:, first : first + attrs["tokens"]], t["w"])
+        case "positions":
+            result = x + t["w"][: x.shape[1]]
+        case "unembedding":
+            result = functional.linear(x, t["w"], t.get("b"))
+        case "pick_tokens":
+            places = t["x1"][:, first : first + attrs["tokens"], None]
+            result = torch.take_along_dim(x, places, dim=1)
+        case "attention":
+            split = x.unflatten(2, (3, attrs["heads"], -1)).permute(2, 0, 3, 1, 4)
+            attend = functional.scaled_dot_product_attention
+            result = attend(*split, is_causal=bool(attrs["causal"])).transpose(1, 2).flatten(2)
+        case _:
+            result = x[:, 0]  # first_token
+    return result
+
+
 def torch_tolerance(layer: Layer, samples: int, dtype: str) -> float:
     """EPS_MULTIPLE eps sqrt(summands), for the longest sum that a phase does."""
     calls = [layer.call(phase, samples, dtype) for phase in phases(layer)]
@@ -748,9 +924,11 @@ def check_torch(
 ) -> None:
     torch = pytorch()
     given = values(layer, samples, dtype, seed)
-    names = (*layer.input_names, *layer.parameters)
+    names = [name[1:] for name in gradients(layer)]
     leaves = {name: torch.tensor(given[name], requires_grad=True) for name in names}
-    output = torch_output(torch, layer, leaves)
+    output = torch_output(
+        torch, layer, leaves | {name: torch.tensor(given[name]) for name in layer.indices}
+    )
     output.backward(torch.tensor(given["dy"]))
     expected = {f"d{name}": leaf.grad.numpy() for name, leaf in leaves.items()}
     expected["y"] = output.detach().numpy()
@@ -809,9 +987,9 @@ dtypes = st.sampled_from(["float32", "float64"])
 
 
 @EXAMPLES
-@given(layer=layers(), samples=st.integers(1, 5), seed=seeds, dtype=dtypes, tile=tile_bytes)
-def test_layer_outputs_and_gradients_equal_pytorch(layer, samples, seed, dtype, tile):
-    with patch.object(conv2d, "TILE_BYTES", tile):
+@given(layer=layers(), samples=st.integers(1, 5), seed=seeds, dtype=dtypes, small=tile_sizes)
+def test_layer_outputs_and_gradients_equal_pytorch(layer, samples, seed, dtype, small):
+    with tiles(small=small):
         check_torch(layer, whole_groups(layer, samples), seed, dtype)
 
 
@@ -897,6 +1075,46 @@ def mean_bias_gradient(x, dy, dw, db):
     db /= len(x)
 
 
+def summed_over_nothing(x, dy, dw, work, *, first, tied):
+    dw[:] = 0
+    dw[x[:, first : first + dy.shape[1]]] = dy
+
+
+def all_rows(dy, dw):
+    dw[:] = dy.sum(axis=(0, 1))
+
+
+def unshared_mean(x, dy, w, stats, dx, work):
+    dx[:] = w * dy * stats[1][..., None]
+
+
+def without_the_slope(x, dy, dx, work):
+    dx[:] = dy * 0.5 * (1 + np.tanh(SLOPE * (x + CUBIC * x**3)))
+
+
+def to_last_token(dy, dx):
+    dx[:] = 0
+    dx[:, -1] = dy
+
+
+def picked_once(x1, dy, dx0, *, first):
+    dx0[:] = 0
+    for n, places in enumerate(x1[:, first : first + dy.shape[1]]):
+        dx0[n, places] = dy[n]
+
+
+def sees_all(x, stats, dy, dx, work, *, heads, causal):
+    kernel("attention.input_grad")(x, stats, dy, dx, work, heads=heads, causal=0)
+
+
+def not_hidden(x, y, stats, work, *, heads, causal):
+    kernel("attention.forward")(x, y, stats, work, heads=heads, causal=0)
+
+
+def deviation_alone(x, w, b, y, stats, work):
+    y[:] = w * x / x.std(axis=-1, keepdims=True) + b
+
+
 def half_weights(dy, w, dx):
     kernel("linear.input_grad")(dy, w / 2, dx)
 
@@ -958,6 +1176,9 @@ PADDED = layer("conv2d", (2, 5, 5), channels=2, kernel=3, pad=1, pad_w=0, stride
 MAX = layer("max_pool", (2, 5, 5), window=3, stride=2, pad=1)
 NORM = layer("batch_norm", (2, 3, 2), group=2)
 PAIR = layer("concat", (1, 2, 2), (1, 2, 2))
+WORDS = layer("embedding", (5,), vocab=2, features=2, first=1, tokens=4)
+PICKED = layer("pick_tokens", (2, 3), (6,), tokens=5, first=1)
+HEADS = layer("attention", (4, 12), heads=2, causal=1)
 DROPOUT = layer("dropout", (3, 2, 3), percent=20)
 GRADIENT_FAULTS = [
     (CONV, "conv2d.input_grad", wrong_stride),
@@ -970,6 +1191,11 @@ GRADIENT_FAULTS = [
     (layer("flatten", (2, 3, 2)), "flatten.input_grad", unmoved_batch_axis),
     (layer("relu", (9,)), "relu.input_grad", passed_below_zero),
     (PAIR, "concat.input_grad", turned_parts),
+    (WORDS, "embedding.weight_grad", summed_over_nothing),
+    (layer("positions", (3, 2), positions=4), "positions.weight_grad", all_rows),
+    (layer("gelu", (7,)), "gelu.input_grad", without_the_slope),
+    (layer("first_token", (3, 2)), "first_token.input_grad", to_last_token),
+    (PICKED, "pick_tokens.input_grad", picked_once),
 ]
 ROUNDLY_COUNTED_FAULTS = [
     (MAX, "max_pool.input_grad", passed_to_all),
@@ -977,11 +1203,15 @@ ROUNDLY_COUNTED_FAULTS = [
     (layer("lrn", (6, 2, 2), size=5), "lrn.input_grad", own_scale_only),
     (layer("gate", (2, 3, 3), (2, 1, 1)), "gate.input_grad", only_first_place),
     (layer("sigmoid", (5,)), "sigmoid.input_grad", other_half),
+    (layer("layer_norm", (3, 4)), "layer_norm.input_grad", unshared_mean),
+    (HEADS, "attention.input_grad", sees_all),
     (DROPOUT, "dropout.input_grad", passed_by_the_mask),
 ]
 FORMULA_FAULTS = [
     (MAX, "max_pool.forward", low_border),
     (NORM, "batch_norm.forward", samples_apart),
+    (layer("layer_norm", (3, 4)), "layer_norm.forward", deviation_alone),
+    (HEADS, "attention.forward", not_hidden),
     (DROPOUT, "dropout.forward", unscaled),
     (DROPOUT, "dropout.forward", of_the_batch_start),
 ]

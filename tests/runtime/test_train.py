@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from math import log
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ from hwprofiles.errors import PlanError, RecordError
 from planner.jsonable import to_jsonable
 from planner.model import load_model
 from planner.plan import Training, parameter_offsets
-from runtime.evaluate import accuracy
 from runtime.initial import initial_parameters
 from runtime.records import RecordFile
+from runtime.text import write_text
 from runtime.train import _flat, _layer_order, _prepare, train_ranks
 from runtime.voice import Voice
 
@@ -107,17 +106,6 @@ def test_an_update_is_sgd_with_momentum(prepared):
     assert not np.array_equal(moved[1], moved[2])
 
 
-def test_accuracy_of_a_model_that_always_says_0_is_the_share_of_zeros(job):
-    path = Path(job["test"])
-    with RecordFile(path) as records:
-        raw = np.empty((records.count, 65), np.uint8)
-        records.read_into(0, raw)
-    share = float((raw[:, 0] == 0).mean())
-    assert 0.05 < share < 0.2
-    model = load_model("lenet-5")
-    assert accuracy(model, "float64", np.zeros(model.parameter_count), path) == share
-
-
 @pytest.fixture(scope="module")
 def answer(job, tmp_path_factory):
     saved = tmp_path_factory.mktemp("saved") / "p.npy"
@@ -180,3 +168,30 @@ def test_a_graph_that_is_not_the_predicted_one_is_refused(job, plan_file, dp):
     ranked = replace(plans.plans[0], prediction=old)
     with pytest.raises(RecordError, match="lowers to another task graph"):
         _prepare(plans, ranked, job, Alone())
+
+
+@pytest.mark.slow
+def test_gpt_nano_learns_more_of_text_than_how_frequent_its_bytes_are(job, plan_file, dp, tmp_path):
+    """On texts that it has not seen: well below the entropy of single bytes after 100 steps."""
+    training = Training(batch=8, learning_rate=0.1, momentum=0.8)
+    train, test = write_text(tmp_path)
+    text = {
+        "plans": to_jsonable(plan_file("gpt-nano", training, dp(1, 8))),
+        "train": str(train),
+        "test": str(test),
+        "steps": 100,
+        "warmup": 0,
+        "traced": 0,
+        "solo": False,
+        "sentinels": False,
+    }
+    found = train_ranks(job | text, Alone(), Voice())
+    with RecordFile(test) as records:
+        raw = np.empty((records.count, records.header.record_bytes), np.uint8)
+        records.read_into(0, raw)
+    share = np.bincount(raw[:, 1:].ravel(), minlength=256) / raw[:, 1:].size
+    entropy = -float(np.sum(share * np.log(np.where(share, share, 1))))
+    assert 3 < entropy < 3.4
+    assert found["losses"][0] == pytest.approx(log(256), rel=0.05)
+    assert found["test_loss"] < entropy - 0.25, (found["test_loss"], entropy)
+    assert found["accuracy"] > share.max() + 0.02

@@ -1,0 +1,43 @@
+"""Where the time of a step goes: compute, exposed communication, input stall, idle."""
+
+from collections.abc import Mapping
+
+from planner.predict import phase_seconds
+from reports.case import Case
+from reports.tables import Row
+
+KIND_OF_PHASE: Mapping[str, str] = {
+    "forward": "compute",
+    "backward": "compute",
+    "update": "compute",
+    "exchange": "exposed communication",
+    "load": "input stall",
+    "waiting": "idle",
+}
+OTHER = "other"
+"""Phases of a file that are not known here."""
+KINDS = (*dict.fromkeys(KIND_OF_PHASE.values()), OTHER)
+
+
+def breakdown_rows(case: Case) -> list[Row]:
+    """Return the seconds of a step by kind: of the first rank and the last, and as measured.
+
+    A file has the phases of rank 0 alone. Other ranks are those of the replay: where one of them
+    serves the others, their steps differ. The replay of one step does not tell the step of a plan
+    whose input runs ahead.
+    """
+    rows = [_row("predicted", 0, case.subject.prediction.phases_s)]
+    replay = case.replay
+    if replay and replay.program.ranks > 1 and not case.subject.plan.decode_workers:
+        last = replay.program.ranks - 1
+        rows.append(_row("predicted", last, phase_seconds(replay.program, replay.predicted, last)))
+    if case.measured and case.measured.phases_s:
+        rows.append(_row("measured", 0, case.measured.phases_s))
+    return rows
+
+
+def _row(side: str, rank: int, phases_s: Mapping[str, float]) -> Row:
+    totals = dict.fromkeys(KINDS, 0.0)
+    for phase, seconds in phases_s.items():
+        totals[KIND_OF_PHASE.get(phase, OTHER)] += seconds
+    return {"side": side, "rank": rank, "step_s": sum(totals.values()), **totals}

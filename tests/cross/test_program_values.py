@@ -367,10 +367,10 @@ def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
 def test_a_table_that_does_not_wait_for_its_gradient_from_the_logits_is_caught():
     c = case(tiny_decoder(), workers=2, microbatch=6, dtype="float64")
     program = c.lower()
-    (table,) = find(program, "embed.tokens.weight_grad", rank=0)
+    (following,) = find(program, "logits.tokens.input_grad", rank=0)
     (logits,) = find(program, "logits.tokens.weight_grad", rank=0)
     assert not is_caught(c, program, put_off=logits)
-    hasty = without_dependency(program.graph, table, logits)
+    hasty = without_dependency(program.graph, following, logits)
     assert is_caught(c, replace(program, graph=hasty), put_off=logits)
 
 

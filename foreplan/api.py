@@ -16,6 +16,7 @@ from hwprofiles.units import format_bytes
 from planner.collectives.base import algorithm_names
 from planner.machine import Machine
 from planner.measurement import Measurement
+from planner.memory import plan_arena_bytes
 from planner.model import load_model, model_names
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
@@ -31,7 +32,6 @@ from planner.records import (
     read_record,
     write_record,
 )
-from planner.registers import memory_bytes
 from planner.search import Progress as SearchProgress
 from planner.search import search, search_front
 from planner.space import Constraints
@@ -205,6 +205,8 @@ LEAST = {
     "decode_cores": 0,
 }
 """Least value of an edited field; too few slots are for the check of credits to explain."""
+MOST = 2**31 - 1
+"""Largest value of any of them: more is a slip, and more than the arithmetic holds."""
 
 
 def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> RankedPlan:
@@ -217,11 +219,10 @@ def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> R
     """
     model, where = load_model(plans.model), f"{path}: plan {edited.label!r}"
     for name, least in LEAST.items():
-        if getattr(edited, name) < least:
-            raise PlanError(
-                f"{where}: {name} must be at least {least}, got {getattr(edited, name)}; edit it"
-                " again"
-            )
+        value = getattr(edited, name)
+        if not least <= value <= MOST:
+            limit = f"at least {least}" if value < least else f"at most {MOST}"
+            raise PlanError(f"{where}: {name} must be {limit}, got {value}; edit it again")
     known = ["none"] if edited.workers == 1 else algorithm_names()
     lookup(f"{where}: algorithm", edited.algorithm, known, error=PlanError)
     cluster = machine.cluster(edited.workers)
@@ -237,7 +238,7 @@ def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> R
             f"{where}: placement must name {edited.workers} different devices of 0 to"
             f" {devices - 1}, got {list(placed)}; edit it again"
         )
-    needed = sum(memory_bytes(model, plans.training, edited).values())
+    needed = plan_arena_bytes(model, plans.training, edited)
     most = min(cluster.devices[device].memory_bytes for device in placed)
     if needed > most:
         raise PlanError(
@@ -311,6 +312,7 @@ def execute(
         expected_s={} if check or allow_drift else _sentinels(plans, pick),
         parameters=parameters,
         checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
+        prove=check,
         start=start,
     )
     runs = executions or (EXECUTIONS if check else 1)

@@ -19,12 +19,12 @@ from foreplan.machines import load_machine
 from hwprofiles.errors import CheckFailed
 from hwprofiles.units import KIB, MIB
 from planner.cost import estimate
+from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.objective import Objective
 from planner.plan import Training
 from planner.ranking import best_rows
-from planner.registers import memory_bytes
 from planner.search import machine_space
 from planner.space import Choices
 from planner.table import PlanTable, price

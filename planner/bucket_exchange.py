@@ -21,6 +21,8 @@ class BucketExchange:
     number: int
     bucket: Bucket
     group: tuple[int, ...]
+    ready: tuple[Tasks, ...] = ()
+    """By rank of the group: its last gradients, after which the landing register may be used."""
     last_landing: dict[int, int] = field(default_factory=dict)
     landed: dict[int, int] = field(default_factory=dict)
     last_add: dict[int, int] = field(default_factory=dict)
@@ -54,14 +56,19 @@ class BucketExchange:
     def send(
         self, src: int, dst: int, span: tuple[int, int], *, after: Tasks, landing: bool
     ) -> int:
-        """Append a transfer; arrivals of one landing register keep their order (FIFO)."""
+        """Append a transfer; arrivals of one landing register keep their order (FIFO).
+
+        The first of them waits for the gradients of the receiver too: until then its passes may
+        use the bytes.
+        """
         work, (first, end) = self.work, span
+        may_land = self.ready[dst] if self.ready else ()
         src, dst = self.group[src], self.group[dst]
         own = work.flat("gradients", self.bucket.first + first, end - first)
         target = self._slot(dst, end - first) if landing else own
         deps = set(after)
-        if landing and dst in self.last_landing:
-            deps.add(self.last_landing[dst])
+        if landing:
+            deps.update([self.last_landing[dst]] if dst in self.last_landing else may_land)
         route = work.cluster.route(work.plan.placement[src], work.plan.placement[dst])
         payload = (end - first) * DTYPE_BYTES[work.training.dtype]
         task = work.graph.transfer(

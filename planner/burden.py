@@ -52,6 +52,7 @@ MULTIPLY_ADDS: dict[str, Callable[[Layer], int]] = {
     "relu": _twice,
     "tanh": _twice,
     "sigmoid": _twice,
+    "silu": _twice,
     "max_pool": _pool,
     "avg_pool": _pool,
     "lrn": _across_channels,

@@ -1,12 +1,10 @@
-"""Op calls and registers of the input pipeline: read, decode, copy."""
+"""Op calls of the input pipeline: read, decode, copy."""
 
 from dataclasses import dataclass, replace
 
 from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
 from planner.plan import Plan, Training
-from planner.program import View
-from planner.registers import Register
 from planner.steps import load
 
 
@@ -27,19 +25,6 @@ class InputCalls:
     def tensors(self) -> tuple[Tensor, ...]:
         """What lies between the processes: ``stored``, then what is decoded from it."""
         return (*self.read.writes, *self.decode.writes)
-
-    def views(self, worker: int, slot: int) -> tuple[View, ...]:
-        """Return where decode worker ``worker`` finds and leaves them."""
-        return tuple(
-            View(
-                register=ring_name(worker, tensor),
-                slot=slot,
-                offset_bytes=0,
-                shape=tensor.shape,
-                dtype=tensor.dtype,
-            )
-            for tensor in self.tensors
-        )
 
 
 def input_calls(model: ModelGraph, training: Training, plan: Plan) -> InputCalls:
@@ -82,27 +67,4 @@ def stage_calls(loading: OpCall, training: Training) -> InputCalls:
             attrs=(),
             settings=(),
         ),
-    )
-
-
-def ring_name(worker: int, tensor: Tensor) -> str:
-    """Return the name of the register in which decode worker ``worker`` finds or leaves a tensor.
-
-    >>> ring_name(1, Tensor(name="stored", shape=(2, 65), dtype="uint8"))
-    'input.1.stored'
-    """
-    return f"input.{worker}.{tensor.name}"
-
-
-def ring_registers(calls: InputCalls, plan: Plan) -> tuple[Register, ...]:
-    """Return the registers between reader, decode workers and one rank."""
-    return tuple(
-        Register(
-            name=ring_name(worker, tensor),
-            category="input",
-            slots=plan.prefetch,
-            slot_bytes=tensor.size_bytes,
-        )
-        for worker in range(plan.decode_workers)
-        for tensor in calls.tensors
     )

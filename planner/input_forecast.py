@@ -13,12 +13,13 @@ from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, format_s
 from planner.calls import StepCalls
 from planner.cost import Estimate, holds_compute
-from planner.input_calls import input_calls, ring_registers
+from planner.input_calls import input_calls
 from planner.inputs import has_core, read_ps
 from planner.lowering import op_ps
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.plan import Plan, Training
+from planner.rings import ring_registers
 
 STAGES = ("read", "decode", "copy", "compute")
 

@@ -23,6 +23,7 @@ from planner.lowering import PRIORITY, Lowering
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
 from planner.program import StageTask, View
+from planner.rings import ring_views
 
 
 def has_core(plan: Plan, rank: int, worker: int) -> bool:
@@ -63,7 +64,7 @@ class Feed:
         """Append read and decode of the next microbatch, which is ``number`` of its step."""
         plan, (read, decode) = self.work.plan, (self.calls.read, self.calls.decode)
         turn, worker = divmod(self.fed, plan.decode_workers)
-        views = self.calls.views(worker, turn % plan.prefetch)
+        views = ring_views(self.calls, worker, turn % plan.prefetch)
         price_ps = read_ps(self.work.price_ps(self.rank, read), read, self.work.training)
         first = self._stage("read", number, read, price_ps, views[:1], [self.disk], self.last_read)
         price_ps = self.work.price_ps(self.rank, decode)
@@ -98,7 +99,14 @@ class Feed:
             writes=taken,
         )
         work.last_writer.update(dict.fromkeys(taken, task))
-        info = StageTask(name=phase, rank=self.rank, phase=phase, call=call, microbatch=number)
+        info = StageTask(
+            name=phase,
+            rank=self.rank,
+            phase=phase,
+            call=call,
+            views=tuple(writes),
+            microbatch=number,
+        )
         work.tasks.append(info)
         return task
 

@@ -81,4 +81,5 @@ def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Pass
     if work.plan.workers == 1:
         return ready
     group = tuple(range(work.plan.workers))
-    return algorithm(work.plan.algorithm).emit(BucketExchange(work, number, bucket, group), ready)
+    exchange = BucketExchange(work, number, bucket, group, tuple(ready))
+    return algorithm(work.plan.algorithm).emit(exchange, ready)

@@ -9,14 +9,18 @@ from hwprofiles.costs import CostBook
 from hwprofiles.units import to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
-from planner.input_calls import ring_registers
+from planner.layout import Layout, layouts
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import optimizer
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, Task, View
-from planner.registers import Register, landing_registers, plan_buckets, step_registers
+from planner.registers import Register, frame_count, plan_buckets
+from planner.rings import ring_registers
 from sim.taskgraph import GraphBuilder
+
+FLAT = ("parameters", "gradients")
+"""Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 """Smaller first: a worker finishes what it began, which keeps few activations alive."""
@@ -33,8 +37,8 @@ class Passes:
 
     gradient: dict[int, int] = field(default_factory=dict)
     """Last task that wrote each layer's gradient."""
-    readers: dict[int, list[int]] = field(default_factory=dict)
-    """Tasks that read each layer's parameters after its last gradient may be written."""
+    reader: dict[int, int] = field(default_factory=dict)
+    """Last task that reads each layer's parameters, where one follows the last gradient."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,17 +55,22 @@ class Lowering:
     calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
-    registers: list[tuple[Register, ...]] = field(default_factory=list)
+    layouts: tuple[Layout, ...] = ()
+    slots: dict[str, int] = field(default_factory=dict)
+    """By register: of all ranks, where they have it."""
     register_ids: list[dict[str, int]] = field(default_factory=list)
-    register_slots: list[dict[str, int]] = field(default_factory=list)
     register_names: list[str] = field(default_factory=list)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
-    last_in_place: dict[tuple[int, str], int] = field(default_factory=dict)
-    """Last firing that took no slot, by rank and name."""
+    frames: int = 1
+    """Microbatches of one rank that may be under way."""
+    turns: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and position in the passes: its last firing of this step."""
+    passed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and microbatch of this step: the last task of its passes."""
     before: tuple[int, ...] = ()
     """Tasks that end the step before: all of this one wait for them."""
     tails: set[int] = field(default_factory=set)
@@ -81,16 +90,15 @@ class Lowering:
             self.ring = ring_registers(self.calls.inputs, self.plan)
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
-        same = step_registers(self.model, self.training, self.plan)
+        self.layouts = layouts(self.model, self.training, self.plan, self.calls)
+        self.frames = max(1, frame_count(self.training, self.plan))
         for rank, device in enumerate(self.plan.placement):
-            landing = landing_registers(self.model, self.training, self.plan, rank)
-            self.registers.append((*same, *landing))
             ids = {}
-            for reg in self.registers[rank]:
+            for reg in self.layouts[rank].registers:
+                self.slots[reg.name] = reg.slots
                 ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
                 self.register_names.append(f"{reg.name}@{rank}")
             self.register_ids.append(ids)
-            self.register_slots.append({reg.name: reg.slots for reg in self.registers[rank]})
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
             for kind in ("compute", "copy", "send", "receive"):
@@ -103,7 +111,7 @@ class Lowering:
         return Program(
             graph=self.graph.build(),
             tasks=tuple(self.tasks),
-            registers=tuple(self.registers),
+            layouts=self.layouts,
             register_names=tuple(self.register_names),
             ends=tuple(self.ends),
         )
@@ -124,6 +132,8 @@ class Lowering:
     def end_step(self) -> None:
         """Let all that follows wait for the step so far; what feeds it does not."""
         self.before, self.tails = tuple(sorted(self.tails)), set()
+        self.turns.clear()
+        self.passed.clear()
         self.ends.append(self.graph.tasks)
 
     def compute(
@@ -174,19 +184,19 @@ class Lowering:
             dtype=self.training.dtype,
         )
 
-    def parameter(self, layer: int, name: str, register: str) -> View:
-        """Return ``w`` or ``b`` of a layer, or its gradient in ``register``."""
-        at = self.offsets[layer] if register in ("parameters", "gradients") else 0
+    def parameter(self, layer: int, name: str, register: str, slot: int = 0) -> View:
+        """Return ``w`` or ``b`` of a layer, or its gradient in a slot of ``register``."""
+        at = self.offsets[layer] if register in FLAT else 0
         for parameter, shape in self.model.layers[layer].parameters.items():
             if parameter == name.removeprefix("d"):
-                return replace(self.flat(register, at, 0), shape=shape)
+                return replace(self.flat(register, at, 0), slot=slot, shape=shape)
             at += prod(shape)
         raise AssertionError(name)
 
     def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        arrays = ("parameters", "gradients", *optimizer(self.training.optimizer).STATES)
-        readers = (task for layer in bucket.layers for task in passes.readers[layer])
+        arrays = (*FLAT, *optimizer(self.training.optimizer).STATES)
+        readers = (passes.reader[i] for i in bucket.layers if i in passes.reader)
         info = ComputeTask(
             name=f"update.{number}",
             rank=rank,

@@ -101,6 +101,21 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArenaProof:
+    """What ``--check`` has proved of the arenas: a measurement without this proof is not written.
+
+    Some steps ran twice from one state, the second time with every freed register poisoned, and
+    ended in the same bits; they wrote to the last line of the arena and not behind it.
+    """
+
+    steps: int
+    unpacked_bytes: tuple[int, ...]
+    """By rank: the registers if each had a place of its own."""
+    beside_bytes: tuple[int, ...]
+    """By rank: the most that Python and NumPy held beside the arena in a step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What ``--check`` concluded."""
 
@@ -141,3 +156,5 @@ class Measurement:
     check: Verdict | None
     environment: Mapping[str, Any]
     """Identity of the workers, versions, and how to repeat the run."""
+    arena: ArenaProof | None = None
+    """What was proved of the arenas; None where no check was asked for."""

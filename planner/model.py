@@ -21,6 +21,7 @@ from planner.opcall import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from planner.layer_calls import LayerCalls
+    from planner.passes import Firing
     from planner.wiring import Wiring
 
 
@@ -191,6 +192,14 @@ class ModelGraph:
         return wire(self)
 
     @cached_property
+    def passes(self) -> "tuple[Firing, ...]":
+        """Ops of one microbatch in the order in which they fire."""
+        from planner.layer_calls import layer_calls
+        from planner.passes import passes
+
+        return passes(self, layer_calls(self, 1, "float32"))
+
+    @cached_property
     def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":
         """Op calls by samples and dtype, as ``planner.layer_calls`` has found them so far."""
         return {}
@@ -200,6 +209,10 @@ class ModelGraph:
         """By layer that borrows parameters: the layer that owns them."""
         at = {layer.name: i for i, layer in enumerate(self.layers)}
         return {i: at[x.tied] for i, x in enumerate(self.layers) if x.borrowed}
+
+    def owner(self, i: int, parameter: str) -> int:
+        """Return the layer that owns ``parameter`` of layer ``i``: itself, or its lender."""
+        return self.lenders[i] if parameter in self.layers[i].borrowed else i
 
     @cached_property
     def heads(self) -> tuple[int, ...]:

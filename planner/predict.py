@@ -12,13 +12,13 @@ from hwprofiles.grade import Grade
 from hwprofiles.units import PS_PER_S
 from planner.cost import estimate
 from planner.input_forecast import InputForecast, forecast, loads_of
+from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
 from planner.program import PHASES, Program, TransferTask
-from planner.registers import memory_bytes
 from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path

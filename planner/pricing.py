@@ -33,11 +33,12 @@ from planner.cost import (
 )
 from planner.factors import Factor
 from planner.machine import Machine
+from planner.memory import Frame, PassMemory, frame, landing_top, pass_memory
 from planner.model import ModelGraph
 from planner.moves import Work, arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
-from planner.registers import ALIGNMENT_BYTES, step_registers
+from planner.registers import ALIGNMENT_BYTES
 from planner.space import Stripe
 
 Key = tuple[Any, ...]
@@ -89,7 +90,8 @@ class Shared:
     cuts: dict[int, Cut] = field(default_factory=dict)
     calls: dict[Key, StepCalls] = field(default_factory=dict)
     passes: dict[Key, PassTimes] = field(default_factory=dict)
-    bytes_of: dict[Key, int] = field(default_factory=dict)
+    frames: dict[Key, Frame] = field(default_factory=dict)
+    memory: dict[Key, PassMemory] = field(default_factory=dict)
 
     def cut(self, bucket_bytes: int) -> Cut:
         """Return the buckets of a size."""
@@ -116,14 +118,17 @@ class Shared:
             self.passes[key] = pass_times(self.model, self.calls_of(plan), book)
         return self.passes[key]
 
-    def passes_bytes(self, plan: Plan) -> int:
-        """Return the arena bytes of all registers but those of the exchange."""
+    def memory_of(self, plan: Plan) -> PassMemory:
+        """Return the memory of the passes; all that have a gradient to add to share a frame."""
         rounds = plan.microbatches(self.training.batch)
         key = (plan.microbatch, rounds, plan.input_slots, plan.activation_slots)
-        if key not in self.bytes_of:
-            registers = step_registers(self.model, self.training, plan)
-            self.bytes_of[key] = sum(register.arena_bytes for register in registers)
-        return self.bytes_of[key]
+        if key not in self.memory:
+            alike = (plan.microbatch, rounds > 1)
+            if alike not in self.frames:
+                calls = self.calls_of(plan)
+                self.frames[alike] = frame(self.model, self.training, plan, calls)
+            self.memory[key] = pass_memory(self.model, self.training, plan, self.frames[alike])
+        return self.memory[key]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -184,7 +189,10 @@ class StripePrices:
         plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
         exchange = ("algorithm", "bucket_bytes")
         own = {
-            "passes_bytes": self._over(slots, partial(self._passes_bytes, plan)),
+            "own_bytes": self._over(slots, partial(self._of_passes, plan, "own_bytes")),
+            "frame_bytes": self._over((), partial(self._of_passes, plan, "frame_bytes")),
+            "frames": self._over(slots[1:], partial(self._of_passes, plan, "frames", 1)),
+            "landing_top": self._landing_tops(plan),
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
             "effort": self._over(exchange, partial(self._effort, plan)),
@@ -195,10 +203,8 @@ class StripePrices:
     @cached_property
     def _any_microbatch(self) -> dict[str, Factor]:
         """Factors that do not depend on the microbatch."""
-        exchange = ("algorithm", "bucket_bytes", "landing_slots")
         return {
             "memory_bytes": self._over(("placement",), self._memory_bytes),
-            "landing_bytes": self._over(exchange, self._landing_bytes),
             "spare_landing": self._over(("algorithm", "landing_slots"), self._spare_landing),
             "spare_overlap": self._over(("bucket_bytes", "overlap"), self._spare_overlap),
         }
@@ -206,21 +212,47 @@ class StripePrices:
     def _over(self, axes: Sequence[str], value: Callable[..., int]) -> Factor:
         return Factor.over(self.stripe.axes, axes, value)
 
-    # Memory: three parts, found apart and added for every row
+    # Memory: the factors of planner.memory, composed for every row
 
-    def _passes_bytes(self, plan: Plan, input_slots: int, activation_slots: int) -> int:
-        return self.shared.passes_bytes(
-            replace(plan, input_slots=input_slots, activation_slots=activation_slots)
-        )
+    def _of_passes(
+        self, plan: Plan, what: str, input_slots: int = 1, activation_slots: int = 1
+    ) -> int:
+        chosen = replace(plan, input_slots=input_slots, activation_slots=activation_slots)
+        found: int = getattr(self.shared.memory_of(chosen), what)
+        return found
 
-    def _landing_bytes(self, name: str, bucket_bytes: int, slots: int) -> int:
-        if self.stripe.workers == 1:
-            return 0
-        elements = self.shared.cut(bucket_bytes).elements
-        widths = landing_widths(algorithm(name).emit, self.stripe.workers, elements)
-        item = DTYPE_BYTES[self.shared.training.dtype]
-        strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-        return slots * int(strides.sum(axis=1).max())
+    def _landing_tops(self, plan: Plan) -> Factor:
+        """Return where landing ends in the last frame."""
+        axes = self.stripe.axes
+        names = ("bucket_bytes", "overlap", "algorithm", "landing_slots")
+        found = np.zeros([len(axes[name]) for name in names], dtype=np.int64)
+        passes = self.shared.memory_of(plan)
+        for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
+            cut = self.shared.cut(bucket_bytes).buckets
+            for o, overlap in enumerate(axes["overlap"]):
+                begin = passes.landing_from(cut, overlap=overlap)
+                found[b, o] = landing_top(begin, self._landed[b])
+        return Factor(axes=names, table=found)
+
+    @cached_property
+    def _landed(self) -> list[Ints]:
+        """By bucket size: ``landed_bytes``, (algorithms, landing slots, B)."""
+        axes, item = self.stripe.axes, DTYPE_BYTES[self.shared.training.dtype]
+        slots = np.array(axes["landing_slots"], dtype=np.int64)[:, None]
+        found = []
+        for bucket_bytes in axes["bucket_bytes"]:
+            elements = self.shared.cut(bucket_bytes).elements
+            rows = []
+            for name in axes["algorithm"]:
+                if self.stripe.workers == 1:
+                    rows.append(np.zeros((len(slots), len(elements)), dtype=np.int64))
+                    continue
+                widths = landing_widths(algorithm(name).emit, self.stripe.workers, elements)
+                strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+                fullest = strides[int(np.argmax(strides.sum(axis=1)))]
+                rows.append(slots * np.cumsum(fullest))
+            found.append(np.array(rows))
+        return found
 
     def _memory_bytes(self, placement: tuple[int, ...]) -> int:
         return min(self.cluster.devices[device].memory_bytes for device in placement)

@@ -2,11 +2,29 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from hwprofiles.units import Ints
+from planner.layout import Layout, Place
 from planner.opcall import OpCall
 from planner.registers import Register
+from sim.sharing import check_sharing
 from sim.taskgraph import TaskGraph
 
 PHASES = ("load", "forward", "backward", "exchange", "update")
+
+BESIDE = -1
+"""Instead of a rank: what lies between the processes of an input pipeline."""
+
+
+def rank_of(register_name: str) -> int:
+    """Return whose arena a register of the graph is in, or ``BESIDE``.
+
+    >>> rank_of("x@3"), rank_of("input.0.stored@host.3")
+    (3, -1)
+    """
+    rank = register_name.rpartition("@")[2]
+    return int(rank) if rank.isdecimal() else BESIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +66,8 @@ class StageTask:
     phase: str
     """``read`` or ``decode``."""
     call: OpCall
+    views: tuple[View, ...]
+    """What it writes, between the processes of the pipeline."""
     microbatch: int
 
     @property
@@ -82,8 +102,8 @@ class Program:
 
     graph: TaskGraph
     tasks: tuple[Task, ...]
-    registers: tuple[tuple[Register, ...], ...]
-    """By rank, in arena order."""
+    layouts: tuple[Layout, ...]
+    """By rank."""
     register_names: tuple[str, ...]
     """By register id of the graph."""
     ends: tuple[int, ...] = ()
@@ -92,7 +112,7 @@ class Program:
     @property
     def ranks(self) -> int:
         """Number of workers."""
-        return len(self.registers)
+        return len(self.layouts)
 
     def label(self, task: int) -> str:
         """Name of a task for people, with the ranks that run it."""
@@ -101,16 +121,58 @@ class Program:
             return f"{info.name}@{info.rank}"
         return f"{info.name}@{'->'.join(map(str, info.ranks))}"
 
+    @property
+    def registers(self) -> tuple[tuple[Register, ...], ...]:
+        """By rank."""
+        return tuple(layout.registers for layout in self.layouts)
+
     def arena_bytes(self, rank: int) -> int:
         """Bytes of the static arena of ``rank``."""
-        return sum(register.arena_bytes for register in self.registers[rank])
+        return self.layouts[rank].size_bytes
 
-    def offsets(self, rank: int) -> dict[str, int]:
-        """First byte of each register in the arena of ``rank``."""
-        found, at = {}, 0
-        for register in self.registers[rank]:
-            found[register.name] = at
-            at += register.arena_bytes
+    def check_sharing(self) -> None:
+        """Check that registers that share bytes of an arena are never alive together.
+
+        Raises
+        ------
+        PlanError
+            Naming the registers and the tasks between which a dependency is missing.
+        """
+        places = self._places()
+        check_sharing(
+            self.graph,
+            first_byte=np.array([place.first_byte for place in places], dtype=np.int64),
+            step_bytes=np.array([place.step_bytes for place in places], dtype=np.int64),
+            item_slot=self.item_slots(),
+            label=self.label,
+            name_register=self.register_names.__getitem__,
+        )
+
+    def _places(self) -> list[Place]:
+        """Return where each register lies: in an arena, or between the processes of a pipeline.
+
+        Each of the latter has a place of its own, behind all others: they share no bytes.
+        """
+        found, end = [], 0
+        for register, full_name in enumerate(self.register_names):
+            rank, name = rank_of(full_name), full_name.rpartition("@")[0]
+            stride_bytes = int(self.graph.register_bytes[register])
+            place = Place(first_byte=end, step_bytes=stride_bytes)
+            if rank == BESIDE:
+                end += int(self.graph.register_slots[register]) * stride_bytes
+            found.append(place if rank == BESIDE else self.layouts[rank].places[name])
+        return found
+
+    def item_slots(self) -> Ints:
+        """Return the slot in which each item of the graph lies, by the views of its writer."""
+        names = [full_name.rpartition("@")[0] for full_name in self.register_names]
+        found = np.zeros(len(self.graph.out_idx), dtype=np.int64)
+        for task, info in enumerate(self.tasks):
+            views = (info.target,) if isinstance(info, TransferTask) else info.views
+            slots = {view.register: view.slot for view in views}
+            first = int(self.graph.out_ptr[task])
+            for i, register in enumerate(self.graph.row("out", task)):
+                found[first + i] = slots[names[register]]
         return found
 
     def of_rank(self, rank: int) -> list[int]:

@@ -1,16 +1,20 @@
 """Registers of one worker: every array it holds during a step, by category, with its slots.
 
-One list serves both the memory formula of the search and the arena of the executor, so the two
-cannot disagree: the arena is these registers, one after the other, each slot aligned to 64 bytes.
+One list serves the memory formula of the search, the task graph and the arena of the executor;
+``planner.memory`` says where each lies.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from planner.calls import StepCalls
 from planner.collectives.base import algorithm, traffic
-from planner.layer_calls import layer_calls
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES, Tensor
+from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
+from planner.packing import Lives
+from planner.passes import OUTSIDE, STATS, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.steps import load, loss
 
@@ -35,7 +39,7 @@ class Register:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes the register takes in the arena."""
+        """Bytes of all slots."""
         return self.slots * self.stride_bytes
 
 
@@ -49,17 +53,19 @@ def plan_buckets(model: ModelGraph, training: Training, plan: Plan) -> tuple[Buc
 def worker_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> tuple[Register, ...]:
-    """Return the registers of ``rank``, in arena order."""
+    """Return the registers of ``rank``."""
     landing = landing_registers(model, training, plan, rank)
     return (*step_registers(model, training, plan), *landing)
 
 
 def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the registers that every worker has, whatever the exchange."""
-    item = DTYPE_BYTES[training.dtype]
-    calls = layer_calls(model, plan.microbatch, training.dtype)
-    flat_bytes = model.parameter_count * item
-    rounds = plan.microbatches(training.batch)
+    return (*own_registers(model, training, plan), *pass_registers(model, training, plan)[0])
+
+
+def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
+    """Return the registers that share their place with no other: alive all step, or loaded."""
+    flat_bytes = model.parameter_count * DTYPE_BYTES[training.dtype]
 
     def register(name: str, category: str, slots: int, slot_bytes: int) -> Register:
         return Register(name=name, category=category, slots=slots, slot_bytes=slot_bytes)
@@ -70,40 +76,75 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
         *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
     ]
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
+    *_, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    rounds = plan.microbatches(training.batch)
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
         register("labels", "input", plan.input_slots, labels.size_bytes),
     ]
     if not plan.decode_workers:
         found.append(register("raw", "input", 1, raw.size_bytes))
-    wiring = model.wiring
-    for i, (layer, call) in enumerate(zip(model.layers, calls, strict=True)):
-
-        def own(tensor: Tensor, slots: int, of: str = layer.name) -> Register:
-            return register(f"{of}.{tensor.name}", "activations", slots, tensor.size_bytes)
-
-        y, *kept = call.forward.writes
-        in_place = wiring.outputs[i] != f"{layer.name}.y"
-        found += [own(t, plan.activation_slots) for t in ([] if in_place else [y]) + kept]
-        found += [own(t, 1) for t in call.handed]
-        if call.input_grad:
-            results = zip(wiring.input_grads[i], call.input_grad.writes, strict=False)
-            found += [own(t, 1) for name, t in results if name == f"{layer.name}.{t.name}"]
-        if wiring.gradients[i] == f"{layer.name}.dy":
-            found.append(register(f"{layer.name}.dy", "activations", 1, y.size_bytes))
-    *gradients, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
-    found += [register(f"loss.{t.name}", "activations", 1, t.size_bytes) for t in gradients]
-    found += [
-        register("loss.stats", "activations", rounds, stats.size_bytes),
-        register("workspace", "workspace", 1, max(call.workspace_bytes for call in calls)),
-    ]
-    if rounds > 1:
-        widest = max(layer.parameter_count for layer in model.layers)
-        found.append(register("partial", "gradients", 1, widest * item))
-        for owner in model.lenders.values():
-            table_bytes = model.layers[owner].parameter_count * item
-            found.append(register(f"{model.layers[owner].name}.dw", "gradients", 1, table_bytes))
+    found.append(register(STATS, "activations", rounds, stats.size_bytes))
     return tuple(found)
+
+
+def frame_count(training: Training, plan: Plan) -> int:
+    """Return how many microbatches may be under way: each has a frame of registers of its own."""
+    return min(plan.activation_slots, plan.microbatches(training.batch))
+
+
+def pass_registers(
+    model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
+) -> tuple[tuple[Register, ...], Lives]:
+    """Return the registers of a frame and when in the passes they are alive, one slot a frame.
+
+    ``calls`` are those of the plan, where they are known already.
+    """
+    calls = calls or StepCalls.of(model, training, plan)
+    accumulates = plan.microbatches(training.batch) > 1
+    item = DTYPE_BYTES[training.dtype]
+    size: dict[str, int] = {}
+    category: dict[str, str] = {}
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    pivot = 0
+
+    def touch(register: str, kind: str, at: int, size_bytes: int) -> None:
+        category.setdefault(register, kind)
+        first.setdefault(register, at)
+        last[register] = at
+        size[register] = max(size.get(register, 0), size_bytes)
+
+    for at, firing in enumerate(model.passes):
+        if firing.kind == "accumulate" and not accumulates:
+            continue
+        if firing.kind == "loss":
+            pivot = at
+        parameters = model.layers[firing.layer].parameter_count
+        call = firing.call(calls, parameters)
+        if firing.kind == "weight_grad" and accumulates:
+            names = {**model.layers[firing.layer].parameters, **model.layers[firing.layer].borrowed}
+            for owner in sorted({model.owner(firing.layer, name) for name in names}):
+                whole_bytes = model.layers[owner].parameter_count * item
+                touch(partial(model, owner), "gradients", at, whole_bytes)
+        if call.work:
+            touch(firing.workspace, "workspace", at, sum(t.size_bytes for t in call.work))
+        for tensor in (*call.reads, *call.updates, *call.writes):
+            if not is_parameter(tensor) and (name := firing.places[tensor.name]) not in OUTSIDE:
+                touch(name, "activations", at, tensor.size_bytes)
+    slots = frame_count(training, plan)
+    registers = tuple(
+        Register(name=name, category=category[name], slots=slots, slot_bytes=size[name])
+        for name in size
+    )
+    lives = Lives(
+        names=tuple(size),
+        first=np.array(list(first.values()), dtype=np.int64),
+        last=np.array([last[name] for name in first], dtype=np.int64),
+        pivot=pivot,
+        positions=len(model.passes),
+    )
+    return registers, lives
 
 
 def landing_registers(
@@ -132,12 +173,3 @@ def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[R
     """Return the landing registers of the worker that has most of them, by bytes."""
     each = [landing_registers(model, training, plan, rank) for rank in range(plan.workers)]
     return max(each, key=lambda found: sum(register.arena_bytes for register in found))
-
-
-def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str, int]:
-    """Arena bytes of the fullest worker by category."""
-    totals: dict[str, int] = {}
-    landing = fullest_landing(model, training, plan)
-    for register in (*step_registers(model, training, plan), *landing):
-        totals[register.category] = totals.get(register.category, 0) + register.arena_bytes
-    return totals

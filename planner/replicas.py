@@ -59,10 +59,7 @@ class Template:
         )
         return Passes(
             gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
-            readers={
-                layer: [task + shift for task in tasks]
-                for layer, tasks in self.passes.readers.items()
-            },
+            reader={layer: task + shift for layer, task in self.passes.reader.items()},
         )
 
 

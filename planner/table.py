@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hwprofiles.units import PS_PER_S, Ints
 from planner.factors import Factor
 from planner.machine import Machine
+from planner.memory import stacked_bytes
 from planner.model import ModelGraph
 from planner.plan import Plan, Training, Verdict
 from planner.pricing import Shared, StripePrices
@@ -105,7 +106,8 @@ class Section:
             above = rest // len(values)
             indices[name], rest = rest - above * len(values), above
         made = {name: factor.gather(indices) for name, factor in self.factors.items()}
-        arena = made["passes_bytes"] + made["landing_bytes"]
+        memory = ("own_bytes", "frame_bytes", "frames", "landing_top")
+        arena = stacked_bytes(*(made[name] for name in memory))
         verdict = np.full(len(rows), CODE[Verdict.FITS], dtype=np.int8)
         verdict[made["bound_ps"] > limits["step_ps"]] = CODE[Verdict.TOO_SLOW]
         verdict[arena > np.minimum(made["memory_bytes"], limits["memory_bytes"])] = CODE[

@@ -1,6 +1,6 @@
 """The sections that show the steps part by part: time, tasks, memory, links, scaling."""
 
-from hwprofiles.units import format_frac, format_s
+from hwprofiles.units import format_bytes, format_frac, format_s
 from reports.answers import names
 from reports.bar_figures import breakdown_figure
 from reports.breakdown import KINDS, breakdown_rows
@@ -156,9 +156,11 @@ def memory(cases: Cases) -> Section:
     ]
     waste = [f"{case.subject.prediction.waste:.2f}" for case in cases]
     text = (
-        "A worker allocates one arena before the first step and nothing after. The live peak is"
-        f" the least it could do with; the waste of static allocation is a factor of"
-        f" {', '.join(waste)} on the fullest worker.",
+        "A worker allocates one arena before the first step and nothing after. Registers that are"
+        " never alive together share bytes, so the categories of an arena are those of the moment"
+        " when most is alive. The live peak is the least the simulated step could do with; the"
+        f" waste of static allocation is a factor of {', '.join(waste)} on the fullest worker.",
+        *(_proof(case) for case in cases if case.measured and case.measured.arena),
     )
     drawn = [
         Drawing(
@@ -174,6 +176,21 @@ def memory(cases: Cases) -> Section:
             drawings=tuple(drawn),
             tables=(_categories(cases), _arenas(cases)),
         ),
+    )
+
+
+def _proof(case: Case) -> str:
+    """Say what a check has proved of the arenas."""
+    assert case.measured
+    assert case.measured.arena
+    proof = case.measured.arena
+    apart = max(proof.unpacked_bytes) / max(case.subject.prediction.arena_bytes)
+    return (
+        f"{case.name}{': ' if case.name else ''}"
+        f"Proved in this check: {proof.steps} steps ended in the same bits when every freed"
+        " register was poisoned; they wrote to the last line of the arena and not behind it, and"
+        f" held at most {format_bytes(max(proof.beside_bytes))} beside it. Registers side by side"
+        f" would take {apart:.2f} times the arena."
     )
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import ForeplanError
+from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.records import PlanFile, RankedPlan
-from planner.registers import memory_bytes
 from sim.engine import simulate
 
 MOST_WORKERS = 64

@@ -23,9 +23,11 @@ CATEGORY_WORDS: Mapping[str, str] = {
     "gradients": "one value a parameter, summed over microbatches",
     "optimizer": "what it keeps: sgd one value a parameter, adamw two",
     "input": "decoded records",
-    "activations": "layer outputs kept for the backward pass, and their gradients",
-    "workspace": "scratch of single kernels",
-    "landing": "chunks received and not yet added",
+    "activations": "layer outputs kept for the backward pass, and their gradients, when most is"
+    " alive",
+    "workspace": "scratch of single kernels, at that moment",
+    "landing": "chunks received and not yet added, at that moment",
+    "gaps": "where nothing lies at that moment: the price of fixed places",
 }
 
 GRADE_WORDS: Mapping[str, str] = {

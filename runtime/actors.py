@@ -83,7 +83,7 @@ class ActorLoop:
         self._item_register = list(item_register)
         self._item_readers = list(item_readers)
         self._unread = [
-            tuple(item_register[i] for i in items if item_readers[i] == 0) for items in own_items
+            tuple(item for item in items if item_readers[item] == 0) for items in own_items
         ]
         self._needs = [len(f.after) for f in firings]
         self._dependents: list[list[int]] = [[] for _ in firings]
@@ -95,9 +95,13 @@ class ActorLoop:
         self.stall_ns = 0
         """Waited so far for what an input pipeline gets ready, with nothing else to do."""
 
-    def run(self, *, traced: bool = False) -> None:
-        """Run one step; with ``traced``, note start and end of every task."""
-        _Step(self, traced).run()
+    def run(self, *, traced: bool = False, freed: Callable[[int], None] | None = None) -> None:
+        """Run one step; with ``traced``, note start and end of every task.
+
+        ``freed`` is told each item whose slot has come back, before anything else starts.
+        """
+        step = _Step(self, traced) if freed is None else _ToldStep(self, traced, freed)
+        step.run()
 
 
 class _Step:
@@ -137,8 +141,8 @@ class _Step:
             loop.end_ns[task] = time.perf_counter_ns()
         self.left -= 1
         returned = False
-        for register in loop._unread[task]:
-            self.free[register] += 1
+        for item in loop._unread[task]:
+            self.free[loop._item_register[item]] += 1
             returned = True
         for item in firing.frees:
             self.readers[item] -= 1
@@ -222,3 +226,17 @@ class _Step:
                     f"step: {self.left} tasks wait for each other or for a slot, and no message is"
                     " under way; this plan should have been refused before it ran"
                 )
+
+
+class _ToldStep(_Step):
+    """A step that says which items are freed."""
+
+    def __init__(self, loop: ActorLoop, traced: bool, freed: Callable[[int], None]) -> None:
+        super().__init__(loop, traced)
+        self.freed = freed
+
+    def complete(self, task: int) -> None:
+        super().complete(task)
+        for item in (*self.loop._unread[task], *self.loop._firings[task].frees):
+            if not self.readers[item]:
+                self.freed(item)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.program import ComputeTask, Program, StageTask, View
+from planner.program import ComputeTask, Program, StageTask, View, rank_of
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
 from runtime.feed import Feed
@@ -29,15 +29,30 @@ class Worker:
     requests: list[Any]
     step: list[int]
     """The one mutable cell that kernels read: the number of the step."""
+    items: list[tuple[str, int]]
+    """Register and slot of each item that this rank's tasks write."""
+    kept: list[str]
+    """Registers that no task takes and frees: what lives from step to step."""
+    microbatches: int
     loading_ns: list[int]
     """The one that loading writes: how long it has taken so far, where steps do it themselves."""
     feed: Feed | None
 
+    def is_fed(self, register: str) -> bool:
+        """Whether a register is of this rank's input pipeline, and not of its arena."""
+        return self.feed is not None and self.feed.ring.holds(register)
+
     def array(self, view: View) -> Array:
         """Return the array that a task of this rank names: of its arena, or of its pipeline."""
-        if self.feed and self.feed.ring.holds(view.register):
+        if self.feed and self.is_fed(view.register):
             return self.feed.ring.array(view)
         return self.arena.view(view)
+
+    def begin_at(self, step: int) -> None:
+        """Let the next step to run be ``step``: an input pipeline begins with it anew."""
+        self.step[0] = step
+        if self.feed:
+            self.feed.restart(step)
 
     @property
     def stall_ns(self) -> int:
@@ -64,7 +79,7 @@ def bind(
     graph = program.graph
     tasks = sorted((*program.of_rank(rank), *program.arrivals(rank)))
     local = {task: i for i, task in enumerate(tasks)}
-    mine = np.flatnonzero([rank == _rank_of(name) for name in program.register_names])
+    mine = np.flatnonzero([rank == rank_of(name) for name in program.register_names])
     register_of = {int(r): i for i, r in enumerate(mine)}
     readers = graph.item_readers()
     step, loading_ns = [0], [0]
@@ -108,6 +123,8 @@ def bind(
                 frees=tuple(items[i] for i in graph.row("in", task) if i in items),
             )
         )
+    slot_of, names = program.item_slots(), [n.rpartition("@")[0] for n in program.register_names]
+    taken = {names[int(graph.out_idx[item])] for item in items}
     loop = ActorLoop(
         firings,
         slots=[int(graph.register_slots[r]) for r in mine],
@@ -124,15 +141,15 @@ def bind(
         fires=fires,
         requests=requests,
         step=step,
+        items=[(names[int(graph.out_idx[item])], int(slot_of[item])) for item in items],
+        kept=[r.name for r in program.registers[rank] if r.name not in taken],
+        microbatches=sum(
+            isinstance(info, ComputeTask) and info.phase == "load"
+            for info in (program.tasks[task] for task in tasks)
+        ),
         loading_ns=loading_ns,
         feed=feed,
     )
-
-
-def _rank_of(register_name: str) -> int:
-    """Return whose arena a register is in; -1 for what lies between processes of a pipeline."""
-    rank = register_name.rpartition("@")[2]
-    return int(rank) if rank.isdecimal() else -1
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from hwprofiles.units import PS_PER_S, to_ps
 from planner.jsonable import to_jsonable
 from planner.lower import lower
 from planner.measurement import (
+    ArenaProof,
     Execution,
     InputRun,
     Measurement,
@@ -31,6 +32,7 @@ from planner.records import SCHEMA, PlanFile, RankedPlan
 from planner.steady import period_ps, window_of
 from runtime.drift import drift, spread
 from runtime.launch import TIMEOUT_S, Launch, launch
+from runtime.proof import STEPS
 from runtime.watch import Progress
 from sim.heap_engine import simulate
 from sim.taskgraph import TaskGraph
@@ -73,6 +75,8 @@ class Options:
     parameters: Path | None = None
     """Where to save the trained parameters (.npy, layer order)."""
     checkpoints: Checkpoints | None = None
+    prove: bool = False
+    """Whether the last execution first proves that its arenas are needed, enough, and safe."""
     start: Launch = launch
     """How workers are started."""
 
@@ -100,6 +104,7 @@ def run_once(
         "warmup": options.warmup,
         "traced": options.traced if detailed else 0,
         "solo": detailed,
+        "prove": options.prove and detailed,
         "sentinels": True,
         "expected": {name: list(times) for name, times in options.expected_s.items()},
         "parameters": str(options.parameters.resolve()) if options.parameters else "",
@@ -270,6 +275,7 @@ def _with_details(
             measured_end_s=tuple(end_s[t] for t in shown),
         ),
         check=None,
+        arena=_arena_proof(program, answer),
         environment={
             "identity": dict(plans.machine[plan.workers].identity)
             if plan.workers in plans.machine
@@ -278,6 +284,15 @@ def _with_details(
             "numpy": np.__version__,
         },
     )
+
+
+def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | None:
+    """Return what was proved of the arenas, if it was asked for."""
+    beside = answer.get("beside_arena_bytes")
+    if beside is None:
+        return None
+    unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
+    return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
 
 
 class _Substitution:

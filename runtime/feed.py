@@ -16,9 +16,10 @@ from typing import Any, Self
 
 import hwprofiles.errors
 from hwprofiles.errors import ForeplanError, InputLost
-from planner.input_calls import InputCalls, ring_registers
+from planner.input_calls import InputCalls
 from planner.inputs import has_core
 from planner.plan import Plan, Source
+from planner.rings import ring_registers, ring_views
 from runtime.feeder import READER, FeederJob
 from runtime.order import Order
 from runtime.ring import Array, Ring, close_all, give
@@ -55,10 +56,10 @@ class Feed:
         registers = ring_registers(calls, plan)
         self.ring = Ring(registers, 1 + plan.decode_workers)
         self._decoded = [
-            [[self.ring.array(view) for view in calls.views(worker, slot)[1:]] for slot in slots]
+            [self._outputs(calls, worker, slot) for slot in slots]
             for worker in range(plan.decode_workers)
         ]
-        common = FeederJob(
+        self._common = FeederJob(
             worker=READER,
             workers=plan.decode_workers,
             cores=(),
@@ -73,7 +74,17 @@ class Feed:
             order=order,
             source=source,
         )
-        self._start(common, cores)
+        self._assigned = tuple(cores)
+        self._start(self._common, cores)
+
+    def _outputs(self, calls: InputCalls, worker: int, slot: int) -> list[Array]:
+        """Return what a decode worker writes, slot by slot."""
+        return [self.ring.array(view) for view in ring_views(calls, worker, slot)[1:]]
+
+    def restart(self, step: int) -> None:
+        """End all processes and start them again, with the first microbatch of ``step``."""
+        self.close()
+        self._start(replace(self._common, first=step * self._order.rounds), self._assigned)
 
     def _start(self, common: FeederJob, cores: Sequence[int]) -> None:
         """Join the processes by pipes, filled with the first credits, and start them."""

@@ -22,6 +22,7 @@ from hwprofiles.errors import ForeplanError
 from planner.input_calls import InputCalls
 from planner.plan import Source
 from planner.registers import Register
+from planner.rings import ring_views
 from runtime.kernels import kernel
 from runtime.order import Order
 from runtime.ring import Ring, give, take
@@ -67,7 +68,7 @@ def read_on(job: FeederJob, ring: Ring) -> None:
             turn, worker = divmod(firing, job.workers)
             if not take(job.takes[worker]):
                 return
-            stored = ring.array(job.calls.views(worker, turn % job.prefetch)[0])
+            stored = ring.array(ring_views(job.calls, worker, turn % job.prefetch)[0])
             first = job.order.of(firing)
             with _disk(records.fileno(), shared=job.order.workers > 1):
                 start_ns = time.perf_counter_ns()
@@ -97,7 +98,8 @@ def decode_on(job: FeederJob, ring: Ring) -> None:
     """Decode every microbatch that is dealt to this worker, while credits come."""
     call, counter = job.calls.decode, ring.counters[1 + job.worker]
     work = [np.empty(tensor.shape, tensor.dtype) for tensor in call.work]
-    slots = [map(ring.array, job.calls.views(job.worker, slot)) for slot in range(job.prefetch)]
+    views = [ring_views(job.calls, job.worker, slot) for slot in range(job.prefetch)]
+    slots = [map(ring.array, found) for found in views]
     settings = dict((*call.attrs, *call.settings))
     fires = [partial(kernel(call.kernel), *arrays, *work, **settings) for arrays in slots]
     for firing in _from(job.first):

@@ -35,7 +35,7 @@ def anonymous(size_bytes: int) -> int:
 
 
 class Ring:
-    """The registers of ``planner.input_calls.ring_registers`` behind the counters."""
+    """The registers of ``planner.rings.ring_registers`` behind the counters."""
 
     def __init__(self, registers: Sequence[Register], processes: int, fd: int = -1) -> None:
         head = len(COUNTERS) * 8 * processes

@@ -30,6 +30,7 @@ from runtime.kernels import Stream
 from runtime.meter import Meter
 from runtime.observe import solo, traced
 from runtime.order import Order
+from runtime.proof import prove_arena
 from runtime.records import RecordFile, check_source
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
@@ -68,6 +69,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     total = job["warmup"] + job["steps"]
     before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
+    begin = state.step if state else 0
+    beside = comm.gather(prove_arena(worker, comm, voice, begin)) if job.get("prove") else None
     first, losses = _resume(worker, total, comm, state)
     stats = _stats(worker, ranked.plan.microbatches(training.batch))
     # a resumed run may have fewer steps left than there are to warm up
@@ -109,6 +112,7 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
         "parameters_sha256": digest,
         "arena_bytes": sizes,
         "arena_intact": all(intact),
+        "beside_arena_bytes": beside,
         "traced": inside,
         "solo": {str(k): v for part in alone for k, v in part.items()},
     }

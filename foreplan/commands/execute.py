@@ -130,7 +130,7 @@ def show_input(found: "InputRun") -> None:
 
 def show_measurement(found: "Measurement") -> None:
     """Print predicted beside measured, by phase, and where the error comes from."""
-    from hwprofiles.units import format_frac, format_s
+    from hwprofiles.units import format_bytes, format_frac, format_s
 
     predicted = found.ranked.prediction
     last = found.executions[-1]
@@ -161,6 +161,11 @@ def show_measurement(found: "Measurement") -> None:
         out(
             f"test accuracy {format_frac(last.test_accuracy)}{loss} after {len(last.losses)} steps"
             f" ({format_s(last.training_s)} of training)"
+        )
+    if found.arena:
+        out(
+            f"arena proved over {found.arena.steps} steps: needed to its end, shared without harm,"
+            f" {format_bytes(max(found.arena.beside_bytes))} held beside it"
         )
     if found.check:
         verdict = "passed" if found.check.passed else "failed"

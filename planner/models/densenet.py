@@ -1,6 +1,6 @@
 """DenseNet: every layer of a stage reads the outputs of all before it.
 
-Source: Huang, Liu, van der Maaten and Weinberger, CVPR 2017, table 1. 7,978,856 and 28,681,000
+Source: Huang, Liu, van der Maaten and Weinberger, CVPR 2017, table 1. 7,978,856 to 28,681,000
 parameters.
 """
 
@@ -24,6 +24,8 @@ class Variant:
 VARIANTS = {
     "densenet-121": Variant((6, 12, 24, 16), 32),
     "densenet-161": Variant((6, 12, 36, 24), 48),
+    "densenet-169": Variant((6, 12, 32, 32), 32),
+    "densenet-201": Variant((6, 12, 48, 32), 32),
 }
 NAMES = tuple(VARIANTS)
 

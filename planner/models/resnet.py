@@ -15,6 +15,8 @@ from planner.model import ModelGraph
 RESNET = "He, Zhang, Ren and Sun, CVPR 2016, table 1"
 RESNEXT = "Xie et al., CVPR 2017, table 1"
 CIFAR = "He, Zhang, Ren and Sun, CVPR 2016, section 4.2, with option B"
+BAG = "He, Tong et al., CVPR 2019, section 4.1 (ResNet-D); as in timm"
+WIDE = "Zagoruyko and Komodakis, BMVC 2016; torchvision"
 SQUEEZE = "Hu, Shen and Sun, CVPR 2018, table 1"
 STAGES = {
     18: (2, 2, 2, 2),
@@ -22,6 +24,7 @@ STAGES = {
     50: (3, 4, 6, 3),
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
 }
 """Residual blocks of each stage."""
 
@@ -37,6 +40,8 @@ class Variant:
     """Channels of the 3x3 convolutions of the first stage."""
     late_stride: int = 0
     """1: the 3x3 convolution has the stride."""
+    deep: int = 0
+    """1: three 3x3 convolutions in the stem, and a projection reads means of 2x2 (ResNet-D)."""
     squeeze: int = 0
     """1: every residual passes a squeeze-and-excitation gate."""
 
@@ -48,6 +53,7 @@ class Variant:
             "groups": self.groups,
             "late_stride": self.late_stride,
             "squeeze": self.squeeze,
+            "deep": self.deep,
         }
 
 
@@ -58,8 +64,12 @@ VARIANTS = {
     "resnet-50-v1-5": Variant(depth=50, late_stride=1, source=f"{RESNET}; stride in the 3x3"),
     "resnet-101": Variant(depth=101),
     "resnet-152": Variant(depth=152),
+    "resnet-200": Variant(depth=200, late_stride=1, source=f"{RESNET}; depth as in timm"),
+    "wide-resnet-50-2": Variant(depth=50, width=128, late_stride=1, source=WIDE),
+    "wide-resnet-101-2": Variant(depth=101, width=128, late_stride=1, source=WIDE),
     "resnext-50-32x4d": Variant(depth=50, groups=32, width=128, late_stride=1, source=RESNEXT),
     "resnext-101-32x4d": Variant(depth=101, groups=32, width=128, late_stride=1, source=RESNEXT),
+    "resnext-101-32x8d": Variant(depth=101, groups=32, width=256, late_stride=1, source=RESNEXT),
     "resnext-101-64x4d": Variant(depth=101, groups=64, width=256, late_stride=1, source=RESNEXT),
     "se-resnet-50": Variant(depth=50, squeeze=1, source=SQUEEZE),
     "se-resnext-50": Variant(
@@ -68,6 +78,9 @@ VARIANTS = {
     "se-resnext-101": Variant(
         depth=101, groups=32, width=128, late_stride=1, squeeze=1, source=SQUEEZE
     ),
+}
+VARIANTS |= {
+    f"resnet-{depth}d": Variant(depth=depth, late_stride=1, deep=1, source=BAG) for depth in STAGES
 }
 SMALL = {"resnet-20": 3, "resnet-56": 9}
 """Residual blocks of each of the three stages for 32x32 images."""
@@ -80,9 +93,9 @@ def build(name: str) -> ModelGraph:
         return _small(name)
     variant = VARIANTS[name]
     row = Row((3, 224, 224))
-    row.add("stem", _stem)
+    row.add("stem", _deep_stem if variant.deep else _stem)
     for i, count in enumerate(STAGES[variant.depth]):
-        body, options = _basic, {"channels": 64 << i}
+        body, options = _basic, {"channels": 64 << i, "deep": variant.deep}
         if variant.depth >= 50:
             body, options = _bottleneck, variant.options(i)
         row.add(f"stage{i + 1}.first", body, stride=1 if i == 0 else 2, **options)
@@ -95,8 +108,8 @@ def _small(name: str) -> ModelGraph:
     row = Row((3, 32, 32))
     row.add("stem", _small_stem)
     for i in range(3):
-        row.add(f"stage{i + 1}.first", _basic, stride=1 if i == 0 else 2, channels=16 << i)
-        row.add(f"stage{i + 1}", _basic, count=SMALL[name] - 1, stride=1, channels=16 << i)
+        row.add(f"stage{i + 1}.first", _basic, stride=1 if i == 0 else 2, channels=16 << i, deep=0)
+        row.add(f"stage{i + 1}", _basic, count=SMALL[name] - 1, stride=1, channels=16 << i, deep=0)
     row.add("classifier", _classifier, classes=10)
     return row.model(name, CIFAR, NORM_GROUP, record_shape=(8, 8), full_scale=16)
 
@@ -110,17 +123,25 @@ def _stem(b: BlockBuilder, x: Value) -> Value:
     return b.layer("pool1", "max_pool", x, window=3, stride=2, pad=1)
 
 
-def _joined(b: BlockBuilder, x: Value, residual: Value, stride: int) -> Value:
+def _deep_stem(b: BlockBuilder, x: Value) -> Value:
+    for i, channels in enumerate((32, 32, 64), 1):
+        x = b.conv_norm_relu(f"conv{i}", x, channels, 3, stride=2 if i == 1 else 1, pad=1)
+    return b.layer("pool1", "max_pool", x, window=3, stride=2, pad=1)
+
+
+def _joined(b: BlockBuilder, x: Value, residual: Value, stride: int, deep: int) -> Value:
     """Add the residual to the input, projected where their shapes differ, and rectify."""
     if x.shape != residual.shape:
+        if deep and stride > 1:
+            x, stride = b.layer("mean", "avg_pool", x, window=stride), 1
         x = b.conv_norm("project", x, residual.shape[0], 1, stride=stride)
     return b.layer("relu", "relu", b.layer("add", "add", residual, x))
 
 
-def _basic(b: BlockBuilder, x: Value, *, channels: int, stride: int) -> Value:
+def _basic(b: BlockBuilder, x: Value, *, channels: int, stride: int, deep: int) -> Value:
     y = b.conv_norm_relu("conv1", x, channels, 3, stride=stride, pad=1)
     y = b.conv_norm("conv2", y, channels, 3, pad=1)
-    return _joined(b, x, y, stride)
+    return _joined(b, x, y, stride, deep)
 
 
 def _bottleneck(b: BlockBuilder, x: Value, *, stride: int, **options: int) -> Value:
@@ -132,7 +153,7 @@ def _bottleneck(b: BlockBuilder, x: Value, *, stride: int, **options: int) -> Va
     y = b.conv_norm("conv3", y, options["channels"], 1)
     if options["squeeze"]:
         y = _excited(b, y)
-    return _joined(b, x, y, stride)
+    return _joined(b, x, y, stride, options["deep"])
 
 
 def _excited(b: BlockBuilder, x: Value, reduction: int = 16) -> Value:

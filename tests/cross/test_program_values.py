@@ -268,6 +268,48 @@ def test_single_precision_differs_by_its_own_rounding():
     check_values(replace(c, training=replace(c.training, dtype="float32")), range(4))
 
 
+# Freed registers are poisoned
+
+
+def poisoned(c: Case, seed: int, program: Program) -> np.ndarray:
+    """As ``trained``, but every item is overwritten with NaN as soon as its last reader is done."""
+    world, graph = World(c, program), program.graph
+    slots, readers = program.item_slots(), [set(row) for row in graph.item_readers()]
+    names = [name.rpartition("@") for name in program.register_names]
+    for step in range(STEPS):
+        left = [set(row) for row in readers]
+        for task in legal_order(graph, seed + 4 * step):
+            world.fires[task]()
+            own = range(int(graph.out_ptr[task]), int(graph.out_ptr[task + 1]))
+            for item in {*graph.row("in", task), *own}:
+                left[item].discard(task)
+                name, _, rank = names[graph.out_idx[item]]
+                if not left[item]:
+                    world.arenas[int(rank)].slot(name, int(slots[item]))[:] = 0xFF
+        world.step += 1
+    return np.stack([world.flat("parameters", rank) for rank in range(program.ranks)])
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize(("workers", "algorithm"), [(1, "none"), (2, "star"), (3, "ring")])
+def test_poison_in_freed_registers_changes_no_bit_in_any_order(workers, algorithm, slots):
+    fields = {"overlap": workers > 1, "bucket_bytes": 8 * 20, "activation_slots": slots}
+    c = case(branched(), workers=workers, batch=12, microbatch=2, algorithm=algorithm, **fields)
+    program = c.lower()
+    for seed in range(3):
+        np.testing.assert_array_equal(poisoned(c, seed, program), trained(c, seed, program))
+
+
+def test_a_register_that_is_freed_too_early_is_caught_by_poison():
+    program = tiny(1, 2).lower()
+    graph, late = program.graph, find(program, "c1_tanh.input_grad")[0]
+    ptr = graph.in_ptr.copy()
+    ptr[late + 1 :] -= 1
+    hasty = replace(graph, in_ptr=ptr, in_idx=np.delete(graph.in_idx, ptr[late]))
+    early = replace(program, graph=hasty)
+    assert np.isnan(poisoned(tiny(1, 2), 1, early)).any()
+
+
 # The oracle, shown to fail
 
 
@@ -325,10 +367,10 @@ def test_an_update_that_does_not_wait_for_the_input_gradient_is_caught(layer):
 def test_a_table_that_does_not_wait_for_its_gradient_from_the_logits_is_caught():
     c = case(tiny_decoder(), workers=2, microbatch=6, dtype="float64")
     program = c.lower()
-    (table,) = find(program, "embed.tokens.weight_grad", rank=0)
+    (following,) = find(program, "logits.tokens.input_grad", rank=0)
     (logits,) = find(program, "logits.tokens.weight_grad", rank=0)
     assert not is_caught(c, program, put_off=logits)
-    hasty = without_dependency(program.graph, table, logits)
+    hasty = without_dependency(program.graph, following, logits)
     assert is_caught(c, replace(program, graph=hasty), put_off=logits)
 
 

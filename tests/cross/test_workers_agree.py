@@ -77,11 +77,13 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
             "traced": 0,
             "solo": False,
             "sentinels": False,
+            "prove": True,
             "expected": {},
             "parameters": str(saved),
         }
         answer = launch(job, workers, timeout_s=60.0)
         assert answer["arena_intact"]
+        assert len(answer["beside_arena_bytes"]) == workers
         assert answer["arena_bytes"] == list(plans.plans[0].prediction.arena_bytes)
         return Run(
             parameters=np.load(saved),

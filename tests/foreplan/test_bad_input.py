@@ -294,7 +294,8 @@ EDITS = [
     ({"input_slots": -1}, ["input_slots must be at least 0, got -1"]),
     ({"activation_slots": -1}, ["activation_slots must be at least 0, got -1"]),
     ({"landing_slots": -9}, ["landing_slots must be at least 0, got -9"]),
-    ({"activation_slots": 10**20}, ["larger than a device's memory", "4.29 GB"]),
+    ({"landing_slots": 10**20}, ["landing_slots must be at most 2147483647, got 1000000000"]),
+    ({"input_slots": 10**9}, ["larger than a device's memory", "4.29 GB"]),
 ]
 
 

@@ -20,7 +20,7 @@ MIB = 2**20
 
 PUBLISHED = {
     # trained parameters: Keras applications and torchvision 0.15 model pages, which agree with the
-    # papers' sizes; Caffe's model zoo for alexnet, googlenet and the SE networks
+    # papers' sizes; Caffe's model zoo for alexnet, cifar10-quick, googlenet and the SE networks
     "alexnet": 60_965_224,
     "alexnet-owt": 61_100_840,
     "vgg-11": 132_863_336,
@@ -42,6 +42,40 @@ PUBLISHED = {
     "densenet-161": 28_681_000,
     "mobilenet": 4_231_976,
     "squeezenet": 1_248_424,
+    "alexnet-ungrouped": 62_378_344,
+    "cifar10-quick": 145_578,
+    "vgg-11-bn": 132_868_840,
+    "vgg-13": 133_047_848,
+    "vgg-13-bn": 133_053_736,
+    "vgg-16-bn": 138_365_992,
+    "vgg-19-bn": 143_678_248,
+    "densenet-169": 14_149_480,
+    "densenet-201": 20_013_928,
+    "wide-resnet-50-2": 68_883_240,
+    "wide-resnet-101-2": 126_886_696,
+    "resnext-101-32x8d": 88_791_336,
+    "mobilenet-v2": 3_504_872,
+    "efficientnet-b0": 5_288_548,
+    "efficientnet-b1": 7_794_184,
+    "efficientnet-b2": 9_109_994,
+    "efficientnet-b3": 12_233_232,
+    "efficientnet-b4": 19_341_616,
+    "efficientnet-b5": 30_389_784,
+    "efficientnet-v2-s": 21_458_488,
+    "efficientnet-v2-m": 54_139_356,
+    "efficientnet-v2-l": 118_515_272,
+}
+PUBLISHED_MILLIONS = {
+    # timm's results, to two decimals
+    "resnet-18d": 11.71,
+    "resnet-34d": 21.82,
+    "resnet-50d": 25.58,
+    "resnet-101d": 44.57,
+    "resnet-152d": 60.21,
+    "resnet-200": 64.67,
+    "resnet-200d": 64.69,
+    "mobilenet-v2-0.5": 1.97,
+    "mobilenet-v2-1.4": 6.11,
 }
 MATMUL_MULTIPLY_ADDS = {
     # multiply-adds of convolutions and matrix products alone, millions
@@ -96,6 +130,28 @@ def test_parameters_are_the_published_ones_of(name):
     assert of(name).parameters - of(name).moments == PUBLISHED[name]
 
 
+@pytest.mark.parametrize("name", PUBLISHED_MILLIONS)
+def test_parameters_are_the_published_millions_of(name):
+    assert round(load_model(name).parameter_count / 1e6, 2) == PUBLISHED_MILLIONS[name]
+
+
+def test_parameters_of_overfeat_are_145_million():
+    """Sermanet et al., arXiv:1312.6229: the fast model."""
+    assert int(load_model("overfeat").parameter_count / 1e6) == 145
+
+
+@pytest.mark.parametrize("size", ["b0", "b4"])
+def test_a_wide_squeeze_changes_the_squeeze_layers_alone(size):
+    """Its width is a quarter of the channels that it scales."""
+    narrow, wide = (load_model(f"efficientnet-{kind}{size}") for kind in ("", "widese-"))
+    for a, b in zip(narrow.layers, wide.layers, strict=True):
+        assert a.name == b.name
+        if b.name.endswith("squeeze_down"):
+            assert b.out_shape[0] == b.in_shape[0] // 4
+        elif not b.name.endswith(("squeeze_silu", "squeeze_up")):
+            assert (a.in_shapes, a.attrs) == (b.in_shapes, b.attrs)
+
+
 @pytest.mark.parametrize("name", MATMUL_MULTIPLY_ADDS)
 def test_multiply_adds_are_the_published_ones_of(name):
     found = of(name).forward_matmul_flop // 2
@@ -132,6 +188,8 @@ def test_burden_is_that_of_the_table_to_its_rounding(name, column):
 def test_the_table_has_every_convnet_but_those_it_lacks():
     lacking = {"alexnet-cifar", "alexnet-owt", "vgg-11", "resnet-20", "resnet-50-v1-5"}
     lacking |= {"resnet-56", "lenet-5", "mlp"}
+    lacking |= set(PUBLISHED) - set(ROWS) | set(PUBLISHED_MILLIONS)
+    lacking |= {"overfeat", "efficientnet-widese-b0", "efficientnet-widese-b4"}
     convnets = {name for name in model_names() if not load_model(name).reads_tokens}
     assert convnets == set(ROWS) | lacking
     assert {row for row in ROWS.values() if row not in table()} == set()

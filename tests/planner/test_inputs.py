@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.device import OpCurve
+from hwprofiles.errors import PlanError
 from planner.advise import advised
 from planner.cost import estimate
 from planner.input_forecast import STAGES, advice, loads_of
@@ -18,7 +19,15 @@ from planner.program import StageTask
 from planner.steady import ONE_STEP, period_ps, window_of
 from sim.checks import check_graph
 from sim.engine import simulate
-from tests.planner_cases import Case, case, chain_models, machines, plans, small_machine
+from tests.planner_cases import (
+    Case,
+    case,
+    chain_models,
+    machines,
+    plans,
+    small_machine,
+    without_dependency,
+)
 
 RANDOM = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
@@ -89,6 +98,43 @@ def test_a_run_takes_no_less_than_the_load_of_any_stage(c):
 @settings(max_examples=3, **RANDOM)
 def test_a_longer_window_finds_the_same_period(c):
     assert steady_ps(c, times=2) == pytest.approx(steady_ps(c), rel=0.02)
+
+
+@given(c=fed_cases(), steps=st.integers(2, 3))
+@settings(max_examples=8, **RANDOM)
+def test_steps_of_one_graph_share_the_arena_without_harm(c, steps):
+    lower(c.model, c.training, c.plan, c.cluster, c.books, steps).check_sharing()
+
+
+def two_fed_steps_beside_copies():
+    """Two steps of three microbatches; an engine of its own copies for the second one early."""
+    c = fed(workers=2, batch=12, machine=small_machine(2, holds=False), input_slots=2)
+    c = replace(c, plan=replace(c.plan, overlap=True, bucket_bytes=200))
+    return lower(c.model, c.training, c.plan, c.cluster, c.books, 2)
+
+
+def test_passes_that_do_not_wait_for_the_step_before_are_named():
+    program = two_fed_steps_beside_copies()
+    program.check_sharing()
+    (end, _), graph = program.ends, program.graph
+    infos = enumerate(program.tasks)
+    first = next(t for t, i in infos if t >= end and i.phase == "forward" and i.rank == 0)
+    for late in (t for t in graph.row("dep", first) if t < end):
+        graph = without_dependency(graph, first, late)
+    assert len(graph.row("dep", first)) == 1, "it still waits for its input"
+    with pytest.raises(PlanError, match=r"share bytes, but \S+@0 may write the second while"):
+        replace(program, graph=graph).check_sharing()
+
+
+def test_copies_take_the_slots_in_turn_over_the_end_of_a_step():
+    program = two_fed_steps_beside_copies()
+    graph = program.graph
+    x = program.register_names.index("x@0")
+    assert program.item_slots()[graph.out_idx == x].tolist() == [0, 1, 0, 1, 0, 1]
+    timeline = simulate(graph)
+    copies = [t for t, i in enumerate(program.tasks) if i.phase == "load" and i.rank == 0]
+    ahead = [t for t in copies if t >= program.ends[0]]
+    assert min(timeline.start_ps[ahead]) < max(timeline.end_ps[: program.ends[0]])
 
 
 def test_without_slots_to_run_ahead_the_stages_follow_one_another():

@@ -40,6 +40,7 @@ CASES = [
     ),
     (layer("tanh", MAPS), MAPS, {}, {"forward": 2 * 24, "input_grad": 3 * 2 * 24}),
     (layer("sigmoid", MAPS), MAPS, {}, {"forward": 3 * 48, "input_grad": 3 * 48}),
+    (layer("silu", MAPS), MAPS, {}, {"forward": 4 * 48, "input_grad": 8 * 48}),
     (layer("relu", MAPS), MAPS, {}, {"forward": 48, "input_grad": 48}),
     (layer("dropout", (7,), percent=20), (7,), {}, {"forward": 28, "input_grad": 28}),
     (layer("avg_pool", (2, 6, 4), window=2), (2, 3, 2), {}, {"forward": 96, "input_grad": 96}),

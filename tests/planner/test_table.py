@@ -11,6 +11,7 @@ from foreplan.machines import load_machine
 from hwprofiles.errors import CheckFailed
 from planner.cost import estimate
 from planner.factors import Factor
+from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.objective import Objective
@@ -18,7 +19,6 @@ from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training, Verdict
 from planner.predict import predict
 from planner.ranking import best_rows, front, worth
-from planner.registers import memory_bytes
 from planner.search import machine_space
 from planner.space import Choices, Constraints, Space, plan_space
 from planner.table import PlanTable, price

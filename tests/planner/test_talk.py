@@ -109,8 +109,10 @@ def results(memory, policy):
     return [outcome.result for outcome in memory.outcomes if outcome.policy == policy]
 
 
-def test_static_plans_waste_and_one_slot_wastes_less(memory):
-    assert memory.live_peak_bytes < memory.lean_bytes < memory.arena_bytes
+def test_static_plans_waste_and_one_slot_takes_less(memory):
+    """One slot may take less than is alive with two: fewer microbatches are under way."""
+    assert memory.live_peak_bytes < memory.arena_bytes
+    assert memory.lean_bytes < memory.arena_bytes
     assert memory.live_peak_bytes <= memory.dynamic_bytes
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import foreplan
-from planner.measurement import Execution, Measurement, OpTimes, Split, Trace, Verdict
+from planner.measurement import ArenaProof, Execution, Measurement, OpTimes, Split, Trace, Verdict
 from planner.model import load_model
 from planner.plan import Training
 from planner.predict import predict
@@ -124,6 +124,7 @@ def measurement() -> Measurement:
             passed=True,
         ),
         environment={"identity": {"device": "V100", "lanes": 4}, "python": "3.11.7"},
+        arena=ArenaProof(steps=3, unpacked_bytes=(9_000_000,) * 2, beside_bytes=(70_000, 71_000)),
     )
 
 

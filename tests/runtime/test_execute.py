@@ -47,6 +47,7 @@ def measured(plans, home, progress):
         steps=STEPS,
         warmup=2,
         traced=5,
+        prove=True,
     )
 
     def note(done, total):
@@ -134,6 +135,14 @@ def test_the_step_is_the_median_of_the_executions(measured, plans):
     assert measured.error_frac == pytest.approx(predicted / measured.step_s - 1)
     assert all(run.steps == STEPS and run.arena_intact for run in measured.executions)
     assert all(len(run.losses) == 2 + STEPS for run in measured.executions)
+
+
+def test_the_arenas_were_proved(measured):
+    proof = measured.arena
+    assert proof.steps > 1
+    pairs = zip(proof.unpacked_bytes, measured.executions[0].arena_bytes, strict=True)
+    assert all(apart > 1.2 * packed for apart, packed in pairs)
+    assert all(0 < held < 1 << 20 for held in proof.beside_bytes)
 
 
 def test_both_executions_train_the_same(measured):

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from threadpoolctl import threadpool_limits
 
-from hwprofiles.errors import InputLost, RecordError
+from hwprofiles.errors import InputLost, PlanError, RecordError
 from planner.calls import StepCalls
 from planner.jsonable import to_jsonable
 from planner.lower import lower
@@ -86,10 +86,15 @@ def source_of(path, **fields):
 
 
 def test_training_is_the_same_to_the_bit(job, plain, machine, dp):
-    """One slot: reader, decode worker and rank wait for each other at every microbatch."""
+    """One slot: reader, decode worker and rank wait for each other at every microbatch.
+
+    The arena is proved before, on steps that the pipeline then feeds again.
+    """
     plan = dp(1, 16, decode_workers=1, prefetch=1)
     program = lower(load_model("mlp"), TRAINING, plan, machine.cluster(1), machine.books(1))
-    found = train(job(decode_workers=1, prefetch=1) | {"traced": 2, "solo": True})
+    asked = {"traced": 2, "solo": True, "prove": True}
+    found = train(job(decode_workers=1, prefetch=1) | asked)
+    assert 0 < found["beside_arena_bytes"][0] < 1 << 20
     assert found["parameters_sha256"] == plain["parameters_sha256"]
     assert found["losses"] == plain["losses"]
     copies = [t for t, info in enumerate(program.tasks) if info.phase == "load"]
@@ -112,6 +117,12 @@ def test_it_is_the_same_from_compressed_cold_and_throttled_records(job, plain, p
     assert busy_s >= 0.9 * reads * 16 * source.stored_bytes / 30e3, "the throttle holds"
     assert sum(facts["stall_s"]) > 0.5 * facts["wall_s"], "the steps wait for it"
     assert facts["bytes"]["read_bytes"] >= (reads - 1) * 16 * source.stored_bytes
+
+
+def test_a_proof_on_input_that_goes_on_instead_of_beginning_anew_fails(job, monkeypatch):
+    monkeypatch.setattr(Feed, "restart", lambda feed, step: None)
+    with pytest.raises(PlanError, match="other bits when freed registers are poisoned"):
+        train(job(decode_workers=2) | {"prove": True})
 
 
 def test_a_file_that_is_stored_in_another_way_is_refused(job, packed):

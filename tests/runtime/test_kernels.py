@@ -137,6 +137,7 @@ LARGE = [
     layer("lrn", WIDE, size=5),
     layer("relu", WIDE),
     layer("sigmoid", WIDE),
+    layer("silu", WIDE),
     layer("gate", WIDE, (8, 1, 1)),
     layer("concat", WIDE, WIDE),
     layer("dropout", WIDE),

@@ -82,10 +82,10 @@ OF_TOKENS = ("embedding", "positions", "unembedding", "pick_tokens", "first_toke
 COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat", "gelu")
 COUNTED += OF_TOKENS
 """Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
-ELEMENTWISE = ("tanh", "relu", "sigmoid", "add", "concat", "gelu", "dropout")
+ELEMENTWISE = ("tanh", "relu", "sigmoid", "silu", "add", "concat", "gelu", "dropout")
 """Kinds that take vectors as well as maps."""
 OF_TEXT = (*OF_TOKENS, "layer_norm", "attention")
-KINDS = (*COUNTED, "sigmoid", "max_pool", "batch_norm", "lrn", "gate", "dropout")
+KINDS = (*COUNTED, "sigmoid", "silu", "max_pool", "batch_norm", "lrn", "gate", "dropout")
 KINDS += OF_TEXT[-2:]
 
 
@@ -692,6 +692,7 @@ FORMULAS: dict[str, Callable[..., None]] = {
     "layer_norm": token_normalised,
     "attention": attended,
     "sigmoid": lambda x, y: np.copyto(y, 1 / (1 + np.exp(-x))),
+    "silu": lambda x, y: np.copyto(y, x / (1 + np.exp(-x))),
     "gate": lambda x0, x1, y: np.copyto(y, x0 * x1),
     "avg_pool": lambda x, y, **how: pooled(x, y, np.mean, 0.0, **how),
     "max_pool": lambda x, y, **how: pooled(x, y, np.max, -np.inf, **how),
@@ -1051,6 +1052,10 @@ def other_half(y, dy, dx):
     dx[:] = dy * y
 
 
+def of_the_factor_alone(x, dy, dx, work):
+    dx[:] = dy / (1 + np.exp(-x))
+
+
 def turned_parts(dy, *results):
     for dx, part in zip(results, (dy[1:], dy[:1]), strict=True):
         dx[:] = part[: len(dx)]
@@ -1205,6 +1210,7 @@ ROUNDLY_COUNTED_FAULTS = [
     (layer("sigmoid", (5,)), "sigmoid.input_grad", other_half),
     (layer("layer_norm", (3, 4)), "layer_norm.input_grad", unshared_mean),
     (HEADS, "attention.input_grad", sees_all),
+    (layer("silu", (5,)), "silu.input_grad", of_the_factor_alone),
     (DROPOUT, "dropout.input_grad", passed_by_the_mask),
 ]
 FORMULA_FAULTS = [

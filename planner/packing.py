@@ -1,0 +1,77 @@
+"""Packing: registers that are never alive together share bytes.
+
+A register is alive from the first to the last op of the passes that touches it, both included. What
+the backward pass needs of the forward pass is alive across the pivot between them. It is stacked,
+what is freed last at the bottom, so that the stack shrinks from its top as the backward pass goes
+on, without a hole. What lives shortly is put above, the largest first, each at the lowest place
+that is free all its life. Greedy by size: Pisarchyk and Lee, "Efficient memory management for deep
+neural net inference", 2020, section 5.2.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwprofiles.units import Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lives:
+    """When registers are alive: positions in the order of the passes."""
+
+    names: tuple[str, ...]
+    first: Ints
+    """(N,) position of the op that writes it first."""
+    last: Ints
+    """(N,) position of the last op that touches it."""
+    pivot: int
+    """Position between the passes; what is alive there is kept for the backward pass."""
+    positions: int
+    """Number of positions T."""
+
+
+def pack(lives: Lives, size_bytes: Ints) -> Ints:
+    """Return the first byte of each register, shape (N,), so that no two alive at once overlap."""
+    at = np.zeros_like(size_bytes)
+    stack = np.zeros(lives.positions, dtype=np.int64)
+    is_kept = (lives.first <= lives.pivot) & (lives.last >= lives.pivot)
+    kept, short = np.flatnonzero(is_kept), np.flatnonzero(~is_kept)
+    height = 0
+    for i in kept[np.lexsort((lives.first[kept], -lives.last[kept]))].tolist():
+        at[i] = height
+        height += int(size_bytes[i])
+        stack[lives.first[i] : lives.last[i] + 1] = height
+    order = short[np.lexsort((lives.first[short], -size_bytes[short]))]
+    at[order] = _lowest(lives.first[order], lives.last[order], size_bytes[order], stack)
+    return at
+
+
+def _lowest(first: Ints, last: Ints, size: Ints, floor: Ints) -> Ints:
+    """Put each in turn at the lowest place above ``floor`` that is free from first to last."""
+    at, end = np.zeros_like(size), np.zeros_like(size)
+    for i, bytes_needed in enumerate(size.tolist()):
+        lowest = int(floor[first[i] : last[i] + 1].max())
+        others = np.flatnonzero((first[:i] <= last[i]) & (last[:i] >= first[i]))
+        if len(others):
+            others = others[np.argsort(at[others])]
+            free_from = np.maximum(np.maximum.accumulate(end[others]), lowest)
+            free_from = np.concatenate([[lowest], free_from])
+            fits = at[others] - free_from[:-1] >= bytes_needed
+            lowest = int(free_from[int(np.argmax(fits)) if fits.any() else -1])
+        at[i], end[i] = lowest, lowest + bytes_needed
+    return at
+
+
+def alive(lives: Lives, amount: Ints) -> Ints:
+    """Return the sum of ``amount`` over what is alive at each position, shape (T,)."""
+    change = np.zeros(lives.positions + 1, dtype=np.int64)
+    np.add.at(change, lives.first, amount)
+    np.add.at(change, lives.last + 1, -amount)
+    return np.cumsum(change)[:-1]
+
+
+def tops(lives: Lives, end_bytes: Ints) -> Ints:
+    """Return the highest byte that is in use at a position or any later one, shape (T + 1,)."""
+    highest = np.zeros(lives.positions + 1, dtype=np.int64)
+    np.maximum.at(highest, lives.last, end_bytes)
+    return np.maximum.accumulate(highest[::-1])[::-1]

@@ -55,7 +55,9 @@ def output(torch: Any, layer: Layer, t: Tensors) -> Any:
         case "concat":
             result = torch.cat([t[name] for name in layer.input_names], 1)
         case elementwise:
-            result = getattr(torch, elementwise)(x)
+            result = getattr(functional if elementwise in ("gelu", "silu") else torch, elementwise)(
+                x
+            )
     return result
 
 

@@ -882,7 +882,7 @@ def torch_output(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
         case "concat":
             result = torch.cat([t[name] for name in layer.input_names], 0 if x.ndim == 4 else 1)
         case elementwise:
-            result = getattr(torch, elementwise)(x)
+            result = getattr(functional if elementwise == "silu" else torch, elementwise)(x)
     return result
 
 

@@ -19,6 +19,8 @@ from planner.plan import Plan, Training
 
 BUCKET_BYTES = 25 * 2**20
 """PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
+MANY = 64
+"""Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 LONG_TEXT = 512
 """Tokens of the texts that are padded most."""
 UNSTATED_SAMPLES = 128

@@ -26,7 +26,7 @@ from hwprofiles.units import US, Floats, Ints
 from planner.calls import StepCalls
 from planner.model import load_model
 from planner.opcall import OpCall
-from planner.published.cases import Case, Unsaid, express
+from planner.published.cases import MANY, Case, Unsaid, express
 from planner.published.predict import predicted_s
 from planner.published.rows import Row, read_rows
 
@@ -37,8 +37,6 @@ RESIDUAL = 0.1
 PULL = 0.5
 """Weight of a constant's distance from its prior, in widths."""
 ROUNDS = 2
-MANY = 64
-"""Most workers of a run that constants are fitted to; larger ones show how well they carry."""
 NONE = -1
 """Index of the constant 1."""
 

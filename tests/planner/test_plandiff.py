@@ -42,8 +42,8 @@ def changed(place):
     return file
 
 
-NAMES = (("schema",), ("training", "optimizer"))
-"""Places whose value must be one of those there are."""
+NAMES = (("schema",), ("training", "optimizer"), ("training", "dtype"))
+"""Places whose value must be one of those there are, which is checked where a file is read."""
 LEAVES = sorted(
     (place for place in leaves(to_jsonable(bare_file())) if place not in NAMES), key=str
 )

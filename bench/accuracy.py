@@ -80,7 +80,7 @@ def main(names: list[str]) -> int:
 
             foreplan.write_digits()
             kept.append(check(name))
-    files = sorted(RESULTS.glob("*.json"))
+    files = [f for name in sorted(checks) if (f := RESULTS / f"{name}.json").exists()]
     results = {f.name: read_record(f, Measurement, "a measurement file") for f in files}
     PAGE.parent.mkdir(exist_ok=True)
     write_text(PAGE, accuracy_page(results))

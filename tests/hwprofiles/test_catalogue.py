@@ -110,13 +110,17 @@ def test_a_fault_in_a_shipped_file_is_told_by_file_and_key(tmp_path, file, old, 
     assert sentence in "; ".join(found)
 
 
-def test_the_page_in_docs_is_fresh():
-    fresh = (ROOT / "docs" / "hardware.md").read_text(encoding="utf-8") == page() + "\n"
+@pytest.fixture(scope="module")
+def text():
+    return page()
+
+
+def test_the_page_in_docs_is_fresh(text):
+    fresh = (ROOT / "docs" / "hardware.md").read_text(encoding="utf-8") == text + "\n"
     assert fresh, f"docs/hardware.md is not what the files say; run: {COMMAND}"
 
 
-def test_the_page_names_every_part_alias_and_unit():
-    text = page()
+def test_the_page_names_every_part_alias_and_unit(text):
     kinds = ("device", "link", "cluster")
     named = chain(DEVICES, LINKS, SYSTEMS, *(part_aliases(kind) for kind in kinds))
     assert [name for name in named if f"`{name}`" not in text] == []
@@ -127,10 +131,10 @@ def test_the_page_names_every_part_alias_and_unit():
     assert "| `nvlink-3` | 1 | 25 | 0.91 | 22.75 | 1.8 | high |" in text
 
 
-def test_the_command_writes_the_page():
+def test_the_command_writes_the_page(text):
     command = [sys.executable, "-m", "hwprofiles.catalogue"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == page() + "\n"
+    assert done.stdout == text + "\n"
 
 
 def test_a_table_is_markdown():

@@ -124,14 +124,19 @@ class ModelGraph:
 
     def _check_ties(self) -> None:
         """Refuse a layer whose parameters belong to none, and a table that is tied to none."""
-        borrowers = [layer for layer in self.layers if layer.borrowed]
-        owners = [layer for layer in self.layers if dict(layer.attrs).get("tied")]
-        for layer in borrowers:
+        borrowers, owners = list[Layer](), list[Layer]()
+        for layer in self.layers:
+            if dict(layer.attrs).get("tied"):
+                owners.append(layer)
+            if not layer.borrowed:
+                continue
+            borrowers.append(layer)
             owner = next((x for x in owners if x.name == layer.tied), None)
             if owner is None or dict(owner.parameters) != dict(layer.borrowed):
                 raise ModelError(
                     f"model {self.name!r}: layer {layer.name!r} needs an embedding with tied = 1"
-                    f" whose table is {dict(layer.borrowed)['w']}, got {layer.tied or 'none'!r}"
+                    f" before it whose table is {dict(layer.borrowed)['w']}, got"
+                    f" {layer.tied or 'none'!r}"
                 )
         if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
             raise ModelError(

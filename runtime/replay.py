@@ -76,7 +76,7 @@ class Replayed:
         self._sink = np.zeros(0, np.uint8)
 
     def foretell(self, program: Program, device: Device) -> None:
-        """Let messages last as ``program`` predicts, and hold the core where they do on a device."""
+        """Let messages last as ``program`` predicts, and hold the core where the device says so."""
         self.let_last(predicted_ns(program), holds=device.transfers_hold_compute)
 
     def let_last(self, lasts_ns: Mapping[int, int], *, holds: bool) -> None:

@@ -1,4 +1,4 @@
-"""Issued wave by wave, no message is ever stuck: on random plans, other tasks in any legal order."""
+"""Issued wave by wave no message is ever stuck: on random plans, all else in any legal order."""
 
 import numpy as np
 import pytest

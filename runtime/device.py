@@ -66,6 +66,10 @@ class Device(Protocol):
         """Return the moment when all that was queued so far is done."""
         ...
 
+    def hold(self, seconds: float) -> None:
+        """Let the device do nothing for a while, so that the host can queue work meanwhile."""
+        ...
+
     def finish(self) -> None:
         """Wait until all that was queued is done."""
         ...
@@ -136,6 +140,9 @@ class HostDevice:
     def now(self) -> HostMoment:
         """Return this moment."""
         return HostMoment()
+
+    def hold(self, seconds: float) -> None:
+        """Return at once: nothing is queued."""
 
     def finish(self) -> None:
         """Return at once: nothing is queued."""

@@ -142,7 +142,8 @@ def _prepare(
     rank = comm.rank
     if isinstance(comm, Replayed):
         rank = comm.stands_for
-        comm.foretell(program, machine.cluster(plan.workers).devices[plan.placement[rank]])
+        device = machine.cluster(plan.workers).devices[plan.placement[rank]]
+        comm.foretell(program, holds=device.transfers_hold_compute)
     records = RecordFile(Path(job["train"]))
     check_source(records, training.source, model.record_bytes)
     if training.source.cold:

@@ -14,14 +14,30 @@ from planner.program import Program
 from runtime.cuda import layout
 from runtime.cuda.backend import kernel, missing
 from runtime.cuda.cupy_engine import TF32
-from runtime.cuda.messages import Direct, Staged
+from runtime.cuda.engine import engine
+from runtime.cuda.messages import Direct, Staged, Stubs
+from runtime.cuda.text import Text
 from runtime.device import Messages
 from runtime.kernels import Kernel
+from runtime.replay import Replayed
 from runtime.waves import groups_of, waves
 from sim.heap_engine import simulate
 
 NCCL_TYPES = {"float16": 6, "float32": 7, "float64": 8, "bfloat16": 9}
 """``ncclDataType_t``."""
+
+
+HOLD = Text(
+    name="hold",
+    parameters="long long nanoseconds",
+    body="""
+    unsigned long long start, now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(start));
+    do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    while (now - start < nanoseconds);
+    """,
+)
+"""Of a GPU alone: its body is no C++ that a host has."""
 
 
 def prepare(dtype: str) -> None:
@@ -95,10 +111,10 @@ class CudaDevice:
         from cupy.cuda import nccl
 
         ranks = program.ranks
-        if ranks == 1 or comm is None:
-            return Staged(self, rank, comm)
-        by_nccl = self._nccl and nccl.available and self._cupy.cuda.runtime.getDeviceCount() > 1
-        if not by_nccl or getattr(comm, "stands_for", None) is not None:
+        if isinstance(comm, Replayed):
+            return Stubs(self, rank, comm.lasts_ns)
+        several = ranks > 1 and self._cupy.cuda.runtime.getDeviceCount() > 1
+        if not (several and self._nccl and nccl.available):
             return Staged(self, rank, comm)
         unique = comm.bcast(nccl.get_unique_id() if rank == 0 else None)
         group = nccl.NcclCommunicator(ranks, unique, rank)
@@ -145,6 +161,17 @@ class CudaDevice:
         target.reshape(-1).view(np.uint8).set(source, stream=self.copy_in)
         return self._recorded(self.copy_in)
 
+    def move(self, source: Any, target: Any) -> Any:
+        """Copy on the device, on the stream of messages, after what was queued for compute."""
+        self.communicate.wait_event(self.mark())
+        with self.communicate:
+            target[...] = source
+        return self._recorded(self.communicate)
+
+    def like(self, array: Any) -> Any:
+        """Return memory of the device as large as an array."""
+        return self.allocate(array.nbytes).view(array.dtype).reshape(array.shape)
+
     def mark(self) -> Any:
         """Return an event behind all that was queued for compute."""
         return self._recorded(self.compute)
@@ -152,6 +179,10 @@ class CudaDevice:
     def now(self) -> Moment:
         """Return the moment when all that was queued for compute is done."""
         return Moment(self._cupy.cuda, self.compute)
+
+    def hold(self, seconds: float) -> None:
+        """Let the stream that computes do nothing for a while."""
+        engine().launch(HOLD, "float32", 1, int(seconds * 1e9))
 
     def finish(self) -> None:
         """Wait for the stream that computes; who waited for a message has seen it done."""

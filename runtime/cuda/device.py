@@ -4,7 +4,6 @@ Compute and the copies of its own input run on one stream, so what is queued the
 host completes a computation when it has queued it; a message, when the device has done it.
 """
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from planner.opcall import Tensor
 from planner.program import Program
 from runtime.cuda import layout
 from runtime.cuda.backend import kernel, missing
-from runtime.cuda.cupy_engine import TF32
 from runtime.cuda.engine import engine
 from runtime.cuda.messages import Direct, Staged, Stubs
 from runtime.cuda.text import Text
@@ -38,11 +36,6 @@ HOLD = Text(
     """,
 )
 """Of a GPU alone: its body is no C++ that a host has."""
-
-
-def prepare(dtype: str) -> None:
-    """Say, before CuPy is imported, how products of float32 are computed: ``tf32`` may round."""
-    os.environ[TF32] = str(int(dtype == "tf32"))
 
 
 class Moment:
@@ -192,3 +185,39 @@ class CudaDevice:
     def held_bytes(self) -> int:
         """What CuPy holds on the device: the arena, workspaces, and what is left over."""
         return int(self._cupy.get_default_memory_pool().used_bytes())
+
+    def compute_as(self, dtype: str) -> None:
+        """Let products of float32 round to ten bits of mantissa, or not."""
+        engine().tf32 = dtype == "tf32"
+
+    def slot(self, shape: tuple[int, ...]) -> "CudaSlot":
+        """Return room for records, pinned on the host."""
+        return CudaSlot(self, shape)
+
+
+class CudaSlot:
+    """Room for records: pinned memory, and as much on the device; copied on a stream of its own."""
+
+    def __init__(self, device: CudaDevice, shape: tuple[int, ...]) -> None:
+        self._device = device
+        size_bytes = int(np.prod(shape))
+        memory = device._cupy.cuda.alloc_pinned_memory(size_bytes)
+        self.host = np.frombuffer(memory, np.uint8, size_bytes).reshape(shape)
+        self._there = device.allocate(size_bytes).reshape(shape)
+        self._taken = device.mark()
+        self._sent = device.mark()
+
+    def send(self) -> None:
+        """Copy once the firing before has taken what was there; wait until it has left the host."""
+        device = self._device
+        device.copy_in.wait_event(self._taken)
+        with device.copy_in:
+            self._there.set(self.host, stream=device.copy_in)
+        self._sent = device._recorded(device.copy_in)
+        self._sent.synchronize()
+
+    def take(self, raw: Any) -> None:
+        """Copy on the device, on the stream that computes."""
+        self._device.compute.wait_event(self._sent)
+        raw[...] = self._there
+        self._taken = self._device.mark()

@@ -1,5 +1,6 @@
 """A rank on a device of this process: trained, timed op by op, predicted with its host."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from planner.plan import Training
 from planner.program import ComputeTask
 from runtime.device import HostDevice
 from runtime.op_timer import time_call
+from runtime.prefetch import Prefetch
 from runtime.trial import Trial, predicted_s
 
 TRAINING = Training(batch=32)
@@ -76,3 +78,24 @@ def test_a_host_that_is_slow_to_issue_bounds_the_predicted_step(lowered, dp):
     count = sum(isinstance(info, ComputeTask) for info in program.tasks)
     _, bounded = predicted_s(program, dict.fromkeys(calls, 1e-3))
     assert bounded == pytest.approx(count * 1e-3 + 1e-6, rel=1e-3)
+
+
+def test_records_are_read_ahead_in_order_and_faults_are_told():
+    seen = []
+
+    def read(firing, out):
+        if firing == 4:
+            raise OSError("disk gone")
+        seen.append(firing)
+        out[...] = firing
+
+    with Prefetch([HostDevice().slot((2, 3)) for _ in range(2)], read) as ahead:
+        raw = np.empty((2, 3), np.uint8)
+        for firing in range(3):
+            ahead.fetch(9, 9, raw)
+            assert (raw == firing).all()
+        while not ahead.fault:
+            time.sleep(1e-3)
+        with pytest.raises(OSError, match="disk gone"):
+            ahead.fetch(0, 0, raw)
+    assert seen == [0, 1, 2, 3]

@@ -22,6 +22,8 @@ from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
 from planner.program import TransferTask
+from planner.published.fitted import DATASHEET, USUAL
+from planner.published.measured import read_shifts
 from planner.records import (
     SCHEMA,
     ClusterRecord,
@@ -97,15 +99,23 @@ def plan(
     constraints: Constraints | None = None,
     objective: str = "time",
     pareto: tuple[str, str] | None = None,
+    software: str = USUAL,
+    calibrate: Path | None = None,
     progress: SearchProgress = lambda stage, done, total, best: None,
 ) -> PlanFile:
     """Search the plans of ``model`` on ``cluster``; return the best with their certificate.
 
     ``objective`` is one of ``planner.objective.FORMULAS``; with ``pareto`` the plans are those that
     no other beats in two objectives both. ``fixed`` is short for constraints that fix plan fields.
+    Devices are as efficient as published runs of ``software`` were, shifted by the runs of one's
+    own in the file ``calibrate``; software ``datasheet`` takes all peaks as reached.
     """
     check_training("training.{}", training)
-    machine = load_machine(cluster)
+    machine = load_machine(
+        cluster,
+        "" if software == DATASHEET else software,
+        read_shifts(calibrate) if calibrate else (),
+    )
     graph = load_model(model)
     asked = constraints or Constraints(fixed=dict(fixed or {}))
     if pareto:
@@ -139,6 +149,7 @@ def plan(
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
         fixed=dict(asked.fixed),
         most=dict(asked.most),
+        evidence=machine.evidence,
     )
 
 

@@ -7,7 +7,8 @@ work. A *stack* is a generation of software; its two constants change the time o
 and of memory traffic.
 
 A *family* is a stack on a generation. A table may hold ``shifts``: by family, the logarithm of the
-factor by which all its ops take longer, known from a run of one's own (``planner.published.shift``).
+factor by which all its ops take longer, known from a run of one's own
+(``planner.published.shift``).
 """
 
 import tomllib

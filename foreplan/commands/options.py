@@ -46,3 +46,10 @@ Decay = Annotated[
     float, typer.Option("--weight-decay", help="What adamw shrinks parameters by, times the rate.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the first parameters and of dropout.")]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        help="A run of your own (a row as a CSV table, or measurement.json): shifts its family.",
+    ),
+]

@@ -43,8 +43,8 @@ class Sample:
     published_s: float
 
 
-def samples(rows: Iterable[Row]) -> list[Sample]:
-    """Return the runs that can be expressed, are not flagged and have not too many workers."""
+def samples(rows: Iterable[Row], most: int = MANY) -> list[Sample]:
+    """Return the runs that can be expressed, are not flagged and have at most ``most`` workers."""
     found = []
     for row in rows:
         try:
@@ -52,7 +52,7 @@ def samples(rows: Iterable[Row]) -> list[Sample]:
         except Unsaid:
             continue
         step_s = row.step_s(case.training.batch)
-        if step_s and not row.flagged and case.plan.workers <= MANY:
+        if step_s and not row.flagged and case.plan.workers <= most:
             found.append(Sample(row=row, case=case, published_s=step_s))
     return sorted(found, key=lambda sample: sample.case.model)  # each model is built once
 

@@ -15,37 +15,18 @@ a prediction moves to what was measured, by no more than the whole way.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import exp, log
+from collections.abc import Iterable, Sequence
+from math import log
 from pathlib import Path
 from statistics import fmean
 
 from hwprofiles.efficiency import Table, constants, family_of, generation_of
 from hwprofiles.errors import RecordError
+from planner.evidence import Shift
 from planner.published.cases import Case, Unsaid, express
 from planner.published.predict import predicted_s
 from planner.published.rows import Row, read_rows
 from planner.published.spread import Spread, shipped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """What runs of one family say of it."""
-
-    family: str
-    rows: int
-    told: float
-    """Mean logarithm of measured over predicted time."""
-    weight: float
-    """Share of it that is believed."""
-    log: float
-    """The shift: the logarithm of the factor on the time of all ops of the family."""
-
-    @property
-    def factor(self) -> float:
-        """Factor on the time of all ops of the family."""
-        return exp(self.log)
 
 
 def shift_of(family: str, logs: Sequence[float], spread: Spread, *, seen: bool) -> Shift:
@@ -56,9 +37,9 @@ def shift_of(family: str, logs: Sequence[float], spread: Spread, *, seen: bool) 
     return Shift(family=family, rows=len(logs), told=told, weight=weight, log=weight * told)
 
 
-def shifted(table: Table, shifts: Iterable[Shift]) -> Table:
+def shifted(shifts: Iterable[Shift], table: Table | None = None) -> Table:
     """Return constants with the shifts of some families."""
-    return {**table, "shifts": {shift.family: shift.log for shift in shifts}}
+    return {**(table or constants()), "shifts": {shift.family: shift.log for shift in shifts}}
 
 
 def case_family(case: Case, table: Table | None = None) -> str:
@@ -73,7 +54,7 @@ def is_seen(stack: str, table: Table | None = None) -> bool:
     return block is not None and not block["source"].startswith("0 ")
 
 
-def read_shifts(path: Path, table: Table | None = None) -> tuple[Shift, ...]:
+def row_shifts(path: Path, table: Table | None = None) -> tuple[Shift, ...]:
     """Return the shifts that a table of one's own runs asks for, one for each family in it.
 
     Raises
@@ -111,8 +92,3 @@ def _expressed(path: Path, row: Row) -> Case:
             f"{path}: row {row.case_id!r}: expected a run that can be expressed, but {why};"
             " correct the row"
         ) from why
-
-
-def by_family(shifts: Iterable[Shift]) -> Mapping[str, Shift]:
-    """Return shifts by their family."""
-    return {shift.family: shift for shift in shifts}

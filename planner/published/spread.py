@@ -1,6 +1,6 @@
 """How far predictions of published runs lie from what was measured: known from runs left out.
 
-``spread.toml``, written by ``python -m bench.published`` beside the constants, says it by what is
+``spread.toml``, written by ``make published`` beside the constants, says it by what is
 known beforehand: whether rows of the same software are among those that the constants are fitted
 to, whether more than ``MANY`` devices run, and whether the prediction was shifted by a run of one's
 own. A *deviation* is that of the logarithm of published over predicted time: the 80th percentile of
@@ -69,10 +69,13 @@ def deviation(logs: Iterable[float]) -> float:
 @cache
 def shipped() -> Spread:
     """Return the spread of the shipped constants."""
-    told = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    return Spread(
-        interval={name: block["deviation"] for name, block in told["interval"].items()},
-        between={name: block["deviation"] for name, block in told["between"].items()},
-        within=told["within"]["deviation"],
-        families=told["families"],
-    )
+    return Spread(**tomllib.loads(FILE.read_text(encoding="utf-8")))
+
+
+def written(spread: Spread) -> str:
+    """Return the text of ``spread.toml``."""
+    lines = ["# Written by `make published`; see spread.py.", "", f"within = {spread.within:.3g}"]
+    for name in ("interval", "between", "families"):
+        lines += ["", f"[{name}]"]
+        lines += [f'"{key}" = {value:.3g}' for key, value in getattr(spread, name).items()]
+    return "\n".join(lines) + "\n"

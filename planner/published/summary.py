@@ -34,11 +34,9 @@ class Summary:
     """Share of the published times that lie in the 80 % interval."""
 
 
-def spread_of(errors: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Return median, mean and 90th percentile of the sizes of errors."""
+def figures(errors: Sequence[float]) -> tuple[float, float, float]:
+    """Return median, mean and 90th percentile of the sizes of errors; at least one is needed."""
     off = sorted(map(abs, errors))
-    if not off:
-        return None, None, None
     return median(off), mean(off), quantiles(off, n=10)[-1] if len(off) > 1 else off[0]
 
 
@@ -52,7 +50,7 @@ def summary(rows: Iterable[Assessed]) -> Summary:
         for row in told
         if row.interval_s and row.published
     ]
-    middle, average, p90 = spread_of(errors)
+    middle, average, p90 = figures(errors) if errors else (None, None, None)
     return Summary(
         rows=len(every),
         covered=len(told),
@@ -106,7 +104,9 @@ def _regret(rows: Iterable[Assessed]) -> float | None:
     return mean(lost) if lost else None
 
 
-def _groups(rows: Iterable[Assessed], key: Callable[[Assessed], Any]) -> Mapping[Any, list[Assessed]]:
+def _groups(
+    rows: Iterable[Assessed], key: Callable[[Assessed], Any]
+) -> Mapping[Any, list[Assessed]]:
     groups: dict[Any, list[Assessed]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)

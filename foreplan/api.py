@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import foreplan
 from foreplan.datasets import record_files
-from foreplan.machines import Local, load_machine
+from foreplan.machines import Local, informed_machine
 from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
@@ -22,8 +22,7 @@ from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
 from planner.program import TransferTask
-from planner.published.fitted import DATASHEET, USUAL
-from planner.published.measured import read_shifts
+from planner.published.fitted import USUAL
 from planner.records import (
     SCHEMA,
     ClusterRecord,
@@ -111,11 +110,7 @@ def plan(
     own in the file ``calibrate``; software ``datasheet`` takes all peaks as reached.
     """
     check_training("training.{}", training)
-    machine = load_machine(
-        cluster,
-        "" if software == DATASHEET else software,
-        read_shifts(calibrate) if calibrate else (),
-    )
+    machine = informed_machine(cluster, software, calibrate)
     graph = load_model(model)
     asked = constraints or Constraints(fixed=dict(fixed or {}))
     if pareto:

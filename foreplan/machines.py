@@ -18,8 +18,8 @@ from hwprofiles.units import KW
 from planner.evidence import Evidence, Shift
 from planner.machine import Machine, NodeRates
 from planner.opcall import OpCall
-from planner.published.fitted import fitted_cluster
-from planner.published.measured import LOCAL_FAMILY
+from planner.published.fitted import DATASHEET, fitted_cluster
+from planner.published.measured import LOCAL_FAMILY, read_shifts
 from runtime.kernels import sources_sha256
 
 if TYPE_CHECKING:
@@ -119,6 +119,27 @@ def load_machine(name: str, software: str = "", shifts: Sequence[Shift] = ()) ->
         node=_node_rates(name, cluster),
         evidence=evidence,
     )
+
+
+def informed_machine(name: str, software: str, calibrate: Path | None) -> Machine:
+    """Return the machine called ``name``, as published runs of some software found its devices.
+
+    ``calibrate`` names a file with runs of one's own; software ``datasheet`` asks for none.
+
+    Raises
+    ------
+    ForeplanError
+        When the machine or the software is unknown, or the file has no run that shifts it.
+    """
+    shifts = read_shifts(calibrate) if calibrate else ()
+    machine = load_machine(name, "" if software == DATASHEET else software, shifts)
+    if shifts and not (machine.evidence and machine.evidence.shifts):
+        raise ProfileError(
+            f"{calibrate}: expected a run of the software and devices that are planned for, got"
+            f" {', '.join(shift.family for shift in shifts)}; name that software (--software), or"
+            " leave the run out"
+        )
+    return machine
 
 
 def shifted_machine(machine: Machine, shifts: Sequence[Shift]) -> Machine:

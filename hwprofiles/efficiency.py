@@ -85,7 +85,7 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
         if peak_frac is None:
             continue
         unit = known["units"]["matrix" if is_matrix else "vector"]
-        half[dtype] = unit["half_channels"]
+        half[dtype] = float(unit["half_channels"])
         for kind, ratio in unit["classes"].items():
             fracs[f"{kind}/{dtype}"] = peak_frac * ratio / software["products"] / slower
     return replace(

@@ -8,9 +8,9 @@ import typer
 
 from foreplan.commands.options import Calibrate, Json, Quiet, writable
 from foreplan.console import out, progress, show_json, table
+from foreplan.shifts import show_shifts
 
 if TYPE_CHECKING:
-    from planner.evidence import Shift
     from planner.published.assess import Assessed
     from planner.published.leave_out import LeftOut
 
@@ -85,15 +85,6 @@ def _left_out(path: Path, *, quiet: bool) -> "Sequence[LeftOut]":
 
     with progress("leaving sources out", quiet=quiet) as step:
         return refits(read_rows(path), step).rows
-
-
-def show_shifts(shifts: "Sequence[Shift]") -> None:
-    """Print what a run of one's own has shifted."""
-    for s in shifts:
-        out(
-            f"calibrated: {s.family}: ops take {s.factor:.3g} times as long ({s.rows} rows measured"
-            f" over predicted: {s.told_factor:.3g}; weight {s.weight:.2f}); other families stay"
-        )
 
 
 def _percent(value: float | None, digits: int = 1, sign: str = "") -> str:

@@ -103,7 +103,7 @@ def express(told: Mapping[str, str]) -> Case:
             workers=workers,
             microbatch=samples,
             placement=placement,
-            algorithm="ring" if workers > 1 else "none",
+            algorithm=_method(told) if workers > 1 else "none",
             bucket_bytes=BUCKET_BYTES,
             overlap=workers > 1,
         ),
@@ -182,6 +182,13 @@ def _placed(
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")
     placement = tuple(rank // each * size + rank % each for rank in range(workers))
     return node if nodes == 1 else f"{node}:{nodes}", placement
+
+
+def _method(told: Mapping[str, str]) -> str:
+    """Return the algorithm that stands for how gradients are exchanged."""
+    said = told.get("comm_method", "")
+    rules = _names()["methods"]["rules"]
+    return str(next(found for rule, found in rules if re.search(rule, said)))
 
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:

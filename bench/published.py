@@ -1,9 +1,8 @@
 """Predict published rows, leave each source out, and write what pages and intervals rest on.
 
-``make published TABLES="cnn.csv tpu.csv"``, after every new fit; some minutes, most of them for
-exchanges of hundreds of devices. Sources are left out of the first table. Writes
-planner/published/spread.toml, bench/results/published.json, docs/published.png and
-docs/accuracy.md.
+``make published TABLES="cnn.csv tpu.csv"`` after every new fit, with the tables of that fit; a few
+minutes. Writes planner/published/spread.toml, bench/results/published.json, docs/published.png and
+docs/accuracy.md; ``bench/published.py --page`` writes the last alone.
 """
 
 import sys
@@ -33,7 +32,7 @@ def main(paths: list[Path]) -> int:
         note("published: expected the paths of tables of published rows; name one")
         return 2
     with progress("leaving sources out", quiet=False) as step:
-        found = refits(read_rows(paths[0]), step)
+        found = refits([row for path in paths for row in read_rows(path)], step)
     given_back = experiment(found)
     write_text(spread.FILE, spread.written(spread_of(found.rows, given_back.left)))
     tables = []

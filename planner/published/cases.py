@@ -17,6 +17,7 @@ from hwprofiles.parts import load_device
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.tpu import slice_of
 
 BUCKET_BYTES = 25 * 2**20
 """PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
@@ -177,6 +178,8 @@ def _placed(
         raise Unsaid(f"a system of several {told['accelerator']!r} is not built in")
     nodes = -(-workers // each)
     node = str(choice["system"])
+    if "slice" in choice:  # all chips are one node
+        return f"{node}:{slice_of(workers, choice['slice'])}", tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
     if each > size:
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")

@@ -17,7 +17,7 @@ PICTURE = ROOT / "docs" / "published.png"
 
 def main(paths: list[Path]) -> int:
     """Write everything, in the order in which one rests on the other."""
-    import foreplan
+    from foreplan.api import tool
     from foreplan.console import note, progress
     from planner.published import spread
     from planner.published.assess import assess
@@ -40,7 +40,7 @@ def main(paths: list[Path]) -> int:
         with progress(f"predicting {path.name}", quiet=False) as step:
             rows = assess(read_rows(path), progress=lambda done, total: step(done, total, ""))
         tables.append(table_record(path, rows, found.rows))
-    record = published_record(foreplan.api.tool(), SCHEMA, tables, found.rows, given_back)
+    record = published_record(tool(), SCHEMA, tables, found.rows, given_back)
     write_record(RECORD, record)
     write_bytes(PICTURE, published_png(record))
     write_page()

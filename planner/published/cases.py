@@ -12,7 +12,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
-from hwprofiles.errors import ModelError
+from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
 from planner.machine import Machine
 from planner.model import load_model, model_names
@@ -179,12 +179,22 @@ def _placed(
     nodes = -(-workers // each)
     node = str(choice["system"])
     if "slice" in choice:  # all chips are one node
-        return f"{node}:{slice_of(workers, choice['slice'])}", tuple(range(workers))
+        return _slice(node, workers, choice["slice"]), tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
     if each > size:
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")
     placement = tuple(rank // each * size + rank % each for rank in range(workers))
     return node if nodes == 1 else f"{node}:{nodes}", placement
+
+
+def _slice(pod: str, chips: int, dimensions: int) -> str:
+    """Return the slice of a pod that has so many chips."""
+    found = f"{pod}:{slice_of(chips, dimensions)}"
+    try:
+        plan_cluster(found)
+    except ProfileError as error:
+        raise Unsaid(str(error)) from error
+    return found
 
 
 def _method(told: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ docs/accuracy.md; ``bench/published.py --page`` writes the last alone.
 
 import sys
 import tomllib
+from json import dumps
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -19,13 +20,14 @@ def main(paths: list[Path]) -> int:
     """Write everything, in the order in which one rests on the other."""
     from foreplan.api import tool
     from foreplan.console import note, progress
+    from planner.jsonable import to_jsonable
     from planner.published import spread
     from planner.published.assess import assess
     from planner.published.give_back import experiment
     from planner.published.leave_out import refits, spread_of
     from planner.published.record import published_record, table_record
     from planner.published.rows import read_rows
-    from planner.records import SCHEMA, write_bytes, write_record, write_text
+    from planner.records import SCHEMA, write_bytes, write_text
     from reports.published_figure import published_png
 
     if not paths:
@@ -41,7 +43,7 @@ def main(paths: list[Path]) -> int:
             rows = assess(read_rows(path), progress=lambda done, total: step(done, total, ""))
         tables.append(table_record(path, rows, found.rows))
     record = published_record(tool(), SCHEMA, tables, found.rows, given_back)
-    write_record(RECORD, record)
+    write_text(RECORD, dumps(to_jsonable(record), separators=(",", ":")) + "\n")
     write_bytes(PICTURE, published_png(record))
     write_page()
     return 0

@@ -1,4 +1,4 @@
-"""``validate``: hold predictions against published training runs."""
+"""``validate``: hold predictions against published training runs and collectives."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ WORST = 10
 def validate(
     cases: Annotated[
         Path | None,
-        typer.Argument(help="A table of published runs (CSV); left out: the shipped handful."),
+        typer.Argument(help="A table of runs or collectives (CSV); left out: the shipped handful."),
     ] = None,
     json_file: Annotated[
         Path | None,
@@ -23,18 +23,23 @@ def validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict published runs without looking at their results; print the errors.
+    """Predict published runs or collectives without looking at their results; print the errors.
 
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
     """
     import json as as_json
 
+    from foreplan.collective_validation import validate_collectives
     from planner.jsonable import to_jsonable
     from planner.published.assess import assess, summaries
+    from planner.published.collective_rows import is_collectives
     from planner.published.rows import SMALL, read_rows
     from runtime.files import replace_whole
 
+    if cases and is_collectives(cases):
+        validate_collectives(cases, json_file, json=json, quiet=quiet)
+        return
     rows = read_rows(cases or SMALL)
     with progress("predicting", quiet=quiet) as step:
         found = assess(rows, progress=lambda done, total: step(done, total, ""))

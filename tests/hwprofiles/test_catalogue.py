@@ -397,7 +397,7 @@ def test_trap_9_a_name_in_gigabits_is_an_eighth_in_gigabytes(name):
     digits = "".join(c for c in name.rpartition("-")[2] if c.isdigit())
     named_gbit = {"infiniband-fdr-56g": 54.4, "roce-400g-fabric": 400, "dcn-tpu-v5p": 50}
     named_gbit |= {"efa-v1": 100, "efa-v2": 100, "efa-v3": 200, "efa-v4": 400}
-    named_gbit |= {"slingshot-11": 200, "gpudirect-tcpx": 200}
+    named_gbit |= {"slingshot-11": 200, "gpudirect-tcpx": 200, "gpudirect-tcpxo": 200}
     gbit = named_gbit.get(name) or float(digits)
     assert gb_per_s(name) * 8 == pytest.approx(gbit)
 

@@ -11,8 +11,7 @@ from hwprofiles.transport import Constants, interval_80, seen_stacks, shipped
 from hwprofiles.units import KIB
 from planner.published.assess import Assessed, Summary, summary
 from planner.published.cases import Unsaid
-from planner.published.collective_cases import CollectiveCase, Unstated, express
-from planner.published.collective_fit import CollectiveSample, interval_kind, left_out
+from planner.published.collective_cases import CollectiveCase, Unstated, express, interval_kind
 from planner.published.collective_rows import CollectiveRow
 
 LARGE_BYTES = 64 * KIB
@@ -56,16 +55,12 @@ def hold(
     found = []
     for done, row in enumerate(rows):
         progress(done, len(rows))
-        found.append(_held(row, constants or shipped()))
+        found.append(held(row, constants or shipped()))
     return found
 
 
-def left_out_errors(found: Sequence[CollectiveSample]) -> list[Held]:
-    """Hold every call against constants that its source had no part in."""
-    return [_held(sample.row, constants, seen) for sample, constants, seen in left_out(found)]
-
-
-def _held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None = None) -> Held:
+def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None = None) -> Held:
+    """Predict one call; ``seen`` are the stacks that the constants were fitted to."""
     case: CollectiveCase | None = None
     reason, is_stated = "", True
     try:

@@ -5,7 +5,7 @@ No result is read here.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -189,3 +189,9 @@ def _whole(column: str, told: Mapping[str, str]) -> int:
     if not text.isdigit() or not int(text):
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
     return int(text)
+
+
+def interval_kind(case: CollectiveCase, seen: Container[str]) -> str:
+    """Return which width a prediction has: inside a node through stacks that rows saw, or not."""
+    is_known = all(stack in seen for stack in case.stacks)
+    return "node" if is_known and not case.group.between else "beyond"

@@ -9,7 +9,7 @@ the priors and keeps the best. The shipped table of isolated nodes is part of ev
 import json
 import sys
 import tomllib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
@@ -24,7 +24,7 @@ from hwprofiles import transport
 from hwprofiles.transport import FRACTIONS, Constants, flat
 from hwprofiles.units import US, Floats, Ints
 from planner.published.cases import Unsaid
-from planner.published.collective_cases import CollectiveCase, express
+from planner.published.collective_cases import CollectiveCase, express, interval_kind
 from planner.published.collective_rows import SMALL, CollectiveRow, read_collectives
 from planner.transport_law import Way
 
@@ -297,7 +297,7 @@ def written(tables: Mapping[str, Any]) -> str:
     """Return the text of ``transports.toml``."""
     lines = [
         "# Written by `python -m planner.published.collective_fit`; see collective_priors.toml",
-        "# beside it. Latencies and ramps are microseconds, the rest shares of the datasheet's rate.",
+        "# beside it. Latencies and ramps are microseconds, the rest shares of the wire.",
         "# Constants that are not in `fitted` are assumed.",
     ]
 
@@ -328,12 +328,6 @@ def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
         **{key: float(f"{np.quantile(rows, HELD):.2g}") for key, rows in errors.items() if rows},
         "source": f"{sum(map(len, errors.values()))} rows left out with their sources",
     }
-
-
-def interval_kind(case: CollectiveCase, seen: Container[str]) -> str:
-    """Return which width a prediction has: inside a node through stacks that rows saw, or not."""
-    is_known = all(stack in seen for stack in case.stacks)
-    return "node" if is_known and not case.group.between else "beyond"
 
 
 def left_out(

@@ -8,14 +8,16 @@ from statistics import mean
 from typing import Any
 
 from hwprofiles.transport import Constants, interval_80, seen_stacks, shipped
-from hwprofiles.units import KIB
 from planner.published.assess import Assessed, Summary, summary
 from planner.published.cases import Unsaid
-from planner.published.collective_cases import CollectiveCase, Unstated, express, interval_kind
+from planner.published.collective_cases import (
+    SMALL_BYTES,
+    CollectiveCase,
+    Unstated,
+    express,
+    interval_kind,
+)
 from planner.published.collective_rows import CollectiveRow
-
-LARGE_BYTES = 64 * KIB
-"""From this size on a call is counted as one of bandwidth too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class Held:
     def is_large(self) -> bool:
         """Whether it moves 64 KiB or more."""
         size = self.row.told.get("bytes", "")
-        return size.isdigit() and int(size) >= LARGE_BYTES
+        return size.isdigit() and int(size) >= SMALL_BYTES
 
     @property
     def is_inside(self) -> bool:

@@ -8,13 +8,14 @@ import tomllib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from hwprofiles.clusters import load_wires
 from hwprofiles.errors import ForeplanError
 from hwprofiles.transport import Constants, shipped, stack_of
-from hwprofiles.units import GB
+from hwprofiles.units import GB, KIB
 from planner.published.cases import Unsaid
 from planner.published.collective_rows import operation_of
 from planner.transport_groups import (
@@ -30,6 +31,10 @@ from planner.transport_law import ALGORITHMS, Group, Lane, Way, time_s, ways
 NOTHING = ("", "n/a", "none", "-")
 """What tables write where there is no link."""
 BITS = 8
+SMALL_BYTES = 64 * KIB
+"""Below this size a call is latency above all."""
+WHOLE = 2.5
+"""A rate without a number of NICs that is so many times one of the system's is that of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +91,12 @@ def express(told: Mapping[str, str]) -> CollectiveCase:
     payload_bytes, ranks = _whole("bytes", told), _whole("devices", told)
     assumed: dict[str, Any] = {}
     try:
-        if "link" in choice:
+        system = choice.get("cluster", "")
+        if not system or ("link" in choice and ranks > domain_size(system)):
             group, system = _by_link(choice, ranks, told), choice["link"]
         else:
-            system = choice["cluster"]
             domains = _domains(told, choice, ranks, assumed)
-            between = _between(told, system, choice) if domains > 1 else None
+            between = _between(told, choice, domains) if domains > 1 else None
             group = group_of(system, ranks, domains, between)
         case = CollectiveCase(
             operation=operation,
@@ -111,7 +116,11 @@ def _system(told: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the entry of the system that a row names."""
     system, inside = told.get("system", ""), told.get("intra_link", "")
     for choice in _names()["systems"]:
-        if _found(choice.get("system", ""), system) and _found(choice.get("inside", ""), inside):
+        few = "most" not in choice or told.get("devices", "") in map(str, range(choice["most"] + 1))
+        named = _found(choice.get("system", ""), system) and _found(
+            choice.get("inside", ""), inside
+        )
+        if named and few:
             if "unstated" in choice:
                 raise Unstated(choice["unstated"])
             return choice  # type: ignore[no-any-return]
@@ -125,12 +134,13 @@ def _found(pattern: str, text: str) -> bool:
 
 
 def _by_link(choice: Mapping[str, Any], ranks: int, told: Mapping[str, str]) -> Group:
-    """Return ranks of one node that a link part joins, where no system is built in."""
-    if told.get("nodes", "1") not in ("", "1"):
+    """Return ranks that wires of one part join, where no system of that size is built in."""
+    if told.get("inter_link", "").lower() not in NOTHING:
         raise Unsaid(f"a system of several {told['system']!r} is not built in")
-    rate = load_wires(choice["link"]).bandwidth_bytes_per_s
+    port = load_wires(choice["link"]).bandwidth_bytes_per_s
     stack = choice.get("stack") or stack_of(choice["link"])
-    return Group(ranks=ranks, domains=1, inside=lane(str(stack), rate, rate), between=None)
+    inside = lane(str(stack), port * choice.get("wires", 1), port)
+    return Group(ranks=ranks, domains=1, inside=inside, between=None)
 
 
 def _domains(
@@ -152,8 +162,9 @@ def _domains(
     return least
 
 
-def _between(told: Mapping[str, str], system: str, choice: Mapping[str, Any]) -> Lane:
-    """Return the NICs of one node that a row names."""
+def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -> Lane:
+    """Return the NICs of one domain that a row names."""
+    system = choice["cluster"]
     text = told.get("inter_link", "")
     if text.lower() in NOTHING:
         raise Unstated("inter_link is not stated")
@@ -161,21 +172,36 @@ def _between(told: Mapping[str, str], system: str, choice: Mapping[str, Any]) ->
     if part is None:
         raise Unsaid(f"inter_link {text!r} is not built in")
     own = network_lane(system) if nics(system) else None
-    count = re.search(r"([0-9]+) ?x", text)
-    rate = re.search(r"([0-9.]+) ?(Gb|GB)(?:ps|/s|it/s|it)?(?![a-z])", text)
+    counts, rate = _stated_nics(text)
     if rate:
-        nic = float(rate[1]) * GB / (BITS if rate[2] == "Gb" else 1)
+        nic = rate
     elif own and stack_of(part) == own.stack:
         nic = own.port_bytes_per_s * choice.get("nic_rate", 1.0)
     else:
         nic = load_wires(part).bandwidth_bytes_per_s
-    if count:
-        ports = int(count[1])
-    elif own:
-        ports = round(own.bytes_per_s / own.port_bytes_per_s)
-    else:
+    ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else 0)
+    if not ports:
         raise Unsaid(f"inter_link {text!r} states no number of NICs")
+    if own and not counts and nic > WHOLE * own.port_bytes_per_s:
+        nic /= ports  # of all of them together
+    if choice.get("rack") and counts:  # those of one tray
+        ports *= _whole("nodes", told) // domains
     return lane_of(part, nic * ports, nic * max(1, ports // domain_size(system)))
+
+
+def _stated_nics(text: str) -> tuple[int, float]:
+    """Return how many NICs of what rate a row states, 0 for what it does not.
+
+    >>> _stated_nics("EFA 32x100Gbps (3200 Gbps)"), _stated_nics("RoCE 8x2x200 Gb/s")
+    ((32, 12500000000.0), (16, 25000000000.0))
+    >>> _stated_nics("EFA v4 8x50GB/s per node"), _stated_nics("InfiniBand NDR")
+    ((8, 50000000000.0), (0, 0.0))
+    """
+    counts = [int(count) for count in re.findall(r"([0-9]+) ?x(?=[ 0-9])", text)]
+    rate = re.search(r"([0-9.]+) ?(Gb|GB|G\b)", text)
+    if not rate:
+        return prod(counts) if counts else 0, 0.0
+    return prod(counts) if counts else 0, float(rate[1]) * GB / (1 if rate[2] == "GB" else BITS)
 
 
 def _forced(told: str) -> str | None:
@@ -192,6 +218,11 @@ def _whole(column: str, told: Mapping[str, str]) -> int:
 
 
 def interval_kind(case: CollectiveCase, seen: Container[str]) -> str:
-    """Return which width a prediction has: inside a node through stacks that rows saw, or not."""
-    is_known = all(stack in seen for stack in case.stacks)
-    return "node" if is_known and not case.group.between else "beyond"
+    """Return which width a prediction has: by size, and by what is known of its stacks.
+
+    Inside a node whose stack rows went through less is unknown than over a network, or through a
+    stack that nobody measured.
+    """
+    is_known = all(stack in seen for stack in case.stacks) and not case.group.between
+    size = "small" if case.payload_bytes < SMALL_BYTES else "large"
+    return f"{size}_{'node' if is_known else 'beyond'}"

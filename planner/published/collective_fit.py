@@ -24,7 +24,7 @@ from hwprofiles import transport
 from hwprofiles.transport import FRACTIONS, Constants, flat
 from hwprofiles.units import US, Floats, Ints
 from planner.published.cases import Unsaid
-from planner.published.collective_cases import CollectiveCase, express, interval_kind
+from planner.published.collective_cases import SMALL_BYTES, CollectiveCase, express, interval_kind
 from planner.published.collective_rows import SMALL, CollectiveRow, read_collectives
 from planner.transport_law import Way
 
@@ -46,10 +46,8 @@ HELD = 0.8
 """Share of rows that an interval is to hold."""
 LEFT_OUT_TRIES = 3
 """The same, of a fit without one source."""
-SMALL_BYTES = 64 * 2**10
-"""Below this size a row is of latency alone."""
 SMALL_WEIGHT = 0.5
-"""What such a row weighs, beside one of larger size."""
+"""What a row below ``SMALL_BYTES`` weighs, beside a larger one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,14 +316,12 @@ def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
 
     As the half width of the logarithm, from rows of sources that were left out of a fit.
     """
-    errors: dict[str, list[float]] = {"node": [], "beyond": []}
+    errors: dict[str, list[float]] = {}
     for sample, constants, seen in left_out(found):
-        if sample.case.payload_bytes >= SMALL_BYTES:
-            key = interval_kind(sample.case, seen)
-            error = log(sample.case.predicted_s(constants) / sample.published_s)
-            errors[key].append(abs(error))
+        error = log(sample.case.predicted_s(constants) / sample.published_s)
+        errors.setdefault(interval_kind(sample.case, seen), []).append(abs(error))
     return {
-        **{key: float(f"{np.quantile(rows, HELD):.2g}") for key, rows in errors.items() if rows},
+        **{k: float(f"{np.quantile(errors[k], HELD):.2g}") for k in sorted(errors)},
         "source": f"{sum(map(len, errors.values()))} rows left out with their sources",
     }
 

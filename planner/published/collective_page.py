@@ -1,7 +1,7 @@
 """Write ``docs/collectives.md``: how far predictions of published collectives are off.
 
-``python -m planner.published.collective_page TABLE.csv > docs/collectives.md``. Beside the errors of
-the shipped constants stand those of constants that a source had no part in.
+``python -m planner.published.collective_page TABLE.csv > docs/collectives.md``. Beside the errors
+of the shipped constants stand those of constants that a source had no part in.
 """
 
 import re
@@ -15,7 +15,6 @@ from pathlib import Path
 from hwprofiles.transport import FRACTIONS, transports
 from planner.published.assess import Summary
 from planner.published.collective_assess import (
-    LARGE_BYTES,
     PARTS,
     Held,
     collective_summaries,
@@ -33,14 +32,14 @@ HEAD = """# Collectives
 Predicted against published times of collectives. Written by
 `python -m planner.published.collective_page TABLE.csv > docs/collectives.md`; the constants
 (`hwprofiles/data/transports.toml`) by `python -m planner.published.collective_fit TABLE.csv`, which
-takes the shipped table of isolated nodes (`planner/published/collectives.csv`) in as well. The law is
-`planner/transport_law.py`: volumes are those of the algorithms, only latencies and shares of the wire
-are fitted, by transport stack; a system is its links. `foreplan validate TABLE.csv` prints the first
-two tables for any table with the same columns.
+takes in the shipped table of isolated nodes (`planner/published/collectives.csv`) as well. The law
+is `planner/transport_law.py`: volumes are those of the algorithms, only latencies and shares of the
+wire are fitted, by transport stack; a system is its links. `foreplan validate TABLE.csv` prints the
+errors of any table with the same columns.
 
-Errors are predicted over published time, less 1, of rows whose fabric is stated and whose notes do not
-flag them; median, mean and P90 of their sizes. *Left out*: with constants fitted without the source of
-the row. *In 80 %*: share of the published times inside the interval that is stated."""
+Errors are predicted over published time, less 1, of rows whose fabric is stated and whose notes do
+not flag them; median, mean and P90 of their sizes. *Left out*: with constants fitted without the
+source of the row. *In 80 %*: share of the published times inside the interval that is stated."""
 
 
 def page(rows: Sequence[CollectiveRow]) -> str:
@@ -112,7 +111,7 @@ def _of(found: Iterable[Held]) -> Summary:
 def _both(title: str, rows: Iterable[tuple[str, Summary, Summary]]) -> str:
     heads = (title, "rows", "covered", "median", "mean", "P90", "bias", "in 80 %")
     left = ("left out: median", "mean", "P90", "in 80 %")
-    lines = [(*heads, *left)]
+    lines: list[tuple[str, ...]] = [(*heads, *left)]
     for name, fitted, outside in rows:
         cells = (_percent(v) for v in (fitted.median, fitted.mean, fitted.p90))
         more = (_percent(v) for v in (outside.median, outside.mean, outside.p90, outside.inside))
@@ -156,7 +155,7 @@ def _far(error: float) -> float:
 
 
 def _worst(found: Iterable[Held]) -> str:
-    lines = [("Row", "published", "predicted", "error", "why")]
+    lines: list[tuple[str, ...]] = [("Row", "published", "predicted", "error", "why")]
     for one in worst(found):
         row = one.assessed
         assert row.published
@@ -190,8 +189,8 @@ def _constants() -> str:
         sources = (str(block["rows"]), str(block["sources"]))
         lines.append((name, block["library"], *sources, ", ".join(shown)))
     intro = (
-        f"{count} constants are fitted; those in brackets are assumed, or another stack's. Rows are"
-        f" of all sizes; intervals rest on rows of {LARGE_BYTES // 1024} KiB and more."
+        f"{count} constants are fitted; those in brackets are assumed, or another stack's. A rate"
+        " is that of the datasheet."
     )
     return f"{intro}\n\n{_table(lines)}"
 

@@ -7,6 +7,7 @@ belong to the stack: never to a system, a source or a row. Which stack a link go
 there too, so that a system is only a composition of its links.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -74,6 +75,7 @@ def seen_stacks() -> frozenset[str]:
     return frozenset(name for name, block in transports()["stacks"].items() if block["rows"])
 
 
-def interval_80(kind: str) -> float:
-    """Return the half width of the logarithm in which 80 % of left-out times lie."""
-    return float(transports()["spread"]["interval_80"][kind])
+def interval_of(time_s: float, kind: str) -> tuple[float, float]:
+    """Return the interval around a predicted time in which 80 % of left-out times lie."""
+    half = float(transports()["spread"]["interval_80"][kind])
+    return time_s * math.exp(-half), time_s * math.exp(half)

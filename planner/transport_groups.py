@@ -4,7 +4,7 @@ A domain is what the links inside a node join; ranks are the first devices of ev
 transport stack a link goes through is said by :mod:`hwprofiles.transport`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,8 +13,12 @@ from hwprofiles.clusters import load_wires, plan_cluster
 from hwprofiles.compose import NIC, NodePlan
 from hwprofiles.errors import ProfileError
 from hwprofiles.tiers import Tier, describe
-from hwprofiles.transport import stack_of, transports
+from hwprofiles.transport import seen_stacks, stack_of, transports
+from hwprofiles.units import KIB
 from planner.transport_law import PROTOCOLS, Group, Lane
+
+SMALL_BYTES = 64 * KIB
+"""Below this size a call is latency above all."""
 
 
 def domain_size(system: str) -> int:
@@ -140,3 +144,15 @@ def _inside(system: str, each: int) -> Lane:
 def _block(stack: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = transports()["stacks"][stack]
     return found
+
+
+def interval_kind(group: Group, payload_bytes: float, seen: Container[str] | None = None) -> str:
+    """Return which width a prediction has: by size, and by what is known of its stacks.
+
+    Inside a node whose stack rows went through less is unknown than over a network, or through a
+    stack that nobody measured. ``seen`` are the stacks of other constants than the shipped.
+    """
+    known = seen_stacks() if seen is None else seen
+    is_known = all(stack in known for stack in group.stacks) and not group.between
+    size = "small" if payload_bytes < SMALL_BYTES else "large"
+    return f"{size}_{'node' if is_known else 'beyond'}"

@@ -60,6 +60,11 @@ class Group:
     """Whether the switch inside can add (NVLS)."""
 
     @property
+    def stacks(self) -> tuple[str, ...]:
+        """The stacks that its bytes go through, from the inside."""
+        return tuple(lane.stack for lane in (self.inside, self.between) if lane)
+
+    @property
     def each(self) -> float:
         """Ranks of a domain."""
         return self.ranks / self.domains
@@ -95,11 +100,6 @@ class Way:
         )
         ramp_s = 2 * math.sqrt(constants[self.ramp] * moved_s) if self.ramp else 0.0
         return latency_s + moved_s + ramp_s
-
-
-def time_s(way_list: Sequence[Way], constants: Constants) -> float:
-    """Return the time of the cheapest way."""
-    return min(way.time_s(constants) for way in way_list)
 
 
 def ways(

@@ -3,21 +3,15 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import exp
 from statistics import mean
 from typing import Any
 
-from hwprofiles.transport import Constants, interval_80, seen_stacks, shipped
+from hwprofiles.transport import Constants, interval_of, shipped
 from planner.published.assess import Assessed, Summary, summary
 from planner.published.cases import Unsaid
-from planner.published.collective_cases import (
-    SMALL_BYTES,
-    CollectiveCase,
-    Unstated,
-    express,
-    interval_kind,
-)
+from planner.published.collective_cases import CollectiveCase, Unstated, express
 from planner.published.collective_rows import CollectiveRow
+from planner.transport_groups import SMALL_BYTES, interval_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +72,7 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
     if assumed:
         reason = f"assumed: {', '.join(assumed)}"
     covered = predicted is not None and row.time_s is not None and not assumed
-    kind = interval_kind(case, seen_stacks() if seen is None else seen) if case else ""
+    kind = interval_kind(case.group, case.payload_bytes, seen) if case else ""
     assessed = Assessed(
         case_id=row.case_id,
         source=row.source,
@@ -86,7 +80,7 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
         predicted=predicted,
         published=row.time_s,
         error=predicted / row.time_s - 1 if covered and predicted and row.time_s else None,
-        interval_s=_interval(predicted, kind) if predicted else None,
+        interval_s=interval_of(predicted, kind) if predicted else None,
         grade="fitted" if covered else "",
         layout_stated=case is not None and not assumed,
         assumed=assumed,
@@ -97,11 +91,6 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
         sweep=(row.source, *(row.told.get(key, "") for key in ("collective", "bytes"))),
     )
     return Held(row=row, case=case, assessed=assessed)
-
-
-def _interval(predicted: float, kind: str) -> tuple[float, float]:
-    half = interval_80(kind)
-    return predicted * exp(-half), predicted * exp(half)
 
 
 PARTS: Mapping[str, Callable[[Held], bool]] = {

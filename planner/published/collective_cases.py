@@ -5,7 +5,7 @@ No result is read here.
 
 import re
 import tomllib
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -15,7 +15,8 @@ from typing import Any
 from hwprofiles.clusters import load_wires
 from hwprofiles.errors import ForeplanError
 from hwprofiles.transport import Constants, shipped, stack_of
-from hwprofiles.units import GB, KIB
+from hwprofiles.units import GB
+from planner.policies.base import BEST, call_s
 from planner.published.cases import Unsaid
 from planner.published.collective_rows import operation_of
 from planner.transport_groups import (
@@ -26,13 +27,11 @@ from planner.transport_groups import (
     network_lane,
     nics,
 )
-from planner.transport_law import ALGORITHMS, Group, Lane, Way, time_s, ways
+from planner.transport_law import ALGORITHMS, Group, Lane, Way, ways
 
 NOTHING = ("", "n/a", "none", "-")
 """What tables write where there is no link."""
 BITS = 8
-SMALL_BYTES = 64 * KIB
-"""Below this size a call is latency above all."""
 WHOLE = 2.5
 """A rate without a number of NICs that is so many times one of the system's is that of all."""
 
@@ -53,15 +52,25 @@ class CollectiveCase:
     @property
     def stacks(self) -> tuple[str, ...]:
         """The stacks that it goes through, from the inside."""
-        return tuple(lane.stack for lane in (self.group.inside, self.group.between) if lane)
+        return self.group.stacks
 
     def ways(self) -> list[Way]:
         """Return the ways in which the library can run it."""
         return ways(self.operation, self.payload_bytes, self.group, self.algorithm)
 
-    def predicted_s(self, constants: Constants | None = None) -> float:
-        """Return the time of the cheapest way; ``constants`` take the place of the shipped."""
-        return time_s(self.ways(), constants or shipped())
+    def predicted_s(self, constants: Constants | None = None, policy_name: str = BEST) -> float:
+        """Return the time of the way that a policy takes; of all ways by default the cheapest.
+
+        ``constants`` take the place of the shipped.
+        """
+        return call_s(
+            self.operation,
+            self.payload_bytes,
+            self.group,
+            constants or shipped(),
+            name=policy_name,
+            algorithm=self.algorithm,
+        )
 
 
 class Unstated(Unsaid):
@@ -116,11 +125,11 @@ def _system(told: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the entry of the system that a row names."""
     system, inside = told.get("system", ""), told.get("intra_link", "")
     for choice in _names()["systems"]:
-        few = "most" not in choice or told.get("devices", "") in map(str, range(choice["most"] + 1))
+        fits = "most" not in choice or int(told.get("devices") or 0) <= choice["most"]
         named = _found(choice.get("system", ""), system) and _found(
             choice.get("inside", ""), inside
         )
-        if named and few:
+        if named and fits:
             if "unstated" in choice:
                 raise Unstated(choice["unstated"])
             return choice  # type: ignore[no-any-return]
@@ -215,14 +224,3 @@ def _whole(column: str, told: Mapping[str, str]) -> int:
     if not text.isdigit() or not int(text):
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
     return int(text)
-
-
-def interval_kind(case: CollectiveCase, seen: Container[str]) -> str:
-    """Return which width a prediction has: by size, and by what is known of its stacks.
-
-    Inside a node whose stack rows went through less is unknown than over a network, or through a
-    stack that nobody measured.
-    """
-    is_known = all(stack in seen for stack in case.stacks) and not case.group.between
-    size = "small" if case.payload_bytes < SMALL_BYTES else "large"
-    return f"{size}_{'node' if is_known else 'beyond'}"

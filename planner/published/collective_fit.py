@@ -24,8 +24,9 @@ from hwprofiles import transport
 from hwprofiles.transport import FRACTIONS, Constants, flat
 from hwprofiles.units import US, Floats, Ints
 from planner.published.cases import Unsaid
-from planner.published.collective_cases import SMALL_BYTES, CollectiveCase, express, interval_kind
+from planner.published.collective_cases import CollectiveCase, express
 from planner.published.collective_rows import SMALL, CollectiveRow, read_collectives
+from planner.transport_groups import SMALL_BYTES, interval_kind
 from planner.transport_law import Way
 
 PRIORS = Path(__file__).with_name("collective_priors.toml")
@@ -319,7 +320,9 @@ def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
     errors: dict[str, list[float]] = {}
     for sample, constants, seen in left_out(found):
         error = log(sample.case.predicted_s(constants) / sample.published_s)
-        errors.setdefault(interval_kind(sample.case, seen), []).append(abs(error))
+        errors.setdefault(
+            interval_kind(sample.case.group, sample.case.payload_bytes, seen), []
+        ).append(abs(error))
     return {
         **{k: float(f"{np.quantile(errors[k], HELD):.2g}") for k in sorted(errors)},
         "source": f"{sum(map(len, errors.values()))} rows left out with their sources",

@@ -28,8 +28,8 @@ xeon-platinum-8280 xeon-platinum-8380 xeon-platinum-8480-plus
 """
 LINKS = """
 aries dcn-tpu-v5p efa-v1 efa-v2 efa-v3 efa-v4 ethernet-100g ethernet-10g ethernet-1g ethernet-25g
-ethernet-40g ethernet-50g gpudirect-tcpx ici-tpu-v2 ici-tpu-v3 ici-tpu-v4 ici-tpu-v5e ici-tpu-v5p
-ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fdr-56g infiniband-hdr-200g
+ethernet-40g ethernet-50g gpudirect-tcpx gpudirect-tcpxo ici-tpu-v2 ici-tpu-v3 ici-tpu-v4 ici-tpu-v5e
+ici-tpu-v5p ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fdr-56g infiniband-hdr-200g
 infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100 infinity-fabric-mi250x
 infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x infinity-fabric-mi355x
 neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2 nvlink-2-x6 nvlink-3

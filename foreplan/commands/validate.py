@@ -1,4 +1,4 @@
-"""``validate``: hold predictions against published training runs."""
+"""``validate``: hold predictions against published training runs and collectives."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ LEFT_HEADS = ("left out: median", "mean", "P90")
 def validate(
     cases: Annotated[
         Path | None,
-        typer.Argument(help="A table of published runs (CSV); left out: the shipped handful."),
+        typer.Argument(help="A table of runs or collectives (CSV); left out: the shipped handful."),
     ] = None,
     leave_out: Annotated[
         bool,
@@ -40,21 +40,26 @@ def validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict published runs without looking at their results; print the errors.
+    """Predict published runs or collectives without looking at their results; print the errors.
 
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
     """
     import json as as_json
 
+    from foreplan.collective_validation import validate_collectives
     from planner.jsonable import to_jsonable
     from planner.published.assess import assess
+    from planner.published.collective_rows import is_collectives
     from planner.published.measured import read_shifts
     from planner.published.rows import SMALL, read_rows
     from planner.published.shift import shifted
     from planner.published.summary import summaries
     from runtime.files import replace_whole
 
+    if cases and is_collectives(cases):
+        validate_collectives(cases, json_file, json=json, quiet=quiet)
+        return
     rows = read_rows(cases or SMALL)
     shifts = read_shifts(calibrate) if calibrate else ()
     with progress("predicting", quiet=quiet) as step:

@@ -19,14 +19,14 @@ from planner.calls import StepCalls
 from planner.collectives.base import Prices, algorithm
 from planner.cost import (
     ExchangeTimes,
-    PassTimes,
     books_of,
     exchange_cost,
     exchange_prices,
     exchange_times,
     exchange_work,
-    holds_compute,
     pass_times,
+    ready_ps,
+    rounds_of,
     starts,
     transfer_prices,
     update_times,
@@ -39,6 +39,7 @@ from planner.moves import Work, arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
 from planner.registers import ALIGNMENT_BYTES
+from planner.rounds import PassTimes
 from planner.space import Stripe
 
 Key = tuple[Any, ...]
@@ -47,37 +48,34 @@ COPIES_A_TASK = 4
 lowered."""
 
 
+BOUND_AXES = (
+    "placement",
+    "algorithm",
+    "bucket_bytes",
+    "overlap",
+    "landing_slots",
+    "input_slots",
+    "activation_slots",
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Cut:
-    """The buckets of one size, as masks over the layers."""
+    """The buckets of one size."""
 
     buckets: tuple[Bucket, ...]
-    own: Ints
-    above: Ints
-    """(B, layers) 1 where a layer's gradients lie in the bucket; where it lies above one."""
+    places: Ints
+    """(B,) where in the passes their gradients are whole."""
 
     @classmethod
-    def of(cls, model: ModelGraph, found: tuple[Bucket, ...]) -> "Cut":
-        """Build the masks."""
-        own = np.zeros((len(found), len(model.layers)), dtype=np.int64)
-        above = np.zeros_like(own)
-        for row, bucket in enumerate(found):
-            own[row, list(bucket.layers)] = 1
-            above[row, list(bucket.after)] = 1
-        return cls(buckets=found, own=own, above=above)
+    def of(cls, found: tuple[Bucket, ...]) -> "Cut":
+        """Note what is needed as an array."""
+        return cls(buckets=found, places=np.array([bucket.place for bucket in found]))
 
     @property
     def elements(self) -> list[int]:
         """Number of gradients of each bucket."""
         return [bucket.elements for bucket in self.buckets]
-
-    def ready_ps(self, passes: PassTimes, microbatches: int) -> Ints:
-        """Work before the last gradient of each bucket, (B,): ``PassTimes.ready_ps`` of all."""
-        before: Ints = self.above @ np.array(passes.input_grad_ps)
-        before += (self.above | self.own) @ np.array(passes.sum_ps)
-        before += self.own @ np.array(passes.weight_grad_ps)
-        added: Ints = self.own @ np.array(passes.accumulate_ps)
-        return microbatches * (before + passes.forward_ps) + (microbatches - 1) * added
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,7 +95,7 @@ class Shared:
         """Return the buckets of a size."""
         if bucket_bytes not in self.cuts:
             elements = max(1, bucket_bytes // DTYPE_BYTES[self.training.dtype])
-            self.cuts[bucket_bytes] = Cut.of(self.model, buckets(self.model, elements))
+            self.cuts[bucket_bytes] = Cut.of(buckets(self.model, elements))
         return self.cuts[bucket_bytes]
 
     def calls_of(self, plan: Plan) -> StepCalls:
@@ -140,6 +138,8 @@ class Exchanges:
     """(K, B) by bucket: what it and all after it take; its own exchange and update."""
     after_ps: Ints
     """(K,) busiest compute lane."""
+    longest_ps: Ints
+    """(K,) all of it, where all buckets are ready at once."""
     update_ps: int
     """All updates."""
 
@@ -147,12 +147,22 @@ class Exchanges:
     def of(cls, rows: Sequence[ExchangeTimes]) -> "Exchanges":
         """Stack what differs."""
         updates = np.array(rows[0].update_ps)
+        rest = np.array([row.rest_ps for row in rows])
+        tail = np.array([row.cost_ps for row in rows]) + updates
         return cls(
-            rest_ps=np.array([row.rest_ps for row in rows]),
-            tail_ps=np.array([row.cost_ps for row in rows]) + updates,
+            rest_ps=rest,
+            tail_ps=tail,
             after_ps=np.array([row.after_ps for row in rows]),
+            longest_ps=np.maximum(rest, tail).max(axis=1),
             update_ps=int(updates.sum()),
         )
+
+    def last_ps(self, ready_ps: Ints) -> Ints:
+        """Return when all is exchanged and updated at the earliest, (K,), for ready times (B,)."""
+        first_ps = np.minimum.accumulate(ready_ps[::-1])[::-1]
+        ends = np.maximum(first_ps + self.rest_ps, ready_ps + self.tail_ps)
+        last: Ints = ends.max(axis=1)
+        return last
 
 
 @dataclass(kw_only=True)
@@ -303,29 +313,39 @@ class StripePrices:
     def _bounds(self, plan: Plan) -> Factor:
         """Compose passes and exchanges; the array twin of ``planner.cost.compose``."""
         axes = self.stripe.axes
-        names = ("placement", "algorithm", "bucket_bytes", "overlap", "landing_slots")
-        shape = [len(axes[name]) for name in names]
+        shape = [len(axes[name]) for name in BOUND_AXES]
         found = np.zeros(shape, dtype=np.int64)
-        rounds = plan.microbatches(self.shared.training.batch)
+        of_slots = [
+            rounds_of(self.shared.training, chosen, self.cluster)
+            for chosen in (
+                replace(plan, input_slots=inputs, activation_slots=activations)
+                for inputs in axes["input_slots"]
+                for activations in axes["activation_slots"]
+            )
+        ]
+        distinct = list(dict.fromkeys(of_slots))
+        place_of = [distinct.index(rounds) for rounds in of_slots]
         for p, placement in enumerate(axes["placement"]):
             seated = replace(plan, placement=placement)
             books = books_of(placement, self.cluster, self.all_books)
             passes = [self.shared.pass_times(seated, book) for book in books]
-            holds = holds_compute(self.cluster, placement)
-            at = starts(passes, rounds, holds)
+            at = [starts(passes, rounds) for rounds in distinct]
+            begin, slowest, load = np.array(
+                [(a.begin_ps, a.slowest_ps, a.load_ps) for a in at], dtype=np.int64
+            ).T[:, :, None]
             for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
-                exchange, cut = self._exchanges(seated, bucket_bytes), self.shared.cut(bucket_bytes)
-                lane = np.maximum(at.begin_ps + exchange.after_ps, at.slowest_ps)
-                lane = np.maximum(lane + exchange.update_ps, at.load_ps)
-                ready = np.array(
-                    [p.load_ps * (rounds if holds else 1) + cut.ready_ps(p, rounds) for p in passes]
-                ).min(axis=0)
+                exchange = self._exchanges(seated, bucket_bytes)
+                lane = np.maximum(begin + exchange.after_ps, slowest) + exchange.update_ps
+                lane = np.maximum(lane, load)
                 for o, overlap in enumerate(axes["overlap"]):
-                    last = _last_ps(
-                        exchange, ready if overlap else np.full_like(ready, at.begin_ps)
-                    )
-                    found[p, :, b, o, :] = np.maximum(lane, last).reshape(shape[1], shape[4])
-        return Factor(axes=names, table=found)
+                    if overlap:
+                        places = self.shared.cut(bucket_bytes).places
+                        last = [exchange.last_ps(ready_ps(passes, r, places)) for r in distinct]
+                    else:
+                        last = begin + exchange.longest_ps
+                    rows = np.maximum(lane, last)[place_of]
+                    found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
+        return Factor(axes=BOUND_AXES, table=found)
 
     def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
         """Return the exchanges of one placement and bucket size."""
@@ -365,11 +385,3 @@ class StripePrices:
                 plan, elements, prices, update_ps, self.cluster, self.shared.training.dtype
             )
         return self.works[key]
-
-
-def _last_ps(exchange: Exchanges, ready_ps: Ints) -> Ints:
-    """Return when all is exchanged and updated at the earliest, (K,), for ready times (B,)."""
-    first_ps = np.minimum.accumulate(ready_ps[::-1])[::-1]
-    ends = np.maximum(first_ps + exchange.rest_ps, ready_ps + exchange.tail_ps)
-    last: Ints = ends.max(axis=1)
-    return last

@@ -16,12 +16,12 @@ import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from hwprofiles.units import PS_PER_S, Ints, to_ps
+from hwprofiles.units import PS_PER_S, Ints
 from planner.calls import StepCalls
 from planner.collectives.base import Prices, algorithm
 from planner.lowering import op_ps
 from planner.model import ModelGraph
-from planner.moves import Routes, Work, work_of
+from planner.moves import Routes, Work, lone_ps, work_of
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training
 from planner.registers import frame_count, plan_buckets
@@ -86,9 +86,7 @@ def transfer_prices(
         route = cluster.route(placement[src], placement[dst])
         law = (tuple(map(id, route.links)), elements)
         if law not in law_ps:
-            payload = elements * item
-            flow_ps = to_ps(payload / route.bandwidth_bytes_per_s) if payload else 0
-            law_ps[law] = to_ps(route.overhead_s(payload)) + flow_ps
+            law_ps[law] = int(lone_ps(route, np.array(elements * item))[0])
         return law_ps[law]
 
     return transfer_ps

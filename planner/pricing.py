@@ -78,7 +78,7 @@ class Cut:
         return [bucket.elements for bucket in self.buckets]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Shared:
     """What is worked out once for a whole space."""
 
@@ -98,20 +98,27 @@ class Shared:
             self.cuts[bucket_bytes] = Cut.of(buckets(self.model, elements))
         return self.cuts[bucket_bytes]
 
+    @cached_property
+    def measured(self) -> bool:
+        """Whether any op is: then how cold it is counts, and so do the rounds of a step."""
+        books = (book for some in self.machine.cost_books.values() for book in some.values())
+        return any(book.ops for book in books)
+
+    def rounds_told(self, plan: Plan) -> int:
+        """Rounds of a plan as far as its ops tell them: curves do not know how cold an op is."""
+        rounds = plan.microbatches(self.training.batch)
+        return rounds if self.measured else min(rounds, 2)
+
     def calls_of(self, plan: Plan) -> StepCalls:
-        """Return the op calls of a plan."""
-        key = (plan.microbatch, plan.microbatches(self.training.batch))
+        """Return the op calls of a plan, or of one whose calls take as long."""
+        key = (plan.microbatch, self.rounds_told(plan))
         if key not in self.calls:
             self.calls[key] = StepCalls.of(self.model, self.training, plan)
         return self.calls[key]
 
     def pass_times(self, plan: Plan, book: CostBook) -> PassTimes:
-        """Return the op times of a plan on the device of ``book``.
-
-        Curves do not know how cold an op is, so without measured ops rounds make no difference.
-        """
-        rounds = plan.microbatches(self.training.batch) if book.ops else 0
-        key = (id(book), plan.microbatch, rounds)
+        """Return the op times of a plan on the device of ``book``."""
+        key = (id(book), plan.microbatch, self.rounds_told(plan) if book.ops else 0)
         if key not in self.passes:
             self.passes[key] = pass_times(self.model, self.calls_of(plan), book)
         return self.passes[key]
@@ -173,7 +180,8 @@ class StripePrices:
     stripe: Stripe
     exchanges: dict[Key, Exchanges] = field(default_factory=dict)
     works: dict[Key, Work | None] = field(default_factory=dict)
-    transfers: dict[Key, Callable[[int, int, int], int]] = field(default_factory=dict)
+    prices: dict[Key, Prices] = field(default_factory=dict)
+    costs: dict[Key, Callable[[int], int]] = field(default_factory=dict)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -270,10 +278,10 @@ class StripePrices:
     # Tasks, and rows whose program is that of another row
 
     def _pass_tasks(self, plan: Plan) -> int:
-        """Tasks of the passes of one worker."""
+        """Tasks of the passes of one worker: firings and loads."""
         rounds, model = plan.microbatches(self.shared.training.batch), self.shared.model
-        once = 2 + sum(len(calls.fired) for calls in self.shared.calls_of(plan).layers)
-        return rounds * once + (rounds - 1) * sum(bool(x.parameter_count) for x in model.layers)
+        adds = len(model.gradient_places)
+        return rounds * (1 + len(model.passes)) - adds
 
     def _exchange_tasks(self, name: str, bucket_bytes: int) -> int:
         """Tasks of exchange and update."""
@@ -300,9 +308,12 @@ class StripePrices:
         return spare or self._spare("activation_slots", activations, rounds)
 
     def _spare_landing(self, name: str, slots: int) -> int:
+        return self._spare("landing_slots", slots, max(1, self._arrivals(name)))
+
+    def _arrivals(self, name: str) -> int:
+        """Chunks that land in one exchange at the rank where most do."""
         workers = self.stripe.workers
-        used = arrivals(algorithm(name).emit, workers) if workers > 1 else 0
-        return self._spare("landing_slots", slots, max(1, used))
+        return arrivals(algorithm(name).emit, workers) if workers > 1 else 0
 
     def _spare_overlap(self, bucket_bytes: int, overlap: bool) -> int:
         one = len(self.shared.cut(bucket_bytes).buckets) == 1
@@ -355,23 +366,37 @@ class StripePrices:
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]
-        if plan.placement not in self.transfers:
-            self.transfers[plan.placement] = transfer_prices(
-                plan.placement, self.cluster, training.dtype
-            )
         update_ps, cut = update_times(calls, books), self.shared.cut(bucket_bytes).buckets
         rows = []
         for name in self.stripe.axes["algorithm"]:
             for slots in self.stripe.axes["landing_slots"]:
                 chosen = replace(plan, algorithm=name, landing_slots=slots)
-                prices = exchange_prices(
-                    chosen, calls, self.transfers[plan.placement], self.cluster, self.all_books
-                )
+                prices = self._prices(chosen, calls, cold)
                 work = self._work(chosen, prices, update_ps, cold)
-                cost_ps = exchange_cost(chosen, prices, work)
+                cost_ps = self._cost(chosen, prices, work, cold)
                 rows.append(exchange_times(cut, cost_ps, update_ps, work))
         self.exchanges[key] = Exchanges.of(rows)
         return self.exchanges[key]
+
+    def _prices(self, plan: Plan, calls: StepCalls, cold: int) -> Prices:
+        """Return the prices between the ranks of a placement."""
+        key = (plan.placement, cold)
+        if key not in self.prices:
+            transfer_ps = transfer_prices(plan.placement, self.cluster, self.shared.training.dtype)
+            self.prices[key] = exchange_prices(
+                plan, calls, transfer_ps, self.cluster, self.all_books
+            )
+        return replace(self.prices[key], landing_slots=plan.landing_slots)
+
+    def _cost(
+        self, plan: Plan, prices: Prices, work: Work | None, cold: int
+    ) -> Callable[[int], int]:
+        """Return elements to the time of an exchange; more slots than arrivals change nothing."""
+        slots = min(plan.landing_slots, self._arrivals(plan.algorithm))
+        key = (plan.placement, plan.algorithm, slots, cold)
+        if key not in self.costs:
+            self.costs[key] = exchange_cost(plan, prices, work)
+        return self.costs[key]
 
     def _work(
         self, plan: Plan, prices: Prices, update_ps: Callable[[int], int], cold: int

@@ -209,6 +209,19 @@ class ModelGraph:
         return passes(self, layer_calls(self, 1, "float32"))
 
     @cached_property
+    def gradient_places(self) -> Mapping[int, int]:
+        """By layer that has parameters: the place in ``passes`` where its gradient is whole."""
+        return {f.layer: i for i, f in enumerate(self.passes) if f.kind == "accumulate"}
+
+    @cached_property
+    def input_place(self) -> int:
+        """Place in ``passes`` of the last firing that reads what was loaded."""
+        from planner.layer_calls import layer_calls
+        from planner.passes import last_of_input
+
+        return last_of_input(self, layer_calls(self, 1, "float32"))
+
+    @cached_property
     def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":
         """Op calls by samples and dtype, as ``planner.layer_calls`` has found them so far."""
         return {}

@@ -360,7 +360,7 @@ class StripePrices:
 
     def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
         """Return the exchanges of one placement and bucket size."""
-        calls, training = self.shared.calls_of(plan), self.shared.training
+        calls = self.shared.calls_of(plan)
         books = books_of(plan.placement, self.cluster, self.all_books)
         cold = calls.step_reuse_bytes if any(book.ops for book in books) else 0
         key = (plan.placement, bucket_bytes, cold)

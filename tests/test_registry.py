@@ -29,8 +29,8 @@ LINKS = """
 dcn-tpu-v5p efa-v1 efa-v2 efa-v3 efa-v4 ethernet-100g ethernet-10g ethernet-1g ethernet-25g
 ethernet-40g ethernet-50g gpudirect-tcpx gpudirect-tcpxo ici-tpu-v2 ici-tpu-v3
 ici-tpu-v4 ici-tpu-v5e ici-tpu-v5p ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fdr-56g
-infiniband-hdr-200g infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100 infinity-fabric-mi250x
-infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x
+infiniband-hdr-200g infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100
+infinity-fabric-mi250x infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x
 infinity-fabric-mi355x neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2
 nvlink-2-x6 nvlink-3 nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x8 nvlink-4
 nvlink-4-x12 nvlink-4-x18 nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c nvswitch-1 nvswitch-2

@@ -38,8 +38,9 @@ class Held:
 
     @property
     def counts(self) -> bool:
-        """Whether its fabric is stated, and its notes do not mark it as doubtful."""
-        return self.assessed.in_scope and not self.row.flagged
+        """Whether fabric and result are stated, and its notes do not mark it as doubtful."""
+        is_stated = self.assessed.in_scope and self.row.time_s is not None
+        return is_stated and not self.row.flagged
 
 
 def hold(
@@ -66,7 +67,7 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
     except Unstated as why:
         reason, is_stated = f"fabric not stated: {why}", False
     except Unsaid as why:
-        reason = str(why)
+        reason = str(why) + ("" if row.time_s else "; no result is stated")
     predicted = case.predicted_s(constants) if case else None
     assumed = case.assumed if case else {}
     if assumed:
@@ -103,7 +104,9 @@ PARTS: Mapping[str, Callable[[Held], bool]] = {
 
 
 def collective_summaries(found: Sequence[Held]) -> dict[str, Any]:
-    """Return the summary of calls whose fabric is stated: overall, by source, table and part.
+    """Return the summary of calls whose fabric is stated: by source, table and part.
+
+    ``overall`` is that of 64 KiB and more.
 
     ``mean_of_sources`` is the mean of the summaries of sources, of 64 KiB and more.
     """

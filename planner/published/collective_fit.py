@@ -33,7 +33,7 @@ PRIORS = Path(__file__).with_name("collective_priors.toml")
 TARGET = Path(transport.__file__).parent / "data" / transport.DATA
 RESIDUAL = 0.07
 """Scale of a residual: 7 %."""
-PULL = 0.3
+PULL = 2.0
 """Weight of a constant's distance from its prior, in widths."""
 NONE = -1
 """Index of the constant 1."""
@@ -47,7 +47,7 @@ HELD = 0.8
 """Share of rows that an interval is to hold."""
 LEFT_OUT_TRIES = 3
 """The same, of a fit without one source."""
-SMALL_WEIGHT = 0.5
+SMALL_WEIGHT = 0.75
 """What a row below ``SMALL_BYTES`` weighs, beside a larger one."""
 
 

@@ -37,8 +37,8 @@ is `planner/transport_law.py`: volumes are those of the algorithms, only latenci
 wire are fitted, by transport stack; a system is its links. `foreplan validate TABLE.csv` prints the
 errors of any table with the same columns.
 
-Errors are predicted over published time, less 1, of rows whose fabric is stated and whose notes do
-not flag them; median, mean and P90 of their sizes. *Left out*: with constants fitted without the
+Errors are predicted over published time, less 1, of rows that state fabric and result and that
+their notes do not flag; median, mean and P90 of their sizes. *Left out*: with constants fitted without the
 source of the row. *In 80 %*: share of the published times inside the interval that is stated."""
 
 

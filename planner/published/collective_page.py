@@ -38,8 +38,9 @@ wire are fitted, by transport stack; a system is its links. `foreplan validate T
 errors of any table with the same columns.
 
 Errors are predicted over published time, less 1, of rows that state fabric and result and that
-their notes do not flag; median, mean and P90 of their sizes. *Left out*: with constants fitted without the
-source of the row. *In 80 %*: share of the published times inside the interval that is stated."""
+their notes do not flag; median, mean and P90 of their sizes. *Left out*: with constants fitted
+without the source of the row. *In 80 %*: share of the published times inside the interval that is
+stated."""
 
 
 def page(rows: Sequence[CollectiveRow]) -> str:

@@ -17,7 +17,9 @@ MAY_IMPORT = {
 NEVER = {"tests", "bench"}
 """Folders that no package imports."""
 OWNERS = {
-    "cupy": set(),
+    "cudnn": {"runtime/cuda/backend.py", "runtime/cuda/graphs.py"},
+    "cupy": {"runtime/cuda/backend.py", "runtime/cuda/cupy_engine.py"},
+    "cupy_backends": {"runtime/cuda/cupy_engine.py"},
     "jinja2": {"reports"},
     "matplotlib": {"reports"},
     "mpi4py": {"runtime"},

@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from statistics import mean
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwprofiles.transport import Constants, interval_of, shipped
-from planner.published.assess import Assessed, Summary, summary
+from planner.published.assess import Assessed
 from planner.published.cases import Unsaid
 from planner.published.collective_cases import CollectiveCase, Unstated, express
 from planner.published.collective_rows import CollectiveRow
+from planner.published.summary import Summary, mean_of, summary
 from planner.transport_groups import SMALL_BYTES, interval_kind
 
 
@@ -118,7 +118,7 @@ def collective_summaries(found: Sequence[Held]) -> dict[str, Any]:
         "by_source": by_source,
         "by_table": {"collective": _summary(counted)},
         "by_part": {name: _summary(filter(holds, counted)) for name, holds in PARTS.items()},
-        "mean_of_sources": mean_of(_by_source(large).values()),
+        "mean_of_sources": _mean_of(_by_source(large).values()),
         "fabric_not_stated": _summary(one for one in found if not one.assessed.in_scope),
         "flagged": _summary(one for one in found if one.assessed.in_scope and one.row.flagged),
     }
@@ -135,12 +135,8 @@ def _summary(found: Iterable[Held]) -> Summary:
     return summary(one.assessed for one in found)
 
 
-def mean_of(summaries: Iterable[Summary]) -> Summary:
-    """Return the mean of summaries, field by field; numbers of rows are added."""
-    every = list(summaries)
-    means: dict[str, Any] = {}
-    for field in fields(Summary):
-        told = [v for one in every if (v := getattr(one, field.name)) is not None]
-        is_count = field.name in ("rows", "covered")
-        means[field.name] = sum(told) if is_count else mean(told) if told else None
-    return Summary(**means)
+def _mean_of(sources: Iterable[Summary]) -> Summary:
+    """Return the mean of summaries, with the rows of all of them."""
+    every = list(sources)
+    rows, covered = sum(s.rows for s in every), sum(s.covered for s in every)
+    return replace(mean_of(every), rows=rows, covered=covered)

@@ -9,7 +9,7 @@ the priors and keeps the best. The shipped table of isolated nodes is part of ev
 import json
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
@@ -331,9 +331,12 @@ def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
 
 def left_out(
     found: Sequence[CollectiveSample],
+    progress: Callable[[int, int, str], None] = lambda done, total, source: None,
 ) -> Iterator[tuple[CollectiveSample, Constants, frozenset[str]]]:
     """Yield every sample with constants that its source had no part in, and the stacks they saw."""
-    for source in sorted({sample.row.source for sample in found}):
+    sources = sorted({sample.row.source for sample in found})
+    for done, source in enumerate(sources):
+        progress(done, len(sources), source)
         rest = [sample for sample in found if sample.row.source != source]
         constants = constants_of(*fitted(rest, LEFT_OUT_TRIES))
         seen = frozenset(stack for sample in rest for stack in sample.case.stacks)

@@ -13,17 +13,16 @@ from functools import cache
 from pathlib import Path
 
 from hwprofiles.transport import FRACTIONS, transports
-from planner.published.assess import Summary
 from planner.published.collective_assess import (
     PARTS,
     Held,
     collective_summaries,
     held,
     hold,
-    mean_of,
 )
 from planner.published.collective_fit import left_out, samples, shipped_samples
 from planner.published.collective_rows import CollectiveRow, read_collectives
+from planner.published.summary import Summary, summary
 
 NOTES = Path(__file__).with_name("collective_notes.toml")
 WORST = 10
@@ -72,13 +71,14 @@ def page(rows: Sequence[CollectiveRow]) -> str:
     return "\n\n".join(sections)
 
 
-def left_out_rows(rows: Sequence[CollectiveRow]) -> list[Held]:
+def left_out_rows(
+    rows: Sequence[CollectiveRow],
+    progress: Callable[[int, int, str], None] = lambda done, total, source: None,
+) -> list[Held]:
     """Hold every row of a table against constants that its source had no part in."""
     own = set(map(id, rows))
-    every = [*samples(rows), *shipped_samples()]
-    return [
-        held(s.row, constants, seen) for s, constants, seen in left_out(every) if id(s.row) in own
-    ]
+    every = left_out([*samples(rows), *shipped_samples()], progress)
+    return [held(s.row, constants, seen) for s, constants, seen in every if id(s.row) in own]
 
 
 def _stacks(one: Held) -> str:
@@ -105,8 +105,7 @@ def _grouped(
 
 
 def _of(found: Iterable[Held]) -> Summary:
-    every = list(found)
-    return mean_of([collective_summaries(every)["by_table"]["collective"]])
+    return summary(one.assessed for one in found)
 
 
 def _both(title: str, rows: Iterable[tuple[str, Summary, Summary]]) -> str:
@@ -118,7 +117,7 @@ def _both(title: str, rows: Iterable[tuple[str, Summary, Summary]]) -> str:
         more = (_percent(v) for v in (outside.median, outside.mean, outside.p90, outside.inside))
         bias = f"{fitted.bias:+.1%}" if fitted.bias is not None else ""
         covered = f"{fitted.coverage:.0%}"
-        row = (name, str(fitted.rows), covered, *cells, bias, _percent(fitted.inside), *more)
+        row = (name, f"{fitted.rows:.0f}", covered, *cells, bias, _percent(fitted.inside), *more)
         lines.append(row)
     return _table(lines)
 

@@ -58,7 +58,7 @@ def validate(
     from runtime.files import replace_whole
 
     if cases and is_collectives(cases):
-        validate_collectives(cases, json_file, json=json, quiet=quiet)
+        validate_collectives(cases, json_file, leave_out=leave_out, json=json, quiet=quiet)
         return
     rows = read_rows(cases or SMALL)
     shifts = read_shifts(calibrate) if calibrate else ()

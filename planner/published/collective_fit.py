@@ -9,7 +9,7 @@ the priors and keeps the best. The shipped table of isolated nodes is part of ev
 import json
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
@@ -33,7 +33,7 @@ PRIORS = Path(__file__).with_name("collective_priors.toml")
 TARGET = Path(transport.__file__).parent / "data" / transport.DATA
 RESIDUAL = 0.07
 """Scale of a residual: 7 %."""
-PULL = 0.3
+PULL = 2.0
 """Weight of a constant's distance from its prior, in widths."""
 NONE = -1
 """Index of the constant 1."""
@@ -47,7 +47,7 @@ HELD = 0.8
 """Share of rows that an interval is to hold."""
 LEFT_OUT_TRIES = 3
 """The same, of a fit without one source."""
-SMALL_WEIGHT = 0.5
+SMALL_WEIGHT = 0.75
 """What a row below ``SMALL_BYTES`` weighs, beside a larger one."""
 
 
@@ -331,9 +331,12 @@ def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
 
 def left_out(
     found: Sequence[CollectiveSample],
+    progress: Callable[[int, int, str], None] = lambda done, total, source: None,
 ) -> Iterator[tuple[CollectiveSample, Constants, frozenset[str]]]:
     """Yield every sample with constants that its source had no part in, and the stacks they saw."""
-    for source in sorted({sample.row.source for sample in found}):
+    sources = sorted({sample.row.source for sample in found})
+    for done, source in enumerate(sources):
+        progress(done, len(sources), source)
         rest = [sample for sample in found if sample.row.source != source]
         constants = constants_of(*fitted(rest, LEFT_OUT_TRIES))
         seen = frozenset(stack for sample in rest for stack in sample.case.stacks)

@@ -196,16 +196,17 @@ def estimate(
     from foreplan.machines import load_machine
     from foreplan.training import training_of
     from hwprofiles.errors import PlanError
-    from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
-    from planner.collectives.base import algorithm_names
+    from planner.collectives.base import algorithm as collective
+    from planner.collectives.base import plan_algorithm
     from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = training_of(optimizer, batch=batch, dtype=dtype)
-    lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
+    plan_algorithm("--algorithm", algorithm)
+    collective(algorithm).steps(workers)
     graph, machine = load_model(with_tokens(model, seq)), load_machine(cluster)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(

@@ -1,6 +1,6 @@
 """An exchange that is told the moves of a few ranks, each standing for an orbit of moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from planner.collectives._symmetry import Symmetry
@@ -48,6 +48,8 @@ class FoldedExchange:
     fold: Symmetry
     item_bytes: int
     first: int = 0
+    ready: Mapping[int, Tasks] = field(default_factory=dict)
+    """By rank that stands for others: tokens after which its landing register may be used."""
     orbits: list[Orbit] = field(default_factory=list)
     last_landing: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank that stands for others, and channel: the token of the last arrival there."""
@@ -89,7 +91,8 @@ class FoldedExchange:
 
     def _turns(self, last: dict[tuple[int, int], int], rank: int, channel: int) -> list[int]:
         home, turn = self.fold.home(rank)
-        return [self.fold.turned(last[home, channel], turn)] if (home, channel) in last else []
+        before = [last[home, channel]] if (home, channel) in last else self.ready.get(home, ())
+        return [self.fold.turned(token, turn) for token in before]
 
     def _keep(self, token: int, rank: int, channel: int) -> None:
         home, turn = self.fold.home(rank)

@@ -84,6 +84,7 @@ PINNED = {
             "all_gather",
             "all_to_all",
             "broadcast",
+            "chain_broadcast",
             "gather",
             "reduce",
             "reduce_scatter",

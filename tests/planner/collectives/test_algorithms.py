@@ -131,7 +131,9 @@ def test_simulated_time_is_the_closed_form_where_transfers_hold_compute(name, ra
 @pytest.mark.parametrize("holds", [False, True])
 def test_most_sizes_of_a_group_are_exact(name, holds):
     """The claim above is not empty: one landing slot, two to seven ranks."""
-    least = {"double_binary_tree": 1} | dict.fromkeys(PAIRED, 2) if holds else {"multi_ring": 1}
+    least = {"multi_ring": 1}
+    if holds:
+        least = {"double_binary_tree": 1, "chain_broadcast": 1} | dict.fromkeys(PAIRED, 2)
     exact = [n for n in range(2, 8) if is_exact(name, n, Law(holds=holds))]
     assert len(exact) >= least.get(name, 3 if holds else 5)
 
@@ -184,6 +186,8 @@ PAPER_PS = {
     "multi_ring": 4 * sent(3) + 2 * added(3),
     "reduce": 2 * sent(18) + 2 * added(18),
     "broadcast": 2 * sent(18),
+    # pieces of 4, 5, 4 and 5
+    "chain_broadcast": 2 * sent(4) + 3 * sent(5),
     "scatter": 2 * sent(6),
     "gather": 2 * sent(6),
     "reduce_scatter": 2 * sent(6) + 2 * added(6),
@@ -335,6 +339,7 @@ def test_examples_in_docstrings_are_so(module):
         ("hierarchical:4", 8),
         ("hierarchical_halving:3", 12),
         ("multi_ring:4", 8),
+        ("chain_broadcast:16", 8),
     ],
 )
 def test_numbers_after_the_colon_shape_the_algorithm(name, ranks):

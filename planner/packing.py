@@ -75,3 +75,21 @@ def tops(lives: Lives, end_bytes: Ints) -> Ints:
     highest = np.zeros(lives.positions + 1, dtype=np.int64)
     np.maximum.at(highest, lives.last, end_bytes)
     return np.maximum.accumulate(highest[::-1])[::-1]
+
+
+def followed(lives: Lives, end_bytes: Ints) -> Ints:
+    """Return what of one run of the passes each position of the next one follows, shape (T,).
+
+    The next run lies in the same bytes, turned upside down: it grows from the top of what the one
+    before uses, as that one shrinks. Its forward pass may so begin in the other's backward pass;
+    what comes after its forward pass waits for all of it.
+    """
+    highest = tops(lives, end_bytes)
+    needed = np.zeros(lives.positions, dtype=np.int64)
+    np.maximum.at(needed, lives.first, end_bytes)
+    left = highest[0] - np.maximum.accumulate(needed)
+    # tops descend: the first of them that leaves enough is as many as lie above it
+    over = lives.positions - np.searchsorted(highest[::-1], left, side="right")
+    found: Ints = np.maximum(over, np.arange(lives.positions))
+    found[lives.pivot :] = lives.positions - 1
+    return found

@@ -108,8 +108,8 @@ def test_landing_begins_where_the_passes_have_ended_without_overlap():
     model, plan = load_model("lenet-5"), dp(2, 4, bucket_bytes=100_000)
     training = Training(batch=8)
     cut, memory = plan_buckets(model, training, plan), pass_memory(model, training, plan)
-    assert memory.landing_from(cut, overlap=False).tolist() == [0] * len(cut)
-    free = memory.landing_from(cut, overlap=True)
+    assert memory.landing_from(cut, overlap=False).free_from.tolist() == [0] * len(cut)
+    free = memory.landing_from(cut, overlap=True).free_from
     assert (np.diff(free) <= 0).all()
     assert 0 < free[0] <= memory.frame_bytes
     assert free[-1] == 0, "the last bucket lands when the passes are over"

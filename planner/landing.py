@@ -8,7 +8,6 @@ until those whose bytes it takes have been added up. The room is what the larges
 ``SLACK_FRAC`` of the arena more, so that buckets wait only where memory is to be had for it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,33 +61,36 @@ class Landing:
     """(B,) of the frame; the end of the room where nothing lands."""
     after: tuple[tuple[int, ...], ...]
     """By bucket: the earlier ones that must have been added up before it may land."""
+    most_bytes: Ints
+    """(B,) by bucket: what it and earlier ones may hold together."""
     end: int
     """One past the last byte of the room."""
-
-    @property
-    def used_bytes(self) -> Ints:
-        """Return what the first b + 1 buckets use together, shape (B,)."""
-        return self.end - np.minimum.accumulate(self.first_byte)
 
 
 def land(room: Room, size_bytes: Ints) -> Landing:
     """Place buckets that land so many bytes each."""
-    end = max(room.frame_bytes, int(room.top(np.cumsum(size_bytes))))
-    first = np.full(len(size_bytes), end, dtype=np.int64)
-    return Landing(after=tuple(_place(room, size_bytes, end, first)), first_byte=first, end=end)
-
-
-def _place(room: Room, size_bytes: Ints, end: int, first: Ints) -> Iterator[tuple[int, ...]]:
-    """Fill in the places; yield by bucket which earlier ones lie there."""
-    at, this_turn, before = end, list[int](), list[int]()
-    for bucket, size in enumerate(size_bytes.tolist()):
-        if not size:
-            yield ()
+    end, size = max(room.frame_bytes, int(room.top(np.cumsum(size_bytes)))), size_bytes.tolist()
+    first, most = [end] * len(size), [0] * len(size)
+    after: list[tuple[int, ...]] = [()] * len(size)
+    at, turn = end, list[int]()
+    below: list[int] = []  # buckets of earlier turns that reach below this one
+    whole: list[int] = []  # buckets on whose bytes no later one lands
+    for bucket, bytes_needed in enumerate(size):
+        if not bytes_needed:
             continue
-        if at - size < room.free_from[bucket]:
-            at, this_turn, before = end, [], [*before, *this_turn]
-        at -= size
+        if at - bytes_needed < room.free_from[bucket]:
+            at, turn, below = end, [], [*below, *turn]
+        at -= bytes_needed
         first[bucket] = at
-        yield tuple(b for b in before if first[b] < at + size and at < first[b] + size_bytes[b])
-        before = [b for b in before if first[b] < at]  # the others are covered by this turn
-        this_turn.append(bucket)
+        until = at + bytes_needed
+        after[bucket] = tuple(b for b in below if first[b] < until and at < first[b] + size[b])
+        below = [b for b in below if first[b] < at]
+        turn.append(bucket)
+        whole = [b for b in whole if b not in after[bucket]] + [bucket]
+        most[bucket] = sum(size[b] for b in whole)
+    return Landing(
+        first_byte=np.array(first, dtype=np.int64),
+        after=tuple(after),
+        most_bytes=np.maximum.accumulate(np.array(most, dtype=np.int64)),
+        end=end,
+    )

@@ -69,7 +69,7 @@ def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str,
     """Return what makes up the arena of the fullest worker, by category.
 
     Registers with a place of their own count in full. Of those that share bytes, what is alive when
-    most is; ``gaps`` is where nothing lies at that moment.
+    most may be, in one legal order or another; ``gaps`` is where nothing lies at that moment.
     """
     landing = fullest_landing(model, training, plan)
     return _Shared.of(model, training, plan).by_category(landing)
@@ -147,8 +147,8 @@ class _Shared:
         stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
         held, placed = np.append(alive(lives, stride), 0), self.land(landing)
         landed = np.zeros_like(held)
-        for after, used in zip(self.after, placed.used_bytes, strict=True):
-            landed[after:] = used
+        for after, most in zip(self.after, placed.most_bytes, strict=True):
+            landed[after:] = most
         moment = int(np.argmax(held + landed))
         for i in np.flatnonzero((lives.first <= moment) & (lives.last >= moment)).tolist():
             found[registers[i].category] += registers[i].stride_bytes

@@ -16,6 +16,7 @@ from hwprofiles.units import Ints
 from planner.calls import StepCalls
 from planner.landing import Room
 from planner.model import ModelGraph
+from planner.opcall import DTYPE_BYTES
 from planner.packing import Lives, followed, pack, tops
 from planner.plan import Bucket, Plan, Training
 from planner.registers import (
@@ -51,12 +52,15 @@ def frame(
     """Pack the registers of a frame; it depends on workers and microbatch alone."""
     registers, lives = pass_registers(model, training, plan, calls)
     stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
-    at = pack(lives, stride)
-    highest = tops(lives, at + stride)
     after = np.zeros(len(model.layers), dtype=np.int64)
+    landing = np.zeros(lives.positions + 1, dtype=np.int64)
     for position, firing in enumerate(model.passes):
         if firing.kind == "accumulate":
             after[firing.layer] = position + 1
+            owned = model.layers[firing.layer].parameter_count
+            landing[position + 1] = owned * DTYPE_BYTES[training.dtype]
+    at = pack(lives, stride, landing)
+    highest = tops(lives, at + stride)
     return Frame(
         registers=registers,
         lives=lives,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import foreplan
 from foreplan.datasets import record_files
-from foreplan.machines import Local, load_machine
+from foreplan.machines import Local, informed_machine
 from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
@@ -22,6 +22,7 @@ from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
 from planner.program import TransferTask
+from planner.published.fitted import USUAL
 from planner.records import (
     SCHEMA,
     ClusterRecord,
@@ -97,15 +98,19 @@ def plan(
     constraints: Constraints | None = None,
     objective: str = "time",
     pareto: tuple[str, str] | None = None,
+    software: str = USUAL,
+    calibrate: Path | None = None,
     progress: SearchProgress = lambda stage, done, total, best: None,
 ) -> PlanFile:
     """Search the plans of ``model`` on ``cluster``; return the best with their certificate.
 
     ``objective`` is one of ``planner.objective.FORMULAS``; with ``pareto`` the plans are those that
     no other beats in two objectives both. ``fixed`` is short for constraints that fix plan fields.
+    Devices are as efficient as published runs of ``software`` were, shifted by the runs of one's
+    own in the file ``calibrate``; software ``datasheet`` takes all peaks as reached.
     """
     check_training("training.{}", training)
-    machine = load_machine(cluster)
+    machine = informed_machine(cluster, software, calibrate)
     graph = load_model(model)
     asked = constraints or Constraints(fixed=dict(fixed or {}))
     if pareto:
@@ -139,6 +144,7 @@ def plan(
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
         fixed=dict(asked.fixed),
         most=dict(asked.most),
+        evidence=machine.evidence,
     )
 
 

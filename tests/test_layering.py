@@ -17,7 +17,9 @@ MAY_IMPORT = {
 NEVER = {"tests", "bench"}
 """Folders that no package imports."""
 OWNERS = {
-    "cupy": set(),
+    "cudnn": {"runtime/cuda/backend.py", "runtime/cuda/graphs.py"},
+    "cupy": {"runtime/cuda/backend.py", "runtime/cuda/cupy_engine.py"},
+    "cupy_backends": {"runtime/cuda/cupy_engine.py"},
     "jinja2": {"reports"},
     "matplotlib": {"reports"},
     "mpi4py": {"runtime"},
@@ -35,7 +37,11 @@ OWNERS = {
         "sim/graphfile.py",
     },
     "rich": {"foreplan"},
-    "scipy": {"hwprofiles/fit.py", "planner/published/fit.py"},
+    "scipy": {
+        "hwprofiles/fit.py",
+        "planner/published/fit.py",
+        "planner/published/collective_fit.py",
+    },
     "simpy": {"sim/central.py", "sim/simpy_engine.py", "sim/updates.py"},
     "sklearn": {"runtime/digits.py"},
     "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},

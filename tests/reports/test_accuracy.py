@@ -9,7 +9,8 @@ from planner.records import read_record
 from reports.accuracy import accuracy_page
 
 ROOT = Path(__file__).parent.parent.parent
-FILES = sorted((ROOT / "bench" / "results").glob("*workers*.json"))
+RESULTS = ROOT / "bench" / "results"
+FILES = sorted([*RESULTS.glob("*workers*.json"), *RESULTS.glob("input-*.json")])
 CLAIMS = {"measured": 0.10, "fitted": 0.25}
 """Largest error of the median step, by grade of the prediction."""
 

@@ -7,7 +7,7 @@ from hwprofiles.clusterfacts import builder_names
 from hwprofiles.parts import part_names
 from hwprofiles.registry import names
 from planner.collectives import __name__ as collectives
-from planner.collectives.base import algorithm_names
+from planner.collectives.base import algorithm_names, numbered_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
 from planner.optimizer import optimizer_names
@@ -28,16 +28,17 @@ xeon-platinum-8280 xeon-platinum-8380 xeon-platinum-8480-plus
 """
 LINKS = """
 aries dcn-tpu-v5p efa-v1 efa-v2 efa-v3 efa-v4 ethernet-100g ethernet-10g ethernet-1g ethernet-25g
-ethernet-40g ethernet-50g gpudirect-tcpx ici-tpu-v2 ici-tpu-v3 ici-tpu-v4 ici-tpu-v5e ici-tpu-v5p
-ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fdr-56g infiniband-hdr-200g
-infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100 infinity-fabric-mi250x
-infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x infinity-fabric-mi355x
-neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2 nvlink-2-x6 nvlink-3
-nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x8 nvlink-4 nvlink-4-x12 nvlink-4-x18
-nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c nvswitch-1 nvswitch-2 nvswitch-3 nvswitch-3-h800
-nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0 qpi-8.0-x2 qpi-9.6 qpi-9.6-x2
-roce-100g roce-200g roce-400g roce-400g-fabric roce-800g roce-gaudi-2 roce-gaudi-2-x3 roce-gaudi-3
-roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16 xgmi-2-x16 xgmi-3-x16
+ethernet-40g ethernet-50g gpudirect-tcpx gpudirect-tcpxo ici-tpu-v2 ici-tpu-v3 ici-tpu-v4
+ici-tpu-v5e ici-tpu-v5p ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fdr-56g
+infiniband-hdr-200g infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100
+infinity-fabric-mi250x infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x
+infinity-fabric-mi355x neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2
+nvlink-2-x6 nvlink-3 nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x8 nvlink-4
+nvlink-4-x12 nvlink-4-x18 nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c nvswitch-1 nvswitch-2
+nvswitch-3 nvswitch-3-h800 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0
+qpi-8.0-x2 qpi-9.6 qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric roce-800g
+roce-gaudi-2 roce-gaudi-2-x3 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16
+xgmi-2-x16 xgmi-3-x16
 """
 CLUSTERS = """
 aws-p2-16xlarge aws-p2-8xlarge aws-p3-16xlarge aws-p3dn-24xlarge aws-p4d-24xlarge aws-p4de-24xlarge
@@ -73,12 +74,18 @@ PINNED = {
         algorithm_names,
         ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
     ),
+    "numbered": (numbered_names, ["hierarchical", "hierarchical_halving", "torus"]),
+    "alone": (
+        lambda: sorted(set(numbered_names(alone=True)) - set(numbered_names())),
+        ["in_network", "multi_ring"],
+    ),
     "primitives": (
-        lambda: sorted(set(names(collectives)) - set(algorithm_names())),
+        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names(alone=True)}),
         [
             "all_gather",
             "all_to_all",
             "broadcast",
+            "chain_broadcast",
             "gather",
             "reduce",
             "reduce_scatter",

@@ -1,4 +1,4 @@
-"""``validate``: hold predictions against published training runs."""
+"""``validate``: hold predictions against published training runs and collectives."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ LEFT_HEADS = ("left out: median", "mean", "P90")
 def validate(
     cases: Annotated[
         Path | None,
-        typer.Argument(help="A table of published runs (CSV); left out: the shipped handful."),
+        typer.Argument(help="A table of runs or collectives (CSV); left out: the shipped handful."),
     ] = None,
     leave_out: Annotated[
         bool,
@@ -41,15 +41,18 @@ def validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict published runs without looking at their results; print the errors.
+    """Predict published runs or collectives without looking at their results; print the errors.
 
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
     """
     import json as as_json
 
+    from foreplan.collective_validation import validate_collectives
+    from hwprofiles.errors import PlanError
     from planner.jsonable import to_jsonable
     from planner.published.assess import assess
+    from planner.published.collective_rows import is_collectives
     from planner.published.give_back import experiment
     from planner.published.measured import read_shifts
     from planner.published.rows import SMALL, read_rows
@@ -57,6 +60,14 @@ def validate(
     from planner.published.summary import summaries
     from runtime.files import replace_whole
 
+    if cases and is_collectives(cases):
+        if calibrate:
+            raise PlanError(
+                f"--calibrate: expected a table of training runs, got the collectives of {cases};"
+                " leave the option out"
+            )
+        validate_collectives(cases, json_file, leave_out=leave_out, json=json, quiet=quiet)
+        return
     rows = read_rows(cases or SMALL)
     shifts = read_shifts(calibrate) if calibrate else ()
     with progress("predicting", quiet=quiet) as step:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foreplan.api import machine_of, read_plans
+from foreplan.planfiles import machine_of, read_plans
 from hwprofiles.errors import PlanError
 from planner.records import PlanFile, read_record, write_record
 

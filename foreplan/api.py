@@ -271,6 +271,7 @@ def execute(
     executions: int | None = None,
     allow_drift: bool = False,
     oversubscribe: bool = False,
+    replay: int | None = None,
     timeout_s: float = 60.0,
     parameters: Path | None = None,
     checkpoint_every: int = 0,
@@ -292,6 +293,9 @@ def execute(
     ``checkpoints`` (by default beside ``output``). With ``resume`` go on from the newest one there,
     or from the file that is named, to the step at which a whole run would end.
 
+    With ``replay`` only that rank runs, its peers stubbed: compute, memory and copies are measured,
+    the network is predicted.
+
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
     and ``lanes`` how many may then run.
     """
@@ -305,21 +309,24 @@ def execute(
     model = load_model(plans.model)
     needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
+    if replay is not None:
+        _check_replay(plans, pick, replay, check or bool(checkpoint_every or resume))
     beside = output or Path("measurement.json")
     train, test = record_files(model, data)
     options = Options(
         train=train,
         test=test,
-        cores=_cores(plans, pick, oversubscribe, lanes),
+        cores=_cores(plans, pick, oversubscribe, lanes, alone=replay is not None),
         steps=steps,
         warmup=warmup,
         traced=min(TRACED, steps),
         timeout_s=timeout_s,
-        expected_s={} if check or allow_drift else _sentinels(plans, pick),
+        expected_s={} if check or allow_drift or replay is not None else _sentinels(plans, pick),
         parameters=parameters,
         checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
         prove=check,
         start=start,
+        replay=replay,
     )
     runs = executions or (EXECUTIONS if check else 1)
     if options.checkpoints and (check or runs > 1):
@@ -340,6 +347,21 @@ def execute(
         return measure(fresh, index, options, executions=runs, progress=progress)
 
     return run_check(again, gate=gate, say=say)
+
+
+def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:
+    """Refuse to replay a rank that there is not, or what one rank alone cannot do."""
+    ranked = pick_plan(plans, pick)
+    if not 0 <= rank < ranked.plan.workers:
+        raise PlanError(
+            f"--rank {rank}: plan {ranked.label!r} has ranks 0 to {ranked.plan.workers - 1}; give"
+            " one of them"
+        )
+    if more:
+        raise PlanError(
+            "--replay: one rank without its peers does not train, so there is nothing to check or"
+            " to keep; leave out --check and the options of checkpoints"
+        )
 
 
 def _sentinels(plans: PlanFile, pick: int) -> Mapping[str, tuple[float, ...]]:
@@ -376,13 +398,16 @@ def _checkpoints(
     return Checkpoints(folder=folder, every=every, resume=begin)
 
 
-def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -> tuple[int, ...]:
+def _cores(
+    plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None, *, alone: bool = False
+) -> tuple[int, ...]:
     """Return the cores to pin to, refusing more workers than there are.
 
     None are named where workers were started by others, or on other hosts, who choose there.
     """
     plan = pick_plan(plans, pick).plan
-    workers, needed = plan.workers, plan.workers + plan.decode_cores
+    workers = 1 if alone else plan.workers
+    needed = workers + plan.decode_cores
     if lanes is not None:
         if workers > lanes:
             raise PlanError(

@@ -388,6 +388,7 @@ def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
     return moves.by_adder.by_key(np.maximum, width, ranks, 0)
 
 
+@cache
 def arrivals(emit: Emit, ranks: int) -> int:
     """Return how many chunks land at the rank where most do, in one exchange."""
     moves = moves_of(emit, ranks)

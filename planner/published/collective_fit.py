@@ -6,7 +6,6 @@ of a collective is cheapest changes as constants move, so the fit starts from se
 the priors and keeps the best. The shipped table of isolated nodes is part of every fit.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,15 @@ from planner.published.collective_terms import (
     priors,
     terms_of,
 )
+from planner.published.toml_text import toml_text
 from planner.transport_groups import SMALL_BYTES, interval_kind
 
 TARGET = Path(transport.__file__).parent / "data" / transport.DATA
+HEAD = (
+    "Written by `python -m planner.published.collective_fit`; see collective_priors.toml",
+    "beside it. Latencies and ramps are microseconds, the rest shares of the wire.",
+    "Constants that are not in `fitted` are assumed.",
+)
 RESIDUAL = 0.07
 """Scale of a residual: 7 %."""
 PULL = 2.0
@@ -171,22 +176,7 @@ def _shown(name: str, constants: Constants) -> float:
 
 def written(tables: Mapping[str, Any]) -> str:
     """Return the text of ``transports.toml``."""
-    lines = [
-        "# Written by `python -m planner.published.collective_fit`; see collective_priors.toml",
-        "# beside it. Latencies and ramps are microseconds, the rest shares of the wire.",
-        "# Constants that are not in `fitted` are assumed.",
-    ]
-
-    def put(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return "{ " + ", ".join(f"{key} = {put(v)}" for key, v in value.items()) + " }"
-        return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-    for kind, blocks in tables.items():
-        for name, block in blocks.items():
-            lines += ["", f"[{kind}.{name}]"]
-            lines += [f"{key} = {put(value)}" for key, value in block.items()]
-    return "\n".join(lines) + "\n"
+    return toml_text(HEAD, tables)
 
 
 def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from hwprofiles.errors import RecordError
 from hwprofiles.transport import shipped
-from planner.published import collective_cases, collective_rows
+from planner.published import collective_cases, collective_rows, toml_text
 from planner.published.cases import Unsaid
 from planner.published.collective_assess import collective_summaries, hold
 from planner.published.collective_cases import Unstated, express
@@ -202,5 +202,5 @@ def test_the_rows_farthest_off_are_explained():
 
 
 def test_examples_in_docstrings():
-    for module in (collective_cases, collective_rows):
+    for module in (collective_cases, collective_rows, toml_text):
         assert doctest.testmod(module).failed == 0

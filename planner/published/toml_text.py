@@ -8,7 +8,8 @@ from typing import Any
 def toml_text(head: Sequence[str], tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Return lines of comment, then a block ``[table.name]`` for each name of each table.
 
-    >>> print(toml_text(["By a command."], {"units": {"a": {"share": 0.5, "on": {"x": 1}}}}), end="")
+    >>> block = {"share": 0.5, "on": {"x": 1}}
+    >>> print(toml_text(["By a command."], {"units": {"a": block}}), end="")
     # By a command.
     <BLANKLINE>
     [units.a]

@@ -13,7 +13,7 @@ from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
-from planner.collectives.base import algorithm_names
+from planner.collectives.base import algorithm, plan_algorithm
 from planner.machine import Machine
 from planner.measurement import Measurement
 from planner.memory import plan_arena_bytes
@@ -229,8 +229,11 @@ def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> R
         if not least <= value <= MOST:
             limit = f"at least {least}" if value < least else f"at most {MOST}"
             raise PlanError(f"{where}: {name} must be {limit}, got {value}; edit it again")
-    known = ["none"] if edited.workers == 1 else algorithm_names()
-    lookup(f"{where}: algorithm", edited.algorithm, known, error=PlanError)
+    if edited.workers == 1:
+        lookup(f"{where}: algorithm", edited.algorithm, ["none"], error=PlanError)
+    else:
+        plan_algorithm(f"{where}: algorithm", edited.algorithm)
+        algorithm(edited.algorithm).steps(edited.workers)
     cluster = machine.cluster(edited.workers)
     found = verdict(model, plans.training, edited, cluster)
     if found is not Verdict.FITS:

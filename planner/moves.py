@@ -48,9 +48,13 @@ class _Notes:
     after: list[tuple[int, ...]] = field(default_factory=list)
     landed: dict[int, int] = field(default_factory=dict)
     added: dict[int, int] = field(default_factory=dict)
+    fold: None = None
 
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+    def send(
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+    ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
+        del channel
         deps = after
         if landing:
             deps = (*after, self.landed[dst]) if dst in self.landed else after

@@ -214,16 +214,17 @@ def estimate(
     from foreplan.machines import informed_machine
     from foreplan.training import training_of
     from hwprofiles.errors import PlanError
-    from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
-    from planner.collectives.base import algorithm_names
+    from planner.collectives.base import algorithm as collective
+    from planner.collectives.base import plan_algorithm
     from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = training_of(optimizer, batch=batch, dtype=dtype)
-    lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
+    plan_algorithm("--algorithm", algorithm)
+    collective(algorithm).steps(workers)
     graph = load_model(with_tokens(model, seq))
     machine = informed_machine(cluster, software, calibrate)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]

@@ -118,6 +118,12 @@ def test_what_is_not_stated_is_said():
         express(told(system="Trainium", intra_link="NeuronLink"))
     with pytest.raises(Unsaid, match="devices is not stated"):
         express(told(devices=""))
+    with pytest.raises(Unsaid, match="devices is 'about 64', no whole number"):
+        express(told(devices="about 64"))
+    with pytest.raises(Unsaid, match="inter_link 'pigeons' is not built in"):
+        express(told(inter_link="pigeons"))
+    with pytest.raises(Unsaid, match="a system 'abacus' with 'beads' is not built in"):
+        express(told(system="abacus", intra_link="beads"))
     with pytest.raises(Unsaid, match="collective 'gossip' is not known"):
         express(told(collective="gossip"))
     assert express(told(nodes="")).assumed == {"nodes": 2}

@@ -179,13 +179,19 @@ def written(tables: Mapping[str, Any]) -> str:
     return toml_text(HEAD, tables)
 
 
-def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
+def spreads(
+    found: Sequence[CollectiveSample], beside: Sequence[CollectiveSample]
+) -> dict[str, Any]:
     """Return the width of the 80 % interval by what is known of a stack.
 
-    As the half width of the logarithm, from rows of sources that were left out of a fit.
+    As the half width of the logarithm, from rows of sources that were left out of a fit; those
+    ``beside`` are fitted to and not counted.
     """
     errors: dict[str, list[float]] = {}
-    for sample, constants, seen in left_out(found):
+    counted = {sample.row.source for sample in found}
+    for sample, constants, seen in left_out([*found, *beside]):
+        if sample.row.source not in counted:
+            continue
         error = log(sample.case.predicted_s(constants) / sample.published_s)
         errors.setdefault(
             interval_kind(sample.case.group, sample.case.payload_bytes, seen), []
@@ -215,8 +221,11 @@ def main(arguments: Sequence[str]) -> None:
     if not arguments:
         raise SystemExit("expected the path of a table of published collectives")
     rows = [row for path in arguments for row in read_collectives(Path(path))]
-    found = [*samples(rows), *shipped_samples()]
-    tables = {**content(found), "spread": {"interval_80": spreads(found)}}
+    found, shipped = samples(rows), shipped_samples()
+    tables = {
+        **content([*found, *shipped]),
+        "spread": {"interval_80": spreads(found, shipped)},
+    }
     TARGET.write_text(written(tables), encoding="utf-8")
 
 

@@ -59,13 +59,15 @@ class BucketExchange:
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order (FIFO).
 
-        The first of them waits for the gradients of the receiver too: until then its passes may
-        use the bytes.
+        The first of them waits for the gradients of the receiver too, until which its passes may
+        use the bytes, and for the earlier buckets that land there.
         """
         del channel
         work, (first, end) = self.work, span
         may_land = self.ready[dst] if self.ready else ()
         src, dst = self.group[src], self.group[dst]
+        earlier = (work.landed.get((dst, b)) for b in work.layouts[dst].landing_after[self.number])
+        may_land = (*may_land, *(task for task in earlier if task is not None))
         own = work.flat("gradients", self.bucket.first + first, end - first)
         target = self._slot(dst, end - first) if landing else own
         deps = set(after)
@@ -115,5 +117,5 @@ class BucketExchange:
         )
         turn = [self.last_add[rank]] if rank in self.last_add else []
         task = work.compute(addition, after=[*after, *turn], reads=[(arrived, self.landing)])
-        self.last_add[rank] = task
+        self.last_add[rank] = work.landed[rank, self.number] = task
         return task

@@ -177,6 +177,8 @@ def distinct_sizes(
 ALL_PAIRS_UP_TO = 64
 """Ranks up to which algorithms are tried in which every rank sends to every other, unless one is
 asked for: their routes alone take longer to find than all else of a search."""
+FEW_RANKS = 8
+"""Ranks on which an algorithm shows who sends to whom."""
 
 
 def _algorithms(workers: int, asked: object, shaped: Sequence[str], *, every: bool) -> list[str]:
@@ -191,11 +193,15 @@ def _algorithms(workers: int, asked: object, shaped: Sequence[str], *, every: bo
         return [asked] if asked == "none" or fits(asked, workers) else []
     if every:
         return [*algorithm_names(), *shaped]
-    names = [*distinct_names(workers), *shaped]
     if workers <= ALL_PAIRS_UP_TO:
-        return names
-    most = workers * (workers - 1)
-    return [n for n in names if len(moves_of(algorithm(n).emit, workers).by_pair.keys) < most]
+        return [*distinct_names(workers), *shaped]
+    return [*(name for name in algorithm_names() if not _joins_all_pairs(name)), *shaped]
+
+
+def _joins_all_pairs(name: str) -> bool:
+    """Whether in an algorithm every rank sends to every other; seen on few of them."""
+    moves = moves_of(algorithm(name).emit, FEW_RANKS)
+    return len(moves.by_pair.keys) == FEW_RANKS * (FEW_RANKS - 1)
 
 
 def _slots(name: str, choices: Choices, constraints: Constraints) -> Sequence[int]:

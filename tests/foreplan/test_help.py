@@ -44,6 +44,7 @@ def test_the_commands_are_these():
         "foreplan bench ops",
         "foreplan bench scale",
         "foreplan bench search",
+        "foreplan collective",
         "foreplan data digits",
         "foreplan data pack",
         "foreplan data synthetic",

@@ -16,6 +16,7 @@ from planner.flips import Knob
 from planner.model import load_model
 from planner.opsets import plan_calls
 from planner.plan import Training
+from planner.published.fitted import DATASHEET
 from planner.records import plans_sha256
 from planner.search import search
 from planner.whatif import what_if
@@ -150,7 +151,9 @@ def test_a_contest_that_may_not_lower_enough_says_so():
 
 @pytest.mark.parametrize("fixed", [{}, {"workers": 2}, {"overlap": True, "microbatch": 8}], ids=str)
 def test_a_contest_is_among_the_candidates_that_fit_what_was_fixed(fixed):
-    file = foreplan.plan("mlp", "v100-quad", Training(batch=16), top=4, fixed=fixed)
+    file = foreplan.plan(
+        "mlp", "v100-quad", Training(batch=16), top=4, fixed=fixed, software=DATASHEET
+    )
     contest = Contest.of(load_model("mlp"), file, MOST_LOWERED)
     proof = file.certificate
     assert len(contest.plans) == proof.by_verdict["fits"] - proof.pruned_by_dominance
@@ -201,7 +204,7 @@ def test_a_file_that_does_not_say_what_was_fixed_is_held_among_its_own_plans():
 def test_other_batches_are_won_by_what_a_search_finds():
     for at in explained().batches:
         training, fixed = Training(batch=at.batch), asked_file().fixed
-        again = foreplan.plan(MODEL, "v100-quad", training, top=1, fixed=fixed)
+        again = foreplan.plan(MODEL, "v100-quad", training, top=1, fixed=fixed, software=DATASHEET)
         assert at.winner == again.plans[0].label
         assert at.step_s == again.plans[0].prediction.step_s
         changes = plan_changes(asked_file().plans[0].plan, again.plans[0].plan)

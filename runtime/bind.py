@@ -11,6 +11,7 @@ import numpy as np
 from planner.program import ComputeTask, Program, StageTask, View, rank_of
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
+from runtime.backends import Backend, backend
 from runtime.feed import Feed
 from runtime.kernels import Stream, changing, kernel
 
@@ -67,13 +68,14 @@ def bind(
     fetch: Callable[[int, int, Array], None],
     stream: Callable[[int, int, str], Stream],
     feed: Feed | None = None,
+    by: Backend | None = None,
 ) -> Worker:
     """Return the bound worker.
 
     ``fetch(step, microbatch, raw)`` fills raw records; ``stream(step, microbatch, task)`` says what
     the random numbers of a task depend on. Where the program has an input pipeline, ``feed`` is
-    what runs it for this rank. ``comm`` is an MPI communicator whose rank is ``rank``; messages
-    carry the task's id as their tag.
+    what runs it for this rank. ``by`` is the backend, NumPy by default. ``comm`` is an MPI
+    communicator whose rank is ``rank``; messages carry the task's id as their tag.
     """
     arena = Arena(program, rank)
     graph = program.graph
@@ -104,7 +106,7 @@ def bind(
         elif isinstance(info, ComputeTask) and feed and info.phase == "load":
             fire, paced = _copies(info, arena, step, feed)
         elif isinstance(info, ComputeTask):
-            fire = _fire(info, arena, step, fetch, stream)
+            fire = _fire(info, arena, step, fetch, stream, by or backend("numpy"))
             paced = _timed(fire, loading_ns) if info.phase == "load" else None
         elif info.src == rank:
             request = comm.Ssend_init(arena.view(info.source), info.dst, tag=task)
@@ -208,6 +210,7 @@ def _fire(
     step: list[int],
     fetch: Callable[[int, int, Array], None],
     stream: Callable[[int, int, str], Stream],
+    by: Backend,
 ) -> Callable[[], object]:
     """Return the kernel with its arrays and settings bound, and what changes with the step."""
     settings: dict[str, Any] = dict((*info.call.attrs, *info.call.settings))
@@ -218,4 +221,4 @@ def _fire(
     }
     settings |= {name: now[name] for name in changing(info.call.kernel)}
     arrays = [arena.view(view) for view in info.views]
-    return partial(kernel(info.call.kernel), *arrays, **settings)
+    return partial(by.kernel(info.call.kernel), *arrays, **settings)

@@ -79,6 +79,8 @@ class Options:
     """Whether the last execution first proves that its arenas are needed, enough, and safe."""
     start: Launch = launch
     """How workers are started."""
+    backend: str = "numpy"
+    """Whose kernels run."""
 
 
 def run_once(
@@ -96,6 +98,7 @@ def run_once(
         "kind": "train",
         "cores": list(options.cores),
         "identity": dict(record.identity) if record else {},
+        "backend": options.backend,
         "plans": to_jsonable(plans),
         "pick": pick,
         "train": str(options.train.resolve()),
@@ -207,7 +210,7 @@ def measure(
     runs = tuple(execution(answer) for answer in answers)
     ranked = plans.plans[pick]
     step_s = float(np.median([run.step_s for run in runs]))
-    return _with_details(plans, ranked, runs, step_s, answers[-1])
+    return _with_details(plans, ranked, runs, step_s, answers[-1] | {"backend": options.backend})
 
 
 def _with_details(
@@ -282,6 +285,8 @@ def _with_details(
             else {},
             "python": sys.version.split()[0],
             "numpy": np.__version__,
+            "backend": answer["backend"],
+            **({"backend library": answer["library"]} if answer["library"] else {}),
         },
     )
 
@@ -292,7 +297,12 @@ def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | No
     if beside is None:
         return None
     unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
-    return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
+    return ArenaProof(
+        steps=STEPS,
+        unpacked_bytes=tuple(unpacked),
+        beside_bytes=tuple(beside),
+        exempt=answer["library"] if answer["exempt"] else "",
+    )
 
 
 class _Substitution:

@@ -38,6 +38,10 @@ class Backend:
     """Whether its library allocates beside the arena, out of our sight."""
     own: Mapping[str, Kernel]
 
+    def has(self, name: str) -> bool:
+        """Whether a kernel is its own; NumPy's are all."""
+        return not self.own or name in self.own
+
     def kernel(self, name: str) -> Kernel:
         """Return the function that runs op calls whose ``kernel`` is ``name``.
 

@@ -3,11 +3,12 @@
 Results land in the arena: by ``out=`` where PyTorch takes it, else by a copy from an array of its
 own. It also packs maps and weights into blocks of its own. None of that is in the arena.
 
-Maps lie as (C, H, W, n). Convolution takes them as one sample of three-dimensional maps with a
-kernel of R x S x 1, pooling as C samples of n channels, channels last: so nothing is transposed.
+Maps lie as (C, H, W, n). Pooling takes them as C samples of n channels, channels last, and
+convolution as one sample of three-dimensional maps with a kernel of R x S x 1: so nothing is
+turned. Small maps are turned all the same (``SMALL``).
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from typing import Any
@@ -17,6 +18,12 @@ from runtime.kernels import Array, Kernel
 from runtime.kernels.conv2d import Geometry
 
 ALLOCATES = True
+SMALL = 1 << 15
+"""Elements of one sample's maps below which a convolution turns them into PyTorch's order.
+
+On one core of a Sapphire Rapids Xeon, 64 maps of 16 x 16 took 54 ms as they lie and 13 ms turned,
+64 of 28 x 28 17 ms and 24 ms.
+"""
 
 
 def library() -> str:
@@ -43,59 +50,84 @@ def _tensors(*arrays: Array) -> list[Any]:
     return [_torch().from_numpy(array) for array in arrays]
 
 
-def _convolution(g: Geometry) -> dict[str, Any]:
-    return {
-        "stride": [g.stride, g.stride, 1],
-        "padding": [g.pad, g.pad_w, 0],
-        "dilation": [1, 1, 1],
-        "transposed": False,
-        "output_padding": [0, 0, 0],
-        "groups": g.groups,
-    }
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    """A convolution as PyTorch takes it: of maps as they lie, or turned."""
+
+    g: Geometry
+    is_turned: bool
+
+    @classmethod
+    def of(cls, x: Array, how: dict[str, int]) -> "_Convolution":
+        """Return that of maps (C, H, W, n)."""
+        return cls(Geometry(**how), x[..., 0].size < SMALL)
+
+    def maps(self, array: Array) -> Any:
+        """Return maps as the samples that are convolved."""
+        (tensor,) = _tensors(array)
+        return tensor.permute(3, 0, 1, 2).contiguous() if self.is_turned else tensor[None]
+
+    def store(self, maps: Any, array: Array) -> None:
+        """Copy what a convolution gives to where it belongs."""
+        (tensor,) = _tensors(array)
+        tensor.copy_(maps.permute(1, 2, 3, 0) if self.is_turned else maps[0])
+
+    def weights(self, array: Array) -> Any:
+        """Return weights (K, C / G, R, S) as those maps take them."""
+        (tensor,) = _tensors(array)
+        return tensor if self.is_turned else tensor[..., None]
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """All that a convolution is told."""
+        sides = 2 if self.is_turned else 3
+        return {
+            "stride": [self.g.stride, self.g.stride, 1][:sides],
+            "padding": [self.g.pad, self.g.pad_w, 0][:sides],
+            "dilation": [1] * sides,
+            "transposed": False,
+            "output_padding": [0] * sides,
+            "groups": self.g.groups,
+        }
 
 
 def _convolve(x: Array, w: Array, *arrays: Array, **how: int) -> None:
     """``conv2d.forward``."""
-    g = Geometry(**how)
-    b, y = _tensors(*arrays[:2]) if g.bias else (None, *_tensors(arrays[0]))
-    maps, weights = _tensors(x, w)
-    result = _torch().ops.aten.convolution(maps[None], weights[..., None], b, **_convolution(g))
-    y.copy_(result[0])
-
-
-def _gradients(
-    dy: Any, x: Any, w: Any, biases: int, wanted: Sequence[bool], g: Geometry
-) -> tuple[Any, Any, Any]:
-    """Return the gradients of input, weights and biases that are wanted."""
-    found: tuple[Any, Any, Any] = _torch().ops.aten.convolution_backward(
-        dy[None],
-        x[None],
-        w[..., None],
-        bias_sizes=[biases] if biases else None,
-        output_mask=list(wanted),
-        **_convolution(g),
-    )
-    return found
+    c = _Convolution.of(x, how)
+    biases, y = (_tensors(arrays[0])[0], arrays[1]) if c.g.bias else (None, arrays[0])
+    convolution = _torch().ops.aten.convolution
+    c.store(convolution(c.maps(x), c.weights(w), biases, **c.how), y)
 
 
 def _weight_gradient(x: Array, dy: Array, dw: Array, *arrays: Array, **how: int) -> None:
     """``conv2d.weight_grad``."""
-    g = Geometry(**how)
-    maps, gradient, result = _tensors(x, dy, dw)
-    wanted = (False, True, bool(g.bias))
-    _, weights, biases = _gradients(gradient, maps, result, g.bias * len(dw), wanted, g)
-    result.copy_(weights[..., 0])
-    if g.bias:
+    c = _Convolution.of(x, how)
+    _, weights, biases = _torch().ops.aten.convolution_backward(
+        c.maps(dy),
+        c.maps(x),
+        c.weights(dw),
+        bias_sizes=[len(dw)] if c.g.bias else None,
+        output_mask=[False, True, bool(c.g.bias)],
+        **c.how,
+    )
+    c.weights(dw).copy_(weights)
+    if c.g.bias:
         _tensors(arrays[0])[0].copy_(biases)
 
 
 def _input_gradient(dy: Array, w: Array, dx: Array, *work: Array, **how: int) -> None:
     """``conv2d.input_grad``."""
     del work
-    gradient, weights, result = _tensors(dy, w, dx)
-    wanted = (True, False, False)
-    maps, _, _ = _gradients(gradient, result, weights, 0, wanted, Geometry(**how))
-    result.copy_(maps[0])
+    c = _Convolution.of(dx, how)
+    maps, _, _ = _torch().ops.aten.convolution_backward(
+        c.maps(dy),
+        c.maps(dx),
+        c.weights(w),
+        bias_sizes=None,
+        output_mask=[True, False, False],
+        **c.how,
+    )
+    c.store(maps, dx)
 
 
 def _pooled(*arrays: Array) -> list[Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import foreplan
 from foreplan.datasets import record_files
-from foreplan.machines import Local, load_machine, local_backend
+from foreplan.machines import Local, informed_machine, local_backend
 from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
-from planner.collectives.base import algorithm_names
+from planner.collectives.base import algorithm, plan_algorithm
 from planner.machine import Machine
 from planner.measurement import Measurement
 from planner.memory import plan_arena_bytes
@@ -22,6 +22,7 @@ from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.predict import predict
 from planner.program import TransferTask
+from planner.published.fitted import USUAL
 from planner.records import (
     SCHEMA,
     ClusterRecord,
@@ -99,15 +100,19 @@ def plan(
     constraints: Constraints | None = None,
     objective: str = "time",
     pareto: tuple[str, str] | None = None,
+    software: str = USUAL,
+    calibrate: Path | None = None,
     progress: SearchProgress = lambda stage, done, total, best: None,
 ) -> PlanFile:
     """Search the plans of ``model`` on ``cluster``; return the best with their certificate.
 
     ``objective`` is one of ``planner.objective.FORMULAS``; with ``pareto`` the plans are those that
     no other beats in two objectives both. ``fixed`` is short for constraints that fix plan fields.
+    Devices are as efficient as published runs of ``software`` were, shifted by the runs of one's
+    own in the file ``calibrate``; software ``datasheet`` takes all peaks as reached.
     """
     check_training("training.{}", training)
-    machine = load_machine(cluster)
+    machine = informed_machine(cluster, software, calibrate)
     graph = load_model(model)
     asked = constraints or Constraints(fixed=dict(fixed or {}))
     if pareto:
@@ -141,6 +146,7 @@ def plan(
         machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
         fixed=dict(asked.fixed),
         most=dict(asked.most),
+        evidence=machine.evidence,
     )
 
 
@@ -225,8 +231,11 @@ def check_plan(path: Path, plans: PlanFile, edited: Plan, machine: Machine) -> R
         if not least <= value <= MOST:
             limit = f"at least {least}" if value < least else f"at most {MOST}"
             raise PlanError(f"{where}: {name} must be {limit}, got {value}; edit it again")
-    known = ["none"] if edited.workers == 1 else algorithm_names()
-    lookup(f"{where}: algorithm", edited.algorithm, known, error=PlanError)
+    if edited.workers == 1:
+        lookup(f"{where}: algorithm", edited.algorithm, ["none"], error=PlanError)
+    else:
+        plan_algorithm(f"{where}: algorithm", edited.algorithm)
+        algorithm(edited.algorithm).steps(edited.workers)
     cluster = machine.cluster(edited.workers)
     found = verdict(model, plans.training, edited, cluster)
     if found is not Verdict.FITS:
@@ -267,6 +276,7 @@ def execute(
     executions: int | None = None,
     allow_drift: bool = False,
     oversubscribe: bool = False,
+    replay: int | None = None,
     timeout_s: float = 60.0,
     parameters: Path | None = None,
     checkpoint_every: int = 0,
@@ -289,6 +299,9 @@ def execute(
     ``checkpoints`` (by default beside ``output``). With ``resume`` go on from the newest one there,
     or from the file that is named, to the step at which a whole run would end.
 
+    With ``replay`` only that rank runs, its peers stubbed: compute, memory and copies are measured,
+    the network is predicted.
+
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
     and ``lanes`` how many may then run. ``backend`` says whose kernels run, by default those that
     the plan was priced with; others are refused.
@@ -304,22 +317,25 @@ def execute(
     model = load_model(plans.model)
     needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
+    if replay is not None:
+        _check_replay(plans, pick, replay, check or bool(checkpoint_every or resume))
     beside = output or Path("measurement.json")
     train, test = record_files(model, data)
     options = Options(
         train=train,
         test=test,
-        cores=_cores(plans, pick, oversubscribe, lanes),
+        cores=_cores(plans, pick, oversubscribe, lanes, alone=replay is not None),
         steps=steps,
         warmup=warmup,
         traced=min(TRACED, steps),
         timeout_s=timeout_s,
-        expected_s={} if check or allow_drift else _sentinels(plans, pick),
+        expected_s={} if check or allow_drift or replay is not None else _sentinels(plans, pick),
         backend=by,
         parameters=parameters,
         checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
         prove=check,
         start=start,
+        replay=replay,
     )
     runs = executions or (EXECUTIONS if check else 1)
     if options.checkpoints and (check or runs > 1):
@@ -352,6 +368,21 @@ def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
             f" {cluster} to run with that one"
         )
     return backend(asked or planned or "numpy").name
+
+
+def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:
+    """Refuse to replay a rank that there is not, or what one rank alone cannot do."""
+    ranked = pick_plan(plans, pick)
+    if not 0 <= rank < ranked.plan.workers:
+        raise PlanError(
+            f"--rank {rank}: plan {ranked.label!r} has ranks 0 to {ranked.plan.workers - 1}; give"
+            " one of them"
+        )
+    if more:
+        raise PlanError(
+            "--replay: one rank without its peers does not train, so there is nothing to check or"
+            " to keep; leave out --check and the options of checkpoints"
+        )
 
 
 def _sentinels(plans: PlanFile, pick: int) -> Mapping[str, tuple[float, ...]]:
@@ -389,13 +420,16 @@ def _checkpoints(
     return Checkpoints(folder=folder, every=every, resume=begin)
 
 
-def _cores(plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None) -> tuple[int, ...]:
+def _cores(
+    plans: PlanFile, pick: int, oversubscribe: bool, lanes: int | None, *, alone: bool = False
+) -> tuple[int, ...]:
     """Return the cores to pin to, refusing more workers than there are.
 
     None are named where workers were started by others, or on other hosts, who choose there.
     """
     plan = pick_plan(plans, pick).plan
-    workers, needed = plan.workers, plan.workers + plan.decode_cores
+    workers = 1 if alone else plan.workers
+    needed = workers + plan.decode_cores
     if lanes is not None:
         if workers > lanes:
             raise PlanError(

@@ -171,7 +171,7 @@ def _step(name: str, training: Training, by: Backend) -> Run:
         None,
         lambda step, microbatch, raw: np.copyto(raw, records),
         lambda step, microbatch, task: Stream(0, step, 0, 0),
-        by=by,
+        device=by.device,
     )
     return worker.loop.run
 

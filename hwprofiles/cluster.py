@@ -9,7 +9,7 @@ from hwprofiles.device import Device
 from hwprofiles.errors import ProfileError
 from hwprofiles.fabrics.base import Node
 from hwprofiles.link import Link, Route
-from hwprofiles.routing import Neighbours, Routing, shortest_path
+from hwprofiles.routing import Neighbours, Routing, Ways
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -34,6 +34,8 @@ class Cluster:
     _after: Neighbours = field(repr=False, compare=False)
     _before: Neighbours = field(repr=False, compare=False)
     _routes: dict[tuple[int, int], Route] = field(default_factory=dict, repr=False, compare=False)
+    _ways: dict[tuple[Node, Node], Ways] = field(default_factory=dict, repr=False, compare=False)
+    """Between waypoints, which many routes share."""
 
     @classmethod
     def from_edges(
@@ -118,9 +120,11 @@ class Cluster:
         choose = rule.chooser(src, dst)
         path: list[Node] = [src]
         for start, end in pairwise(rule.waypoints(src, dst)):
-            path += shortest_path(
-                self._after, self._before, start, end, relay=rule.relay, choose=choose
-            )[1:]
+            if (start, end) not in self._ways:
+                self._ways[start, end] = Ways.between(
+                    self._after, self._before, start, end, relay=rule.relay
+                )
+            path += self._ways[start, end].path(self._after, choose)[1:]
         return path
 
     def _island(self) -> list[int]:

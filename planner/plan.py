@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 
 from hwprofiles.cluster import Cluster
 from planner.model import ModelGraph
@@ -154,8 +153,8 @@ class Bucket:
     """One past the last element."""
     layers: tuple[int, ...]
     """Layers whose gradients lie in it."""
-    after: tuple[int, ...]
-    """Layers above one of these: their input gradients come before its last gradient."""
+    place: int
+    """Where in ``ModelGraph.passes`` its last gradient is whole."""
 
     @property
     def elements(self) -> int:
@@ -188,8 +187,7 @@ def buckets(model: ModelGraph, bucket_elements: int) -> tuple[Bucket, ...]:
         end += model.layers[layer].parameter_count
         layers.append(layer)
         if end - first >= bucket_elements or layer == min(offsets):
-            mask = reduce(or_, (model.above[i] for i in layers))
-            after = tuple(i for i in range(len(model.layers)) if mask >> i & 1)
-            found.append(Bucket(first=first, end=end, layers=tuple(layers), after=after))
+            place = model.gradient_places[layer]  # the backward pass goes down
+            found.append(Bucket(first=first, end=end, layers=tuple(layers), place=place))
             first, layers = end, []
     return tuple(found)

@@ -18,6 +18,7 @@ from planner.placements import placements
 from planner.plan import Plan, Training
 from planner.predict import Prediction, predict
 from planner.ranking import Queue, best_rows, front, left_over
+from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
 from planner.table import DOMINANCE, PlanTable, Tally, price
 from sim.engine import choose
@@ -122,6 +123,7 @@ def machine_space(
         training,
         machine.devices,
         placements=lambda workers: list(placements(machine.cluster(workers), workers).values()),
+        shaped=lambda workers: offered(machine.cluster(workers), workers),
         choices=choices,
         constraints=constraints,
     )

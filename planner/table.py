@@ -106,7 +106,7 @@ class Section:
             above = rest // len(values)
             indices[name], rest = rest - above * len(values), above
         made = {name: factor.gather(indices) for name, factor in self.factors.items()}
-        memory = ("own_bytes", "frame_bytes", "frames", "landing_top")
+        memory = ("own_bytes", "frame_bytes", "landing_top")
         arena = stacked_bytes(*(made[name] for name in memory))
         verdict = np.full(len(rows), CODE[Verdict.FITS], dtype=np.int8)
         verdict[made["bound_ps"] > limits["step_ps"]] = CODE[Verdict.TOO_SLOW]

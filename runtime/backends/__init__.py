@@ -24,6 +24,7 @@ from importlib import import_module, resources
 from hwprofiles.errors import BackendUnavailable
 from hwprofiles.registry import lookup, names
 from runtime import kernels
+from runtime.device import HostDevice
 from runtime.kernels import Kernel
 
 
@@ -37,6 +38,11 @@ class Backend:
     allocates: bool
     """Whether its library allocates beside the arena, out of our sight."""
     own: Mapping[str, Kernel]
+
+    @property
+    def device(self) -> HostDevice:
+        """What a worker of this backend computes on."""
+        return HostDevice(self.kernel)
 
     def has(self, name: str) -> bool:
         """Whether a kernel is its own; NumPy's are all."""

@@ -43,6 +43,7 @@ def test_the_commands_are_these():
         "foreplan bench engine",
         "foreplan bench ops",
         "foreplan bench search",
+        "foreplan collective",
         "foreplan data digits",
         "foreplan data pack",
         "foreplan data synthetic",

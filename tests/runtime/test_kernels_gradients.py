@@ -875,7 +875,9 @@ def test_a_backend_without_its_library_is_refused_in_one_sentence(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", nowhere)
-    with pytest.raises(BackendUnavailable, match=r"^backend 'onednn': expected PyTorch, .*foreplan.oracle"):
+    with pytest.raises(
+        BackendUnavailable, match=r"^backend 'onednn': expected PyTorch, .*foreplan.oracle"
+    ):
         backend.__wrapped__("onednn")
 
 

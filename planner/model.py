@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from planner.wiring import Wiring
 
 
+MOST_PIXELS = 4096
+"""Largest side of an image that a network may be resized to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """Layers with one input and one output, their last; ``count`` of them in a row."""
@@ -205,6 +209,19 @@ class ModelGraph:
         return passes(self, layer_calls(self, 1, "float32"))
 
     @cached_property
+    def gradient_places(self) -> Mapping[int, int]:
+        """By layer that has parameters: the place in ``passes`` where its gradient is whole."""
+        return {f.layer: i for i, f in enumerate(self.passes) if f.kind == "accumulate"}
+
+    @cached_property
+    def input_place(self) -> int:
+        """Place in ``passes`` of the last firing that reads what was loaded."""
+        from planner.layer_calls import layer_calls
+        from planner.passes import last_of_input
+
+        return last_of_input(self, layer_calls(self, 1, "float32"))
+
+    @cached_property
     def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":
         """Op calls by samples and dtype, as ``planner.layer_calls`` has found them so far."""
         return {}
@@ -338,7 +355,8 @@ def model_names() -> dict[str, str]:
 def load_model(name: str) -> ModelGraph:
     """Return the built-in model called ``name``, or the one that a file of this path describes.
 
-    A model of text may be followed by the tokens of a sample: ``bert-large:512``.
+    A model of text may be followed by the tokens of a sample, ``bert-large:512``, and one of images
+    by their side, ``resnet-50:256``.
 
     Raises
     ------
@@ -350,7 +368,7 @@ def load_model(name: str) -> ModelGraph:
 
         return load_file(name)
     known = model_names()
-    family, colon, tokens = name.partition(":")
+    family, colon, size = name.partition(":")
     stem = known[lookup("model", family, list(known), error=ModelError)]
     module = import_module(f"planner.models.{stem}")
     model: ModelGraph
@@ -358,13 +376,17 @@ def load_model(name: str) -> ModelGraph:
         model = module.build(name)
         return model
     most = module.most_tokens(family) if hasattr(module, "most_tokens") else 0
-    if not most:
-        raise ModelError(f"model {name!r}: {family} reads no tokens; leave out {colon + tokens!r}")
-    if not tokens.isdecimal() or not 1 <= int(tokens) <= most:
+    kind, limit = ("tokens", most) if most else ("pixels a side", MOST_PIXELS)
+    if not size.isdecimal() or not 1 <= int(size) <= limit:
         raise ModelError(
-            f"model {name!r}: expected 1 to {most} tokens after the colon, got {tokens!r}"
+            f"model {name!r}: expected 1 to {limit} {kind} after the colon, got {size!r}"
         )
-    model = module.build(family, int(tokens))
+    if most:
+        model = module.build(family, int(size))
+    else:
+        from planner.resize import resized
+
+        model = resized(module.build(family), int(size))
     return replace(model, name=name)
 
 

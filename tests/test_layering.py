@@ -42,11 +42,15 @@ OWNERS = {
         "sim/graphfile.py",
     },
     "rich": {"foreplan"},
-    "scipy": {"hwprofiles/fit.py", "planner/published/fit.py"},
+    "scipy": {
+        "hwprofiles/fit.py",
+        "planner/published/fit.py",
+        "planner/published/collective_fit.py",
+    },
     "simpy": {"sim/central.py", "sim/simpy_engine.py", "sim/updates.py"},
     "sklearn": {"runtime/digits.py"},
     "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},
-    "torch": {"foreplan/op_rates.py"},
+    "torch": {"foreplan/op_rates.py", "runtime/backends/onednn.py"},
     "typer": {"foreplan"},
 }
 """Packages or files that may import a library."""

@@ -57,8 +57,8 @@ def encoder(name: str, variant: Variant, tokens: int, vocab: int, positions: int
     masked = -(-tokens * MASKED_PERCENT // 100)
     shape = {"features": variant.features, "dropout": variant.dropout}
     row = Row((2 * tokens + masked,))
-    row.add("embed", _embed, tokens=tokens, vocab=vocab, positions=positions, **shape)
-    row.add("block", _block, count=variant.blocks, heads=variant.heads, **shape)
+    row.add("embed", embed, tokens=tokens, vocab=vocab, positions=positions, **shape)
+    row.add("block", block, count=variant.blocks, heads=variant.heads, **shape)
     row.add("heads", _heads, tokens=tokens, masked=masked, vocab=vocab)
     return ModelGraph(
         name=name,
@@ -70,26 +70,31 @@ def encoder(name: str, variant: Variant, tokens: int, vocab: int, positions: int
     )
 
 
-def _embed(
+def embed(
     b: BlockBuilder,
     x: Value,
     *,
-    tokens: int,
-    vocab: int,
-    positions: int,
     features: int,
     dropout: int,
+    first: int = 0,
+    tied: int = 1,
+    **table: int,
 ) -> Value:
-    table = {"features": features, "tokens": tokens}
-    words = b.layer("tokens", "embedding", x, vocab=vocab, tied=1, **table)
-    sentences = b.layer("sentences", "embedding", x, vocab=SENTENCES, first=tokens, **table)
-    y = b.layer(
-        "positions", "positions", b.layer("add", "add", words, sentences), positions=positions
-    )
+    """Append the sum of three embeddings of ``tokens``, in tables of ``vocab`` and ``positions``.
+
+    ``x`` holds the tokens from ``first`` on; which sentence each is of follows the first of all.
+    """
+    size = {"features": features, "tokens": table["tokens"]}
+    at = {"first": first} if first else {}
+    words = b.layer("tokens", "embedding", x, vocab=table["vocab"], tied=tied, **at, **size)
+    sentences = b.layer("sentences", "embedding", x, vocab=SENTENCES, first=size["tokens"], **size)
+    y = b.layer("add", "add", words, sentences)
+    y = b.layer("positions", "positions", y, positions=table["positions"])
     return b.dropout("dropout", b.layer("norm", "layer_norm", y), dropout)
 
 
-def _block(b: BlockBuilder, x: Value, *, heads: int, features: int, dropout: int) -> Value:
+def block(b: BlockBuilder, x: Value, *, heads: int, features: int, dropout: int) -> Value:
+    """Append attention and two linear layers, each added to its input and normalised after."""
     y = b.dropout("dropout1", b.attention(x, heads), dropout)
     x = b.layer("norm1", "layer_norm", b.layer("add1", "add", x, y))
     y = b.dropout("dropout2", b.feed_forward(x, 4 * features), dropout)

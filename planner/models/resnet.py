@@ -1,8 +1,8 @@
 """Residual networks: ResNet, ResNeXt (grouped) and SE (squeeze-and-excitation) variants.
 
-ResNet-50 to 152 put the stride of a stage into its first 1x1 convolution, as published;
-``resnet-50-v1-5``, and ResNeXt, put it into the 3x3 convolution. ``resnet-20`` and ``resnet-56``
-are those for 32x32 images, with projections where shapes differ (option B) in the place of padding
+ResNet-50 to 152 put the stride of a stage into its first 1x1 convolution, as published; those
+called ``-v1-5``, and ResNeXt, into the 3x3 convolution. ``resnet-20`` and ``resnet-56`` are those
+for 32x32 images, with projections where shapes differ (option B) in the place of padding
 with zeros (option A): 272,474 parameters and 855,770. Here they read the 8x8 digits, repeated.
 """
 
@@ -63,7 +63,9 @@ VARIANTS = {
     "resnet-50": Variant(depth=50),
     "resnet-50-v1-5": Variant(depth=50, late_stride=1, source=f"{RESNET}; stride in the 3x3"),
     "resnet-101": Variant(depth=101),
+    "resnet-101-v1-5": Variant(depth=101, late_stride=1, source=f"{RESNET}; stride in the 3x3"),
     "resnet-152": Variant(depth=152),
+    "resnet-152-v1-5": Variant(depth=152, late_stride=1, source=f"{RESNET}; stride in the 3x3"),
     "resnet-200": Variant(depth=200, late_stride=1, source=f"{RESNET}; depth as in timm"),
     "wide-resnet-50-2": Variant(depth=50, width=128, late_stride=1, source=WIDE),
     "wide-resnet-101-2": Variant(depth=101, width=128, late_stride=1, source=WIDE),

@@ -12,10 +12,12 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
+from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
 from planner.machine import Machine
-from planner.model import with_tokens
+from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.tpu import slice_of
 
 BUCKET_BYTES = 25 * 2**20
 """PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
@@ -69,7 +71,7 @@ def _cluster(system: str) -> Cluster:
 
 
 @cache
-def _names() -> Mapping[str, Mapping[str, Any]]:
+def _names() -> Mapping[str, Any]:
     return tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 
 
@@ -82,17 +84,17 @@ def express(told: Mapping[str, str]) -> Case:
         With the reason, when a field is not stated or names what is not built in.
     """
     model = _model(told)
-    device = _name("devices", "accelerator", told["accelerator"])
+    device = _ruled("devices", "accelerator", told.get("accelerator", ""))
     dtype = _dtype(told, device)
-    stack = _stack(told)
+    stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
     each = _whole("devices_per_node", told) if workers > 1 else 1
     assumed: dict[str, Any] = {}
     if told.get("batch_per_device"):
-        samples = _whole("batch_per_device", told)
+        samples = _samples(told, dtype)
     else:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
-    system, placement = _placed(told, workers, each) if workers > 1 else ("", (0,))
+    system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
     return Case(
         model=model,
         device=device,
@@ -102,7 +104,7 @@ def express(told: Mapping[str, str]) -> Case:
             workers=workers,
             microbatch=samples,
             placement=placement,
-            algorithm="ring" if workers > 1 else "none",
+            algorithm=_method(told) if workers > 1 else "none",
             bucket_bytes=BUCKET_BYTES,
             overlap=workers > 1,
         ),
@@ -113,33 +115,71 @@ def express(told: Mapping[str, str]) -> Case:
 
 
 def _model(told: Mapping[str, str]) -> str:
-    """Return the model, at the tokens of a text that the row states."""
-    name = _name("models", "model", _key(told["model"]), told["model"])
-    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
-    if tokens is None:
-        return name
-    whole = int(tokens[1])
-    dropped = whole == LONG_TEXT and told.get("framework") in _names()["unpadded"]
-    return with_tokens(name, whole // 2 if dropped else whole)
+    """Return the model, at the tokens of a text or the side of an image that the row states."""
+    size, framework = told.get("input_size", ""), told.get("framework", "")
+    tokens = re.match("seq ([0-9]+)", size)
+    name = _named(told["model"], tokens[1] if tokens else "")
+    late = _names()["late"]
+    if re.search(late["frameworks"], framework):
+        name = late["models"].get(name, name)
+    if tokens:
+        whole = int(tokens[1])
+        dropped = whole == LONG_TEXT and re.search(_names()["unpadded"]["frameworks"], framework)
+        return f"{name.partition(':')[0]}:{whole // 2 if dropped else whole}"
+    sides = re.fullmatch("([0-9]+)x([0-9]+)", size)
+    return _at_side(name, int(sides[1])) if sides and sides[1] == sides[2] else name
+
+
+def _named(shown: str, tokens: str) -> str:
+    """Return the built-in model that a table calls ``shown``."""
+    key, prefixes = _key(shown), _names()["prefixes"]
+    known = {_key(name): name for name in model_names()} | _names()["models"]
+    for found in (f"{key}:{tokens}", key):
+        if found in known:
+            return str(known[found])
+    for prefix in prefixes["drop"]:
+        rest = re.sub(f"^{prefix}", prefixes["put"].get(prefix, ""), key)
+        if rest != key and rest in known:
+            return str(known[rest])
+    raise Unsaid(f"model {shown!r} is not built in" if shown else "model is not stated")
+
+
+@cache
+def _at_side(name: str, side: int) -> str:
+    """Return the name of a network at a side, which is its own where it has no other."""
+    try:
+        if load_model(name).input_shape[-1] == side:
+            return name
+        return load_model(f"{name}:{side}").name
+    except ModelError as error:
+        raise Unsaid(str(error)) from error
 
 
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype; a device without a rate for 16 bits computes in float32."""
-    dtype = _name("precisions", "precision", told.get("precision", "").lower())
+    told_as = told.get("precision", "").lower()
+    dtype = _names()["precisions"].get(told_as)
+    if dtype is None:
+        raise Unsaid(_unknown("precision", told_as))
     known = load_device(device).peak_flop_per_s
     return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
 
 
-def _placed(told: Mapping[str, str], workers: int, each: int) -> tuple[str, tuple[int, ...]]:
+def _placed(
+    told: Mapping[str, str], device: str, workers: int, each: int
+) -> tuple[str, tuple[int, ...]]:
     """Return the system that a row names, and the devices of it that run."""
-    link = told.get("intra_link", "") + told.get("inter_link", "")
-    for choice in _names()["systems"].get(told["accelerator"], ()):
-        if choice.get("with", "") in link and each <= choice.get("most", each):
+    said = "; ".join(told.get(key, "") for key in ("accelerator", "intra_link", "inter_link"))
+    for choice in _names()["systems"]:
+        fits = choice["device"] == device and each <= choice.get("most", each)
+        if fits and re.search(choice.get("at", ""), said):
             break
     else:
         raise Unsaid(f"a system of several {told['accelerator']!r} is not built in")
     nodes = -(-workers // each)
     node = str(choice["system"])
+    if "slice" in choice:  # all chips are one node
+        return _slice(node, workers, choice["slice"]), tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
     if each > size:
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")
@@ -147,27 +187,45 @@ def _placed(told: Mapping[str, str], workers: int, each: int) -> tuple[str, tupl
     return node if nodes == 1 else f"{node}:{nodes}", placement
 
 
-def _stack(told: Mapping[str, str]) -> str:
-    framework, year = told.get("framework", ""), told.get("year", "")
-    for choice in _names()["stacks"].get(framework, ()):
-        if "until" not in choice or (year.isdigit() and int(year) <= choice["until"]):
-            return str(choice["stack"])
-    raise Unsaid(
-        f"framework {framework!r} is not known" if framework else "framework is not stated"
-    )
+def _slice(pod: str, chips: int, dimensions: int) -> str:
+    """Return the slice of a pod that has so many chips."""
+    found = f"{pod}:{slice_of(chips, dimensions)}"
+    try:
+        plan_cluster(found)
+    except ProfileError as error:
+        raise Unsaid(str(error)) from error
+    return found
+
+
+def _method(told: Mapping[str, str]) -> str:
+    """Return the algorithm that stands for how gradients are exchanged."""
+    said = told.get("comm_method", "")
+    rules = _names()["methods"]["rules"]
+    return str(next(found for rule, found in rules if re.search(rule, said)))
+
+
+def _ruled(table: str, column: str, told: str, year: str = "") -> str:
+    """Return what the first rule gives that is found in a column, and holds in that year."""
+    for rule, found, *until in _names()[table]["rules"]:
+        in_time = not until or (year.isdigit() and int(year) <= until[0])
+        if told and in_time and re.search(rule, told):
+            return str(found)
+    raise Unsaid(_unknown(column, told))
+
+
+def _unknown(column: str, told: str) -> str:
+    return f"{column} {told!r} is not built in" if told else f"{column} is not stated"
 
 
 def _key(name: str) -> str:
-    return name.lower().replace(" ", "").replace("-", "").replace("_", "")
+    return re.sub("[ ._-]", "", name.lower())
 
 
-def _name(table: str, column: str, told: str, shown: str = "") -> str:
-    found = _names()[table].get(told)
-    if found is None:
-        raise Unsaid(
-            f"{column} {shown or told!r} is not built in" if told else f"{column} is not stated"
-        )
-    return str(found)
+def _samples(told: Mapping[str, str], dtype: str) -> int:
+    """Return the samples of a device; of two, "8 : 16", the first is that of float32."""
+    several = told["batch_per_device"].split(" : ")
+    narrow = dtype not in ("float32", "tf32")
+    return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 
 
 def _whole(column: str, told: Mapping[str, str]) -> int:

@@ -79,9 +79,9 @@ def faults(folder: Path) -> list[str]:
 
 
 def test_every_shipped_file_is_valid_and_each_of_its_blocks_has_a_source_and_a_confidence():
-    assert len(list((DATA / "devices").glob("*.toml"))) == len(DEVICES) == 80
-    assert len(list((DATA / "links").glob("*.toml"))) == len(LINKS) == 77
-    assert len(list((DATA / "clusters").glob("*.toml"))) == len(SYSTEMS) == 55
+    assert len(list((DATA / "devices").glob("*.toml"))) == len(DEVICES) == 86
+    assert len(list((DATA / "links").glob("*.toml"))) == len(LINKS) == 79
+    assert len(list((DATA / "clusters").glob("*.toml"))) == len(SYSTEMS) == 58
     assert faults(DATA) == []
 
 
@@ -172,7 +172,7 @@ def test_no_name_means_two_parts_and_all_are_lower_case(kind, parts):
         ("H100 SXM", "h100-sxm5-80g (h100-sxm)"),
         ("h10", "h100-sxm5-80g (h100)"),
         ("tpu-v22", "tpu-v2"),
-        ("qqq", "unknown; 80 are known"),
+        ("qqq", "unknown; 86 are known"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest_names_and_aliases(name, near):
@@ -401,7 +401,8 @@ def test_trap_9_a_name_in_gigabits_is_an_eighth_in_gigabytes(name):
     digits = "".join(c for c in name.rpartition("-")[2] if c.isdigit())
     named_gbit = {"infiniband-fdr-56g": 54.4, "roce-400g-fabric": 400, "dcn-tpu-v5p": 50}
     named_gbit |= {"efa-v1": 100, "efa-v2": 100, "efa-v3": 200, "efa-v4": 400}
-    named_gbit |= {"slingshot-11": 200, "gpudirect-tcpx": 200}
+    named_gbit |= {"aries": 81.6, "slingshot-11": 200, "gpudirect-tcpx": 200}
+    named_gbit |= {"gpudirect-tcpxo": 200}
     gbit = named_gbit.get(name) or float(digits)
     assert gb_per_s(name) * 8 == pytest.approx(gbit)
 

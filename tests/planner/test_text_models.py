@@ -33,6 +33,15 @@ def test_parameters_are_the_published_ones_of(name):
     assert load_model(name).parameter_count == PUBLISHED[name]
 
 
+def test_parameters_of_electra_are_those_of_its_checkpoints():
+    """Of google/electra-base-discriminator and -generator, encoders without heads."""
+    layers = load_model("electra-base").layers
+    generator = [x for x in layers if x.name.startswith(("generator.embed", "generator.block"))]
+    discriminator = [x for x in layers if x.name.startswith(("embed", "block"))]
+    assert sum(x.parameter_count for x in generator) == 33_511_168
+    assert sum(x.parameter_count for x in discriminator) == 108_891_648
+
+
 @pytest.mark.parametrize("name", ENCODER)
 def test_parameters_of_the_encoder_and_pooler_are_the_published_ones_of(name):
     heads = {"heads.sentence", "heads.transform", "heads.norm", "heads.tokens"}
@@ -125,7 +134,7 @@ def test_a_text_may_be_shorter_and_keeps_its_parameters():
         ("bert-base:513", "expected 1 to 512 tokens after the colon, got '513'"),
         ("gpt-2:0", "expected 1 to 1024 tokens after the colon, got '0'"),
         ("gpt-2:", "expected 1 to 1024 tokens after the colon, got ''"),
-        ("lenet-5:64", "lenet-5 reads no tokens; leave out ':64'"),
+        ("lenet-5:64", "only a network of images has another size"),
         ("gpt-3:64", "model 'gpt-3': unknown; did you mean gpt-2"),
     ],
 )

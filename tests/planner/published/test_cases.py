@@ -1,0 +1,92 @@
+"""What tables call things: their words lead to our models, devices, systems and software."""
+
+import pytest
+
+from planner.published.cases import Unsaid, express
+
+TOLD = {
+    "model": "ResNet-50",
+    "precision": "fp32",
+    "accelerator": "V100 16GB",
+    "n_devices": "1",
+    "framework": "TensorFlow",
+    "year": "2020",
+    "batch_per_device": "64",
+}
+
+
+def told(**changes):
+    return express(TOLD | changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "framework", "name"),
+    [
+        ("ResNet-50", "", "TensorFlow", "resnet-50"),
+        ("resnet50", "224x224", "PyTorch 1.12 nhwc", "resnet-50-v1-5"),
+        ("resnet101d", "256x256", "PyTorch 1.12 nhwc", "resnet-101d:256"),
+        ("tf_efficientnetv2_m", "384x384", "PyTorch 1.12 nchw", "efficientnet-v2-m"),
+        ("efficientnet efficientnet-widese-b4", "", "PyTorch", "efficientnet-widese-b4"),
+        ("efficientnet_v1 v1-B4", "", "TensorFlow2", "efficientnet-b4"),
+        ("gluon_resnext101_64x4d", "", "PyTorch 1.12 nchw", "resnext-101-64x4d"),
+        ("AlexNet (group=1)", "227x227", "PaddlePaddle cuDNN 5.1", "alexnet-ungrouped"),
+        ("BERT pretrain", "seq 512", "TensorFlow", "bert-large:512"),
+        ("BERT pretrain", "seq 512", "PyTorch", "bert-large:256"),
+        ("ELECTRA", "seq 128", "TensorFlow2", "electra-base:128"),
+        ("ELECTRA", "seq 384", "TensorFlow2", "electra-base-discriminator:384"),
+    ],
+)
+def test_a_name_leads_to_a_model_at_its_size(model, size, framework, name):
+    assert told(model=model, input_size=size, framework=framework).model == name
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "device"),
+    [
+        ("NVIDIA V100-SXM3-32GB (450W)", "v100-sxm3-32g"),
+        ("Nvidia Tesla V100S-PCIe-32GB", "v100s-pcie-32g"),
+        ("A100 40GB", "a100-sxm4-40g"),
+        ("K80 (EC2 p2, 1 GPU per node)", "k80-gk210"),
+        ("Titan X (Maxwell)", "titan-x-maxwell"),
+        ("2080 Ti", "rtx-2080-ti"),
+    ],
+)
+def test_an_accelerator_leads_to_a_device(accelerator, device):
+    assert told(accelerator=accelerator).device == device
+
+
+@pytest.mark.parametrize(
+    ("framework", "year", "stack"),
+    [
+        ("TensorFlow", "2016", "libraries-2016"),
+        ("TensorFlow", "", "tensorflow-xla"),
+        ("TensorFlow 1.5.0", "2018", "tensorflow-1-2017"),
+        ("pytorch", "2020", "mlperf"),
+        ("PyTorch", "2020", "pytorch-containers"),
+        ("MxNet", "2020", "mxnet-fused"),
+        ("MXNet (CUDA 7.5, cuDNN 5.1)", "2017", "mxnet-2017"),
+        ("CL-nn (Torch)", "2016", "opencl"),
+    ],
+)
+def test_a_framework_leads_to_its_generation(framework, year, stack):
+    assert told(framework=framework, year=year).stack == stack
+
+
+def test_the_first_of_two_batches_is_that_of_float32():
+    assert told(batch_per_device="8 : 16").plan.microbatch == 8
+    assert told(batch_per_device="8 : 16", precision="AMP-FP16").plan.microbatch == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": "abacus"}, "model 'abacus' is not built in"),
+        ({"model": "vgg16", "input_size": "256x256"}, "would need other parameters"),
+        ({"n_devices": "16", "devices_per_node": "16"}, "a node of dgx-1-v100 has 8"),
+        ({"n_devices": "2", "accelerator": "M60"}, "a system of several 'M60' is not built in"),
+        ({"batch_per_device": "many"}, "batch_per_device is 'many', no whole number"),
+    ],
+)
+def test_what_cannot_be_expressed_says_why(changes, reason):
+    with pytest.raises(Unsaid, match=reason):
+        told(**changes | ({"devices_per_node": "2"} if changes.get("n_devices") == "2" else {}))

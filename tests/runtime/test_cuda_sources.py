@@ -13,7 +13,7 @@ import runtime.cuda
 from runtime.cuda.device import HOLD
 from runtime.cuda.gemm import NO_TRANSPOSE, Product, product
 from runtime.cuda.text import TYPES
-from tests.runtime.test_cuda_kernels import texts
+from tests.runtime.cuda_host import texts
 
 
 def column_major(p: Product, b: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -113,6 +113,8 @@ def attributes(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute):
             name = ast.unparse(node)
+            if "(" in name:
+                continue
             for root, module in ROOTS.items():
                 if name.startswith(f"{root}."):
                     found.add(f"{module}:{name.removeprefix(f'{root}.')}")

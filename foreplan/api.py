@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import foreplan
 from foreplan.datasets import record_files
-from foreplan.machines import Local, load_machine
+from foreplan.machines import Local, load_machine, local_backend
 from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
@@ -38,7 +38,7 @@ from planner.space import Constraints
 
 if TYPE_CHECKING:
     from reports.case import Cases
-    from runtime.execute import Checkpoints
+    from runtime.execute import Checkpoints, Options
     from runtime.launch import Launch
 
 Progress = Callable[[int, int], None]
@@ -61,16 +61,18 @@ def calibrate(
     workers: int | None = None,
     model: str | None = None,
     training: Training | None = None,
+    backend: str = "numpy",
     progress: Callable[[int, int, int], None] = lambda workers, done, total: None,
 ) -> dict[int, int]:
     """Time ops on this machine, for each number of workers up to ``workers``.
 
     With ``model`` and ``training`` only the ops that plans of it use; else the general set that
-    curves are fitted to. Return how many ops were timed, by number of workers.
+    curves are fitted to. Return how many ops were timed, by number of workers. Kernels are those of
+    ``backend``; what is measured counts for the cluster ``local``, or ``local:BACKEND``.
     """
     from runtime.kernels import refuse_missing
 
-    local = Local.here()
+    local = Local.here(backend)
     counts = {}
     for w in [workers] if workers else range(1, local.facts.physical_cores + 1):
         if model and training:
@@ -274,6 +276,7 @@ def execute(
     start: "Launch | None" = None,
     lanes: int | None = None,
     output: Path | None = None,
+    backend: str | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda done, total: None,
 ) -> Measurement:
@@ -291,7 +294,8 @@ def execute(
     the network is predicted.
 
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
-    and ``lanes`` how many may then run.
+    and ``lanes`` how many may then run. ``backend`` says whose kernels run, by default those that
+    the plan was priced with; others are refused.
     """
     from runtime.execute import EXECUTIONS, TRACED, Options, measure
     from runtime.execute import check as run_check
@@ -300,6 +304,7 @@ def execute(
 
     start = start or launch
     plans = read_plans(path)
+    by = _backend(path, plans, backend)
     model = load_model(plans.model)
     needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
@@ -316,6 +321,7 @@ def execute(
         traced=min(TRACED, steps),
         timeout_s=timeout_s,
         expected_s={} if check or allow_drift or replay is not None else _sentinels(plans, pick),
+        backend=by,
         parameters=parameters,
         checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
         prove=check,
@@ -333,9 +339,7 @@ def execute(
     priced = _beside(beside)
 
     def again() -> Measurement:
-        fresh = (
-            plans if keep_costs else _calibrated(plans, pick, options.train, say, progress, start)
-        )
+        fresh = plans if keep_costs else _calibrated(plans, pick, options, say, progress)
         write_record(priced, fresh)
         index = pick if keep_costs else 0
         return measure(fresh, index, options, executions=runs, progress=progress)
@@ -358,11 +362,26 @@ def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:
         )
 
 
+def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
+    """Return the backend to run with; costs of one backend say nothing of another."""
+    from runtime.backends import backend
+
+    planned = local_backend(plans.cluster)
+    if asked and planned and asked != planned:
+        cluster = "local" if asked == "numpy" else f"local:{asked}"
+        raise PlanError(
+            f"{path}: priced with backend {planned!r}, got --backend {asked!r}; plan on"
+            f" {cluster} to run with that one"
+        )
+    return backend(asked or planned or "numpy").name
+
+
 def _sentinels(plans: PlanFile, pick: int) -> Mapping[str, tuple[float, ...]]:
     """Return the sentinel times that the costs of a ``local`` plan were measured with."""
-    if plans.cluster != "local":
+    by = local_backend(plans.cluster)
+    if by is None:
         return {}
-    calibration = Local.here().calibration(plans.plans[pick].plan.workers)
+    calibration = Local.here(by).calibration(plans.plans[pick].plan.workers)
     return calibration.sentinels if calibration else {}
 
 
@@ -436,18 +455,17 @@ def pick_plan(plans: PlanFile, pick: int) -> RankedPlan:
 def _calibrated(
     plans: PlanFile,
     pick: int,
-    records: Path,
+    options: "Options",
     say: Callable[[str], None],
     progress: Progress,
-    start: "Launch",
 ) -> PlanFile:
     """Time the plan's own ops one by one and predict it with them."""
     edited = plans.plans[pick].plan
     model = load_model(plans.model)
-    local = Local.here()
+    local = Local.here(options.backend)
     calls = plan_calls(model, plans.training, edited)
     say(f"calibrating {len(calls)} ops on {edited.workers} workers")
-    local.calibrate(calls, edited.workers, progress, start, records)
+    local.calibrate(calls, edited.workers, progress, options.start, options.train)
     machine = local.machine()
     prediction, program, _ = predict(model, plans.training, edited, machine)
     ranked = (RankedPlan(label=edited.label, plan=edited, prediction=prediction),)

@@ -74,8 +74,8 @@ def bind(
 
     ``fetch(step, microbatch, raw)`` fills raw records; ``stream(step, microbatch, task)`` says what
     the random numbers of a task depend on. Where the program has an input pipeline, ``feed`` is
-    what runs it for this rank. ``comm`` is an MPI communicator whose rank is ``rank``; messages
-    carry the task's id as their tag.
+    what runs it for this rank. ``device`` is the host with NumPy's kernels by default. ``comm`` is
+    an MPI communicator whose rank is ``rank``; messages carry the task's id as their tag.
     """
     arena = Arena(program, rank, device)
     messages = device.messages(rank, comm, program)

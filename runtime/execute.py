@@ -83,6 +83,8 @@ class Options:
     """How workers are started."""
     replay: int | None = None
     """The one rank that runs, if its peers are to be stubbed."""
+    backend: str = "numpy"
+    """Whose kernels run."""
 
 
 def run_once(
@@ -100,6 +102,7 @@ def run_once(
         "kind": "train",
         "cores": list(options.cores),
         "identity": dict(record.identity) if record else {},
+        "backend": options.backend,
         "plans": to_jsonable(plans),
         "pick": pick,
         "train": str(options.train.resolve()),
@@ -215,7 +218,8 @@ def measure(
     runs = tuple(execution(answer) for answer in answers)
     ranked = plans.plans[pick]
     step_s = float(np.median([run.step_s for run in runs]))
-    return _with_details(plans, ranked, runs, step_s, answers[-1], options.replay)
+    answer = answers[-1] | {"backend": options.backend}
+    return _with_details(plans, ranked, runs, step_s, answer, options.replay)
 
 
 def _with_details(
@@ -297,6 +301,8 @@ def _with_details(
             else {},
             "python": sys.version.split()[0],
             "numpy": np.__version__,
+            "backend": answer["backend"],
+            **({"backend library": answer["library"]} if answer["library"] else {}),
         },
     )
 
@@ -307,7 +313,12 @@ def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | No
     if beside is None:
         return None
     unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
-    return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
+    return ArenaProof(
+        steps=STEPS,
+        unpacked_bytes=tuple(unpacked),
+        beside_bytes=tuple(beside),
+        exempt=answer["library"] if answer["exempt"] else "",
+    )
 
 
 class _Substitution:

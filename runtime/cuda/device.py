@@ -25,6 +25,8 @@ NCCL_TYPES = {"float16": 6, "float32": 7, "float64": 8, "bfloat16": 9}
 """``ncclDataType_t``."""
 
 
+FIRST = -1
+"""Priority of a stream that goes before those of 0."""
 HOLD = Text(
     name="hold",
     parameters="long long nanoseconds",
@@ -70,8 +72,7 @@ class CudaDevice:
         stream = cupy.cuda.Stream
         self.compute = stream(non_blocking=True)
         self.copy_in, self.copy_out = stream(non_blocking=True), stream(non_blocking=True)
-        _, highest = cupy.cuda.runtime.deviceGetStreamPriorityRange()
-        self.communicate = stream(non_blocking=True, priority=highest)
+        self.communicate = stream(non_blocking=True, priority=FIRST)
         self.compute.use()
 
     def allocate(self, size_bytes: int) -> Any:

@@ -12,8 +12,8 @@ the cross term of a pipeline cut into pieces of the best size. Every term grows 
 Volumes, for ``S`` bytes, ``n`` ranks in ``N`` domains of ``p``: a ring carries ``2 (n-1)/n S``
 through every rank and out of every domain; a tree between domains carries ``S`` out of each of two
 and ``2 S`` out of more, and inside ``2 S`` along a chain; a switch that adds (NVLS) takes
-``(p+1)/p S`` from a rank. LL over a network is held to a ceiling of the library's too. Sources: NVIDIA/nccl, src/graph/tuning.cc (v2.30.7-1); Thakur and
-Gropp, Euro PVM/MPI 2003.
+``(p+1)/p S`` from a rank. LL over a network is held to a ceiling of the library's too. Sources:
+NVIDIA/nccl, src/graph/tuning.cc (v2.30.7-1); Thakur and Gropp, Euro PVM/MPI 2003.
 """
 
 import math
@@ -24,9 +24,9 @@ from hwprofiles.errors import PlanError
 from hwprofiles.transport import SHARED, Constants
 
 PROTOCOLS = ("ll", "ll128", "simple")
-"""Wire protocols: a flag in every 8 bytes, in every 128 bytes, or beside the data."""
+"""Wire protocols: a flag beside every word, one in every 128 bytes, or none among the data."""
 WIRE_SHARE = {"ll": 0.5, "ll128": 120 / 128, "simple": 1.0}
-"""Data in what a protocol sends. Source: NVIDIA/nccl, src/include/device.h."""
+"""Data in what a protocol sends: 8 of 16 bytes, 120 of 128. Source: NVIDIA/nccl (v2.30.7-1)."""
 LL_BYTES_PER_S = (39.0e9, 20.4e9)
 """Most that LL moves between two nodes, and between more. Source: NVIDIA/nccl, src/graph/tuning.cc
 (v2.30.7-1), the row of hosts of Intel's kind."""

@@ -1,4 +1,4 @@
-"""Fit the efficiencies of devices and software to published runs: ``python -m ...fit TABLE.csv``.
+"""Fit the efficiencies of devices and software to published runs: ``...fit TABLE.csv ...``.
 
 A run's step is the sum of its ops, each ``max(products, memory) + kernel``, the law of
 ``Device.curve``, and of what its exchange adds to that in the closed form. Residuals are logarithms
@@ -182,11 +182,12 @@ def written(table: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fit to a table of published rows and write the constants."""
-    if len(arguments) != 1:
-        raise SystemExit("expected the path of a table of published rows")
+    """Fit to tables of published rows and write the constants."""
+    if not arguments:
+        raise SystemExit("expected the paths of tables of published rows")
     priors = tomllib.loads(PRIORS.read_text(encoding="utf-8"))
-    table = fit(samples(read_rows(Path(arguments[0]))), priors)
+    rows = [row for name in arguments for row in read_rows(Path(name))]
+    table = fit(samples(rows), priors)
     TARGET.write_text(written(table), encoding="utf-8")
 
 

@@ -133,6 +133,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """That one rank ran alone, its peers stubbed."""
+
+    rank: int
+    words: str
+    """What was measured, and what was not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """measurement.json."""
 
@@ -158,3 +167,5 @@ class Measurement:
     """Identity of the workers, versions, and how to repeat the run."""
     arena: ArenaProof | None = None
     """What was proved of the arenas; None where no check was asked for."""
+    replay: Replay | None = None
+    """Which rank ran alone, if one did; all that others do, and messages, are then as predicted."""

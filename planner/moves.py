@@ -48,9 +48,13 @@ class _Notes:
     after: list[tuple[int, ...]] = field(default_factory=list)
     landed: dict[int, int] = field(default_factory=dict)
     added: dict[int, int] = field(default_factory=dict)
+    fold: None = None
 
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+    def send(
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+    ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
+        del channel
         deps = after
         if landing:
             deps = (*after, self.landed[dst]) if dst in self.landed else after
@@ -388,6 +392,7 @@ def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
     return moves.by_adder.by_key(np.maximum, width, ranks, 0)
 
 
+@cache
 def arrivals(emit: Emit, ranks: int) -> int:
     """Return how many chunks land at the rank where most do, in one exchange."""
     moves = moves_of(emit, ranks)

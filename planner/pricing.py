@@ -38,8 +38,8 @@ from planner.model import ModelGraph
 from planner.moves import Work, arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
-from planner.registers import ALIGNMENT_BYTES
-from planner.rounds import PassTimes
+from planner.registers import ALIGNMENT_BYTES, frame_count
+from planner.rounds import PassTimes, Rounds
 from planner.space import Stripe
 
 Key = tuple[Any, ...]
@@ -91,6 +91,10 @@ class Shared:
     frames: dict[Key, Frame] = field(default_factory=dict)
     memory: dict[Key, PassMemory] = field(default_factory=dict)
 
+    def on(self, machine: Machine) -> "Shared":
+        """Return the same on hardware that differs in its figures alone: no memory, no op does."""
+        return replace(self, machine=machine, passes={})
+
     def cut(self, bucket_bytes: int) -> Cut:
         """Return the buckets of a size."""
         if bucket_bytes not in self.cuts:
@@ -137,6 +141,37 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Waits:
+    """When passes and gradients are done, by how microbatches wait; W ways that differ."""
+
+    of_slots: Ints
+    """Which of the ways each pair of input and activation slots has."""
+    starts: Ints
+    """(W, 3) as in ``planner.cost.Starts``: the quickest device, the slowest, all loads."""
+    ready: tuple[Ints, ...]
+    """By bucket size, (W, B): the last gradient of each bucket."""
+
+    @classmethod
+    def of(
+        cls, passes: Sequence[PassTimes], rounds: Sequence[Rounds], cuts: Sequence[Ints]
+    ) -> "Waits":
+        """Work them out for each of ``rounds``; ``cuts`` are the places of the buckets."""
+        distinct = {r: i for i, r in enumerate(dict.fromkeys(rounds))}
+        places = np.concatenate(cuts)
+        rows = []
+        for some in distinct:
+            at = starts(passes, some)
+            ready = ready_ps(passes, some, places)
+            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *ready.tolist()])
+        kept, which = np.unique(np.array(rows, dtype=np.int64), axis=0, return_inverse=True)
+        return cls(
+            of_slots=which.ravel()[[distinct[r] for r in rounds]],
+            starts=kept[:, :3],
+            ready=tuple(np.split(kept[:, 3:], np.cumsum([*map(len, cuts)])[:-1], axis=1)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Exchanges:
     """Exchange and update of one placement and cut, by algorithm and landing slots."""
 
@@ -164,11 +199,23 @@ class Exchanges:
             update_ps=int(updates.sum()),
         )
 
-    def last_ps(self, ready_ps: Ints) -> Ints:
-        """Return when all is exchanged and updated at the earliest, (K,), for ready times (B,)."""
-        first_ps = np.minimum.accumulate(ready_ps[::-1])[::-1]
-        ends = np.maximum(first_ps + self.rest_ps, ready_ps + self.tail_ps)
-        last: Ints = ends.max(axis=1)
+    def lane_ps(self, waits: Waits) -> Ints:
+        """Return the work of the busiest compute lane, or of the input lane, (W, K)."""
+        begin, slowest, load = waits.starts.T[:, :, None]
+        lane: Ints = np.maximum(begin + self.after_ps, slowest) + self.update_ps
+        lane = np.maximum(lane, load)
+        return lane
+
+    def last_ps(self, waits: Waits, cut: int | None) -> Ints:
+        """Return when all is exchanged and updated at the earliest, (W, K).
+
+        Without a ``cut`` all buckets are ready when the passes are over.
+        """
+        if cut is None:
+            return waits.starts[:, :1] + self.longest_ps
+        ready = waits.ready[cut][:, None]
+        first = np.minimum.accumulate(ready[..., ::-1], axis=-1)[..., ::-1]
+        last: Ints = np.maximum(first + self.rest_ps, ready + self.tail_ps).max(axis=-1)
         return last
 
 
@@ -180,6 +227,7 @@ class StripePrices:
     stripe: Stripe
     exchanges: dict[Key, Exchanges] = field(default_factory=dict)
     works: dict[Key, Work | None] = field(default_factory=dict)
+    waits: dict[Key, Waits] = field(default_factory=dict)
     prices: dict[Key, Prices] = field(default_factory=dict)
     costs: dict[Key, Callable[[int], int]] = field(default_factory=dict)
 
@@ -207,9 +255,9 @@ class StripePrices:
         plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
         exchange = ("algorithm", "bucket_bytes")
         own = {
-            "own_bytes": self._over(slots, partial(self._of_passes, plan, "own_bytes")),
-            "frame_bytes": self._over((), partial(self._of_passes, plan, "frame_bytes")),
-            "frames": self._over(slots[1:], partial(self._of_passes, plan, "frames", 1)),
+            "own_bytes": self._over(slots[:1], partial(self._own_bytes, plan)),
+            "frame_bytes": self._over((), lambda: self.shared.memory_of(plan).frame_bytes),
+            "frames": self._over(slots[1:], partial(self._frames, plan)),
             "landing_top": self._landing_tops(plan),
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
@@ -232,12 +280,11 @@ class StripePrices:
 
     # Memory: the factors of planner.memory, composed for every row
 
-    def _of_passes(
-        self, plan: Plan, what: str, input_slots: int = 1, activation_slots: int = 1
-    ) -> int:
-        chosen = replace(plan, input_slots=input_slots, activation_slots=activation_slots)
-        found: int = getattr(self.shared.memory_of(chosen), what)
-        return found
+    def _own_bytes(self, plan: Plan, slots: int) -> int:
+        return self.shared.memory_of(replace(plan, input_slots=slots)).own_bytes
+
+    def _frames(self, plan: Plan, slots: int) -> int:
+        return frame_count(self.shared.training, replace(plan, activation_slots=slots))
 
     def _landing_tops(self, plan: Plan) -> Factor:
         """Return where landing ends in the last frame."""
@@ -257,20 +304,23 @@ class StripePrices:
         """By bucket size: ``landed_bytes``, (algorithms, landing slots, B)."""
         axes, item = self.stripe.axes, DTYPE_BYTES[self.shared.training.dtype]
         slots = np.array(axes["landing_slots"], dtype=np.int64)[:, None]
-        found = []
-        for bucket_bytes in axes["bucket_bytes"]:
-            elements = self.shared.cut(bucket_bytes).elements
-            rows = []
-            for name in axes["algorithm"]:
-                if self.stripe.workers == 1:
-                    rows.append(np.zeros((len(slots), len(elements)), dtype=np.int64))
-                    continue
-                widths = landing_widths(algorithm(name).emit, self.stripe.workers, elements)
+        column = {n: i for i, n in enumerate(self._sizes)}
+        found = [list[Ints]() for _ in axes["bucket_bytes"]]
+        for name in axes["algorithm"]:
+            strides = np.zeros((1, len(column)), dtype=np.int64)
+            if self.stripe.workers > 1:
+                widths = landing_widths(algorithm(name).emit, self.stripe.workers, self._sizes)
                 strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-                fullest = strides[int(np.argmax(strides.sum(axis=1)))]
-                rows.append(slots * np.cumsum(fullest))
-            found.append(np.array(rows))
-        return found
+            for rows, bucket_bytes in zip(found, axes["bucket_bytes"], strict=True):
+                own = strides[:, [column[n] for n in self.shared.cut(bucket_bytes).elements]]
+                rows.append(slots * np.cumsum(own[int(np.argmax(own.sum(axis=1)))]))
+        return [np.array(rows) for rows in found]
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Sizes of the buckets of all cuts, in elements."""
+        cuts = (self.shared.cut(size) for size in self.stripe.axes["bucket_bytes"])
+        return sorted({n for cut in cuts for n in cut.elements})
 
     def _memory_bytes(self, placement: tuple[int, ...]) -> int:
         return min(self.cluster.devices[device].memory_bytes for device in placement)
@@ -326,37 +376,34 @@ class StripePrices:
         axes = self.stripe.axes
         shape = [len(axes[name]) for name in BOUND_AXES]
         found = np.zeros(shape, dtype=np.int64)
-        of_slots = [
-            rounds_of(self.shared.training, chosen, self.cluster)
-            for chosen in (
+        for p, placement in enumerate(axes["placement"]):
+            seated = replace(plan, placement=placement)
+            waits = self._waits(seated)
+            for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
+                exchange = self._exchanges(seated, bucket_bytes)
+                lane = exchange.lane_ps(waits)
+                for o, overlap in enumerate(axes["overlap"]):
+                    last = exchange.last_ps(waits, b if overlap else None)
+                    rows = np.maximum(lane, last)[waits.of_slots]
+                    found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
+        return Factor(axes=BOUND_AXES, table=found)
+
+    def _waits(self, plan: Plan) -> Waits:
+        """Return when passes and gradients are done, by input and activation slots."""
+        axes, training = self.stripe.axes, self.shared.training
+        books = books_of(plan.placement, self.cluster, self.all_books)
+        key = (plan.microbatch, *map(id, books))
+        if key not in self.waits:
+            chosen = (
                 replace(plan, input_slots=inputs, activation_slots=activations)
                 for inputs in axes["input_slots"]
                 for activations in axes["activation_slots"]
             )
-        ]
-        distinct = list(dict.fromkeys(of_slots))
-        place_of = [distinct.index(rounds) for rounds in of_slots]
-        for p, placement in enumerate(axes["placement"]):
-            seated = replace(plan, placement=placement)
-            books = books_of(placement, self.cluster, self.all_books)
-            passes = [self.shared.pass_times(seated, book) for book in books]
-            at = [starts(passes, rounds) for rounds in distinct]
-            begin, slowest, load = np.array(
-                [(a.begin_ps, a.slowest_ps, a.load_ps) for a in at], dtype=np.int64
-            ).T[:, :, None]
-            for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
-                exchange = self._exchanges(seated, bucket_bytes)
-                lane = np.maximum(begin + exchange.after_ps, slowest) + exchange.update_ps
-                lane = np.maximum(lane, load)
-                for o, overlap in enumerate(axes["overlap"]):
-                    if overlap:
-                        places = self.shared.cut(bucket_bytes).places
-                        last = [exchange.last_ps(ready_ps(passes, r, places)) for r in distinct]
-                    else:
-                        last = begin + exchange.longest_ps
-                    rows = np.maximum(lane, last)[place_of]
-                    found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
-        return Factor(axes=BOUND_AXES, table=found)
+            rounds = [rounds_of(training, some, self.cluster) for some in chosen]
+            passes = [self.shared.pass_times(plan, book) for book in books]
+            cuts = [self.shared.cut(size).places for size in axes["bucket_bytes"]]
+            self.waits[key] = Waits.of(passes, rounds, cuts)
+        return self.waits[key]
 
     def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
         """Return the exchanges of one placement and bucket size."""
@@ -369,12 +416,16 @@ class StripePrices:
         update_ps, cut = update_times(calls, books), self.shared.cut(bucket_bytes).buckets
         rows = []
         for name in self.stripe.axes["algorithm"]:
+            of_slots: dict[int, ExchangeTimes] = {}
             for slots in self.stripe.axes["landing_slots"]:
-                chosen = replace(plan, algorithm=name, landing_slots=slots)
-                prices = self._prices(chosen, calls, cold)
-                work = self._work(chosen, prices, update_ps, cold)
-                cost_ps = self._cost(chosen, prices, work, cold)
-                rows.append(exchange_times(cut, cost_ps, update_ps, work))
+                used = min(slots, self._arrivals(name))  # more of them change nothing
+                if used not in of_slots:
+                    chosen = replace(plan, algorithm=name, landing_slots=used)
+                    prices = self._prices(chosen, calls, cold)
+                    work = self._work(chosen, prices, update_ps, cold)
+                    cost_ps = self._cost(chosen, prices, work, cold)
+                    of_slots[used] = exchange_times(cut, cost_ps, update_ps, work)
+                rows.append(of_slots[used])
         self.exchanges[key] = Exchanges.of(rows)
         return self.exchanges[key]
 
@@ -391,9 +442,8 @@ class StripePrices:
     def _cost(
         self, plan: Plan, prices: Prices, work: Work | None, cold: int
     ) -> Callable[[int], int]:
-        """Return elements to the time of an exchange; more slots than arrivals change nothing."""
-        slots = min(plan.landing_slots, self._arrivals(plan.algorithm))
-        key = (plan.placement, plan.algorithm, slots, cold)
+        """Return elements to the time of an exchange, for the buckets of every size."""
+        key = (plan.placement, plan.algorithm, plan.landing_slots, cold)
         if key not in self.costs:
             self.costs[key] = exchange_cost(plan, prices, work)
         return self.costs[key]
@@ -404,9 +454,8 @@ class StripePrices:
         """Return what lanes and links do, for the buckets of every size at once."""
         key = (plan.placement, plan.algorithm, cold)
         if key not in self.works:
-            sizes = self.stripe.axes["bucket_bytes"]
-            elements = sorted({n for size in sizes for n in self.shared.cut(size).elements})
+            dtype = self.shared.training.dtype
             self.works[key] = exchange_work(
-                plan, elements, prices, update_ps, self.cluster, self.shared.training.dtype
+                plan, self._sizes, prices, update_ps, self.cluster, dtype
             )
         return self.works[key]

@@ -86,7 +86,7 @@ class PassTimes:
             return 0
         whole, held = (int(self.until_ps[at]) for at in (-1, self.input_place))
         more, more_held = (int(self.added_ps[at]) for at in (-1, self.input_place))
-        slots, frames = rounds.input_slots, rounds.frames
+        slots, frames, settled = rounds.input_slots, rounds.frames, rounds.settled
         begun: list[int] = []
         loaded: list[int] = []
         for number in range(rounds.count):
@@ -100,7 +100,7 @@ class PassTimes:
                 before = number - frames
                 begin = max(begin, begun[before] + whole + (more if before else 0))
             begun.append(begin)
-            if number == rounds.settled and (rate := _rate(begun, loaded, rounds)) is not None:
+            if number == settled and (rate := _rate(begun, loaded, rounds)) is not None:
                 return _later(begun, rounds, rate)
         return begun[-1]
 

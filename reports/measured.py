@@ -46,6 +46,8 @@ def _verdict(case: Case) -> Block | None:
         f" {inside} the stated interval of {format_s(low_s)} to {format_s(high_s)}.",
         _which(case),
     ]
+    if measured.replay:
+        text.append(f"Rank {measured.replay.rank} ran alone: {measured.replay.words}.")
     points: tuple[str, ...] = ()
     check = measured.check
     if check is None:

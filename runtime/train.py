@@ -32,6 +32,7 @@ from runtime.observe import solo, traced
 from runtime.order import Order
 from runtime.proof import prove_arena
 from runtime.records import RecordFile, check_source
+from runtime.replay import Replayed
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
 
@@ -49,6 +50,8 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     with RecordFile(Path(job["train"])) as records:
         keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
     state = _stored(total, comm, keeper)
+    if (replayed := job.get("replay")) is not None:
+        comm = Replayed(replayed)
     worker, records = _prepare(plans, ranked, job, comm, state.step if state else 0)
     with records, worker.feed or contextlib.nullcontext():
         return _train(worker, plans, ranked, job, comm, voice, keeper, state)
@@ -85,7 +88,7 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
     tested: tuple[float | None, float | None] = (None, None)
-    if comm.rank == 0:
+    if comm.rank == 0 and not isinstance(comm, Replayed):
         trained = _layer_order(model, _flat(worker, "parameters"))
         tested = evaluate(model, training.dtype, trained, Path(job["test"]))
         if job["parameters"]:
@@ -102,7 +105,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
         )
     return {
         "seconds": np.mean(seconds, axis=0).tolist(),
-        "losses": np.sum(losses, axis=0).tolist(),
+        # of a rank whose peers are not there: it does not train
+        "losses": [] if isinstance(comm, Replayed) else np.sum(losses, axis=0).tolist(),
         "input": inputs,
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
@@ -135,6 +139,10 @@ def _prepare(
             f"plan {ranked.label!r}: lowers to another task graph than the one it was predicted"
             " with; plan again with this version"
         )
+    rank = comm.rank
+    if isinstance(comm, Replayed):
+        rank = comm.stands_for
+        comm.foretell(program, machine.cluster(plan.workers).devices[plan.placement[rank]])
     records = RecordFile(Path(job["train"]))
     check_source(records, training.source, model.record_bytes)
     if training.source.cold:
@@ -142,7 +150,7 @@ def _prepare(
     order = Order(
         records=records.count,
         batch=training.batch,
-        rank=comm.rank,
+        rank=rank,
         workers=plan.workers,
         microbatch=plan.microbatch,
     )
@@ -151,7 +159,7 @@ def _prepare(
         path, cores = Path(job["train"]), job.get("cores", [])
         feed = Feed(calls, plan, training.source, path, order, cores, first)
     fetch, stream = _supply(training, order, records)
-    worker = bind(program, comm.rank, comm, fetch, stream, feed)
+    worker = bind(program, rank, comm, fetch, stream, feed)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0

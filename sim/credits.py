@@ -66,14 +66,10 @@ def _fires_by_id(graph: TaskGraph) -> bool:
     waits = np.isin(turns[0] * graph.tasks + turns[1], task_of_dep * graph.tasks + graph.dep_idx)
     if not (waits | ~same | (turns[0] == turns[1])).all():
         return False
-    taken = np.sort(register * graph.tasks + writer)
-    given = np.sort(register * graph.tasks + freed)
-    now = register * graph.tasks + writer
-    before = np.searchsorted(given, register * graph.tasks)
-    held = np.searchsorted(taken, now, side="right") - np.searchsorted(
-        taken, register * graph.tasks
-    )
-    returned = np.searchsorted(given, now) - before
+    first, now = register * graph.tasks, register * graph.tasks + writer
+    taken, given = np.sort(now), np.sort(first + freed)
+    held = np.searchsorted(taken, now, side="right") - np.searchsorted(taken, first)
+    returned = np.searchsorted(given, now) - np.searchsorted(given, first)
     return bool((held - returned <= graph.register_slots[register]).all())
 
 

@@ -18,13 +18,18 @@ NEVER = {"tests", "bench"}
 """Folders that no package imports."""
 OWNERS = {
     "cudnn": {"runtime/cuda/backend.py", "runtime/cuda/graphs.py"},
-    "cupy": {"runtime/cuda/backend.py", "runtime/cuda/cupy_engine.py"},
+    "cupy": {
+        "runtime/cuda/backend.py",
+        "runtime/cuda/cupy_engine.py",
+        "runtime/cuda/device.py",
+    },
     "cupy_backends": {"runtime/cuda/cupy_engine.py"},
     "jinja2": {"reports"},
     "matplotlib": {"reports"},
     "mpi4py": {"runtime"},
     "networkx": {"hwprofiles/cluster.py"},
     "onnx": {"planner/onnxfile.py"},
+    "ml_dtypes": {"runtime/arena.py", "runtime/cuda/cupy_engine.py"},
     "numba": {"sim/arrays/compiled.py"},
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},

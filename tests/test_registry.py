@@ -7,7 +7,7 @@ from hwprofiles.clusterfacts import builder_names
 from hwprofiles.parts import part_names
 from hwprofiles.registry import names
 from planner.collectives import __name__ as collectives
-from planner.collectives.base import algorithm_names
+from planner.collectives.base import algorithm_names, numbered_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
 from planner.optimizer import optimizer_names
@@ -74,12 +74,18 @@ PINNED = {
         algorithm_names,
         ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
     ),
+    "numbered": (numbered_names, ["hierarchical", "hierarchical_halving", "torus"]),
+    "alone": (
+        lambda: sorted(set(numbered_names(alone=True)) - set(numbered_names())),
+        ["in_network", "multi_ring"],
+    ),
     "primitives": (
-        lambda: sorted(set(names(collectives)) - set(algorithm_names())),
+        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names(alone=True)}),
         [
             "all_gather",
             "all_to_all",
             "broadcast",
+            "chain_broadcast",
             "gather",
             "reduce",
             "reduce_scatter",

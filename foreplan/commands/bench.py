@@ -15,6 +15,7 @@ def everything(context: typer.Context) -> None:
     """Run every benchmark, unless one is named."""
     if context.invoked_subcommand is None:
         engine()
+        scale()
         search()
 
 
@@ -53,6 +54,33 @@ def engine(
     ]
     table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
     out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
+
+
+@app.command()
+def scale(json: Json = False) -> None:
+    """Time collectives of 16,384 ranks and a step of 4,096 devices: one rank for all, or all."""
+    from foreplan.bench_scale import scales
+    from foreplan.benchmarks import peak_bytes
+    from hwprofiles.units import format_bytes, format_s
+
+    found = list(scales())
+    if json:
+        show_json({"scales": [one.row() for one in found], "peak_bytes": peak_bytes()})
+        return
+    shown = [
+        (
+            one.name,
+            f"{one.ranks:,}",
+            "folded" if one.folded else "all ranks",
+            f"{one.tasks:,}",
+            format_s(one.build_s),
+            format_s(one.simulate_s),
+            format_s(one.makespan_s),
+        )
+        for one in found
+    ]
+    table(("graph", "ranks", "", "tasks", "built", "simulated", "takes"), shown)
+    out(f"peak memory {format_bytes(peak_bytes())}")
 
 
 @app.command()

@@ -33,6 +33,10 @@ def execute(
     oversubscribe: Annotated[
         bool, typer.Option("--oversubscribe", help="Let workers share cores; times mean little.")
     ] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Run the one rank of --rank, its peers stubbed.")
+    ] = False,
+    rank: Annotated[int | None, typer.Option(min=0, help="With --replay: which rank.")] = None,
     timeout: Annotated[
         float,
         typer.Option(min=1.0, help="Seconds without a sign of life or progress until given up."),
@@ -66,10 +70,15 @@ def execute(
     """Run PLAN with real workers on real data; write predicted beside measured."""
     import foreplan
     from foreplan.launchers import launcher
-    from hwprofiles.errors import BackendUnavailable, CheckFailed
+    from hwprofiles.errors import BackendUnavailable, CheckFailed, PlanError
 
     if backend != "numpy":
         raise BackendUnavailable(f"--backend {backend!r}: expected numpy, the only one so far")
+    if replay != (rank is not None):
+        raise PlanError(
+            f"--{'replay' if replay else 'rank'}: expected --replay together with --rank R, got one"
+            " of them; give both or none"
+        )
     with (
         launcher(hosts) as (start, lanes),
         progress("executing", quiet=quiet) as step,
@@ -85,6 +94,7 @@ def execute(
             gate=gate,
             allow_drift=allow_drift,
             oversubscribe=oversubscribe,
+            replay=rank,
             timeout_s=timeout,
             parameters=save,
             checkpoint_every=checkpoint_every,
@@ -139,12 +149,16 @@ def show_measurement(found: "Measurement") -> None:
         f" predicted {format_s(predicted.step_s, 4)} ({found.error_frac:+.1%}, grade"
         f" {predicted.grade}), {found.training.batch / found.step_s:,.0f} samples/s"
     )
+    if found.replay:
+        out(f"rank {found.replay.rank} alone, replayed: {found.replay.words}")
     out()
     rows = [
         (phase, format_s(seconds), format_s(found.phases_s.get(phase, 0.0)))
         for phase, seconds in predicted.phases_s.items()
     ]
-    table(("phase of rank 0", "predicted", "measured"), rows)
+    table(
+        (f"phase of rank {found.replay.rank if found.replay else 0}", "predicted", "measured"), rows
+    )
     if found.split:
         s = found.split
         out()

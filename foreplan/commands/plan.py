@@ -214,16 +214,17 @@ def estimate(
     from foreplan.machines import informed_machine
     from foreplan.training import training_of
     from hwprofiles.errors import PlanError
-    from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
-    from planner.collectives.base import algorithm_names
+    from planner.collectives.base import algorithm as collective
+    from planner.collectives.base import plan_algorithm
     from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = training_of(optimizer, batch=batch, dtype=dtype)
-    lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
+    plan_algorithm("--algorithm", algorithm)
+    collective(algorithm).steps(workers)
     graph = load_model(with_tokens(model, seq))
     machine = informed_machine(cluster, software, calibrate)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
@@ -259,10 +260,6 @@ def estimate(
     table(("a step", ""), rows)
 
 
-def _interval_kind(evidence: "Evidence | None") -> str:
-    return "80 %" if evidence and evidence.deviation is not None else "stated"
-
-
 def show_evidence(evidence: "Evidence | None") -> None:
     """Print which software's published runs devices are priced by, and what is shifted."""
     if evidence is None:
@@ -288,7 +285,7 @@ def show_plans(found: "PlanFile", samples: float = 0) -> None:
     out(
         f"{found.model}, batch {found.training.batch}, on {found.cluster}: {found.plans[0].label},"
         f" {format_s(best.step_s)} a step, {best.samples_per_s:,.0f} samples/s"
-        f" (grade {best.grade}, {_interval_kind(found.evidence)} interval"
+        f" (grade {best.grade}, {found.interval_kind} interval"
         f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})"
     )
     show_evidence(found.evidence)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwprofiles.transport import Constants, interval_of, shipped
@@ -38,8 +38,9 @@ class Held:
 
     @property
     def counts(self) -> bool:
-        """Whether its fabric is stated, and its notes do not mark it as doubtful."""
-        return self.assessed.in_scope and not self.row.flagged
+        """Whether fabric and result are stated, and its notes do not mark it as doubtful."""
+        is_stated = self.assessed.in_scope and self.row.time_s is not None
+        return is_stated and not self.row.flagged
 
 
 def hold(
@@ -66,7 +67,7 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
     except Unstated as why:
         reason, is_stated = f"fabric not stated: {why}", False
     except Unsaid as why:
-        reason = str(why)
+        reason = str(why) + ("" if row.time_s else "; no result is stated")
     predicted = case.predicted_s(constants) if case else None
     assumed = case.assumed if case else {}
     if assumed:
@@ -103,7 +104,9 @@ PARTS: Mapping[str, Callable[[Held], bool]] = {
 
 
 def collective_summaries(found: Sequence[Held]) -> dict[str, Any]:
-    """Return the summary of calls whose fabric is stated: overall, by source, table and part.
+    """Return the summary of calls whose fabric is stated: by source, table and part.
+
+    ``overall`` is that of 64 KiB and more.
 
     ``mean_of_sources`` is the mean of the summaries of sources, of 64 KiB and more.
     """
@@ -115,7 +118,7 @@ def collective_summaries(found: Sequence[Held]) -> dict[str, Any]:
         "by_source": by_source,
         "by_table": {"collective": _summary(counted)},
         "by_part": {name: _summary(filter(holds, counted)) for name, holds in PARTS.items()},
-        "mean_of_sources": mean_of(_by_source(large).values()),
+        "mean_of_sources": _mean_of(_by_source(large).values()),
         "fabric_not_stated": _summary(one for one in found if not one.assessed.in_scope),
         "flagged": _summary(one for one in found if one.assessed.in_scope and one.row.flagged),
     }
@@ -130,3 +133,10 @@ def _by_source(found: Iterable[Held]) -> dict[str, Summary]:
 
 def _summary(found: Iterable[Held]) -> Summary:
     return summary(one.assessed for one in found)
+
+
+def _mean_of(sources: Iterable[Summary]) -> Summary:
+    """Return the mean of summaries, with the rows of all of them."""
+    every = list(sources)
+    rows, covered = sum(s.rows for s in every), sum(s.covered for s in every)
+    return replace(mean_of(every), rows=rows, covered=covered)

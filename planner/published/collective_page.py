@@ -22,7 +22,7 @@ from planner.published.collective_assess import (
 )
 from planner.published.collective_fit import left_out, samples, shipped_samples
 from planner.published.collective_rows import CollectiveRow, read_collectives
-from planner.published.summary import Summary, mean_of
+from planner.published.summary import Summary, summary
 
 NOTES = Path(__file__).with_name("collective_notes.toml")
 WORST = 10
@@ -36,9 +36,10 @@ is `planner/transport_law.py`: volumes are those of the algorithms, only latenci
 wire are fitted, by transport stack; a system is its links. `foreplan validate TABLE.csv` prints the
 errors of any table with the same columns.
 
-Errors are predicted over published time, less 1, of rows whose fabric is stated and whose notes do
-not flag them; median, mean and P90 of their sizes. *Left out*: with constants fitted without the
-source of the row. *In 80 %*: share of the published times inside the interval that is stated."""
+Errors are predicted over published time, less 1, of rows that state fabric and result and that
+their notes do not flag; median, mean and P90 of their sizes. *Left out*: with constants fitted
+without the source of the row. *In 80 %*: share of the published times inside the interval that is
+stated."""
 
 
 def page(rows: Sequence[CollectiveRow]) -> str:
@@ -70,13 +71,14 @@ def page(rows: Sequence[CollectiveRow]) -> str:
     return "\n\n".join(sections)
 
 
-def left_out_rows(rows: Sequence[CollectiveRow]) -> list[Held]:
+def left_out_rows(
+    rows: Sequence[CollectiveRow],
+    progress: Callable[[int, int, str], None] = lambda done, total, source: None,
+) -> list[Held]:
     """Hold every row of a table against constants that its source had no part in."""
     own = set(map(id, rows))
-    every = [*samples(rows), *shipped_samples()]
-    return [
-        held(s.row, constants, seen) for s, constants, seen in left_out(every) if id(s.row) in own
-    ]
+    every = left_out([*samples(rows), *shipped_samples()], progress)
+    return [held(s.row, constants, seen) for s, constants, seen in every if id(s.row) in own]
 
 
 def _stacks(one: Held) -> str:
@@ -103,8 +105,7 @@ def _grouped(
 
 
 def _of(found: Iterable[Held]) -> Summary:
-    every = list(found)
-    return mean_of([collective_summaries(every)["by_table"]["collective"]])
+    return summary(one.assessed for one in found)
 
 
 def _both(title: str, rows: Iterable[tuple[str, Summary, Summary]]) -> str:
@@ -116,7 +117,7 @@ def _both(title: str, rows: Iterable[tuple[str, Summary, Summary]]) -> str:
         more = (_percent(v) for v in (outside.median, outside.mean, outside.p90, outside.inside))
         bias = f"{fitted.bias:+.1%}" if fitted.bias is not None else ""
         covered = f"{fitted.coverage:.0%}"
-        row = (name, str(fitted.rows), covered, *cells, bias, _percent(fitted.inside), *more)
+        row = (name, f"{fitted.rows:.0f}", covered, *cells, bias, _percent(fitted.inside), *more)
         lines.append(row)
     return _table(lines)
 

@@ -71,7 +71,7 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     """Train, measure and look closer, on a bound worker."""
     training, model = plans.training, load_model(plans.model)
     total = job["warmup"] + job["steps"]
-    by = backend(job["backend"])
+    by = backend(job.get("backend", "numpy"))
     before = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
     begin = state.step if state else 0
@@ -164,7 +164,8 @@ def _prepare(
         path, cores = Path(job["train"]), job.get("cores", [])
         feed = Feed(calls, plan, training.source, path, order, cores, first)
     fetch, stream = _supply(training, order, records)
-    worker = bind(program, rank, comm, fetch, stream, feed, backend(job["backend"]).device)
+    by = backend(job.get("backend", "numpy"))
+    worker = bind(program, rank, comm, fetch, stream, feed, by.device)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0

@@ -13,13 +13,32 @@ from pathlib import Path
 import numpy as np
 
 from hwprofiles.registry import names
+from runtime.arena import dtype_of
 from runtime.cuda import columns
 from runtime.cuda.text import TYPES, Text
 
 THREADS = 4
+HALVES = {"float16": "_Float16", "bfloat16": "Bfloat16"}
+"""Types of a host that stand for those of CUDA."""
 HEAD = """
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
+struct Bfloat16 {
+    unsigned short bits;
+    Bfloat16() {}
+    Bfloat16(float value) {
+        unsigned wide;
+        memcpy(&wide, &value, 4);
+        bits = value == value ? (wide + 0x7FFF + (wide >> 16 & 1)) >> 16 : 0x7FC0;
+    }
+    operator float() const {
+        const unsigned wide = (unsigned)bits << 16;
+        float value;
+        memcpy(&value, &wide, 4);
+        return value;
+    }
+};
 struct Place { unsigned x; };
 static thread_local Place threadIdx, blockIdx;
 static Place blockDim, gridDim;
@@ -63,6 +82,7 @@ def texts() -> list[Text]:
 def program(texts: list[Text], dtype: str) -> str:
     """One C++ file of all texts, each in a namespace of its own, with functions to run them."""
     element, wide = TYPES[dtype]
+    element = HALVES.get(dtype, element)
     parts = [HEAD, f"typedef {element} T; typedef {wide} A;"]
     for text in texts:
         names = ", ".join(p.split()[-1] for p in text.parameters.split(","))
@@ -102,12 +122,15 @@ class HostEngine:
 
     def matmul(self, a, b, out):
         assert out.flags.c_contiguous
-        np.matmul(a, b, out=out)
+        if out.dtype.itemsize > 2:
+            np.matmul(a, b, out=out)
+        else:
+            out[...] = np.matmul(a.astype(np.float32), b.astype(np.float32))
 
     def scratch(self, name, elements, dtype):
         room = self._rooms.get((name, dtype))
         if room is None or room.size < elements:
-            room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype)
+            room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype_of(dtype))
         return room[:elements]
 
     def bring(self, source, target):

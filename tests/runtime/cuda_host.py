@@ -79,18 +79,19 @@ def texts() -> list[Text]:
     return list(found.values())
 
 
-def program(texts: list[Text], dtype: str) -> str:
+def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
     """One C++ file of all texts, each in a namespace of its own, with functions to run them."""
     element, wide = TYPES[dtype]
     element = HALVES.get(dtype, element)
     parts = [HEAD, f"typedef {element} T; typedef {wide} A;"]
     for text in texts:
-        names = ", ".join(p.split()[-1] for p in text.parameters.split(","))
+        parameters, body = text.function(narrow=narrow)
+        given = ", ".join(p.split()[-1] for p in parameters.split(","))
         parts.append(
             f"namespace {text.name}_space {{ {text.helpers}\n"
-            f"void kernel({text.parameters}) {{ {text.body} }} }}\n"
-            f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {text.parameters})'
-            f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({names}); }}); }}"
+            f"void kernel({parameters}) {{ {body} }} }}\n"
+            f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {parameters})'
+            f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({given}); }}); }}"
         )
     return "\n".join(parts)
 
@@ -100,9 +101,9 @@ class HostEngine:
 
     tf32 = False
 
-    def __init__(self, texts: list[Text], dtype: str, folder: Path) -> None:
+    def __init__(self, texts: list[Text], dtype: str, folder: Path, *, narrow: bool = True) -> None:
         source, library = folder / f"{dtype}.cpp", folder / f"{dtype}.so"
-        source.write_text(program(texts, dtype))
+        source.write_text(program(texts, dtype, narrow=narrow))
         command = ["g++", "-std=c++20", "-O0", "-shared", "-fPIC", "-pthread", "-w"]
         subprocess.run([*command, "-o", library, source], check=True)
         self._library = ctypes.CDLL(str(library))

@@ -82,6 +82,11 @@ class PlanFile:
     evidence: Evidence | None = None
     """Published runs, and runs of one's own, that the op costs rest on."""
 
+    @property
+    def interval_kind(self) -> str:
+        """What the interval of a prediction is: the 80 % one of runs left out, or one by grade."""
+        return "80 %" if self.evidence and self.evidence.deviation is not None else "stated"
+
     def to_machine(self) -> Machine:
         """Return the machine that the predictions were made for, from this file alone."""
         clusters, books = {}, {}

@@ -17,6 +17,7 @@ from planner.flips import Knob
 from planner.model import load_model
 from planner.opsets import plan_calls
 from planner.plan import Training
+from planner.published.fitted import DATASHEET
 from planner.records import plans_sha256
 from planner.search import search
 from planner.whatif import what_if
@@ -151,7 +152,9 @@ def test_a_contest_that_may_not_lower_enough_says_so():
 
 @pytest.mark.parametrize("fixed", [{}, {"workers": 2}, {"overlap": True, "microbatch": 8}], ids=str)
 def test_a_contest_is_among_the_candidates_that_fit_what_was_fixed(fixed):
-    file = foreplan.plan("mlp", "v100-quad", Training(batch=16), top=4, fixed=fixed)
+    file = foreplan.plan(
+        "mlp", "v100-quad", Training(batch=16), top=4, fixed=fixed, software=DATASHEET
+    )
     contest = Contest.of(load_model("mlp"), file, MOST_TASKS)
     proof = file.certificate
     assert len(contest.plans) == proof.by_verdict["fits"] - proof.pruned_by_dominance
@@ -200,9 +203,8 @@ def test_a_file_that_does_not_say_what_was_fixed_is_held_among_its_own_plans():
 
 
 def searched_choice(batch: int):
-    again = foreplan.plan(
-        MODEL, "v100-quad", Training(batch=batch), top=1, fixed=asked_file().fixed
-    )
+    training, fixed = Training(batch=batch), asked_file().fixed
+    again = foreplan.plan(MODEL, "v100-quad", training, top=1, fixed=fixed, software=DATASHEET)
     return again.plans[0], choice_changes(asked_file().plans[0].plan, again.plans[0].plan)
 
 

@@ -65,6 +65,8 @@ def program(texts: list[Text], dtype: str) -> str:
 class HostEngine:
     """Arrays are NumPy's."""
 
+    tf32 = False
+
     def __init__(self, texts: list[Text], dtype: str, folder: Path) -> None:
         source, library = folder / f"{dtype}.cpp", folder / f"{dtype}.so"
         source.write_text(program(texts, dtype))

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foreplan.api import check_plan, pick_plan, read_plans
 from foreplan.datasets import record_files
 from foreplan.machines import Local, local_backend
+from foreplan.planfiles import check_plan, pick_plan, read_plans
 from planner.advise import advised
 from planner.calls import StepCalls
 from planner.input_forecast import advice, with_input

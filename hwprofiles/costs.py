@@ -73,7 +73,15 @@ class CostBook:
             name: replace(op, median_s=op.median_s * factor, iqr_s=op.iqr_s * factor)
             for name, op in self.ops.items()
         }
-        return CostBook(device=replace(self.device, curves=curves), ops=ops)
+        peaks = {key: rate / factor for key, rate in self.device.peak_flop_per_s.items()}
+        device = replace(
+            self.device,
+            curves=curves,
+            peak_flop_per_s=peaks,
+            memory_bytes_per_s=self.device.memory_bytes_per_s / factor,
+            launch_overhead_s=self.device.launch_overhead_s * factor,
+        )
+        return CostBook(device=device, ops=ops)
 
     def cost(self, op: Work) -> OpCost:
         """Return the time of an op: its own measurement, else the curve of its class.

@@ -49,6 +49,11 @@ def generation_of(device: str, table: Table | None = None) -> str | None:
     return next((str(name) for name, b in blocks.items() if device in b["devices"]), None)
 
 
+def on_matrix(device: Device, dtype: str) -> bool:
+    """Return whether products run on a matrix unit; a TPU has no other rate."""
+    return device.kind == "tpu" or f"{dtype}_matrix" in device.peak_flop_per_s
+
+
 def family_of(stack: str, generation: str) -> str:
     """Return the name of the family of a stack on a generation."""
     return f"{stack} on {generation}"
@@ -80,7 +85,7 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
     slower = exp(known.get("shifts", {}).get(family_of(stack, generation), 0.0))
     fracs, half = {}, {}
     for dtype in DTYPES:
-        is_matrix = f"{dtype}_matrix" in device.peak_flop_per_s
+        is_matrix = on_matrix(device, dtype)
         peak_frac = block["peak_frac"].get(dtype if is_matrix else "float32")
         if peak_frac is None:
             continue

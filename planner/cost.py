@@ -197,25 +197,6 @@ class Estimate:
         return self.closed_form_ps / PS_PER_S
 
 
-def factors(
-    model: ModelGraph,
-    training: Training,
-    plan: Plan,
-    cluster: Cluster,
-    books: Mapping[str, CostBook],
-) -> tuple[list[PassTimes], ExchangeTimes]:
-    """Return what a step of one plan is composed of; passes of each kind of device in use."""
-    used = books_of(plan.placement, cluster, books)
-    calls = StepCalls.of(model, training, plan)
-    transfer_ps = transfer_prices(plan.placement, cluster, training.dtype)
-    prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
-    cut, update_ps = plan_buckets(model, training, plan), update_times(calls, used)
-    elements = [bucket.elements for bucket in cut]
-    work = exchange_work(plan, elements, prices, update_ps, cluster, training.dtype)
-    exchange = exchange_times(cut, exchange_cost(plan, prices, work), update_ps, work)
-    return [pass_times(model, calls, book) for book in used], exchange
-
-
 def estimate(
     model: ModelGraph,
     training: Training,
@@ -224,8 +205,16 @@ def estimate(
     books: Mapping[str, CostBook],
 ) -> Estimate:
     """Closed form of one plan: the scalar path."""
+    used = books_of(plan.placement, cluster, books)
+    calls = StepCalls.of(model, training, plan)
+    transfer_ps = transfer_prices(plan.placement, cluster, training.dtype)
+    prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
+    cut, update_ps = plan_buckets(model, training, plan), update_times(calls, used)
+    elements = [bucket.elements for bucket in cut]
+    work = exchange_work(plan, elements, prices, update_ps, cluster, training.dtype)
     return compose(
-        *factors(model, training, plan, cluster, books),
+        [pass_times(model, calls, book) for book in used],
+        exchange_times(cut, exchange_cost(plan, prices, work), update_ps, work),
         rounds_of(training, plan, cluster),
         plan.overlap,
     )

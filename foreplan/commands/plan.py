@@ -260,10 +260,6 @@ def estimate(
     table(("a step", ""), rows)
 
 
-def _interval_kind(evidence: "Evidence | None") -> str:
-    return "80 %" if evidence and evidence.deviation is not None else "stated"
-
-
 def show_evidence(evidence: "Evidence | None") -> None:
     """Print which software's published runs devices are priced by, and what is shifted."""
     if evidence is None:
@@ -289,7 +285,7 @@ def show_plans(found: "PlanFile", samples: float = 0) -> None:
     out(
         f"{found.model}, batch {found.training.batch}, on {found.cluster}: {found.plans[0].label},"
         f" {format_s(best.step_s)} a step, {best.samples_per_s:,.0f} samples/s"
-        f" (grade {best.grade}, {_interval_kind(found.evidence)} interval"
+        f" (grade {best.grade}, {found.interval_kind} interval"
         f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})"
     )
     show_evidence(found.evidence)

@@ -12,7 +12,8 @@ from foreplan.shifts import show_shifts
 
 if TYPE_CHECKING:
     from planner.published.assess import Assessed
-    from planner.published.leave_out import LeftOut
+    from planner.published.give_back import Experiment
+    from planner.published.leave_out import LeftOut, Refits
 
 WORST = 10
 HEADS = (
@@ -48,9 +49,11 @@ def validate(
     import json as as_json
 
     from foreplan.collective_validation import validate_collectives
+    from hwprofiles.errors import PlanError
     from planner.jsonable import to_jsonable
     from planner.published.assess import assess
     from planner.published.collective_rows import is_collectives
+    from planner.published.give_back import experiment
     from planner.published.measured import read_shifts
     from planner.published.rows import SMALL, read_rows
     from planner.published.shift import shifted
@@ -58,6 +61,11 @@ def validate(
     from runtime.files import replace_whole
 
     if cases and is_collectives(cases):
+        if calibrate:
+            raise PlanError(
+                f"--calibrate: expected a table of training runs, got the collectives of {cases};"
+                " leave the option out"
+            )
         validate_collectives(cases, json_file, leave_out=leave_out, json=json, quiet=quiet)
         return
     rows = read_rows(cases or SMALL)
@@ -66,13 +74,15 @@ def validate(
         found = assess(
             rows, shifted(shifts) if shifts else None, lambda done, total: step(done, total, "")
         )
-    left = _left_out(cases or SMALL, quiet=quiet) if leave_out else []
+    refitted = _refits(cases or SMALL, quiet=quiet) if leave_out else None
+    left = refitted.rows if refitted else ()
     summed = summaries(found)
-    record = {"rows": found, "summary": summed}
+    record: dict[str, Any] = {"rows": found, "summary": summed}
     if shifts:
         record["shifts"] = shifts
-    if leave_out:
+    if refitted:
         record["left_out"] = left
+        record["given_back"] = experiment(refitted)
     if json_file is not None:
         replace_whole(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
     if json:
@@ -80,16 +90,27 @@ def validate(
         return
     show_shifts(shifts)
     _show_sources(summed, left)
+    if refitted:
+        _show_given_back(record["given_back"])
     _show_apart(found)
     _show_worst(found)
 
 
-def _left_out(path: Path, *, quiet: bool) -> "Sequence[LeftOut]":
+def _refits(path: Path, *, quiet: bool) -> "Refits":
     from planner.published.leave_out import refits
     from planner.published.rows import read_rows
 
     with progress("leaving sources out", quiet=quiet) as step:
-        return refits(read_rows(path), step).rows
+        return refits(read_rows(path), step)
+
+
+def _show_given_back(found: "Experiment") -> None:
+    all_rows = found.overall
+    out(
+        "one row of a source given back: median error of its other rows"
+        f" {all_rows.before:.1%} before, {all_rows.after:.1%} after; of those of its family"
+        f" {_percent(all_rows.family_before)} and {_percent(all_rows.family_after)}"
+    )
 
 
 def _percent(value: float | None, digits: int = 1, sign: str = "") -> str:

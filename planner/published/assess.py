@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwprofiles.efficiency import Table, constants, generation_of
+from hwprofiles.errors import ProfileError
 from planner.published.cases import MANY, Case, Unsaid, express
 from planner.published.predict import predicted_s
 from planner.published.rows import Row
@@ -55,11 +56,12 @@ def assess(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Assessed]:
     """Predict every row that can be expressed; ``table`` takes the place of shipped constants."""
-    found = []
-    for done, row in enumerate(rows):
-        progress(done, len(rows))
-        found.append(_assessed(row, table or constants()))
-    return found
+    found: dict[int, Assessed] = {}
+    by_model = sorted(range(len(rows)), key=lambda i: rows[i].told["model"])  # each is built once
+    for i in by_model:
+        progress(len(found), len(rows))
+        found[i] = _assessed(rows[i], table or constants())
+    return [found[i] for i in range(len(rows))]
 
 
 def _assessed(row: Row, table: Table) -> Assessed:
@@ -72,7 +74,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
         predicted = predicted_s(case, case.machine(table))
         if published is None:
             reason = "no result is stated"
-    except Unsaid as why:
+    except (Unsaid, ProfileError) as why:
         reason = str(why)
     if not scope:
         reason = "a model out of scope" + (f"; {reason}" if reason else "")
@@ -80,7 +82,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
     return Assessed(
         case_id=row.case_id,
         source=row.source,
-        table="cnn",
+        table=row.told.get("table", "cnn"),
         predicted=predicted,
         published=published,
         error=predicted / published - 1 if predicted and published else None,

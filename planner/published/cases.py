@@ -12,11 +12,12 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
-from hwprofiles.errors import ModelError
+from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.tpu import slice_of
 
 BUCKET_BYTES = 25 * 2**20
 """PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
@@ -103,7 +104,7 @@ def express(told: Mapping[str, str]) -> Case:
             workers=workers,
             microbatch=samples,
             placement=placement,
-            algorithm="ring" if workers > 1 else "none",
+            algorithm=_method(told) if workers > 1 else "none",
             bucket_bytes=BUCKET_BYTES,
             overlap=workers > 1,
         ),
@@ -177,11 +178,30 @@ def _placed(
         raise Unsaid(f"a system of several {told['accelerator']!r} is not built in")
     nodes = -(-workers // each)
     node = str(choice["system"])
+    if "slice" in choice:  # all chips are one node
+        return _slice(node, workers, choice["slice"]), tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
     if each > size:
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")
     placement = tuple(rank // each * size + rank % each for rank in range(workers))
     return node if nodes == 1 else f"{node}:{nodes}", placement
+
+
+def _slice(pod: str, chips: int, dimensions: int) -> str:
+    """Return the slice of a pod that has so many chips."""
+    found = f"{pod}:{slice_of(chips, dimensions)}"
+    try:
+        plan_cluster(found)
+    except ProfileError as error:
+        raise Unsaid(str(error)) from error
+    return found
+
+
+def _method(told: Mapping[str, str]) -> str:
+    """Return the algorithm that stands for how gradients are exchanged."""
+    said = told.get("comm_method", "")
+    rules = _names()["methods"]["rules"]
+    return str(next(found for rule, found in rules if re.search(rule, said)))
 
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:

@@ -2,30 +2,28 @@
 
 Index letters: R runs, T distinct ops of a run, B bounds of a run, P constants. A step takes the
 largest of its bounds, each a share of what the worker has to do alone and a time after it: that is
-the closed form (``planner.cost.compose``), exact where the constants are those that the bounds were
-taken at, and near it elsewhere, for constants move an exchange little.
+exact where the constants are those that the bounds were taken at, and near it elsewhere, for
+constants move an exchange little.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from math import log
 from typing import Any
 
 import numpy as np
 
 from hwprofiles.device import CHANNELS_GAIN
-from hwprofiles.efficiency import Table
+from hwprofiles.efficiency import Table, on_matrix
 from hwprofiles.parts import load_device
-from hwprofiles.units import PS_PER_S, US, Floats, Ints
+from hwprofiles.units import US, Floats, Ints
 from planner import steps
-from planner.cost import factors
 from planner.layer_calls import layer_calls
 from planner.opcall import OpCall
 from planner.optimizer import update
 from planner.published.cases import Case
-from planner.published.predict import model_of
+from planner.published.predict import bounds, model_of
 
 NONE = -1
 """Index of the constant 1."""
@@ -148,7 +146,7 @@ def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
     places: list[tuple[int, ...]] = []
     for number, case in enumerate(cases):
         device, dtype = load_device(case.device), case.training.dtype
-        at = _places(case, known, f"{dtype}_matrix" in device.peak_flop_per_s)
+        at = _places(case, known, on_matrix(device, dtype))
         work = Counter(
             (c.op_class, c.work_class, c.channels, c.flop, c.moved_bytes) for c in _calls(case)
         )
@@ -188,24 +186,10 @@ def bounds_of(cases: Sequence[Case], alone_s: Floats, table: Table) -> Bounds:
 
 def _bounds(case: Case, alone_s: float, table: Table) -> list[tuple[float, float]]:
     """Return share and time after of the bounds of a run, the largest share first."""
-    machine, workers = case.machine(table), case.plan.workers
-    cluster, books = machine.cluster(workers), machine.books(workers)
-    model = model_of(case.model)
-    (passes,), exchange = factors(model, case.training, case.plan, cluster, books)
-    ready = [passes.load_ps + passes.ready_ps(bucket, 1) for bucket in exchange.buckets]
-    begun = list(accumulate(reversed(ready), min))[::-1]
-    whole = (passes.load_ps + passes.compute_ps(1), exchange.after_ps + sum(exchange.update_ps))
-    tails = [c + u for c, u in zip(exchange.cost_ps, exchange.update_ps, strict=True)]
-    every = [
-        whole,
-        *zip(begun, exchange.rest_ps, strict=True),
-        *zip(ready, tails, strict=True),
-    ]
-    scale = alone_s * PS_PER_S
     kept: list[tuple[float, float]] = []
-    for own_ps, after_ps in sorted(every, reverse=True):
-        if not kept or after_ps / PS_PER_S > kept[-1][1]:
-            kept.append((own_ps / scale, after_ps / PS_PER_S))
+    for own_s, after_s in sorted(bounds(case, case.machine(table)), reverse=True):
+        if not kept or after_s > kept[-1][1]:
+            kept.append((own_s / alone_s, after_s))
     return kept
 
 

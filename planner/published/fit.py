@@ -1,4 +1,4 @@
-"""Fit the efficiencies of devices and software to published runs: ``python -m ...fit TABLE.csv``.
+"""Fit the efficiencies of devices and software to published runs: ``...fit TABLE.csv ...``.
 
 A run's step is the sum of its ops, each ``max(products, memory) + kernel``, the law of
 ``Device.curve``, and of what its exchange adds to that in the closed form. Residuals are logarithms
@@ -7,7 +7,6 @@ prior. A :class:`Study` holds what does not depend on the constants, so that fit
 runs take a second or two.
 """
 
-import json
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from hwprofiles.units import US, Floats, Ints
 from planner.published.cases import MANY, Case, Unsaid, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
 from planner.published.rows import Row, read_rows
+from planner.published.toml_text import toml_text
 
 PRIORS = Path(__file__).with_name("priors.toml")
 TARGET = Path(efficiency.__file__).parent / "data" / efficiency.DATA
@@ -177,26 +177,17 @@ def content(
 
 def written(table: Mapping[str, Any]) -> str:
     """Return the text of ``efficiency.toml``."""
-    lines = ["# Written by `python -m planner.published.fit`; see priors.toml beside that module."]
-
-    def put(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return "{ " + ", ".join(f"{key} = {put(v)}" for key, v in value.items()) + " }"
-        return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-    for kind, blocks in table.items():
-        for name, block in blocks.items():
-            lines += ["", f"[{kind}.{name}]"]
-            lines += [f"{key} = {put(value)}" for key, value in block.items()]
-    return "\n".join(lines) + "\n"
+    head = "Written by `python -m planner.published.fit`; see priors.toml beside that module."
+    return toml_text([head], table)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fit to a table of published rows and write the constants."""
-    if len(arguments) != 1:
-        raise SystemExit("expected the path of a table of published rows")
+    """Fit to tables of published rows and write the constants."""
+    if not arguments:
+        raise SystemExit("expected the paths of tables of published rows")
     priors = tomllib.loads(PRIORS.read_text(encoding="utf-8"))
-    table = fit(samples(read_rows(Path(arguments[0]))), priors)
+    rows = [row for name in arguments for row in read_rows(Path(name))]
+    table = fit(samples(rows), priors)
     TARGET.write_text(written(table), encoding="utf-8")
 
 

@@ -161,7 +161,9 @@ def spread_of(
             name: deviation(middles[seen] or middles[not seen])
             for name, seen in (("seen", True), ("unseen", False))
         },
-        within=deviation(x for found in about.values() for x in found),
+        within=deviation(
+            [x for found in about.values() for x in found] or [row.log for row in every]
+        ),
         families={
             family: deviation(found)
             for family, found in sorted(about.items())

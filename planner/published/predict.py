@@ -1,13 +1,21 @@
-"""Price a published run: the closed form that ``plan`` uses, on devices as efficient as fitted."""
+"""Price a published run: passes as ``plan`` prices them, and what the exchange adds to them.
+
+A step takes the largest of its bounds: all its work, or the passes until a bucket of gradients is
+ready, the exchanges of that and of all later buckets one after the other, and the last update.
+"""
 
 from functools import lru_cache
+from itertools import accumulate
 
 from hwprofiles.units import PS_PER_S
 from planner.calls import StepCalls
-from planner.cost import estimate, pass_times
+from planner.cost import pass_times, update_times
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
+from planner.opcall import DTYPE_BYTES
 from planner.published.cases import Case
+from planner.published.exchange import exchange_s
+from planner.registers import plan_buckets
 
 MODELS = 16
 """Models that are kept, for rows of one model follow each other."""
@@ -21,10 +29,27 @@ def model_of(name: str) -> ModelGraph:
 
 def predicted_s(case: Case, machine: Machine) -> float:
     """Return the time of what was timed: a step, or its forward and backward passes alone."""
+    return max(own_s + after_s for own_s, after_s in bounds(case, machine))
+
+
+def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
+    """Return, for each bound of a step, what the worker does before and what follows, seconds."""
     model, workers = model_of(case.model), case.plan.workers
-    cluster, books = machine.cluster(workers), machine.books(workers)
+    calls = StepCalls.of(model, case.training, case.plan)
+    book = machine.books(workers)[machine.cluster(workers).devices[case.plan.placement[0]].name]
+    passes = pass_times(model, calls, book)
+    own_s = passes.compute_ps(1) / PS_PER_S
     if case.passes_only:
-        book = books[cluster.devices[case.plan.placement[0]].name]
-        calls = StepCalls.of(model, case.training, case.plan)
-        return pass_times(model, calls, book).compute_ps(1) / PS_PER_S
-    return estimate(model, case.training, case.plan, cluster, books).closed_form_s
+        return [(own_s, 0.0)]
+    update_ps, load_s = update_times(calls, [book]), passes.load_ps / PS_PER_S
+    if workers == 1:
+        return [(load_s + own_s, update_ps(model.parameter_count) / PS_PER_S)]
+    cut = plan_buckets(model, case.training, case.plan)
+    updates_s = [update_ps(bucket.elements) / PS_PER_S for bucket in cut]
+    sent_s = [exchange_s(case, b.elements * DTYPE_BYTES[case.training.dtype]) for b in cut]
+    left_s = list(accumulate(reversed(sent_s)))[::-1]
+    ready_s = [load_s + passes.ready_ps(bucket, 1) / PS_PER_S for bucket in cut]
+    return [
+        (load_s + own_s, sum(updates_s)),
+        *((ready, left + updates_s[-1]) for ready, left in zip(ready_s, left_s, strict=True)),
+    ]

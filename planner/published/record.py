@@ -21,7 +21,6 @@ class PublishedRow:
     case_id: str
     source: str
     year: str
-    device: str
     generation: str
     software: str
     workers: int
@@ -95,7 +94,6 @@ def table_record(
                 case_id=row.case_id,
                 source=row.source,
                 year=row.year,
-                device=row.device,
                 generation=row.generation,
                 software=row.software,
                 workers=row.workers,

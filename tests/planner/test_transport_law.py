@@ -44,7 +44,7 @@ def group(ranks, domains=1):
 def volumes(found, algorithm, protocol="simple"):
     """Bytes by stack of a leg, of one byte of payload."""
     (way,) = [w for w in found if (w.algorithm, w.protocol) == (algorithm, protocol)]
-    return {leg.shares[0].partition(".")[0]: leg.wire_s * WIRE for leg in way.legs}
+    return {leg.shares[0].partition(".")[0]: leg.wire_s * WIRE for leg in way.legs if leg.shares}
 
 
 def sent_by_rank(emit, ranks, elements):
@@ -96,6 +96,14 @@ def test_protocols_pay_for_their_flags_on_the_wire():
     rates = {p: volumes(found, "ring", p)["infiniband"] for p in WIRE_SHARE}
     assert rates["ll"] == pytest.approx(2 * rates["simple"])
     assert rates["ll128"] == pytest.approx(rates["simple"] * 16 / 15)
+
+
+@pytest.mark.parametrize(("nodes", "volume", "gb"), [(2, 1, 39.0), (4, 2, 20.4)])
+def test_over_a_network_flags_in_every_word_hold_a_call_to_the_librarys_ceiling(nodes, volume, gb):
+    found = ways("all_reduce", 1.0, group(nodes, nodes))
+    (tree,) = [way for way in found if (way.algorithm, way.protocol) == ("tree", "ll")]
+    (ceiling,) = [leg for leg in tree.legs if not leg.shares]
+    assert ceiling.wire_s == pytest.approx(volume / (gb * 1e9))
 
 
 # Compositions
@@ -150,6 +158,17 @@ def test_less_payload_never_takes_longer(own, operation, name, one, other):
     less, more = sorted((one, other))
     times = [call_s(operation, size, own, shipped(), name=name) for size in (less, more)]
     assert times[0] <= times[1]
+
+
+def test_where_the_library_errs_its_time_is_the_longest_so_far():
+    own, sizes = group_of("dgx-a100-80g", 8), [2.0**place for place in range(34)]
+    chosen = []
+    for size in sizes:
+        way = nccl.choose(ways("all_reduce", size, own), size, "all_reduce", own, shipped())
+        chosen.append(way.time_s(shipped()))
+    assert chosen != sorted(chosen)  # it does err here
+    found = [call_s("all_reduce", size, own, shipped(), name="nccl") for size in sizes]
+    assert found == pytest.approx([max(chosen[: place + 1]) for place in range(len(sizes))])
 
 
 @given(groups, st.sampled_from(OPERATIONS), payloads, st.floats(1, 100))

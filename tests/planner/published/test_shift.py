@@ -1,19 +1,27 @@
 """A run of one's own moves its family towards itself, and no other family by a bit."""
 
+from dataclasses import replace
 from math import exp, log
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foreplan.machines import shifted_machine
 from hwprofiles.efficiency import constants, family_of
 from hwprofiles.errors import RecordError
+from planner.measurement import Measurement
+from planner.predict import predict
 from planner.published.cases import express
-from planner.published.measured import read_shifts
+from planner.published.measured import LOCAL_FAMILY, read_shifts
 from planner.published.predict import predicted_s
 from planner.published.rows import SMALL, read_rows
 from planner.published.shift import case_family, row_shifts, shift_of, shifted
 from planner.published.spread import Spread, deviation, shipped
+from planner.records import read_record
+from tests.planner.test_records import measured_machine
+from tests.planner_cases import case
 
 ROWS = {row.case_id: row for row in read_rows(SMALL)}
 CASES = {name: express(row.told) for name, row in ROWS.items()}
@@ -119,6 +127,36 @@ def test_rows_of_two_families_shift_both(tmp_path):
         "pytorch-containers on volta": 2,
         "pytorch-containers on ampere": 1,
     }
+
+
+RUN = Path(__file__).parents[3] / "bench" / "results" / "lenet-5-2-workers.json"
+
+
+def test_a_measurement_shifts_this_machine_alone():
+    (found,) = read_shifts(RUN)
+    measured = read_record(RUN, Measurement, "a measurement file")
+    assert found.family == LOCAL_FAMILY
+    assert found.told_factor == pytest.approx(1 / (1 + measured.error_frac))
+    assert 0 < found.weight < 1
+
+
+def test_a_shifted_machine_takes_longer_for_every_op_and_no_transfer():
+    c, machine = case(algorithm="ring"), measured_machine()
+    shift = replace(read_shifts(RUN)[0], log=log(2))
+    slower = shifted_machine(machine, [shift])
+    assert shifted_machine(machine, [replace(shift, family="another")]) is machine
+    before, _, _ = predict(c.model, c.training, c.plan, machine)
+    after, _, _ = predict(c.model, c.training, c.plan, slower)
+    for phase in ("forward", "backward", "update"):
+        assert after.phases_s[phase] == pytest.approx(2 * before.phases_s[phase], rel=1e-4)
+    assert after.step_s < 2 * before.step_s
+
+
+def test_a_run_elsewhere_is_refused(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(RUN.read_text("utf-8").replace('"cluster": "local"', '"cluster": "there"'))
+    with pytest.raises(RecordError, match="expected a run on local, got one on 'there'"):
+        read_shifts(path)
 
 
 @given(st.lists(st.floats(-3, 3), min_size=5, max_size=40))

@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 
 from input_cases import CASES, case
+from published import write_page
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
-PAGE = ROOT / "docs" / "accuracy.md"
 CHECKS = {"mlp-2-workers-fitted": ("mlp", True), "lenet-5-2-workers": ("lenet-5", False)}
 """By file name: the model, and whether its ops are priced from fitted curves."""
 
@@ -63,10 +63,6 @@ def check(name: str) -> bool:
 
 def main(names: list[str]) -> int:
     """Run the named checks, each in a store of its own, then write the page."""
-    from planner.measurement import Measurement
-    from planner.records import read_record, write_text
-    from reports.accuracy import accuracy_page
-
     checks = [*CHECKS, *CASES]
     unknown = set(names) - set(checks)
     if unknown:
@@ -80,10 +76,7 @@ def main(names: list[str]) -> int:
 
             foreplan.write_digits()
             kept.append(check(name))
-    files = [f for name in sorted(checks) if (f := RESULTS / f"{name}.json").exists()]
-    results = {f.name: read_record(f, Measurement, "a measurement file") for f in files}
-    PAGE.parent.mkdir(exist_ok=True)
-    write_text(PAGE, accuracy_page(results))
+    write_page()
     return 0 if all(kept) else 5
 
 

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from foreplan.api import calibrate, execute, models, plan, report, trace
     from foreplan.datasets import write_digits, write_synthetic, write_text
     from foreplan.inquiry import diff, explain, what_if
+    from foreplan.library import collective
     from foreplan.pictures import talk, topology
 
 __version__ = "0.1.0"
 __all__ = [
     "calibrate",
+    "collective",
     "diff",
     "execute",
     "explain",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "collective": "library",
     "diff": "inquiry",
     "explain": "inquiry",
     "talk": "pictures",

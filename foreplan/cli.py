@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from foreplan.commands import (
     bench,
+    collective,
     data,
     diff,
     doctor,
@@ -51,6 +52,7 @@ app.command("simulate")(simulate.simulate)
 app.command("validate")(validate.validate)
 app.command("talk")(talk.talk)
 app.command("topology")(topology.topology)
+app.command("collective")(collective.collective)
 app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

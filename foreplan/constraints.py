@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hwprofiles.errors import ForeplanError, PlanError, RecordError
-from hwprofiles.registry import lookup
 from hwprofiles.units import parse_bytes, parse_s
-from planner.collectives.base import algorithm_names
+from planner.collectives.base import plan_algorithm
 from planner.space import Constraints
 
 
@@ -24,7 +23,7 @@ def _flag(text: str) -> bool:
 
 
 def _algorithm(text: str) -> str:
-    return lookup("algorithm", text, ["none", *algorithm_names()], error=PlanError)
+    return text if text == "none" else plan_algorithm("algorithm", text)
 
 
 COUNTS: dict[str, Callable[[str], object]] = dict.fromkeys(

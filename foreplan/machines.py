@@ -1,7 +1,7 @@
 """From a cluster's name to a machine with op costs; ``local`` is priced from the op store."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,18 @@ from hwprofiles.identity import Identity, probe_identity
 from hwprofiles.local import LocalFacts, local_cluster, local_facts
 from hwprofiles.opstore import OpStore
 from hwprofiles.units import KW
+from planner.evidence import Evidence, Shift
 from planner.machine import Machine, NodeRates
 from planner.opcall import OpCall
-from runtime.kernels import sources_sha256
+from planner.published.fitted import DATASHEET, fitted_cluster
+from planner.published.measured import LOCAL_FAMILY, read_shifts
+from runtime.backends import Backend, backend
 
 if TYPE_CHECKING:
     from runtime.launch import Launch
+
+
+LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +35,30 @@ class Local:
 
     facts: LocalFacts
     store: OpStore
+    backend: Backend
+    """Whose kernels its workers run."""
 
     @classmethod
-    def here(cls) -> "Local":
-        """Return this machine with the store in ``$FOREPLAN_HOME``."""
-        return cls(facts=local_facts(), store=OpStore.at_home(os.environ))
+    def here(cls, by: str = "numpy") -> "Local":
+        """Return this machine with the store in ``$FOREPLAN_HOME`` and the backend called ``by``.
+
+        Raises
+        ------
+        BackendUnavailable
+            When there is no such backend, or it is not installed.
+        """
+        store = OpStore.at_home(os.environ)
+        return cls(facts=local_facts(), store=store, backend=backend(by))
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster that it is."""
+        return LOCAL if self.backend.name == "numpy" else f"{LOCAL}:{self.backend.name}"
 
     def identity(self, workers: int) -> Identity:
         """Return the identity of ``workers`` workers at once."""
-        return probe_identity(workers, sources_sha256())
+        by = (self.backend.name, self.backend.library)
+        return probe_identity(workers, self.backend.sources_sha256(), backend=by)
 
     def calibration(self, workers: int) -> Calibration | None:
         """Return what the store knows of ``workers`` workers, in today's context."""
@@ -67,10 +88,16 @@ class Local:
             identities[workers] = identity.to_dict()
         if not clusters:
             raise ProfileError(
-                "cluster 'local': no op is measured on this machine with these kernels and this"
-                " BLAS; run `foreplan hw calibrate`"
+                f"cluster {self.name!r}: no op is measured on this machine with these kernels and"
+                f" this BLAS; run `{self.calibrating}`"
             )
-        return Machine(name="local", clusters=clusters, cost_books=books, identities=identities)
+        return Machine(name=self.name, clusters=clusters, cost_books=books, identities=identities)
+
+    @property
+    def calibrating(self) -> str:
+        """Command that measures it."""
+        by = self.backend.name
+        return "foreplan hw calibrate" + (f" --backend {by}" if by != "numpy" else "")
 
     def calibrate(
         self,
@@ -96,11 +123,29 @@ class Local:
         return calibration
 
 
-def load_machine(name: str) -> Machine:
-    """Return the machine called ``name``: ``local``, a shipped cluster, or a TOML file."""
-    if name == "local":
-        return Local.here().machine()
-    cluster = load_cluster(name)
+def local_backend(cluster: str) -> str | None:
+    """Return the backend of this machine's cluster, None where ``cluster`` is another one.
+
+    >>> local_backend("local"), local_backend("local:onednn"), local_backend("dgx-a100-80g:16")
+    ('numpy', 'onednn', None)
+    """
+    name, colon, by = cluster.partition(":")
+    if name != LOCAL:
+        return None
+    return by if colon else "numpy"
+
+
+def load_machine(name: str, software: str = "", shifts: Sequence[Shift] = ()) -> Machine:
+    """Return the machine called ``name``: ``local``, a shipped cluster, or a TOML file.
+
+    With ``software`` its devices are as efficient as published runs of that were, shifted by runs
+    of one's own; else at their datasheet's peaks. ``local`` is measured, and shifted only.
+    """
+    if by := local_backend(name):
+        return shifted_machine(Local.here(by).machine(), shifts)
+    cluster, evidence = load_cluster(name), None
+    if software:
+        cluster, evidence = fitted_cluster(cluster, software, shifts)
     books = {device.name: CostBook(device=device, ops={}) for device in cluster.devices}
     return Machine(
         name=name,
@@ -108,7 +153,48 @@ def load_machine(name: str) -> Machine:
         cost_books={0: books},
         identities={},
         node=_node_rates(name, cluster),
+        evidence=evidence,
     )
+
+
+def informed_machine(name: str, software: str, calibrate: Path | None) -> Machine:
+    """Return the machine called ``name``, as published runs of some software found its devices.
+
+    ``calibrate`` names a file with runs of one's own; software ``datasheet`` asks for none.
+
+    Raises
+    ------
+    ForeplanError
+        When the machine or the software is unknown, or the file has no run that shifts it.
+    """
+    shifts = read_shifts(calibrate) if calibrate else ()
+    machine = load_machine(name, "" if software == DATASHEET else software, shifts)
+    if shifts and not (machine.evidence and machine.evidence.shifts):
+        raise ProfileError(
+            f"{calibrate}: expected a run of the software and devices that are planned for, got"
+            f" {', '.join(shift.family for shift in shifts)}; name that software (--software), or"
+            " leave the run out"
+        )
+    return machine
+
+
+def shifted_machine(machine: Machine, shifts: Sequence[Shift]) -> Machine:
+    """Return a measured machine on which all ops take as long as runs of its own say."""
+    own = tuple(shift for shift in shifts if shift.family == LOCAL_FAMILY)
+    if not own:
+        return machine
+    factor = own[0].factor
+    books = {
+        workers: {name: book.slower(factor) for name, book in found.items()}
+        for workers, found in machine.cost_books.items()
+    }
+    clusters = {
+        workers: replace(
+            cluster, devices=tuple(books[workers][d.name].device for d in cluster.devices)
+        )
+        for workers, cluster in machine.clusters.items()
+    }
+    return replace(machine, clusters=clusters, cost_books=books, evidence=Evidence(shifts=own))
 
 
 def _node_rates(name: str, cluster: Cluster) -> NodeRates | None:

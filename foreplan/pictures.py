@@ -105,7 +105,8 @@ def _algorithms(network: Network, asked: Sequence[str] | None) -> Sequence[str]:
     if asked:
         return asked
     many = not network.alike and network.most_ranks > FEW_RANKS
-    return [name for name in SIMPLEST if not (many and name == "sharded_star")]
+    simple = [name for name in SIMPLEST if not (many and name == "sharded_star")]
+    return [*simple, *network.shaped]
 
 
 def talk(

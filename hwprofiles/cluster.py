@@ -1,6 +1,6 @@
 """Clusters: devices and switches joined by directed links."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from hwprofiles.device import Device
 from hwprofiles.errors import ProfileError
 from hwprofiles.fabrics.base import Node
 from hwprofiles.link import Link, Route
-from hwprofiles.routing import Neighbours, Routing, shortest_path
+from hwprofiles.routing import Neighbours, Routing, Ways
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -34,6 +34,8 @@ class Cluster:
     _after: Neighbours = field(repr=False, compare=False)
     _before: Neighbours = field(repr=False, compare=False)
     _routes: dict[tuple[int, int], Route] = field(default_factory=dict, repr=False, compare=False)
+    _ways: dict[tuple[Node, Node], Ways] = field(default_factory=dict, repr=False, compare=False)
+    """Between waypoints, which many routes share."""
 
     @classmethod
     def from_edges(
@@ -111,6 +113,28 @@ class Cluster:
             self._routes[src, dst] = Route(links=links, link_ids=ids)
         return self._routes[src, dst]
 
+    def way_round(self, src: int, dst: int, failed: Collection[int]) -> tuple[int, ...] | None:
+        """Return the links of a path of the fewest hops without ``failed`` ones, None without one.
+
+        It passes through devices only where :attr:`routing` lets them relay.
+        """
+        import networkx as nx
+
+        relay, edges = self.routing.relay, self.fabric.edges
+        nodes = [n for n in self.fabric if relay or isinstance(n, str) or n in (src, dst)]
+        left: nx.DiGraph[Node] = nx.DiGraph()
+        left.add_nodes_from((src, dst))
+        left.add_edges_from(
+            edge
+            for edge in self.fabric.subgraph(nodes).edges
+            if edges[edge]["link_id"] not in failed
+        )
+        try:
+            path = nx.shortest_path(left, src, dst)
+        except nx.NetworkXNoPath:
+            return None
+        return tuple(edges[edge]["link_id"] for edge in pairwise(path))
+
     def _path(self, src: int, dst: int) -> list[Node]:
         rule = self.routing
         if (on_torus := rule.on_torus(src, dst)) is not None:
@@ -118,9 +142,11 @@ class Cluster:
         choose = rule.chooser(src, dst)
         path: list[Node] = [src]
         for start, end in pairwise(rule.waypoints(src, dst)):
-            path += shortest_path(
-                self._after, self._before, start, end, relay=rule.relay, choose=choose
-            )[1:]
+            if (start, end) not in self._ways:
+                self._ways[start, end] = Ways.between(
+                    self._after, self._before, start, end, relay=rule.relay
+                )
+            path += self._ways[start, end].path(self._after, choose)[1:]
         return path
 
     def _island(self) -> list[int]:

@@ -1,7 +1,7 @@
 """Op costs: the best evidence there is for the time of one op, measured > fitted > datasheet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hwprofiles.calibration import OpSample
@@ -38,7 +38,7 @@ class Work(Protocol):
 
     @property
     def channels(self) -> int:
-        """The fewer of its input and output channels; 0 where they do not matter."""
+        """The smaller side of a convolution's product of matrices; 0 where it does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,31 @@ class CostBook:
     device: Device
     ops: Mapping[str, OpSample]
     """Measured ops by signature."""
+
+    def slower(self, factor: float) -> "CostBook":
+        """Return the book of a device on which every op takes ``factor`` times as long."""
+        curves = {
+            name: replace(
+                curve,
+                flop_per_s=curve.flop_per_s / factor,
+                bytes_per_s=curve.bytes_per_s / factor,
+                overhead_s=curve.overhead_s * factor,
+            )
+            for name, curve in self.device.curves.items()
+        }
+        ops = {
+            name: replace(op, median_s=op.median_s * factor, iqr_s=op.iqr_s * factor)
+            for name, op in self.ops.items()
+        }
+        peaks = {key: rate / factor for key, rate in self.device.peak_flop_per_s.items()}
+        device = replace(
+            self.device,
+            curves=curves,
+            peak_flop_per_s=peaks,
+            memory_bytes_per_s=self.device.memory_bytes_per_s / factor,
+            launch_overhead_s=self.device.launch_overhead_s * factor,
+        )
+        return CostBook(device=device, ops=ops)
 
     def cost(self, op: Work) -> OpCost:
         """Return the time of an op: its own measurement, else the curve of its class.

@@ -5,6 +5,10 @@ ratios of the classes of work on a vector and on a matrix unit, and for each gen
 its fraction of a peak by dtype, of its memory's rate, and the time that a kernel takes beside its
 work. A *stack* is a generation of software; its two constants change the time of matrix products
 and of memory traffic.
+
+A *family* is a stack on a generation. A table may hold ``shifts``: by family, the logarithm of the
+factor by which all its ops take longer, known from a run of one's own
+(``planner.published.shift``).
 """
 
 import tomllib
@@ -12,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from math import exp
 from typing import Any
 
 from hwprofiles.device import Device, Efficiency
@@ -38,6 +43,22 @@ def stack_names() -> tuple[str, ...]:
     return tuple(constants()["stacks"])
 
 
+def generation_of(device: str, table: Table | None = None) -> str | None:
+    """Return the generation that a device belongs to, where one is fitted."""
+    blocks = (table or constants())["generations"]
+    return next((str(name) for name, b in blocks.items() if device in b["devices"]), None)
+
+
+def on_matrix(device: Device, dtype: str) -> bool:
+    """Return whether products run on a matrix unit; a TPU has no other rate."""
+    return device.kind == "tpu" or f"{dtype}_matrix" in device.peak_flop_per_s
+
+
+def family_of(stack: str, generation: str) -> str:
+    """Return the name of the family of a stack on a generation."""
+    return f"{stack} on {generation}"
+
+
 def with_efficiency(device: Device, stack: str, table: Table | None = None) -> Device:
     """Return ``device`` with the efficiency of its generation under a stack.
 
@@ -54,29 +75,31 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
         raise ProfileError(
             f"stack {stack!r}: expected one of {', '.join(known['stacks'])}; name one of these"
         )
-    block = next((b for b in known["generations"].values() if device.name in b["devices"]), None)
-    if block is None:
+    generation = generation_of(device.name, known)
+    if generation is None:
         raise ProfileError(
             f"device {device.name!r}: no published runs of its generation are fitted; leave the"
             " stack out to plan with the datasheet"
         )
+    block = known["generations"][generation]
+    slower = exp(known.get("shifts", {}).get(family_of(stack, generation), 0.0))
     fracs, half = {}, {}
     for dtype in DTYPES:
-        is_matrix = f"{dtype}_matrix" in device.peak_flop_per_s
+        is_matrix = on_matrix(device, dtype)
         peak_frac = block["peak_frac"].get(dtype if is_matrix else "float32")
         if peak_frac is None:
             continue
         unit = known["units"]["matrix" if is_matrix else "vector"]
-        half[dtype] = unit["half_channels"]
+        half[dtype] = float(unit["half_channels"])
         for kind, ratio in unit["classes"].items():
-            fracs[f"{kind}/{dtype}"] = peak_frac * ratio / software["products"]
+            fracs[f"{kind}/{dtype}"] = peak_frac * ratio / software["products"] / slower
     return replace(
         device,
         efficiency=Efficiency(
             peak_frac=fracs,
             half_channels=half,
-            memory_frac=block["memory_frac"] / software["memory"],
-            kernel_s=block["kernel_us"] * US,
+            memory_frac=block["memory_frac"] / software["memory"] / slower,
+            kernel_s=block["kernel_us"] * US * slower,
             source=f"fitted to {block['source']}; stack {stack}: {software['source']}",
         ),
     )

@@ -88,34 +88,40 @@ def dimension_order(src: int, dst: int, dims: Sequence[int], wrap: Sequence[bool
             yield number(place, dims)
 
 
-def shortest_path(
-    after: Neighbours, before: Neighbours, src: Node, dst: Node, *, relay: bool, choose: Choose
-) -> list[Node]:
-    """Return one path of the fewest hops from ``src`` to ``dst``, and of these of the widest.
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """All paths of the fewest hops between two nodes that are joined."""
 
-    Parameters
-    ----------
-    after, before : mapping of node to neighbours
-        Where a node's links lead, and come from.
-    src, dst : int or str
-        The ends; they are joined.
-    relay : bool
-        Whether the path may pass through other devices.
-    choose : callable
-        Picks the next node where several lie on such paths.
-    """
-    levels = _levels(after, before, src, dst, relay)
-    width = {dst: float("inf")}
-    for level, nearer in zip(levels[-2::-1], levels[:0:-1], strict=True):
-        for node in level:
-            ways = after[node]
-            width[node] = max(min(ways[n], width[n]) for n in nearer if n in ways)
-    path = [src]
-    for hop, nearer in enumerate(levels[1:]):
-        ways = after[path[-1]]
-        wide = [n for n in ways if n in nearer and min(ways[n], width[n]) >= width[src]]
-        path.append(wide[0] if len(wide) == 1 else choose(wide, hop))
-    return path
+    src: Node
+    levels: list[set[Node]]
+    """Nodes on such paths by how many hops they are from ``src``."""
+    width: Mapping[Node, float]
+    """Of the widest of such paths from each node to the end."""
+
+    @classmethod
+    def between(
+        cls, after: Neighbours, before: Neighbours, src: Node, dst: Node, *, relay: bool
+    ) -> "Ways":
+        """Find them; ``after`` and ``before`` say where a node's links lead, and come from.
+
+        ``relay`` says whether paths may pass through other devices.
+        """
+        levels = _levels(after, before, src, dst, relay)
+        width = {dst: float("inf")}
+        for level, nearer in zip(levels[-2::-1], levels[:0:-1], strict=True):
+            for node in level:
+                ways = after[node]
+                width[node] = max(min(ways[n], width[n]) for n in nearer if n in ways)
+        return cls(src=src, levels=levels, width=width)
+
+    def path(self, after: Neighbours, choose: Choose) -> list[Node]:
+        """Return one of the widest; ``choose`` picks the next node where several lie on such."""
+        path, width = [self.src], self.width
+        for hop, nearer in enumerate(self.levels[1:]):
+            ways = after[path[-1]]
+            wide = [n for n in ways if n in nearer and min(ways[n], width[n]) >= width[self.src]]
+            path.append(wide[0] if len(wide) == 1 else choose(wide, hop))
+        return path
 
 
 def _levels(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hwprofiles.units import to_ps
-from planner.collectives.base import Tasks
+from planner.collectives.base import Span, Tasks
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
@@ -26,6 +26,7 @@ class BucketExchange:
     last_landing: dict[int, int] = field(default_factory=dict)
     landed: dict[int, int] = field(default_factory=dict)
     last_add: dict[int, int] = field(default_factory=dict)
+    fold: None = None
 
     @property
     def ranks(self) -> int:
@@ -54,16 +55,19 @@ class BucketExchange:
         )
 
     def send(
-        self, src: int, dst: int, span: tuple[int, int], *, after: Tasks, landing: bool
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order (FIFO).
 
-        The first of them waits for the gradients of the receiver too: until then its passes may
-        use the bytes.
+        The first of them waits for the gradients of the receiver too, until which its passes may
+        use the bytes, and for the earlier buckets that land there.
         """
+        del channel
         work, (first, end) = self.work, span
         may_land = self.ready[dst] if self.ready else ()
         src, dst = self.group[src], self.group[dst]
+        earlier = (work.landed.get((dst, b)) for b in work.layouts[dst].landing_after[self.number])
+        may_land = (*may_land, *(task for task in earlier if task is not None))
         own = work.flat("gradients", self.bucket.first + first, end - first)
         target = self._slot(dst, end - first) if landing else own
         deps = set(after)
@@ -97,7 +101,7 @@ class BucketExchange:
         )
         return task
 
-    def add(self, rank: int, span: tuple[int, int], arrived: int, *, after: Tasks) -> int:
+    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Append the addition of what has landed; slots return in the order they were taken."""
         work, (first, end) = self.work, span
         rank = self.group[rank]
@@ -113,5 +117,5 @@ class BucketExchange:
         )
         turn = [self.last_add[rank]] if rank in self.last_add else []
         task = work.compute(addition, after=[*after, *turn], reads=[(arrived, self.landing)])
-        self.last_add[rank] = task
+        self.last_add[rank] = work.landed[rank, self.number] = task
         return task

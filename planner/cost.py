@@ -12,51 +12,23 @@ from functools import cache
 from itertools import accumulate
 from operator import add
 
+import numpy as np
+
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from hwprofiles.units import PS_PER_S, to_ps
+from hwprofiles.units import PS_PER_S, Ints
 from planner.calls import StepCalls
 from planner.collectives.base import Prices, algorithm
 from planner.lowering import op_ps
 from planner.model import ModelGraph
-from planner.moves import Routes, Work, work_of
+from planner.moves import Routes, Work, lone_ps, work_of
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training
-from planner.registers import plan_buckets
+from planner.registers import frame_count, plan_buckets
+from planner.rounds import PassTimes, Rounds
 
 COST_UP_TO_RANKS = 16
 """Ranks up to which the closed form of an algorithm is taken rank by rank."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassTimes:
-    """Factor with axes (workers, microbatch, placement): one microbatch, picoseconds."""
-
-    load_ps: int
-    forward_ps: int
-    """All layers and the loss."""
-    input_grad_ps: tuple[int, ...]
-    """By layer; 0 where none is computed."""
-    weight_grad_ps: tuple[int, ...]
-    """By layer; 0 where there are no parameters."""
-    sum_ps: tuple[int, ...]
-    """By layer: adding the gradients that several readers of its output give."""
-    accumulate_ps: tuple[int, ...]
-    """By layer: adding a later microbatch's gradient."""
-
-    def compute_ps(self, microbatches: int) -> int:
-        """Forward and backward of a whole step."""
-        backward = (*self.input_grad_ps, *self.weight_grad_ps, *self.sum_ps)
-        once = self.forward_ps + sum(backward)
-        return microbatches * once + (microbatches - 1) * sum(self.accumulate_ps)
-
-    def ready_ps(self, bucket: Bucket, microbatches: int) -> int:
-        """Work that precedes the last gradient of ``bucket``, loading apart."""
-        above = sum(self.input_grad_ps[i] for i in bucket.after)
-        above += sum(self.sum_ps[i] for i in {*bucket.after, *bucket.layers})
-        own = sum(self.weight_grad_ps[i] for i in bucket.layers)
-        added = sum(self.accumulate_ps[i] for i in bucket.layers)
-        return microbatches * (self.forward_ps + above + own) + (microbatches - 1) * added
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,24 +48,28 @@ class ExchangeTimes:
 
 def pass_times(model: ModelGraph, calls: StepCalls, book: CostBook) -> PassTimes:
     """Price every op of one microbatch on the device of ``book``; equal layers share a price."""
-    layers = calls.layers
     known: dict[int, int] = {}
 
-    def price_ps(call: OpCall | None) -> int:
-        if call is None:
-            return 0
+    def price_ps(call: OpCall) -> int:
         if id(call) not in known:
             known[id(call)] = op_ps(book, call)
         return known[id(call)]
 
-    sizes = {n: op_ps(book, calls.add(n)) for n in {x.parameter_count for x in model.layers} if n}
+    @cache
+    def add_ps(elements: int) -> int:
+        return op_ps(book, calls.add(elements))
+
+    fired, added = [], []
+    for firing in model.passes:
+        elements = model.layers[firing.layer].parameter_count
+        adds = firing.kind == "accumulate"
+        fired.append(0 if adds else price_ps(firing.call(calls, elements)))
+        added.append(add_ps(elements) if adds else 0)
     return PassTimes(
-        load_ps=price_ps(calls.load),
-        forward_ps=sum(price_ps(call) for call in (*(c.forward for c in layers), calls.loss)),
-        input_grad_ps=tuple(price_ps(c.input_grad) for c in layers),
-        weight_grad_ps=tuple(price_ps(c.weight_grad) for c in layers),
-        sum_ps=tuple(sum(map(price_ps, c.sums)) for c in layers),
-        accumulate_ps=tuple(sizes.get(layer.parameter_count, 0) for layer in model.layers),
+        load_ps=op_ps(book, calls.load),
+        until_ps=np.cumsum(fired),
+        added_ps=np.cumsum(added),
+        input_place=model.input_place,
     )
 
 
@@ -110,9 +86,7 @@ def transfer_prices(
         route = cluster.route(placement[src], placement[dst])
         law = (tuple(map(id, route.links)), elements)
         if law not in law_ps:
-            payload = elements * item
-            flow_ps = to_ps(payload / route.bandwidth_bytes_per_s) if payload else 0
-            law_ps[law] = to_ps(route.overhead_s(payload)) + flow_ps
+            law_ps[law] = int(lone_ps(route, np.array(elements * item))[0])
         return law_ps[law]
 
     return transfer_ps
@@ -241,9 +215,8 @@ def estimate(
     return compose(
         [pass_times(model, calls, book) for book in used],
         exchange_times(cut, exchange_cost(plan, prices, work), update_ps, work),
-        plan.microbatches(training.batch),
+        rounds_of(training, plan, cluster),
         plan.overlap,
-        holds_compute(cluster, plan.placement),
     )
 
 
@@ -259,6 +232,16 @@ def holds_compute(cluster: Cluster, placement: Sequence[int]) -> bool:
     return all(cluster.devices[d].transfers_hold_compute for d in placement)
 
 
+def rounds_of(training: Training, plan: Plan, cluster: Cluster) -> Rounds:
+    """Return how the microbatches of a plan follow one another."""
+    return Rounds(
+        count=plan.microbatches(training.batch),
+        frames=max(1, frame_count(training, plan)),
+        input_slots=0 if plan.decode_workers else max(1, plan.input_slots),
+        holds=holds_compute(cluster, plan.placement),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starts:
     """When the passes of a step are over at the earliest, picoseconds."""
@@ -271,38 +254,36 @@ class Starts:
     """All passes, on the slowest device."""
 
 
-def starts(passes: Sequence[PassTimes], microbatches: int, holds: bool) -> Starts:
+def starts(passes: Sequence[PassTimes], rounds: Rounds) -> Starts:
     """Return when the passes end; ``passes`` are those of each kind of device in use."""
-    loads = [p.load_ps * (microbatches if holds else 1) for p in passes]
-    ends = [load + p.compute_ps(microbatches) for load, p in zip(loads, passes, strict=True)]
+    ends = [int(p.end_ps(rounds, -1)) for p in passes]
     return Starts(
-        load_ps=max(p.load_ps for p in passes) * microbatches,
+        load_ps=max(p.load_ps for p in passes) * rounds.count,
         begin_ps=min(ends),
         slowest_ps=max(ends),
     )
 
 
+def ready_ps(passes: Sequence[PassTimes], rounds: Rounds, places: Ints) -> Ints:
+    """Return when the gradients that are whole at ``places`` are there on the quickest device."""
+    found: Ints = np.minimum.reduce([p.end_ps(rounds, places) for p in passes])
+    return found
+
+
 def compose(
-    passes: Sequence[PassTimes],
-    exchange: ExchangeTimes,
-    microbatches: int,
-    overlap: bool,
-    holds: bool,
+    passes: Sequence[PassTimes], exchange: ExchangeTimes, rounds: Rounds, overlap: bool
 ) -> Estimate:
     """Compose the factors of one candidate; ``passes`` are those of each kind of device in use.
 
     Where kinds are mixed, the exchange begins when the quickest device is ready.
     """
-    at = starts(passes, microbatches, holds)
+    at = starts(passes, rounds)
     updates = sum(exchange.update_ps)
     tails = [c + u for c, u in zip(exchange.cost_ps, exchange.update_ps, strict=True)]
-    loading = [p.load_ps * (microbatches if holds else 1) for p in passes]
-    ready = [
-        min(load + p.ready_ps(b, microbatches) for load, p in zip(loading, passes, strict=True))
-        if overlap
-        else at.begin_ps
-        for b in exchange.buckets
-    ]
+    places = np.array([bucket.place for bucket in exchange.buckets])
+    ready = [at.begin_ps] * len(places)
+    if overlap:
+        ready = ready_ps(passes, rounds, places).tolist()
     first = list(accumulate(reversed(ready), min))[::-1]
     return Estimate(
         bounds_ps={

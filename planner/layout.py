@@ -7,7 +7,8 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.memory import Frame, bytes_by_bucket, frame, landing_from, last_layers
+from planner.landing import Landing, Room, land
+from planner.memory import Frame, bytes_by_bucket, frame, kept_bytes, landing_room, last_layers
 from planner.model import ModelGraph
 from planner.packing import alive
 from planner.plan import Plan, Training
@@ -48,6 +49,10 @@ class Layout:
     registers: tuple[Register, ...]
     places: Mapping[str, Place]
     """By register."""
+    landing_after: tuple[tuple[int, ...], ...]
+    """By bucket: the earlier ones on whose bytes it lands."""
+    follows: Sequence[int]
+    """By position in the passes, of two frames: which one of the microbatch before must be over."""
     size_bytes: int
 
 
@@ -63,8 +68,8 @@ def layouts(
 def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str, int]:
     """Return what makes up the arena of the fullest worker, by category.
 
-    Registers with a place of their own count in full. Of those that share bytes, frame by frame,
-    what is alive when most is; ``gaps`` is where nothing lies at that moment.
+    Registers with a place of their own count in full. Of those that share bytes, what is alive when
+    most may be, in one legal order or another; ``gaps`` is where nothing lies at that moment.
     """
     landing = fullest_landing(model, training, plan)
     return _Shared.of(model, training, plan).by_category(landing)
@@ -77,23 +82,30 @@ class _Shared:
     own: tuple[Register, ...]
     frame: Frame
     frames: int
+    first_upright: int
+    """Whether the first microbatch has the upright frame: 1, or 0; the last one always has."""
     after: Ints
     """(B,) by bucket: the position from which on it may land."""
-    landing_from: Ints
-    """(B,) by bucket: the first byte of the last frame that is free from then on."""
+    room: Room
 
     @classmethod
     def of(
         cls, model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
     ) -> "_Shared":
         packed, cut = frame(model, training, plan, calls), plan_buckets(model, training, plan)
+        own, size = own_registers(model, training, plan), packed.size_bytes
         return cls(
-            own=own_registers(model, training, plan),
+            own=own,
             frame=packed,
-            frames=max(1, frame_count(training, plan)),
+            frames=frame_count(training, plan),
+            first_upright=plan.microbatches(training.batch) % 2,
             after=packed.after[last_layers(cut if plan.overlap else cut[-1:] * len(cut))],
-            landing_from=landing_from(packed.free_from, cut, overlap=plan.overlap),
+            room=landing_room(packed.free_from, size, kept_bytes(own), cut, overlap=plan.overlap),
         )
+
+    def land(self, landing: Sequence[Register]) -> Landing:
+        """Return where a rank lands that has these registers for it."""
+        return land(self.room, bytes_by_bucket(landing, len(self.after)))
 
     def layout(self, landing: Sequence[Register]) -> Layout:
         """Return the arena of a rank that has these landing registers."""
@@ -102,21 +114,29 @@ class _Shared:
         for register in self.own:
             places[register.name] = Place(first_byte=end, step_bytes=register.stride_bytes)
             end += register.arena_bytes
-        packed = self.frame
-        for register, at in zip(packed.registers, packed.first_byte.tolist(), strict=True):
-            places[register.name] = Place(first_byte=end + at, step_bytes=packed.size_bytes)
-        end += (self.frames - 1) * packed.size_bytes
-        landed, top = {register.name: register for register in landing}, 0
-        for number in reversed(range(len(self.landing_from))):
-            if found := landed.get(f"landing.{number}"):
-                top = max(top, int(self.landing_from[number]))
-                places[found.name] = Place(first_byte=end + top, step_bytes=found.stride_bytes)
-                top += found.arena_bytes
+        for register, at in zip(self.frame.registers, self.frame.first_byte.tolist(), strict=True):
+            places[register.name] = self._in_frames(end, at, register.stride_bytes)
+        landed, by_name = self.land(landing), {register.name: register for register in landing}
+        for bucket, at in enumerate(landed.first_byte.tolist()):
+            if found := by_name.get(f"landing.{bucket}"):
+                # slot 0, which is always used, ends where the arena does
+                last = end + at + found.arena_bytes - found.stride_bytes
+                places[found.name] = Place(first_byte=last, step_bytes=-found.stride_bytes)
         return Layout(
-            registers=(*self.own, *packed.registers, *landing),
+            registers=(*self.own, *self.frame.registers, *landing),
             places=places,
-            size_bytes=end + max(packed.size_bytes, top),
+            landing_after=landed.after,
+            follows=self.frame.follows.tolist(),
+            size_bytes=end + landed.end,
         )
+
+    def _in_frames(self, begin: int, at: int, stride_bytes: int) -> Place:
+        """Return where a register of the passes lies, by the slot of its microbatch."""
+        turned = self.frame.size_bytes - at - stride_bytes
+        if self.frames < 2:
+            return Place(first_byte=begin + at, step_bytes=0)
+        first, second = (at, turned) if self.first_upright else (turned, at)
+        return Place(first_byte=begin + first, step_bytes=second - first)
 
     def by_category(self, landing: Sequence[Register]) -> dict[str, int]:
         """Return what makes up the arena of that rank."""
@@ -125,14 +145,13 @@ class _Shared:
             found[register.category] += register.arena_bytes
         lives, registers = self.frame.lives, self.frame.registers
         stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
-        held = np.append(alive(lives, stride), 0)
+        held, placed = np.append(alive(lives, stride), 0), self.land(landing)
         landed = np.zeros_like(held)
-        for after, count in zip(self.after, bytes_by_bucket(landing, len(self.after)), strict=True):
-            landed[after:] += count
-        moments = [int(np.argmax(held))] * (self.frames - 1) + [int(np.argmax(held + landed))]
-        for moment in moments:
-            for i in np.flatnonzero((lives.first <= moment) & (lives.last >= moment)).tolist():
-                found[registers[i].category] += registers[i].stride_bytes
-        found["landing"] = int(landed[moments[-1]])
-        found["gaps"] = self.layout(landing).size_bytes - sum(found.values())
+        for after, most in zip(self.after, placed.most_bytes, strict=True):
+            landed[after:] = most
+        moment = int(np.argmax(held + landed))
+        for i in np.flatnonzero((lives.first <= moment) & (lives.last >= moment)).tolist():
+            found[registers[i].category] += registers[i].stride_bytes
+        found["landing"] = int(landed[moment])
+        found["gaps"] = placed.end - int(held[moment] + landed[moment])
         return {name: count for name, count in found.items() if count}

@@ -1,9 +1,10 @@
 """One collective by itself on a cluster: the graph that the simulator is asked about."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hwprofiles.cluster import Cluster
+from hwprofiles.link import Route
 from hwprofiles.units import to_ps
 from planner.collectives.base import Span, Tasks, algorithm
 from planner.opcall import DTYPE_BYTES
@@ -31,8 +32,22 @@ def exchange_graph(
 
 
 @dataclass(slots=True, kw_only=True)
+class Channel:
+    """Lanes of a rank that take one transfer at a time, and where arrivals land."""
+
+    send: int
+    receive: int
+    landing: int
+    last: int | None = None
+    """Last transfer that has landed."""
+
+
+@dataclass(slots=True, kw_only=True)
 class LoneExchange:
-    """What an algorithm sees (``planner.collectives.base.Exchange``); rank i is device i."""
+    """What an algorithm sees (``planner.collectives.base.Exchange``); rank i is device i.
+
+    Ranks may be joined by switches that add (``planner.collectives.in_network``).
+    """
 
     ranks: int
     elements: int
@@ -41,48 +56,98 @@ class LoneExchange:
     """``(rank, elements)`` to the time of an addition."""
     dtype: str
     graph: GraphBuilder = field(default_factory=GraphBuilder)
-    lanes: dict[tuple[int, str], int] = field(default_factory=dict)
-    landing: list[int] = field(default_factory=list)
-    last_landing: dict[int, int] = field(default_factory=dict)
+    compute: list[int] = field(default_factory=list)
+    """By rank: its lane."""
+    channels: dict[tuple[int, int], Channel] = field(default_factory=dict)
+    """By rank and channel, as they come into use."""
+    channel_of: dict[int, Channel] = field(default_factory=dict)
+    """By transfer that lands: that of its receiver."""
     last_add: dict[int, int] = field(default_factory=dict)
+    fold: None = None
 
     def __post_init__(self) -> None:
         for link in self.cluster.links:
             self.graph.link(link.bandwidth_bytes_per_s)
         for rank in range(self.ranks):
-            compute = self.graph.lane(rank)
-            holds = self.cluster.devices[rank].transfers_hold_compute
-            self.lanes[rank, "compute"] = compute
-            self.lanes[rank, "send"] = compute if holds else self.graph.lane(rank)
-            self.lanes[rank, "receive"] = compute if holds else self.graph.lane(rank)
-            slot_bytes = self.elements * DTYPE_BYTES[self.dtype]
-            self.landing.append(self.graph.register(rank, 1, slot_bytes))
+            self.compute.append(self.graph.lane(rank))
+            self.channel(rank, 0)
 
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+    def channel(self, rank: int, number: int) -> Channel:
+        """Return the lanes and the landing register of a channel."""
+        if (rank, number) not in self.channels:
+            holds, compute = self.cluster.devices[rank].transfers_hold_compute, self.compute[rank]
+            self.channels[rank, number] = Channel(
+                send=compute if holds else self.graph.lane(rank),
+                receive=compute if holds else self.graph.lane(rank),
+                landing=self.graph.register(rank, 1, self.elements * DTYPE_BYTES[self.dtype]),
+            )
+        return self.channels[rank, number]
+
+    def send(
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+    ) -> int:
         """Append a transfer; arrivals of one landing register keep their order."""
-        deps = [*after, *([self.last_landing[dst]] if landing and dst in self.last_landing else [])]
-        route = self.cluster.route(src, dst)
-        payload = (span[1] - span[0]) * DTYPE_BYTES[self.dtype]
-        task = self.graph.transfer(
-            [self.lanes[src, "send"], self.lanes[dst, "receive"]],
-            to_ps(route.overhead_s(payload)),
-            payload_bytes=payload,
-            route=self.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
-            after=deps,
-            writes=[self.landing[dst]] if landing else (),
+        here, there = self.channel(src, channel), self.channel(dst, channel)
+        turn = [there.last] if landing and there.last is not None else []
+        task = self._transfer(
+            [here.send, there.receive],
+            [self.cluster.route(src, dst)],
+            span,
+            after=[*after, *turn],
+            writes=[there.landing] if landing else (),
         )
         if landing:
-            self.last_landing[dst] = task
+            there.last = task
+            self.channel_of[task] = there
         return task
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Append a transfer to ``rank`` from all others, added where their routes meet."""
+        routes = [self.cluster.route(src, rank) for src in range(self.ranks) if src != rank]
+        routes.append(self._own_way(rank, into=False))
+        return self._transfer([self.channel(rank, 0).receive], routes, span, after=after)
+
+    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Append a transfer from ``rank`` to all, copied where their routes part."""
+        routes = [self.cluster.route(rank, dst) for dst in range(self.ranks) if dst != rank]
+        routes.append(self._own_way(rank, into=True))
+        return self._transfer([self.channel(rank, 0).send], routes, span, after=after)
+
+    def _own_way(self, rank: int, *, into: bool) -> Route:
+        """Return the link between a rank and the switch: what it holds itself goes there too."""
+        pair = ((rank + 1) % self.ranks, rank) if into else (rank, (rank + 1) % self.ranks)
+        route, place = self.cluster.route(*pair), -1 if into else 0
+        return Route(links=(route.links[place],), link_ids=(route.link_ids[place],))
+
+    def _transfer(
+        self,
+        lanes: Sequence[int],
+        routes: Sequence[Route],
+        span: Span,
+        *,
+        after: Sequence[int],
+        writes: Sequence[int] = (),
+    ) -> int:
+        """Append one flow over all links of ``routes``, each once, as far as the farthest."""
+        payload = (span[1] - span[0]) * DTYPE_BYTES[self.dtype]
+        links = dict.fromkeys(link for route in routes for link in route.link_ids)
+        return self.graph.transfer(
+            lanes,
+            max(to_ps(route.overhead_s(payload)) for route in routes),
+            payload_bytes=payload,
+            route=self.graph.path(tuple(links), min(r.flow_cap_bytes_per_s for r in routes)),
+            after=after,
+            writes=writes,
+        )
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Append the addition of what has landed, in the order of arrival."""
         turn = [self.last_add[rank]] if rank in self.last_add else []
         task = self.graph.compute(
-            [self.lanes[rank, "compute"]],
+            [self.compute[rank]],
             self.add_ps(rank, span[1] - span[0]),
             after=[*after, *turn],
-            reads=[(arrived, self.landing[rank])],
+            reads=[(arrived, self.channel_of[arrived].landing)],
         )
         self.last_add[rank] = task
         return task

@@ -71,6 +71,8 @@ class Lowering:
     """By rank and position in the passes: its last firing of this step."""
     passed: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank and microbatch of this step: the last task of its passes."""
+    landed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and bucket: the last addition of what landed there."""
     before: tuple[int, ...] = ()
     """Tasks that end the step before: all of this one wait for them."""
     tails: set[int] = field(default_factory=set)

@@ -11,6 +11,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.errors import PlanError, ProfileError
 from hwprofiles.units import HOUR_S
+from planner.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Machine:
     """What the calibration was taken on, by number of workers; empty for shipped clusters."""
     node: NodeRates | None = None
     """Price and power of a node, where they are known."""
+    evidence: Evidence | None = None
+    """What its devices' efficiency rests on, where it is not their datasheet's."""
 
     def _at(self, workers: int) -> int:
         key = workers if workers in self.clusters else 0

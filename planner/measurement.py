@@ -113,6 +113,8 @@ class ArenaProof:
     """By rank: the registers if each had a place of its own."""
     beside_bytes: tuple[int, ...]
     """By rank: the most that Python and NumPy held beside the arena in a step."""
+    exempt: str = ""
+    """Library of the backend that allocates beside the arena, not counted above; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,15 @@ class Verdict:
     void_reasons: tuple[str, ...]
     """Why earlier attempts, or this one, do not count."""
     passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """That one rank ran alone, its peers stubbed."""
+
+    rank: int
+    words: str
+    """What was measured, and what was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,3 +169,5 @@ class Measurement:
     """Identity of the workers, versions, and how to repeat the run."""
     arena: ArenaProof | None = None
     """What was proved of the arenas; None where no check was asked for."""
+    replay: Replay | None = None
+    """Which rank ran alone, if one did; all that others do, and messages, are then as predicted."""

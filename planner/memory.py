@@ -1,9 +1,10 @@
 """Memory of a worker as a composition of factors, for one plan or for arrays of them.
 
-The arena begins with the registers that have a place of their own. After them come the frames, one
-for each microbatch that may be under way; in a frame, registers of the passes share bytes where the
-order of the passes keeps their lives apart. A landing register is used only after the last gradient
-of its bucket on this worker, so it begins in the last frame, above what is in use from then on.
+The arena begins with the registers that have a place of their own. After them comes the frame, in
+which the registers of one run of the passes share bytes where the order of the passes keeps their
+lives apart. A second frame, for the next microbatch, lies in the same bytes upside down. Landing
+registers are used only after the last gradients of their buckets on this worker, so they lie above
+what is in use of the frame from then on (``planner.landing``).
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
+from planner.landing import Room
 from planner.model import ModelGraph
-from planner.packing import Lives, pack, tops
+from planner.opcall import DTYPE_BYTES
+from planner.packing import Lives, followed, pack, tops
 from planner.plan import Bucket, Plan, Training
 from planner.registers import (
     Register,
@@ -39,6 +42,8 @@ class Frame:
     """(L,) by layer: the position after the last gradient of its parameters, 0 without any."""
     free_from: Ints
     """(L,) by layer: the byte from which on nothing of the frame is in use from ``after`` on."""
+    follows: Ints
+    """(T,) by position: which one of the microbatch before must be over, where it has a frame."""
 
 
 def frame(
@@ -47,12 +52,15 @@ def frame(
     """Pack the registers of a frame; it depends on workers and microbatch alone."""
     registers, lives = pass_registers(model, training, plan, calls)
     stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
-    at = pack(lives, stride)
-    highest = tops(lives, at + stride)
     after = np.zeros(len(model.layers), dtype=np.int64)
+    landing = np.zeros(lives.positions + 1, dtype=np.int64)
     for position, firing in enumerate(model.passes):
         if firing.kind == "accumulate":
             after[firing.layer] = position + 1
+            owned = model.layers[firing.layer].parameter_count
+            landing[position + 1] = owned * DTYPE_BYTES[training.dtype]
+    at = pack(lives, stride, landing)
+    highest = tops(lives, at + stride)
     return Frame(
         registers=registers,
         lives=lives,
@@ -60,6 +68,7 @@ def frame(
         size_bytes=int(highest[0]),
         after=after,
         free_from=highest[after],
+        follows=followed(lives, at + stride),
     )
 
 
@@ -72,24 +81,27 @@ class PassMemory:
 
     own_bytes: int
     """Registers that share their place with no other."""
+    kept_bytes: int
+    """Those of them that live from step to step."""
     frame_bytes: int
     frames: int
     free_from: Ints
     """(L,) as in :class:`Frame`."""
 
-    def landing_from(self, cut: Sequence[Bucket], *, overlap: bool) -> Ints:
-        """Return from which byte of the last frame on each bucket may land, shape (B,).
-
-        Without overlap nothing lands before all passes are over.
-        """
-        return landing_from(self.free_from, cut, overlap=overlap)
+    def landing_from(self, cut: Sequence[Bucket], *, overlap: bool) -> Room:
+        """Return the room in which the buckets of ``cut`` land."""
+        return landing_room(self.free_from, self.frame_bytes, self.kept_bytes, cut, overlap=overlap)
 
 
-def landing_from(free_from: Ints, cut: Sequence[Bucket], *, overlap: bool) -> Ints:
-    """Return from which byte of the last frame on each bucket may land, shape (B,)."""
-    if not overlap:
-        return np.zeros(len(cut), dtype=np.int64)
-    return free_from[last_layers(cut)]
+def landing_room(
+    free_from: Ints, frame_bytes: int, kept_bytes: int, cut: Sequence[Bucket], *, overlap: bool
+) -> Room:
+    """Return the room in which the buckets of ``cut`` land.
+
+    Without overlap nothing lands before all passes are over.
+    """
+    begin = free_from[last_layers(cut)] if overlap else np.zeros(len(cut), dtype=np.int64)
+    return Room(free_from=begin, frame_bytes=frame_bytes, kept_bytes=kept_bytes)
 
 
 def last_layers(cut: Sequence[Bucket]) -> list[int]:
@@ -102,12 +114,20 @@ def pass_memory(
 ) -> PassMemory:
     """Return the memory of the passes; ``packed`` is the plan's frame, where it is known."""
     packed = packed or frame(model, training, plan)
+    own = own_registers(model, training, plan)
     return PassMemory(
-        own_bytes=sum(register.arena_bytes for register in own_registers(model, training, plan)),
+        own_bytes=sum(register.arena_bytes for register in own),
+        kept_bytes=kept_bytes(own),
         frame_bytes=packed.size_bytes,
         frames=frame_count(training, plan),
         free_from=packed.free_from,
     )
+
+
+def kept_bytes(own: Sequence[Register]) -> int:
+    """Return what lives from step to step, of the registers with a place of their own."""
+    kept = ("parameters", "gradients", "optimizer")
+    return sum(register.arena_bytes for register in own if register.category in kept)
 
 
 def landed_bytes(model: ModelGraph, training: Training, plan: Plan) -> Ints:
@@ -125,53 +145,23 @@ def bytes_by_bucket(landing: Sequence[Register], count: int) -> Ints:
     return np.array([found.get(f"landing.{b}", 0) for b in range(count)], dtype=np.int64)
 
 
-def arena_bytes(
-    own_bytes: int | Ints,
-    frame_bytes: int | Ints,
-    frames: int | Ints,
-    landing_from: Ints,
-    landed: Ints,
-) -> Ints:
+def landing_top(room: Room, landed: Ints) -> Ints:
+    """Return the byte of the frame at which landing ends: over the last axis of ``landed``."""
+    return room.top(landed)
+
+
+def stacked_bytes(own_bytes: int | Ints, frame_bytes: int | Ints, top: int | Ints) -> Ints:
     """Compose the factors of one candidate, or of many: bytes of the arena of the fullest worker.
 
-    Parameters
-    ----------
-    own_bytes, frame_bytes, frames : int, or int array of shape (P,)
-    landing_from, landed : int array, shape (B,) or (P, B)
-        As from :meth:`PassMemory.landing_from` and :func:`landed_bytes`; where candidates differ in
-        B, the last column repeats.
-
-    Notes
-    -----
-    Of two buckets the later one lies lower, at the first byte that is free to it. So bucket b and
-    all before it lie above ``landing_from[b]``, and some bucket has no gap beneath.
+    ``top`` is the byte of the frame at which landing ends.
     """
-    return stacked_bytes(own_bytes, frame_bytes, frames, landing_top(landing_from, landed))
-
-
-def landing_top(landing_from: Ints, landed: Ints) -> Ints:
-    """Return the byte of the last frame at which landing ends: over B of :func:`arena_bytes`."""
-    top: Ints = (landing_from + landed).max(axis=-1)
-    return top
-
-
-def stacked_bytes(
-    own_bytes: int | Ints, frame_bytes: int | Ints, frames: int | Ints, top: Ints
-) -> Ints:
-    """Compose an arena whose landing ends at ``top`` of the last frame."""
-    last = np.maximum(frame_bytes, top)
-    found: Ints = own_bytes + np.maximum(np.asarray(frames) - 1, 0) * frame_bytes + last
+    found: Ints = own_bytes + np.maximum(frame_bytes, top)
     return found
 
 
 def plan_arena_bytes(model: ModelGraph, training: Training, plan: Plan) -> int:
     """Return the bytes of the arena of the fullest worker: the scalar path."""
     passes, cut = pass_memory(model, training, plan), plan_buckets(model, training, plan)
-    found = arena_bytes(
-        passes.own_bytes,
-        passes.frame_bytes,
-        passes.frames,
-        passes.landing_from(cut, overlap=plan.overlap),
-        landed_bytes(model, training, plan),
-    )
-    return int(found)
+    room = passes.landing_from(cut, overlap=plan.overlap)
+    top = landing_top(room, landed_bytes(model, training, plan))
+    return int(stacked_bytes(passes.own_bytes, passes.frame_bytes, top))

@@ -8,6 +8,9 @@ from planner.opcall import OpCall, Tensor
 from planner.passes import Firing, is_parameter, partial
 from planner.program import ComputeTask, View
 
+AHEAD = ("x", "labels", "raw")
+"""Registers that input of a later step may fill."""
+
 
 @dataclass(slots=True)
 class Microbatch:
@@ -36,6 +39,7 @@ class Microbatch:
         self.latest = work.passed.get((self.rank, self.number - work.frames), -1)
         for position, firing in enumerate(work.model.passes):
             if firing.kind == "accumulate" and self.number == 0:
+                work.turns[self.rank, position] = self.latest
                 continue
             task = self._fire(position, firing)
             if firing.kind in ("weight_grad", "accumulate"):
@@ -66,10 +70,11 @@ class Microbatch:
     def _fire(self, position: int, firing: Firing) -> int:
         """Append one firing, after the one before it.
 
-        Where several microbatches may be under way, it also follows the same firing of the
-        microbatch before, so that slots come back in the order in which they were taken.
+        Where two microbatches may be under way, it also follows that firing of the one before
+        which gives the bytes back.
         """
         work, turn = self.work, (self.rank, position)
+        follows = (self.rank, work.layouts[self.rank].follows[position])
         call = firing.call(work.calls, work.model.layers[firing.layer].parameter_count)
         views, reads, takes = self._operands(firing, call)
         info = ComputeTask(
@@ -80,7 +85,7 @@ class Microbatch:
             views=views,
             microbatch=self.number,
         )
-        waits = {self.latest, work.turns.get(turn, -1) if work.frames > 1 else -1}
+        waits = {self.latest, work.turns.get(follows, -1) if work.frames > 1 else -1}
         task = work.compute(
             info,
             after=sorted(waits - {-1}),
@@ -128,7 +133,9 @@ class Microbatch:
         return partial(self.work.model, owner) if self.number else "gradients"
 
     def _slot(self, register: str) -> int:
-        return self.turn % max(1, self.work.slots[register])
+        """Return the slot of this microbatch: input may be of a later step, nothing else."""
+        turn = self.turn if register in AHEAD else self.number
+        return turn % max(1, self.work.slots[register])
 
     def _view(self, layer: int, register: str, tensor: Tensor, offset_bytes: int = 0) -> View:
         if register == "gradients":

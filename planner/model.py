@@ -128,14 +128,19 @@ class ModelGraph:
 
     def _check_ties(self) -> None:
         """Refuse a layer whose parameters belong to none, and a table that is tied to none."""
-        borrowers = [layer for layer in self.layers if layer.borrowed]
-        owners = [layer for layer in self.layers if dict(layer.attrs).get("tied")]
-        for layer in borrowers:
+        borrowers, owners = list[Layer](), list[Layer]()
+        for layer in self.layers:
+            if dict(layer.attrs).get("tied"):
+                owners.append(layer)
+            if not layer.borrowed:
+                continue
+            borrowers.append(layer)
             owner = next((x for x in owners if x.name == layer.tied), None)
             if owner is None or dict(owner.parameters) != dict(layer.borrowed):
                 raise ModelError(
                     f"model {self.name!r}: layer {layer.name!r} needs an embedding with tied = 1"
-                    f" whose table is {dict(layer.borrowed)['w']}, got {layer.tied or 'none'!r}"
+                    f" before it whose table is {dict(layer.borrowed)['w']}, got"
+                    f" {layer.tied or 'none'!r}"
                 )
         if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
             raise ModelError(
@@ -202,6 +207,19 @@ class ModelGraph:
         from planner.passes import passes
 
         return passes(self, layer_calls(self, 1, "float32"))
+
+    @cached_property
+    def gradient_places(self) -> Mapping[int, int]:
+        """By layer that has parameters: the place in ``passes`` where its gradient is whole."""
+        return {f.layer: i for i, f in enumerate(self.passes) if f.kind == "accumulate"}
+
+    @cached_property
+    def input_place(self) -> int:
+        """Place in ``passes`` of the last firing that reads what was loaded."""
+        from planner.layer_calls import layer_calls
+        from planner.passes import last_of_input
+
+        return last_of_input(self, layer_calls(self, 1, "float32"))
 
     @cached_property
     def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":

@@ -48,9 +48,13 @@ class _Notes:
     after: list[tuple[int, ...]] = field(default_factory=list)
     landed: dict[int, int] = field(default_factory=dict)
     added: dict[int, int] = field(default_factory=dict)
+    fold: None = None
 
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+    def send(
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+    ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
+        del channel
         deps = after
         if landing:
             deps = (*after, self.landed[dst]) if dst in self.landed else after
@@ -125,6 +129,12 @@ class Moves:
     """Of ``sends``; a pair is source x ranks + destination."""
     by_adder: _Groups
     """Of ``adds``."""
+    pairs: Ints
+    pair_of: Ints
+    """(P,) source x ranks + destination; (T,) which of them a move has."""
+    spans: Ints
+    span_of: Ints
+    """(S, 2) first and last block of what is moved; (T,) which of them a move has."""
 
     @property
     def count(self) -> int:
@@ -168,13 +178,16 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     depth = np.array(level, dtype=np.int64)
     src, dst = rows[:, 0], rows[:, 1]
     sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
+    first, end = np.searchsorted(edges, rows[:, 2]), np.searchsorted(edges, rows[:, 3])
+    pairs, pair_of = np.unique(src * ranks + dst, return_inverse=True)
+    spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
         ranks=ranks,
         blocks=blocks,
         src=src,
         dst=dst,
-        first=np.searchsorted(edges, rows[:, 2]),
-        end=np.searchsorted(edges, rows[:, 3]),
+        first=first,
+        end=end,
         levels=_by_level(depth, waiting, waited),
         back=_by_level(depth, waited, waiting)[::-1],
         last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
@@ -184,6 +197,10 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         by_dst=_Groups.of(dst[sends]),
         by_pair=_Groups.of(src[sends] * ranks + dst[sends]),
         by_adder=_Groups.of(src[adds]),
+        pairs=pairs,
+        pair_of=pair_of,
+        spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
+        span_of=span_of,
     )
 
 
@@ -261,7 +278,7 @@ def work_of(
     distinct = sorted(set(sizes))
     edges = _edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
-    duration, idle = _durations(moves, width, prices, routes)
+    duration, idle = _durations(moves, edges, prices, routes)
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
@@ -315,27 +332,37 @@ class Routes:
         return tuple(id(link) for link in self.route(src, dst).links)
 
 
-def _durations(moves: Moves, width: Ints, prices: Prices, routes: Routes) -> tuple[Ints, Ints]:
-    """Time of each move alone, and the part of it in which no byte moves, shape (T, N)."""
-    pairs, pair_of = np.unique(moves.src * prices.ranks + moves.dst, return_inverse=True)
-    ends = [divmod(pair, prices.ranks) for pair in pairs.tolist()]
+def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tuple[Ints, Ints]:
+    """Time of each move alone, and the part of it in which no byte moves, shape (T, N).
+
+    ``edges`` is where the blocks begin and end.
+    """
+    ends = [divmod(pair, prices.ranks) for pair in moves.pairs.tolist()]
     kinds: dict[object, tuple[int, int]] = {}
-    for src, dst in ends:
-        kinds.setdefault(routes.kind(src, dst), (src, dst))
-    place = {kind: i for i, kind in enumerate(kinds)}
-    kind_of = np.array([place[routes.kind(src, dst)] for src, dst in ends])[pair_of]
-    widths, width_of = np.unique(width, return_inverse=True)
+    of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
+    place = {end: i for i, end in enumerate(kinds.values())}
+    kind_of = np.array([place[end] for end in of_pair])[moves.pair_of]
+    first, end = moves.spans.T
+    widths, width_of = np.unique(edges[end] - edges[first], return_inverse=True)
     whole = np.zeros((len(kinds), len(widths)), dtype=np.int64)
     idle = np.zeros_like(whole)
     for row, (src, dst) in enumerate(kinds.values()):
-        for column, n in enumerate(widths.tolist()):
-            if src == dst:
-                whole[row, column] = prices.add_ps(src, n)
-            else:
-                whole[row, column] = prices.transfer_ps(src, dst, n)
-                idle[row, column] = to_ps(routes.route(src, dst).overhead_s(n * routes.item_bytes))
-    at = (kind_of[:, None], width_of.reshape(width.shape))
-    return whole[at], idle[at]
+        if src == dst:
+            whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
+        else:
+            whole[row], idle[row] = lone_ps(routes.route(src, dst), widths * routes.item_bytes)
+    at = width_of.reshape(len(moves.spans), -1)
+    rows = kind_of * len(moves.spans) + moves.span_of
+    by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))
+    all_ps, idle_ps = (array[rows] for array in by_kind)
+    return all_ps, idle_ps
+
+
+def lone_ps(route: Route, payload_bytes: Ints) -> tuple[Ints, Ints]:
+    """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
+    payload = payload_bytes.astype(np.float64)
+    overhead = to_ps(route.overhead_s(payload))
+    return overhead + to_ps(payload / route.bandwidth_bytes_per_s), overhead
 
 
 def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:
@@ -365,6 +392,7 @@ def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
     return moves.by_adder.by_key(np.maximum, width, ranks, 0)
 
 
+@cache
 def arrivals(emit: Emit, ranks: int) -> int:
     """Return how many chunks land at the rank where most do, in one exchange."""
     moves = moves_of(emit, ranks)

@@ -15,6 +15,7 @@ from hwprofiles.parts import load_device, load_link
 from planner.collectives.base import Prices
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
+from planner.shapes import shaped_names, suits
 from planner.steps import add
 
 DTYPE = "float32"
@@ -37,6 +38,12 @@ class Network:
     """Whether all pairs have the same route, each by links of its own."""
     cluster: Callable[[int], Cluster]
     """The cluster that so many ranks need."""
+    shaped: tuple[str, ...] = ()
+    """Algorithms with numbers that its fabric calls for."""
+
+    def able(self, algorithm: str, ranks: int) -> bool:
+        """Whether so many ranks can run an algorithm here."""
+        return suits(algorithm, self.cluster(ranks), ranks)
 
     def add_ps(self, rank: int, elements: int) -> int:
         """Time in which ``rank`` adds what has arrived."""
@@ -128,6 +135,7 @@ def cluster_network(spec: str) -> Network:
         most_ranks=min(devices, HOLDING_RANKS) if holds else devices,
         alike=False,
         cluster=lambda ranks: cluster,
+        shaped=shaped_names(cluster),
     )
 
 

@@ -6,11 +6,17 @@ what is freed last at the bottom, so that the stack shrinks from its top as the 
 on, without a hole. What lives shortly is put above, the largest first, each at the lowest place
 that is free all its life. Greedy by size: Pisarchyk and Lee, "Efficient memory management for deep
 neural net inference", 2020, section 5.2.
+
+Landing registers want the bytes that fall free, so a small register that outlives a large one
+should lie below it. Where the largest first leaves too much, other orders are tried: first what is
+alive when a gradient is ready, and long lives of the backward pass at the bottom of the stack.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hwprofiles.units import Ints
 
@@ -30,19 +36,57 @@ class Lives:
     """Number of positions T."""
 
 
-def pack(lives: Lives, size_bytes: Ints) -> Ints:
-    """Return the first byte of each register, shape (N,), so that no two alive at once overlap."""
-    at = np.zeros_like(size_bytes)
+NEAR = 1.01
+"""Times the least that is possible: a packing as good as this is taken."""
+
+
+def pack(lives: Lives, size_bytes: Ints, landing_bytes: Ints | None = None) -> Ints:
+    """Return the first byte of each register, shape (N,), so that no two alive at once overlap.
+
+    ``landing_bytes``, shape (T + 1,), is what should find room above all that is in use from a
+    position on; of several packings the one is taken in which all of it ends lowest.
+    """
+    above = np.zeros(lives.positions + 1, np.int64) if landing_bytes is None else landing_bytes
+    held = np.append(alive(lives, size_bytes), 0)
+    least = int((np.maximum.accumulate(held[::-1])[::-1] + above).max())
+    best, lowest = np.zeros_like(size_bytes), -1
+    for at in _packings(lives, size_bytes, np.flatnonzero(above)):
+        end = int((tops(lives, at + size_bytes) + above).max())
+        if lowest < 0 or end < lowest:
+            best, lowest = at, end
+        if lowest <= NEAR * least:
+            break
+    return best
+
+
+def _packings(lives: Lives, size: Ints, ready: Ints) -> Iterator[Ints]:
+    """Yield packings of the registers; something lands at the positions ``ready``."""
+    first, last = lives.first, lives.last
+    is_kept = (first <= lives.pivot) & (last >= lives.pivot)
+    is_long = ~is_kept & (2 * (last - first) >= lives.positions - lives.pivot)
+    outlives = np.searchsorted(ready, last, side="right") > np.searchsorted(
+        ready, first, side="right"
+    )
+    for is_stacked in (is_kept, is_kept | is_long) if is_long.any() else (is_kept,):
+        for before in (np.zeros_like(outlives), outlives):
+            yield _packed(lives, size, is_stacked, before)
+
+
+def _packed(
+    lives: Lives, size: Ints, is_stacked: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_]
+) -> Ints:
+    """Stack some registers and put the others above: those ``before`` others first."""
+    first, last = lives.first, lives.last
+    at = np.zeros_like(size)
     stack = np.zeros(lives.positions, dtype=np.int64)
-    is_kept = (lives.first <= lives.pivot) & (lives.last >= lives.pivot)
-    kept, short = np.flatnonzero(is_kept), np.flatnonzero(~is_kept)
+    stacked, short = np.flatnonzero(is_stacked), np.flatnonzero(~is_stacked)
     height = 0
-    for i in kept[np.lexsort((lives.first[kept], -lives.last[kept]))].tolist():
+    for i in stacked[np.lexsort((first[stacked], -last[stacked]))].tolist():
         at[i] = height
-        height += int(size_bytes[i])
-        stack[lives.first[i] : lives.last[i] + 1] = height
-    order = short[np.lexsort((lives.first[short], -size_bytes[short]))]
-    at[order] = _lowest(lives.first[order], lives.last[order], size_bytes[order], stack)
+        height += int(size[i])
+        stack[first[i] : last[i] + 1] = height
+    order = short[np.lexsort((first[short], -size[short], ~before[short]))]
+    at[order] = _lowest(first[order], last[order], size[order], stack)
     return at
 
 
@@ -75,3 +119,21 @@ def tops(lives: Lives, end_bytes: Ints) -> Ints:
     highest = np.zeros(lives.positions + 1, dtype=np.int64)
     np.maximum.at(highest, lives.last, end_bytes)
     return np.maximum.accumulate(highest[::-1])[::-1]
+
+
+def followed(lives: Lives, end_bytes: Ints) -> Ints:
+    """Return what of one run of the passes each position of the next one follows, shape (T,).
+
+    The next run lies in the same bytes, turned upside down: it grows from the top of what the one
+    before uses, as that one shrinks. Its forward pass may so begin in the other's backward pass;
+    what comes after its forward pass waits for all of it.
+    """
+    highest = tops(lives, end_bytes)
+    needed = np.zeros(lives.positions, dtype=np.int64)
+    np.maximum.at(needed, lives.first, end_bytes)
+    left = highest[0] - np.maximum.accumulate(needed)
+    # tops descend: the first of them that leaves enough is as many as lie above it
+    over = lives.positions - np.searchsorted(highest[::-1], left, side="right")
+    found: Ints = np.maximum(over, np.arange(lives.positions))
+    found[lives.pivot :] = lives.positions - 1
+    return found

@@ -19,7 +19,10 @@ PARAMETERS = ("w", "b")
 STATS = "loss.stats"
 """Register of what a step tells: read when it is over."""
 
-OUTSIDE = ("x", "labels", STATS, "gradients")
+LOADED = ("x", "labels")
+"""Registers that a load fills."""
+
+OUTSIDE = (*LOADED, STATS, "gradients")
 """Registers that firings name and that live on outside of the passes."""
 
 
@@ -67,7 +70,11 @@ class Firing:
             return calls.loss
         if self.kind == "accumulate":
             return calls.add(parameters)
-        layer = calls.layers[self.layer]
+        return self.layer_call(calls.layers)
+
+    def layer_call(self, layers: tuple[LayerCalls, ...]) -> OpCall:
+        """Return its op call among those of the layers."""
+        layer = layers[self.layer]
         if self.kind == "sum":
             return layer.sums[self.part]
         call: OpCall | None = getattr(layer, self.kind)
@@ -94,6 +101,18 @@ def passes(model: ModelGraph, layers: tuple[LayerCalls, ...]) -> tuple[Firing, .
     ``layers`` are the calls of any number of samples: their tensors' names are what counts.
     """
     return tuple(_Order(model, layers).firings())
+
+
+def last_of_input(model: ModelGraph, layers: tuple[LayerCalls, ...]) -> int:
+    """Return the place of the last firing that reads what was loaded: the input, or the labels."""
+
+    def reads(firing: Firing) -> bool:
+        if firing.kind in ("loss", "accumulate"):
+            return firing.kind == "loss"
+        tensors = (*firing.layer_call(layers).reads, *firing.layer_call(layers).updates)
+        return any(firing.places.get(tensor.name) in LOADED for tensor in tensors)
+
+    return max(place for place, firing in enumerate(model.passes) if reads(firing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def _facts(file: PlanFile) -> dict[str, dict[str, Any]]:
         "cluster": file.cluster,
         **dict(_flat(to_jsonable(file.training), "training.")),
         "fixed": to_jsonable(file.fixed),
+        **dict(_flat(to_jsonable(file.evidence) or {}, "evidence.")),
     }
     for key, record in file.machine.items():
         inputs |= _profiles(record, f"for {key} workers: " if key else "")

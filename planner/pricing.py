@@ -19,14 +19,14 @@ from planner.calls import StepCalls
 from planner.collectives.base import Prices, algorithm
 from planner.cost import (
     ExchangeTimes,
-    PassTimes,
     books_of,
     exchange_cost,
     exchange_prices,
     exchange_times,
     exchange_work,
-    holds_compute,
     pass_times,
+    ready_ps,
+    rounds_of,
     starts,
     transfer_prices,
     update_times,
@@ -38,7 +38,8 @@ from planner.model import ModelGraph
 from planner.moves import Work, arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
-from planner.registers import ALIGNMENT_BYTES
+from planner.registers import ALIGNMENT_BYTES, frame_count
+from planner.rounds import PassTimes, Rounds
 from planner.space import Stripe
 
 Key = tuple[Any, ...]
@@ -47,40 +48,37 @@ COPIES_A_TASK = 4
 lowered."""
 
 
+BOUND_AXES = (
+    "placement",
+    "algorithm",
+    "bucket_bytes",
+    "overlap",
+    "landing_slots",
+    "input_slots",
+    "activation_slots",
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Cut:
-    """The buckets of one size, as masks over the layers."""
+    """The buckets of one size."""
 
     buckets: tuple[Bucket, ...]
-    own: Ints
-    above: Ints
-    """(B, layers) 1 where a layer's gradients lie in the bucket; where it lies above one."""
+    places: Ints
+    """(B,) where in the passes their gradients are whole."""
 
     @classmethod
-    def of(cls, model: ModelGraph, found: tuple[Bucket, ...]) -> "Cut":
-        """Build the masks."""
-        own = np.zeros((len(found), len(model.layers)), dtype=np.int64)
-        above = np.zeros_like(own)
-        for row, bucket in enumerate(found):
-            own[row, list(bucket.layers)] = 1
-            above[row, list(bucket.after)] = 1
-        return cls(buckets=found, own=own, above=above)
+    def of(cls, found: tuple[Bucket, ...]) -> "Cut":
+        """Note what is needed as an array."""
+        return cls(buckets=found, places=np.array([bucket.place for bucket in found]))
 
     @property
     def elements(self) -> list[int]:
         """Number of gradients of each bucket."""
         return [bucket.elements for bucket in self.buckets]
 
-    def ready_ps(self, passes: PassTimes, microbatches: int) -> Ints:
-        """Work before the last gradient of each bucket, (B,): ``PassTimes.ready_ps`` of all."""
-        before: Ints = self.above @ np.array(passes.input_grad_ps)
-        before += (self.above | self.own) @ np.array(passes.sum_ps)
-        before += self.own @ np.array(passes.weight_grad_ps)
-        added: Ints = self.own @ np.array(passes.accumulate_ps)
-        return microbatches * (before + passes.forward_ps) + (microbatches - 1) * added
 
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Shared:
     """What is worked out once for a whole space."""
 
@@ -93,27 +91,38 @@ class Shared:
     frames: dict[Key, Frame] = field(default_factory=dict)
     memory: dict[Key, PassMemory] = field(default_factory=dict)
 
+    def on(self, machine: Machine) -> "Shared":
+        """Return the same on hardware that differs in its figures alone: no memory, no op does."""
+        return replace(self, machine=machine, passes={})
+
     def cut(self, bucket_bytes: int) -> Cut:
         """Return the buckets of a size."""
         if bucket_bytes not in self.cuts:
             elements = max(1, bucket_bytes // DTYPE_BYTES[self.training.dtype])
-            self.cuts[bucket_bytes] = Cut.of(self.model, buckets(self.model, elements))
+            self.cuts[bucket_bytes] = Cut.of(buckets(self.model, elements))
         return self.cuts[bucket_bytes]
 
+    @cached_property
+    def measured(self) -> bool:
+        """Whether any op is: then how cold it is counts, and so do the rounds of a step."""
+        books = (book for some in self.machine.cost_books.values() for book in some.values())
+        return any(book.ops for book in books)
+
+    def rounds_told(self, plan: Plan) -> int:
+        """Rounds of a plan as far as its ops tell them: curves do not know how cold an op is."""
+        rounds = plan.microbatches(self.training.batch)
+        return rounds if self.measured else min(rounds, 2)
+
     def calls_of(self, plan: Plan) -> StepCalls:
-        """Return the op calls of a plan."""
-        key = (plan.microbatch, plan.microbatches(self.training.batch))
+        """Return the op calls of a plan, or of one whose calls take as long."""
+        key = (plan.microbatch, self.rounds_told(plan))
         if key not in self.calls:
             self.calls[key] = StepCalls.of(self.model, self.training, plan)
         return self.calls[key]
 
     def pass_times(self, plan: Plan, book: CostBook) -> PassTimes:
-        """Return the op times of a plan on the device of ``book``.
-
-        Curves do not know how cold an op is, so without measured ops rounds make no difference.
-        """
-        rounds = plan.microbatches(self.training.batch) if book.ops else 0
-        key = (id(book), plan.microbatch, rounds)
+        """Return the op times of a plan on the device of ``book``."""
+        key = (id(book), plan.microbatch, self.rounds_told(plan) if book.ops else 0)
         if key not in self.passes:
             self.passes[key] = pass_times(self.model, self.calls_of(plan), book)
         return self.passes[key]
@@ -132,6 +141,37 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Waits:
+    """When passes and gradients are done, by how microbatches wait; W ways that differ."""
+
+    of_slots: Ints
+    """Which of the ways each pair of input and activation slots has."""
+    starts: Ints
+    """(W, 3) as in ``planner.cost.Starts``: the quickest device, the slowest, all loads."""
+    ready: tuple[Ints, ...]
+    """By bucket size, (W, B): the last gradient of each bucket."""
+
+    @classmethod
+    def of(
+        cls, passes: Sequence[PassTimes], rounds: Sequence[Rounds], cuts: Sequence[Ints]
+    ) -> "Waits":
+        """Work them out for each of ``rounds``; ``cuts`` are the places of the buckets."""
+        distinct = {r: i for i, r in enumerate(dict.fromkeys(rounds))}
+        places = np.concatenate(cuts)
+        rows = []
+        for some in distinct:
+            at = starts(passes, some)
+            ready = ready_ps(passes, some, places)
+            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *ready.tolist()])
+        kept, which = np.unique(np.array(rows, dtype=np.int64), axis=0, return_inverse=True)
+        return cls(
+            of_slots=which.ravel()[[distinct[r] for r in rounds]],
+            starts=kept[:, :3],
+            ready=tuple(np.split(kept[:, 3:], np.cumsum([*map(len, cuts)])[:-1], axis=1)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Exchanges:
     """Exchange and update of one placement and cut, by algorithm and landing slots."""
 
@@ -140,6 +180,8 @@ class Exchanges:
     """(K, B) by bucket: what it and all after it take; its own exchange and update."""
     after_ps: Ints
     """(K,) busiest compute lane."""
+    longest_ps: Ints
+    """(K,) all of it, where all buckets are ready at once."""
     update_ps: int
     """All updates."""
 
@@ -147,12 +189,34 @@ class Exchanges:
     def of(cls, rows: Sequence[ExchangeTimes]) -> "Exchanges":
         """Stack what differs."""
         updates = np.array(rows[0].update_ps)
+        rest = np.array([row.rest_ps for row in rows])
+        tail = np.array([row.cost_ps for row in rows]) + updates
         return cls(
-            rest_ps=np.array([row.rest_ps for row in rows]),
-            tail_ps=np.array([row.cost_ps for row in rows]) + updates,
+            rest_ps=rest,
+            tail_ps=tail,
             after_ps=np.array([row.after_ps for row in rows]),
+            longest_ps=np.maximum(rest, tail).max(axis=1),
             update_ps=int(updates.sum()),
         )
+
+    def lane_ps(self, waits: Waits) -> Ints:
+        """Return the work of the busiest compute lane, or of the input lane, (W, K)."""
+        begin, slowest, load = waits.starts.T[:, :, None]
+        lane: Ints = np.maximum(begin + self.after_ps, slowest) + self.update_ps
+        lane = np.maximum(lane, load)
+        return lane
+
+    def last_ps(self, waits: Waits, cut: int | None) -> Ints:
+        """Return when all is exchanged and updated at the earliest, (W, K).
+
+        Without a ``cut`` all buckets are ready when the passes are over.
+        """
+        if cut is None:
+            return waits.starts[:, :1] + self.longest_ps
+        ready = waits.ready[cut][:, None]
+        first = np.minimum.accumulate(ready[..., ::-1], axis=-1)[..., ::-1]
+        last: Ints = np.maximum(first + self.rest_ps, ready + self.tail_ps).max(axis=-1)
+        return last
 
 
 @dataclass(kw_only=True)
@@ -163,7 +227,9 @@ class StripePrices:
     stripe: Stripe
     exchanges: dict[Key, Exchanges] = field(default_factory=dict)
     works: dict[Key, Work | None] = field(default_factory=dict)
-    transfers: dict[Key, Callable[[int, int, int], int]] = field(default_factory=dict)
+    waits: dict[Key, Waits] = field(default_factory=dict)
+    prices: dict[Key, Prices] = field(default_factory=dict)
+    costs: dict[Key, Callable[[int], int]] = field(default_factory=dict)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -189,9 +255,9 @@ class StripePrices:
         plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
         exchange = ("algorithm", "bucket_bytes")
         own = {
-            "own_bytes": self._over(slots, partial(self._of_passes, plan, "own_bytes")),
-            "frame_bytes": self._over((), partial(self._of_passes, plan, "frame_bytes")),
-            "frames": self._over(slots[1:], partial(self._of_passes, plan, "frames", 1)),
+            "own_bytes": self._over(slots[:1], partial(self._own_bytes, plan)),
+            "frame_bytes": self._over((), lambda: self.shared.memory_of(plan).frame_bytes),
+            "frames": self._over(slots[1:], partial(self._frames, plan)),
             "landing_top": self._landing_tops(plan),
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
@@ -214,12 +280,11 @@ class StripePrices:
 
     # Memory: the factors of planner.memory, composed for every row
 
-    def _of_passes(
-        self, plan: Plan, what: str, input_slots: int = 1, activation_slots: int = 1
-    ) -> int:
-        chosen = replace(plan, input_slots=input_slots, activation_slots=activation_slots)
-        found: int = getattr(self.shared.memory_of(chosen), what)
-        return found
+    def _own_bytes(self, plan: Plan, slots: int) -> int:
+        return self.shared.memory_of(replace(plan, input_slots=slots)).own_bytes
+
+    def _frames(self, plan: Plan, slots: int) -> int:
+        return frame_count(self.shared.training, replace(plan, activation_slots=slots))
 
     def _landing_tops(self, plan: Plan) -> Factor:
         """Return where landing ends in the last frame."""
@@ -239,20 +304,23 @@ class StripePrices:
         """By bucket size: ``landed_bytes``, (algorithms, landing slots, B)."""
         axes, item = self.stripe.axes, DTYPE_BYTES[self.shared.training.dtype]
         slots = np.array(axes["landing_slots"], dtype=np.int64)[:, None]
-        found = []
-        for bucket_bytes in axes["bucket_bytes"]:
-            elements = self.shared.cut(bucket_bytes).elements
-            rows = []
-            for name in axes["algorithm"]:
-                if self.stripe.workers == 1:
-                    rows.append(np.zeros((len(slots), len(elements)), dtype=np.int64))
-                    continue
-                widths = landing_widths(algorithm(name).emit, self.stripe.workers, elements)
+        column = {n: i for i, n in enumerate(self._sizes)}
+        found = [list[Ints]() for _ in axes["bucket_bytes"]]
+        for name in axes["algorithm"]:
+            strides = np.zeros((1, len(column)), dtype=np.int64)
+            if self.stripe.workers > 1:
+                widths = landing_widths(algorithm(name).emit, self.stripe.workers, self._sizes)
                 strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-                fullest = strides[int(np.argmax(strides.sum(axis=1)))]
-                rows.append(slots * np.cumsum(fullest))
-            found.append(np.array(rows))
-        return found
+            for rows, bucket_bytes in zip(found, axes["bucket_bytes"], strict=True):
+                own = strides[:, [column[n] for n in self.shared.cut(bucket_bytes).elements]]
+                rows.append(slots * np.cumsum(own[int(np.argmax(own.sum(axis=1)))]))
+        return [np.array(rows) for rows in found]
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Sizes of the buckets of all cuts, in elements."""
+        cuts = (self.shared.cut(size) for size in self.stripe.axes["bucket_bytes"])
+        return sorted({n for cut in cuts for n in cut.elements})
 
     def _memory_bytes(self, placement: tuple[int, ...]) -> int:
         return min(self.cluster.devices[device].memory_bytes for device in placement)
@@ -260,10 +328,10 @@ class StripePrices:
     # Tasks, and rows whose program is that of another row
 
     def _pass_tasks(self, plan: Plan) -> int:
-        """Tasks of the passes of one worker."""
+        """Tasks of the passes of one worker: firings and loads."""
         rounds, model = plan.microbatches(self.shared.training.batch), self.shared.model
-        once = 2 + sum(len(calls.fired) for calls in self.shared.calls_of(plan).layers)
-        return rounds * once + (rounds - 1) * sum(bool(x.parameter_count) for x in model.layers)
+        adds = len(model.gradient_places)
+        return rounds * (1 + len(model.passes)) - adds
 
     def _exchange_tasks(self, name: str, bucket_bytes: int) -> int:
         """Tasks of exchange and update."""
@@ -290,9 +358,12 @@ class StripePrices:
         return spare or self._spare("activation_slots", activations, rounds)
 
     def _spare_landing(self, name: str, slots: int) -> int:
+        return self._spare("landing_slots", slots, max(1, self._arrivals(name)))
+
+    def _arrivals(self, name: str) -> int:
+        """Chunks that land in one exchange at the rank where most do."""
         workers = self.stripe.workers
-        used = arrivals(algorithm(name).emit, workers) if workers > 1 else 0
-        return self._spare("landing_slots", slots, max(1, used))
+        return arrivals(algorithm(name).emit, workers) if workers > 1 else 0
 
     def _spare_overlap(self, bucket_bytes: int, overlap: bool) -> int:
         one = len(self.shared.cut(bucket_bytes).buckets) == 1
@@ -303,55 +374,79 @@ class StripePrices:
     def _bounds(self, plan: Plan) -> Factor:
         """Compose passes and exchanges; the array twin of ``planner.cost.compose``."""
         axes = self.stripe.axes
-        names = ("placement", "algorithm", "bucket_bytes", "overlap", "landing_slots")
-        shape = [len(axes[name]) for name in names]
+        shape = [len(axes[name]) for name in BOUND_AXES]
         found = np.zeros(shape, dtype=np.int64)
-        rounds = plan.microbatches(self.shared.training.batch)
         for p, placement in enumerate(axes["placement"]):
             seated = replace(plan, placement=placement)
-            books = books_of(placement, self.cluster, self.all_books)
-            passes = [self.shared.pass_times(seated, book) for book in books]
-            holds = holds_compute(self.cluster, placement)
-            at = starts(passes, rounds, holds)
+            waits = self._waits(seated)
             for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
-                exchange, cut = self._exchanges(seated, bucket_bytes), self.shared.cut(bucket_bytes)
-                lane = np.maximum(at.begin_ps + exchange.after_ps, at.slowest_ps)
-                lane = np.maximum(lane + exchange.update_ps, at.load_ps)
-                ready = np.array(
-                    [p.load_ps * (rounds if holds else 1) + cut.ready_ps(p, rounds) for p in passes]
-                ).min(axis=0)
+                exchange = self._exchanges(seated, bucket_bytes)
+                lane = exchange.lane_ps(waits)
                 for o, overlap in enumerate(axes["overlap"]):
-                    last = _last_ps(
-                        exchange, ready if overlap else np.full_like(ready, at.begin_ps)
-                    )
-                    found[p, :, b, o, :] = np.maximum(lane, last).reshape(shape[1], shape[4])
-        return Factor(axes=names, table=found)
+                    last = exchange.last_ps(waits, b if overlap else None)
+                    rows = np.maximum(lane, last)[waits.of_slots]
+                    found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
+        return Factor(axes=BOUND_AXES, table=found)
+
+    def _waits(self, plan: Plan) -> Waits:
+        """Return when passes and gradients are done, by input and activation slots."""
+        axes, training = self.stripe.axes, self.shared.training
+        books = books_of(plan.placement, self.cluster, self.all_books)
+        key = (plan.microbatch, *map(id, books))
+        if key not in self.waits:
+            chosen = (
+                replace(plan, input_slots=inputs, activation_slots=activations)
+                for inputs in axes["input_slots"]
+                for activations in axes["activation_slots"]
+            )
+            rounds = [rounds_of(training, some, self.cluster) for some in chosen]
+            passes = [self.shared.pass_times(plan, book) for book in books]
+            cuts = [self.shared.cut(size).places for size in axes["bucket_bytes"]]
+            self.waits[key] = Waits.of(passes, rounds, cuts)
+        return self.waits[key]
 
     def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
         """Return the exchanges of one placement and bucket size."""
-        calls, training = self.shared.calls_of(plan), self.shared.training
+        calls = self.shared.calls_of(plan)
         books = books_of(plan.placement, self.cluster, self.all_books)
         cold = calls.step_reuse_bytes if any(book.ops for book in books) else 0
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]
-        if plan.placement not in self.transfers:
-            self.transfers[plan.placement] = transfer_prices(
-                plan.placement, self.cluster, training.dtype
-            )
         update_ps, cut = update_times(calls, books), self.shared.cut(bucket_bytes).buckets
         rows = []
         for name in self.stripe.axes["algorithm"]:
+            of_slots: dict[int, ExchangeTimes] = {}
             for slots in self.stripe.axes["landing_slots"]:
-                chosen = replace(plan, algorithm=name, landing_slots=slots)
-                prices = exchange_prices(
-                    chosen, calls, self.transfers[plan.placement], self.cluster, self.all_books
-                )
-                work = self._work(chosen, prices, update_ps, cold)
-                cost_ps = exchange_cost(chosen, prices, work)
-                rows.append(exchange_times(cut, cost_ps, update_ps, work))
+                used = min(slots, self._arrivals(name))  # more of them change nothing
+                if used not in of_slots:
+                    chosen = replace(plan, algorithm=name, landing_slots=used)
+                    prices = self._prices(chosen, calls, cold)
+                    work = self._work(chosen, prices, update_ps, cold)
+                    cost_ps = self._cost(chosen, prices, work, cold)
+                    of_slots[used] = exchange_times(cut, cost_ps, update_ps, work)
+                rows.append(of_slots[used])
         self.exchanges[key] = Exchanges.of(rows)
         return self.exchanges[key]
+
+    def _prices(self, plan: Plan, calls: StepCalls, cold: int) -> Prices:
+        """Return the prices between the ranks of a placement."""
+        key = (plan.placement, cold)
+        if key not in self.prices:
+            transfer_ps = transfer_prices(plan.placement, self.cluster, self.shared.training.dtype)
+            self.prices[key] = exchange_prices(
+                plan, calls, transfer_ps, self.cluster, self.all_books
+            )
+        return replace(self.prices[key], landing_slots=plan.landing_slots)
+
+    def _cost(
+        self, plan: Plan, prices: Prices, work: Work | None, cold: int
+    ) -> Callable[[int], int]:
+        """Return elements to the time of an exchange, for the buckets of every size."""
+        key = (plan.placement, plan.algorithm, plan.landing_slots, cold)
+        if key not in self.costs:
+            self.costs[key] = exchange_cost(plan, prices, work)
+        return self.costs[key]
 
     def _work(
         self, plan: Plan, prices: Prices, update_ps: Callable[[int], int], cold: int
@@ -359,17 +454,8 @@ class StripePrices:
         """Return what lanes and links do, for the buckets of every size at once."""
         key = (plan.placement, plan.algorithm, cold)
         if key not in self.works:
-            sizes = self.stripe.axes["bucket_bytes"]
-            elements = sorted({n for size in sizes for n in self.shared.cut(size).elements})
+            dtype = self.shared.training.dtype
             self.works[key] = exchange_work(
-                plan, elements, prices, update_ps, self.cluster, self.shared.training.dtype
+                plan, self._sizes, prices, update_ps, self.cluster, dtype
             )
         return self.works[key]
-
-
-def _last_ps(exchange: Exchanges, ready_ps: Ints) -> Ints:
-    """Return when all is exchanged and updated at the earliest, (K,), for ready times (B,)."""
-    first_ps = np.minimum.accumulate(ready_ps[::-1])[::-1]
-    ends = np.maximum(first_ps + exchange.rest_ps, ready_ps + exchange.tail_ps)
-    last: Ints = ends.max(axis=1)
-    return last

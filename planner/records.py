@@ -15,11 +15,12 @@ from hwprofiles.device import Device
 from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.link import Link
 from hwprofiles.routing import Routing
+from planner.certificate import Certificate
+from planner.evidence import Evidence
 from planner.jsonable import to_jsonable
 from planner.machine import Machine
 from planner.plan import Plan, Training
 from planner.predict import Prediction
-from planner.search import Certificate
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -78,6 +79,13 @@ class PlanFile:
     """Fields of a plan that the search was held to; None in a file that does not say."""
     most: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Largest values that the search was held to, as in ``planner.space.Constraints``."""
+    evidence: Evidence | None = None
+    """Published runs, and runs of one's own, that the op costs rest on."""
+
+    @property
+    def interval_kind(self) -> str:
+        """What the interval of a prediction is: the 80 % one of runs left out, or one by grade."""
+        return "80 %" if self.evidence and self.evidence.deviation is not None else "stated"
 
     def to_machine(self) -> Machine:
         """Return the machine that the predictions were made for, from this file alone."""
@@ -98,7 +106,11 @@ class PlanFile:
             }
         identities = {w: r.identity for w, r in self.machine.items() if r.identity}
         return Machine(
-            name=self.cluster, clusters=clusters, cost_books=books, identities=identities
+            name=self.cluster,
+            clusters=clusters,
+            cost_books=books,
+            identities=identities,
+            evidence=self.evidence,
         )
 
 

@@ -89,8 +89,11 @@ def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Re
 
 
 def frame_count(training: Training, plan: Plan) -> int:
-    """Return how many microbatches may be under way: each has a frame of registers of its own."""
-    return min(plan.activation_slots, plan.microbatches(training.batch))
+    """Return how many microbatches may be under way, each with a frame of registers: two at most.
+
+    The second begins where the first gives back, so a third never finds room beside both.
+    """
+    return min(2, plan.activation_slots, plan.microbatches(training.batch))
 
 
 def pass_registers(

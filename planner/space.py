@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.units import KIB, MIB, Ints
-from planner.collectives.base import algorithm, algorithm_names
+from planner.collectives.base import algorithm, algorithm_names, fits
 from planner.model import ModelGraph
 from planner.moves import distinct_names, moves_of
 from planner.opcall import DTYPE_BYTES
@@ -177,19 +177,31 @@ def distinct_sizes(
 ALL_PAIRS_UP_TO = 64
 """Ranks up to which algorithms are tried in which every rank sends to every other, unless one is
 asked for: their routes alone take longer to find than all else of a search."""
+FEW_RANKS = 8
+"""Ranks on which an algorithm shows who sends to whom."""
 
 
-def _algorithms(workers: int, *, every: bool) -> Sequence[str]:
-    """Return the algorithms to try; without ``every``, those that differ on so many workers."""
+def _algorithms(workers: int, asked: object, shaped: Sequence[str], *, every: bool) -> list[str]:
+    """Return the algorithms to try: that which is asked for, or those that differ.
+
+    ``shaped`` are those with numbers that the fabric calls for; with ``every`` all others are
+    tried, and without it those that differ on so many workers.
+    """
     if workers == 1:
         return ["none"]
+    if isinstance(asked, str):
+        return [asked] if asked == "none" or fits(asked, workers) else []
     if every:
-        return algorithm_names()
-    names = distinct_names(workers)
+        return [*algorithm_names(), *shaped]
     if workers <= ALL_PAIRS_UP_TO:
-        return names
-    most = workers * (workers - 1)
-    return [n for n in names if len(moves_of(algorithm(n).emit, workers).by_pair.keys) < most]
+        return [*distinct_names(workers), *shaped]
+    return [*(name for name in algorithm_names() if not _joins_all_pairs(name)), *shaped]
+
+
+def _joins_all_pairs(name: str) -> bool:
+    """Whether in an algorithm every rank sends to every other; seen on few of them."""
+    moves = moves_of(algorithm(name).emit, FEW_RANKS)
+    return len(moves.by_pair.keys) == FEW_RANKS * (FEW_RANKS - 1)
 
 
 def _slots(name: str, choices: Choices, constraints: Constraints) -> Sequence[int]:
@@ -205,13 +217,15 @@ def plan_space(
     devices: int,
     *,
     placements: Placements = lambda workers: [packed(workers)],
+    shaped: Callable[[int], Sequence[str]] = lambda workers: (),
     choices: Choices | None = None,
     constraints: Constraints | None = None,
 ) -> Space:
     """Return every plan on up to ``devices`` devices that the constraints allow.
 
     Of algorithms that are the same on so many workers one is tried, and of bucket sizes that cut
-    the gradient alike, unless one is asked for.
+    the gradient alike, unless one is asked for. ``shaped`` gives, by number of workers, the
+    algorithms with numbers to try.
     """
     choices, constraints = choices or Choices(), constraints or Constraints()
     whole = model.parameter_count * DTYPE_BYTES[training.dtype]
@@ -226,11 +240,13 @@ def plan_space(
             continue
         alone = workers == 1
         # where no batch divides nobody looks at an algorithm twice
-        every_name = "algorithm" in constraints.fixed or training.batch % workers > 0
+        every_name = training.batch % workers > 0
         axes: dict[str, Sequence[Any]] = {
             "microbatch": divisors(training.batch),
             "placement": placements(workers),
-            "algorithm": _algorithms(workers, every=every_name),
+            "algorithm": _algorithms(
+                workers, constraints.fixed.get("algorithm"), shaped(workers), every=every_name
+            ),
             "bucket_bytes": [whole] if alone else sizes,
             "overlap": choices.overlap,
             **{name: _slots(name, choices, constraints) for name in SLOTS},

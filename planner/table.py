@@ -106,7 +106,7 @@ class Section:
             above = rest // len(values)
             indices[name], rest = rest - above * len(values), above
         made = {name: factor.gather(indices) for name, factor in self.factors.items()}
-        memory = ("own_bytes", "frame_bytes", "frames", "landing_top")
+        memory = ("own_bytes", "frame_bytes", "landing_top")
         arena = stacked_bytes(*(made[name] for name in memory))
         verdict = np.full(len(rows), CODE[Verdict.FITS], dtype=np.int8)
         verdict[made["bound_ps"] > limits["step_ps"]] = CODE[Verdict.TOO_SLOW]
@@ -218,8 +218,12 @@ def price(
     machine: Machine,
     constraints: Constraints | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    shared: Shared | None = None,
 ) -> PlanTable:
-    """Build the factors of every number of workers and microbatch."""
+    """Build the factors of every number of workers and microbatch.
+
+    ``shared`` is what is known from hardware that differs in its figures alone.
+    """
     most = constraints.most if constraints else {}
     limit_s = most.get("step_s", float("inf"))
     never = np.iinfo(np.int64).max
@@ -228,9 +232,10 @@ def price(
         "step_ps": int(limit_s * PS_PER_S) if limit_s * PS_PER_S < never else int(never),
     }
     sections: list[Section] = []
-    shared = Shared(model=model, training=training, machine=machine)
+    known = shared or Shared(model=model, training=training, machine=machine)
+    known = known.on(machine)
     for stripe, start in zip(space.stripes, space.starts, strict=False):
-        prices = StripePrices(shared=shared, stripe=stripe)
+        prices = StripePrices(shared=known, stripe=stripe)
         for i, microbatch in enumerate(stripe.axes["microbatch"]):
             verdict = prices.verdict(microbatch)
             size = stripe.rows // len(stripe.axes["microbatch"])

@@ -16,8 +16,9 @@ import numpy as np
 
 from hwprofiles.errors import PlanError
 from hwprofiles.units import PS_PER_S, Ints
-from planner.collectives.base import algorithm, algorithm_names
+from planner.collectives.base import Numbered, algorithm, algorithm_names, numbered_names
 from planner.collectives.halving_doubling import core
+from planner.collectives.in_network import PIECES
 from planner.lone_exchange import exchange_graph
 from planner.network import DTYPE, Network
 from planner.opcall import DTYPE_BYTES
@@ -31,6 +32,8 @@ AN_OCTAVE = 2
 """Numbers of ranks from a power of two to the next: with 2, the power and the middle."""
 MOST_RANKS = 1 << 16
 ITEM_BYTES = DTYPE_BYTES[DTYPE]
+NEVER = int(np.iinfo(np.int64).max)
+"""Time of an algorithm on ranks that it does not suit."""
 Progress = Callable[[int, int], None]
 
 
@@ -52,9 +55,9 @@ class Sample:
     ranks: int
     payload_bytes: int
     closed_ps: tuple[int, ...]
-    """By algorithm of the map."""
+    """By algorithm of the map, ``NEVER`` where it does not suit so many ranks."""
     simulated_ps: tuple[int, ...]
-    """By algorithm of the map."""
+    """By algorithm of the map, likewise."""
     closed_winner: str
     winner: str
     """The fastest by simulation."""
@@ -77,7 +80,7 @@ class TopologyMap:
     payload_bytes: Ints
     """(B,) whole elements of ``DTYPE``."""
     times_ps: Ints
-    """(A, R, B) closed form of a lone run."""
+    """(A, R, B) closed form of a lone run, ``NEVER`` where there is none."""
     switches: tuple[Switch, ...]
     """By ranks, then by bytes."""
     samples: tuple[Sample, ...] = ()
@@ -161,12 +164,16 @@ class _Race:
         self.prices = network.prices(ranks)
         self.names = names
         self.ranks = ranks
+        self.able = [network.able(name, ranks) for name in names]
         self.known: dict[int, tuple[int, ...]] = {}
 
     def times_ps(self, elements: int) -> tuple[int, ...]:
-        """Return the closed form of each."""
+        """Return the closed form of each, ``NEVER`` of one that does not suit so many ranks."""
         if elements not in self.known:
-            costs = (algorithm(name).cost_ps(elements, self.prices) for name in self.names)
+            costs = (
+                algorithm(name).cost_ps(elements, self.prices) if able else NEVER
+                for name, able in zip(self.names, self.able, strict=True)
+            )
             self.known[elements] = tuple(costs)
         return self.known[elements]
 
@@ -233,17 +240,31 @@ def sampled(
     samples = []
     for done in range(count):
         ranks = int(rng.choice(able))
-        part = math.lcm(ranks, core(ranks), 2)
+        part = math.lcm(ranks, core(ranks), 2) * _parts(found.algorithms, found.network, ranks)
         elements = math.ceil(float(np.exp(rng.uniform(lowest, highest))) / part) * part
         samples.append(_simulated(found, ranks, elements, engine))
         progress(done + 1, count)
     return tuple(samples)
 
 
+def _parts(names: Sequence[str], network: Network, ranks: int) -> int:
+    """Return into how many parts algorithms with numbers cut what a rank has of an array."""
+    parts = [core(ranks)] if network.shaped else []
+    for name in names:
+        found = algorithm(name)
+        if isinstance(found, Numbered) and network.able(name, ranks):
+            parts += found.numbers
+        parts += [PIECES] if name == "in_network" else []
+    return math.lcm(1, *parts)
+
+
 def _simulated(found: TopologyMap, ranks: int, elements: int, engine: str | None) -> Sample:
     network, names = found.network, found.algorithms
     race, times, used = _Race(network, ranks, names), [], ""
-    for name in names:
+    for name, able in zip(names, race.able, strict=True):
+        if not able:
+            times.append(NEVER)
+            continue
         graph = exchange_graph(name, elements, network.cluster(ranks), ranks, network.add_ps, DTYPE)
         used = engine or choose(graph.tasks)
         times.append(run(graph, used).makespan_ps)
@@ -268,7 +289,7 @@ def record(found: TopologyMap) -> dict[str, object]:
         "algorithms": list(found.algorithms),
         "ranks": found.ranks.tolist(),
         "payload_bytes": found.payload_bytes.tolist(),
-        "times_s": dict(zip(found.algorithms, (found.times_ps / PS_PER_S).tolist(), strict=True)),
+        "times_s": dict(zip(found.algorithms, map(_seconds, found.times_ps), strict=True)),
         "bands": [
             {"ranks": int(ranks), "algorithm": name, "first_bytes": first, "last_bytes": last}
             for column, ranks in enumerate(found.ranks)
@@ -277,6 +298,11 @@ def record(found: TopologyMap) -> dict[str, object]:
         "switches": list(found.switches),
         "samples": list(found.samples),
     }
+
+
+def _seconds(times_ps: Ints) -> list[list[float | None]]:
+    """Return times in seconds, None where there is none."""
+    return [[None if t == NEVER else t / PS_PER_S for t in row] for row in times_ps.tolist()]
 
 
 def _sizes(first_bytes: int, last_bytes: int) -> list[int]:
@@ -294,10 +320,19 @@ def _checked(
     algorithms: Sequence[str],
 ) -> tuple[str, ...]:
     """Return the algorithms, the simplest first, or say what is wrong."""
+    numbered = numbered_names(alone=True)
     for name in algorithms:
-        if name not in algorithm_names():
+        if name not in algorithm_names() and name.partition(":")[0] not in numbered:
             raise PlanError(
-                f"algorithm {name!r}: expected an all-reduce, one of {', '.join(SIMPLEST)}"
+                f"algorithm {name!r}: expected an all-reduce, one of"
+                f" {', '.join([*SIMPLEST, *numbered])}"
+            )
+        algorithm(name)
+    for count in ranks:
+        if not any(network.able(name, count) for name in algorithms):
+            raise PlanError(
+                f"algorithms: expected one that suits {count} ranks on {network.name!r}, got"
+                f" {', '.join(algorithms)}; give other ranks, or more algorithms"
             )
     if not ranks or min(ranks) < 2 or max(ranks) > network.most_ranks:
         raise PlanError(

@@ -1,13 +1,20 @@
-"""The accuracy page: every committed check, one row each, written by ``make accuracy``."""
+"""The accuracy page: committed checks and published runs, from the files in bench/results."""
 
 from collections.abc import Mapping
 
 from hwprofiles.units import format_frac, format_s
 from planner.measurement import Measurement, Split, Verdict
+from planner.published.record import PublishedRecord
+from reports.published import published_parts
 
 
-def accuracy_page(results: Mapping[str, Measurement]) -> str:
-    """Return the page in Markdown; ``results`` by file name, those without a check left out."""
+def accuracy_page(
+    results: Mapping[str, Measurement], published: PublishedRecord, why: Mapping[str, str]
+) -> str:
+    """Return the page in Markdown; ``results`` by file name, those without a check left out.
+
+    ``why`` explains the largest residuals of published rows, by ``case_id``.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -21,7 +28,8 @@ def accuracy_page(results: Mapping[str, Measurement]) -> str:
         for name, m in sorted(results.items())
         if m.check is not None and m.split is not None
     ]
-    return environment.get_template("accuracy.md.j2").render(rows=rows).rstrip() + "\n"
+    parts = published_parts(published, why)
+    return environment.get_template("accuracy.md.j2").render(rows=rows, published=parts)
 
 
 def _row(name: str, m: Measurement, check: Verdict, split: Split) -> dict[str, str]:

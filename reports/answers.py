@@ -53,7 +53,7 @@ def sentence(case: Case) -> str:
     return (
         f"{plans.model} with batch {plans.training.batch} on {plans.cluster}:"
         f" {layout(case.best.plan)}: {format_s(best.step_s)} a step,"
-        f" {text_rate(best.samples_per_s)} (grade {best.grade}, stated interval"
+        f" {text_rate(best.samples_per_s)} (grade {best.grade}, {plans.interval_kind} interval"
         f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})."
     )
 

@@ -31,7 +31,13 @@ COLOURS = {
     "halving_doubling": ORANGE,
     "double_binary_tree": PINK,
     "sharded_star": SKY,
+    "hierarchical": "#5b3a8e",
+    "hierarchical_halving": "#a58bd0",
+    "torus": "#7a5230",
+    "multi_ring": "#7d7d1c",
+    "in_network": "#303030",
 }
+"""By algorithm, whatever its numbers."""
 CLOSE = ((0.01, 0.45), (0.1, 0.72), (np.inf, 1.0))
 """Strength of the colour where the runner-up is slower by less than a share."""
 TITLES = ("ranks: powers of two", "ranks: other numbers", "ranks")
@@ -44,6 +50,11 @@ CHARACTER_FRAC, LABEL_FRAC = 0.028, 0.15
 region is named in the legend alone."""
 MOST_TICKS = 13
 Colour = tuple[float, float, float]
+
+
+def colour_of(name: str) -> str:
+    """Return the colour of an algorithm."""
+    return COLOURS.get(name.partition(":")[0], GREY)
 
 
 @style.context({**RC, "font.size": 11.0, "axes.spines.top": True, "axes.spines.right": True})
@@ -97,7 +108,7 @@ def _panel(axes: Axes, found: TopologyMap, columns: Sequence[int]) -> None:
         for name, first, last in found.bands(column):
             for left, right, share in _strengths(found, column, first, last):
                 boxes.append([(left, low), (right, low), (right, high), (left, high)])
-                colours.append(_pale(COLOURS.get(name, GREY), share))
+                colours.append(_pale(colour_of(name), share))
     axes.add_collection(PolyCollection(boxes, facecolors=colours, linewidths=0, antialiased=False))
     _switch_lines(axes, found, columns, edges)
     _labels(axes, found, columns, edges)
@@ -197,7 +208,7 @@ def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Seque
                 va="center",
                 color="white",
                 fontweight="bold",
-                path_effects=[withStroke(linewidth=3, foreground=_dark(COLOURS.get(name, GREY)))],
+                path_effects=[withStroke(linewidth=3, foreground=_dark(colour_of(name)))],
                 zorder=6,
             )
 
@@ -232,7 +243,7 @@ def _dot(axes: Axes, sample: Sample) -> None:
         sample.ranks,
         marker="o" if sample.agrees else "X",
         markersize=6 if sample.agrees else 10,
-        markerfacecolor=COLOURS.get(sample.winner, GREY),
+        markerfacecolor=colour_of(sample.winner),
         markeredgecolor="white",
         markeredgewidth=1.4,
         clip_on=False,
@@ -244,8 +255,7 @@ def _keys(maps: Sequence[TopologyMap]) -> list[Patch | Line2D]:
     winners = [found.algorithms[i] for found in maps for i in np.unique(found.winners())]
     winners += [sample.winner for found in maps for sample in found.samples]
     keys: list[Patch | Line2D] = [
-        Patch(facecolor=COLOURS.get(name, GREY), label=_name(name))
-        for name in dict.fromkeys(winners)
+        Patch(facecolor=colour_of(name), label=_name(name)) for name in dict.fromkeys(winners)
     ]
     for limit, share in CLOSE[:-1]:
         label = f"pale: another is less than {format_frac(limit, 0)} slower"

@@ -11,8 +11,9 @@ import numpy as np
 from planner.program import ComputeTask, Program, StageTask, View, rank_of
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
+from runtime.device import HOST, Device
 from runtime.feed import Feed
-from runtime.kernels import Stream, changing, kernel
+from runtime.kernels import Stream, changing
 
 
 @dataclass(slots=True)
@@ -67,15 +68,17 @@ def bind(
     fetch: Callable[[int, int, Array], None],
     stream: Callable[[int, int, str], Stream],
     feed: Feed | None = None,
+    device: Device = HOST,
 ) -> Worker:
-    """Return the bound worker.
+    """Return the worker bound to a device.
 
     ``fetch(step, microbatch, raw)`` fills raw records; ``stream(step, microbatch, task)`` says what
     the random numbers of a task depend on. Where the program has an input pipeline, ``feed`` is
     what runs it for this rank. ``comm`` is an MPI communicator whose rank is ``rank``; messages
     carry the task's id as their tag.
     """
-    arena = Arena(program, rank)
+    arena = Arena(program, rank, device)
+    messages = device.messages(rank, comm, program)
     graph = program.graph
     tasks = sorted((*program.of_rank(rank), *program.arrivals(rank)))
     local = {task: i for i, task in enumerate(tasks)}
@@ -102,14 +105,13 @@ def bind(
             assert feed is not None
             arrival = _Arrival(feed, step, info.microbatch)
         elif isinstance(info, ComputeTask) and feed and info.phase == "load":
-            fire, paced = _copies(info, arena, step, feed)
+            fire, paced = _copies(info, arena, step, feed, device)
         elif isinstance(info, ComputeTask):
-            fire = _fire(info, arena, step, fetch, stream)
+            fire = _fire(info, arena, step, fetch, stream, device)
             paced = _timed(fire, loading_ns) if info.phase == "load" else None
-        elif info.src == rank:
-            request = comm.Ssend_init(arena.view(info.source), info.dst, tag=task)
         else:
-            request = comm.Recv_init(arena.view(info.target), info.src, tag=task)
+            view = info.source if info.src == rank else info.target
+            request = messages.request(task, info, arena.view(view))
         fires.append(fire)
         requests.append(request)
         firings.append(
@@ -174,14 +176,14 @@ class _Arrival:
 
 
 def _copies(
-    info: ComputeTask, arena: Arena, step: list[int], feed: Feed
+    info: ComputeTask, arena: Arena, step: list[int], feed: Feed, device: Device
 ) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return the copy from whatever lies in the pipeline, and the one that has its turn in a step.
 
     The first is for timing alone; the second gives the slot back.
     """
-    run = kernel(info.call.kernel)
-    targets = [arena.view(view) for view in info.views[len(info.call.reads) :]]
+    run = device.kernel(info.call.kernel)
+    targets = _arrays(info, arena)[len(info.call.reads) :]
 
     def paced() -> None:
         firing = feed.firing(step[0], info.microbatch)
@@ -208,6 +210,7 @@ def _fire(
     step: list[int],
     fetch: Callable[[int, int, Array], None],
     stream: Callable[[int, int, str], Stream],
+    device: Device,
 ) -> Callable[[], object]:
     """Return the kernel with its arrays and settings bound, and what changes with the step."""
     settings: dict[str, Any] = dict((*info.call.attrs, *info.call.settings))
@@ -217,5 +220,9 @@ def _fire(
         "step": lambda: step[0],
     }
     settings |= {name: now[name] for name in changing(info.call.kernel)}
-    arrays = [arena.view(view) for view in info.views]
-    return partial(kernel(info.call.kernel), *arrays, **settings)
+    return partial(device.kernel(info.call.kernel), *_arrays(info, arena), **settings)
+
+
+def _arrays(info: ComputeTask, arena: Arena) -> list[Array]:
+    """Return the arguments of a task, laid out as its device has them."""
+    return [arena.view(v, t) for v, t in zip(info.views, info.call.tensors, strict=True)]

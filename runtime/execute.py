@@ -19,6 +19,7 @@ from planner.measurement import (
     InputRun,
     Measurement,
     OpTimes,
+    Replay,
     Split,
     StageRun,
     Trace,
@@ -33,6 +34,7 @@ from planner.steady import period_ps, window_of
 from runtime.drift import drift, spread
 from runtime.launch import TIMEOUT_S, Launch, launch
 from runtime.proof import STEPS
+from runtime.replay import WORDS
 from runtime.watch import Progress
 from sim.heap_engine import simulate
 from sim.taskgraph import TaskGraph
@@ -79,6 +81,10 @@ class Options:
     """Whether the last execution first proves that its arenas are needed, enough, and safe."""
     start: Launch = launch
     """How workers are started."""
+    backend: str = "numpy"
+    """Whose kernels run."""
+    replay: int | None = None
+    """The one rank that runs, if its peers are to be stubbed."""
 
 
 def run_once(
@@ -96,6 +102,7 @@ def run_once(
         "kind": "train",
         "cores": list(options.cores),
         "identity": dict(record.identity) if record else {},
+        "backend": options.backend,
         "plans": to_jsonable(plans),
         "pick": pick,
         "train": str(options.train.resolve()),
@@ -109,9 +116,13 @@ def run_once(
         "expected": {name: list(times) for name, times in options.expected_s.items()},
         "parameters": str(options.parameters.resolve()) if options.parameters else "",
         "checkpoints": _asked(options.checkpoints),
+        "replay": options.replay,
     }
     answer: dict[str, Any] = options.start(
-        job, plan.workers, timeout_s=options.timeout_s, progress=progress
+        job,
+        plan.workers if options.replay is None else 1,
+        timeout_s=options.timeout_s,
+        progress=progress,
     )
     return answer
 
@@ -207,7 +218,8 @@ def measure(
     runs = tuple(execution(answer) for answer in answers)
     ranked = plans.plans[pick]
     step_s = float(np.median([run.step_s for run in runs]))
-    return _with_details(plans, ranked, runs, step_s, answers[-1])
+    more = {"backend": options.backend}
+    return _with_details(plans, ranked, runs, step_s, answers[-1] | more, options.replay)
 
 
 def _with_details(
@@ -216,6 +228,7 @@ def _with_details(
     runs: tuple[Execution, ...],
     step_s: float,
     answer: Mapping[str, Any],
+    replay: int | None,
 ) -> Measurement:
     """Split the error by substitution, and set predicted and measured side by side."""
     machine, plan = plans.to_machine(), ranked.plan
@@ -231,6 +244,11 @@ def _with_details(
         for t, info in enumerate(program.tasks)
         if isinstance(info, StageTask)
     }
+    # what a replayed rank does not run, and its messages, are as predicted
+    length_s = (predicted.end_ps - predicted.start_ps) / PS_PER_S
+    for t, info in enumerate(program.tasks):
+        if replay is not None and (replay not in info.ranks or isinstance(info, TransferTask)):
+            beside.setdefault(t, float(length_s[t]))
     alone_s = [
         beside[t] if t in beside else solo[t] + launch_s * isinstance(info, ComputeTask)
         for t, info in enumerate(program.tasks)
@@ -263,8 +281,8 @@ def _with_details(
         step_s=step_s,
         error_frac=ranked.prediction.step_s / step_s - 1,
         split=split,
-        ops=_op_times(program, predicted, alone_s, inside_s),
-        phases_s=phase_seconds(program, measured, 0),
+        ops=_op_times(program, predicted, alone_s, inside_s, replay),
+        phases_s=phase_seconds(program, measured, replay or 0),
         trace=Trace(
             task=tuple(program.label(t) for t in shown),
             ranks=tuple(program.tasks[t].ranks for t in shown),
@@ -276,12 +294,15 @@ def _with_details(
         ),
         check=None,
         arena=_arena_proof(program, answer),
+        replay=None if replay is None else Replay(rank=replay, words=WORDS),
         environment={
             "identity": dict(plans.machine[plan.workers].identity)
             if plan.workers in plans.machine
             else {},
             "python": sys.version.split()[0],
             "numpy": np.__version__,
+            "backend": answer["backend"],
+            **({"backend library": answer["library"]} if answer["library"] else {}),
         },
     )
 
@@ -292,7 +313,12 @@ def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | No
     if beside is None:
         return None
     unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
-    return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
+    return ArenaProof(
+        steps=STEPS,
+        unpacked_bytes=tuple(unpacked),
+        beside_bytes=tuple(beside),
+        exempt=answer["library"] if answer["exempt"] else "",
+    )
 
 
 class _Substitution:
@@ -325,11 +351,17 @@ def _with_durations(graph: TaskGraph, seconds: list[float]) -> TaskGraph:
 
 
 def _op_times(
-    program: Program, predicted: Timeline, alone_s: list[float], inside_s: list[float]
+    program: Program,
+    predicted: Timeline,
+    alone_s: list[float],
+    inside_s: list[float],
+    replay: int | None,
 ) -> tuple[OpTimes, ...]:
-    """Group the tasks of a program by what they do."""
+    """Group the tasks of a program by what they do; of a replayed rank, what it computed."""
     groups: dict[tuple[str, str], list[int]] = {}
     for task, info in enumerate(program.tasks):
+        if replay is not None and (replay not in info.ranks or isinstance(info, TransferTask)):
+            continue
         if isinstance(info, TransferTask):
             name = f"transfer({int(program.graph.payload_bytes[task])} B)"
         else:

@@ -20,6 +20,7 @@ from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
+from runtime.backends import backend
 from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
@@ -32,6 +33,7 @@ from runtime.observe import solo, traced
 from runtime.order import Order
 from runtime.proof import prove_arena
 from runtime.records import RecordFile, check_source
+from runtime.replay import Replayed
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
 
@@ -49,6 +51,8 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     with RecordFile(Path(job["train"])) as records:
         keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
     state = _stored(total, comm, keeper)
+    if (replayed := job.get("replay")) is not None:
+        comm = Replayed(replayed)
     worker, records = _prepare(plans, ranked, job, comm, state.step if state else 0)
     with records, worker.feed or contextlib.nullcontext():
         return _train(worker, plans, ranked, job, comm, voice, keeper, state)
@@ -67,7 +71,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     """Train, measure and look closer, on a bound worker."""
     training, model = plans.training, load_model(plans.model)
     total = job["warmup"] + job["steps"]
-    before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
+    by = backend(job["backend"])
+    before = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
     begin = state.step if state else 0
     beside = comm.gather(prove_arena(worker, comm, voice, begin)) if job.get("prove") else None
@@ -85,14 +90,14 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
     tested: tuple[float | None, float | None] = (None, None)
-    if comm.rank == 0:
+    if comm.rank == 0 and not isinstance(comm, Replayed):
         trained = _layer_order(model, _flat(worker, "parameters"))
         tested = evaluate(model, training.dtype, trained, Path(job["test"]))
         if job["parameters"]:
             np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
     alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
-    after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
+    after = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     if comm.rank:
         return None
     if len(set(digests)) > 1:
@@ -101,8 +106,11 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
             " bug of the exchange"
         )
     return {
+        "library": by.library,
+        "exempt": by.allocates,
         "seconds": np.mean(seconds, axis=0).tolist(),
-        "losses": np.sum(losses, axis=0).tolist(),
+        # of a rank whose peers are not there: it does not train
+        "losses": [] if isinstance(comm, Replayed) else np.sum(losses, axis=0).tolist(),
         "input": inputs,
         "training_s": float(np.sum(seconds[0])),
         "sentinels_before": before,
@@ -135,6 +143,10 @@ def _prepare(
             f"plan {ranked.label!r}: lowers to another task graph than the one it was predicted"
             " with; plan again with this version"
         )
+    rank = comm.rank
+    if isinstance(comm, Replayed):
+        rank = comm.stands_for
+        comm.foretell(program, machine.cluster(plan.workers).devices[plan.placement[rank]])
     records = RecordFile(Path(job["train"]))
     check_source(records, training.source, model.record_bytes)
     if training.source.cold:
@@ -142,7 +154,7 @@ def _prepare(
     order = Order(
         records=records.count,
         batch=training.batch,
-        rank=comm.rank,
+        rank=rank,
         workers=plan.workers,
         microbatch=plan.microbatch,
     )
@@ -151,7 +163,7 @@ def _prepare(
         path, cores = Path(job["train"]), job.get("cores", [])
         feed = Feed(calls, plan, training.source, path, order, cores, first)
     fetch, stream = _supply(training, order, records)
-    worker = bind(program, comm.rank, comm, fetch, stream, feed)
+    worker = bind(program, rank, comm, fetch, stream, feed, backend(job["backend"]).device)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0

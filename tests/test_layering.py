@@ -17,12 +17,19 @@ MAY_IMPORT = {
 NEVER = {"tests", "bench"}
 """Folders that no package imports."""
 OWNERS = {
-    "cupy": set(),
+    "cudnn": {"runtime/cuda/backend.py", "runtime/cuda/graphs.py"},
+    "cupy": {
+        "runtime/cuda/backend.py",
+        "runtime/cuda/cupy_engine.py",
+        "runtime/cuda/device.py",
+    },
+    "cupy_backends": {"runtime/cuda/cupy_engine.py"},
     "jinja2": {"reports"},
     "matplotlib": {"reports"},
     "mpi4py": {"runtime"},
     "networkx": {"hwprofiles/cluster.py"},
     "onnx": {"planner/onnxfile.py"},
+    "ml_dtypes": {"runtime/arena.py", "runtime/cuda/cupy_engine.py"},
     "numba": {"sim/arrays/compiled.py"},
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
@@ -35,11 +42,15 @@ OWNERS = {
         "sim/graphfile.py",
     },
     "rich": {"foreplan"},
-    "scipy": {"hwprofiles/fit.py", "planner/published/fit.py"},
+    "scipy": {
+        "hwprofiles/fit.py",
+        "planner/published/fit.py",
+        "planner/published/collective_fit.py",
+    },
     "simpy": {"sim/central.py", "sim/simpy_engine.py", "sim/updates.py"},
     "sklearn": {"runtime/digits.py"},
     "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},
-    "torch": {"foreplan/op_rates.py"},
+    "torch": {"foreplan/op_rates.py", "runtime/backends/onednn.py"},
     "typer": {"foreplan"},
 }
 """Packages or files that may import a library."""

@@ -18,7 +18,10 @@ def execute(
     pick: Annotated[int, typer.Option(min=0, help="Which plan of the file; 0 is the best.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of an execution.")] = 100,
     warmup: Annotated[int, typer.Option(min=0, help="Steps before the timed ones.")] = 10,
-    backend: Annotated[str, typer.Option(help="numpy.")] = "numpy",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="Whose kernels run; default: those that the plan was priced with."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the record files.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Calibrate, run five times, test the claim.")
@@ -33,6 +36,10 @@ def execute(
     oversubscribe: Annotated[
         bool, typer.Option("--oversubscribe", help="Let workers share cores; times mean little.")
     ] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Run the one rank of --rank, its peers stubbed.")
+    ] = False,
+    rank: Annotated[int | None, typer.Option(min=0, help="With --replay: which rank.")] = None,
     timeout: Annotated[
         float,
         typer.Option(min=1.0, help="Seconds without a sign of life or progress until given up."),
@@ -66,10 +73,13 @@ def execute(
     """Run PLAN with real workers on real data; write predicted beside measured."""
     import foreplan
     from foreplan.launchers import launcher
-    from hwprofiles.errors import BackendUnavailable, CheckFailed
+    from hwprofiles.errors import CheckFailed, PlanError
 
-    if backend != "numpy":
-        raise BackendUnavailable(f"--backend {backend!r}: expected numpy, the only one so far")
+    if replay != (rank is not None):
+        raise PlanError(
+            f"--{'replay' if replay else 'rank'}: expected --replay together with --rank R, got one"
+            " of them; give both or none"
+        )
     with (
         launcher(hosts) as (start, lanes),
         progress("executing", quiet=quiet) as step,
@@ -85,6 +95,7 @@ def execute(
             gate=gate,
             allow_drift=allow_drift,
             oversubscribe=oversubscribe,
+            replay=rank,
             timeout_s=timeout,
             parameters=save,
             checkpoint_every=checkpoint_every,
@@ -93,6 +104,7 @@ def execute(
             start=start,
             lanes=lanes,
             output=output,
+            backend=backend,
             say=lambda text: note(text, quiet=quiet),
             progress=lambda done, total: step(done, total, ""),
         )
@@ -139,12 +151,16 @@ def show_measurement(found: "Measurement") -> None:
         f" predicted {format_s(predicted.step_s, 4)} ({found.error_frac:+.1%}, grade"
         f" {predicted.grade}), {found.training.batch / found.step_s:,.0f} samples/s"
     )
+    if found.replay:
+        out(f"rank {found.replay.rank} alone, replayed: {found.replay.words}")
     out()
     rows = [
         (phase, format_s(seconds), format_s(found.phases_s.get(phase, 0.0)))
         for phase, seconds in predicted.phases_s.items()
     ]
-    table(("phase of rank 0", "predicted", "measured"), rows)
+    table(
+        (f"phase of rank {found.replay.rank if found.replay else 0}", "predicted", "measured"), rows
+    )
     if found.split:
         s = found.split
         out()
@@ -166,6 +182,7 @@ def show_measurement(found: "Measurement") -> None:
         out(
             f"arena proved over {found.arena.steps} steps: needed to its end, shared without harm,"
             f" {format_bytes(max(found.arena.beside_bytes))} held beside it"
+            + (f", not counting what {found.arena.exempt} allocates" if found.arena.exempt else "")
         )
     if found.check:
         verdict = "passed" if found.check.passed else "failed"

@@ -31,6 +31,15 @@ Batch = Annotated[
     int,
     typer.Option("--batch", min=1, max=MOST_SAMPLES, help="Global batch: samples of one update."),
 ]
+BatchOr32 = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        min=1,
+        max=MOST_SAMPLES,
+        help="Global batch: samples of one update; default: 32 a device.",
+    ),
+]
 Seq = Annotated[
     int | None,
     typer.Option("--seq", min=1, help="Tokens of a sample of text; also MODEL:N."),
@@ -46,3 +55,17 @@ Decay = Annotated[
     float, typer.Option("--weight-decay", help="What adamw shrinks parameters by, times the rate.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the first parameters and of dropout.")]
+Software = Annotated[
+    str,
+    typer.Option(
+        help="Devices as efficient as published runs of this software; `datasheet`: at their peaks."
+    ),
+]
+USUAL_SOFTWARE = "pytorch-containers"
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        help="A run of your own (a row as a CSV table, or measurement.json): shifts its family.",
+    ),
+]

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foreplan.commands.options import (
+    USUAL_SOFTWARE,
     Batch,
+    BatchOr32,
     Beta1,
     Beta2,
+    Calibrate,
     Decay,
     Dtype,
     Epsilon,
@@ -20,14 +23,19 @@ from foreplan.commands.options import (
     Rate,
     Seed,
     Seq,
+    Software,
     writable,
 )
 from foreplan.console import note, out, progress, show_json, table
+from foreplan.shifts import show_shifts
 
 if TYPE_CHECKING:
+    from planner.evidence import Evidence
     from planner.records import PlanFile
 
 INTERRUPTED = 130
+USUAL_SAMPLES = 32
+"""Of a device in a step, where no batch is named."""
 
 
 def plan(
@@ -38,7 +46,7 @@ def plan(
         ),
     ],
     cluster: Annotated[str, typer.Argument(help="local, a shipped cluster, or a TOML file.")],
-    batch: Batch,
+    batch: BatchOr32 = None,
     seq: Seq = None,
     *,
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
@@ -70,6 +78,8 @@ def plan(
     deadline: Annotated[
         str, typer.Option(help="Time in which --samples must be done, e.g. 2h.")
     ] = "",
+    software: Software = USUAL_SOFTWARE,
+    calibrate: Calibrate = None,
     dtype: Dtype = "float32",
     optimizer: Optimizer = "sgd",
     learning_rate: Rate = None,
@@ -90,10 +100,14 @@ def plan(
 
     import foreplan
     from foreplan.constraints import constraints as read_constraints
+    from foreplan.machines import load_machine
     from foreplan.training import training_of
     from planner.model import with_tokens
     from planner.records import write_record
 
+    if batch is None:
+        batch = USUAL_SAMPLES * load_machine(cluster).devices
+        note(f"batch {batch}: {USUAL_SAMPLES} samples a device; --batch sets it", quiet=quiet)
     gc.disable()  # a search makes many objects and no cycles, and scanning them takes a third of it
     training = training_of(
         optimizer,
@@ -126,6 +140,8 @@ def plan(
             constraints=asked,
             objective=objective,
             pareto=pair,
+            software=software,
+            calibrate=calibrate,
             progress=tell,
         )
     write_record(output, found)
@@ -188,25 +204,29 @@ def estimate(
     ] = "ring",
     bucket: Annotated[str, typer.Option(help="Bucket size, e.g. 64KiB; default: one bucket.")] = "",
     overlap: Annotated[bool, typer.Option(help="Exchange during the backward pass.")] = False,
+    software: Software = USUAL_SOFTWARE,
+    calibrate: Calibrate = None,
     dtype: Dtype = "float32",
     optimizer: Optimizer = "sgd",
     json: Json = False,
 ) -> None:
     """Price one given plan: bound, closed form and simulation."""
-    from foreplan.machines import load_machine
+    from foreplan.machines import informed_machine
     from foreplan.training import training_of
     from hwprofiles.errors import PlanError
-    from hwprofiles.registry import lookup
     from hwprofiles.units import format_bytes, format_s, parse_bytes
-    from planner.collectives.base import algorithm_names
+    from planner.collectives.base import algorithm as collective
+    from planner.collectives.base import plan_algorithm
     from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
     training = training_of(optimizer, batch=batch, dtype=dtype)
-    lookup("--algorithm", algorithm, algorithm_names(), error=PlanError)
-    graph, machine = load_model(with_tokens(model, seq)), load_machine(cluster)
+    plan_algorithm("--algorithm", algorithm)
+    collective(algorithm).steps(workers)
+    graph = load_model(with_tokens(model, seq))
+    machine = informed_machine(cluster, software, calibrate)
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(
         workers=workers,
@@ -227,14 +247,29 @@ def estimate(
         f"{graph.name}, batch {batch}, on {cluster}: {workers} workers, microbatch"
         f" {chosen.microbatch}"
     )
+    show_evidence(machine.evidence)
+    least_s, most_s = prediction.interval_s
     rows = [
         ("bound", format_s(prediction.bound_s)),
         ("closed form", format_s(prediction.closed_form_s)),
         ("simulated", format_s(prediction.step_s)),
         ("arena, fullest worker", format_bytes(max(prediction.arena_bytes))),
         ("grade", prediction.grade),
+        ("interval", f"{format_s(least_s)} to {format_s(most_s)}"),
     ]
     table(("a step", ""), rows)
+
+
+def show_evidence(evidence: "Evidence | None") -> None:
+    """Print which software's published runs devices are priced by, and what is shifted."""
+    if evidence is None:
+        return
+    if evidence.software:
+        out(
+            f"devices as published runs of {evidence.software} reached them; --software names other"
+            " software, or `datasheet`"
+        )
+    show_shifts(evidence.shifts)
 
 
 def show_plans(found: "PlanFile", samples: float = 0) -> None:
@@ -250,9 +285,10 @@ def show_plans(found: "PlanFile", samples: float = 0) -> None:
     out(
         f"{found.model}, batch {found.training.batch}, on {found.cluster}: {found.plans[0].label},"
         f" {format_s(best.step_s)} a step, {best.samples_per_s:,.0f} samples/s"
-        f" (grade {best.grade}, stated interval {format_s(best.interval_s[0])} to"
-        f" {format_s(best.interval_s[1])})"
+        f" (grade {best.grade}, {found.interval_kind} interval"
+        f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})"
     )
+    show_evidence(found.evidence)
     out()
     rows = [
         (

@@ -4,12 +4,16 @@ An algorithm states its moves in an order in which one rank at a time could do t
 order follows all that must wait: a block is read once its last writer is done, and overwritten
 once, besides, all who read it are. The receive of a transfer in place, which MPI may fill as soon
 as it is posted, is therefore posted only when the old value has gone.
+
+Where an exchange folds, it is told the moves of the ranks that stand for all, and a block is kept
+under its name there; what is kept of a move at another rank is a turned token.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from planner.collectives.base import Exchange, Span, Tasks, chunk_spans
+from planner.collectives._symmetry import Turn
+from planner.collectives.base import Exchange, Ready, Span, Tasks, chunk_spans
 
 
 @dataclass(slots=True)
@@ -17,9 +21,10 @@ class Copies:
     """Who last wrote each block of each rank's copy, and who has read it since."""
 
     exchange: Exchange
-    ready: Sequence[Tasks]
-    """Tasks after which each rank's copy may be read and written."""
+    ready: Ready
     blocks: int = 1
+    channel: int = 0
+    """Lanes that the next moves take."""
     written: dict[tuple[int, int], Tasks] = field(default_factory=dict)
     read: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     spans: list[Span] = field(init=False)
@@ -31,6 +36,11 @@ class Copies:
     def ranks(self) -> int:
         """Number of ranks."""
         return self.exchange.ranks
+
+    def each(self, count: int) -> Sequence[int]:
+        """Return which of ``count`` ranks, or blocks of theirs, to emit: all, unless folded."""
+        fold = self.exchange.fold
+        return fold.ranks() if fold else range(count)
 
     def move(self, src: int, dst: int, first: int, end: int = 0) -> None:
         """Replace blocks ``first`` to ``end`` (default: one) of ``dst`` by those of ``src``."""
@@ -44,35 +54,63 @@ class Copies:
         blocks = range(first, end or first + 1)
         own = tuple(sorted(self._writable(dst, blocks)))
         sent = self._send(src, dst, blocks, self._readable(src, blocks), landing=True)
-        self._write(dst, blocks, self.exchange.add(dst, self._span(blocks), sent, after=own))
+        self._write(dst, blocks, self.exchange.add(dst, self.span(blocks), sent, after=own))
 
     def done(self) -> list[Tasks]:
-        """Return, by rank, the tasks after which its copy is final and free to change."""
-        every = range(self.blocks)
-        return [tuple(sorted(self._writable(rank, every))) for rank in range(self.ranks)]
+        """Return, by rank, the tasks after which its copy is final and free to change.
 
-    def _span(self, blocks: range) -> Span:
+        Where the exchange folds, by rank of those that stand for all.
+        """
+        every, fold = range(self.blocks), self.exchange.fold
+        ranks = fold.ranks() if fold else range(self.ranks)
+        return [tuple(sorted(self._writable(rank, every))) for rank in ranks]
+
+    def span(self, blocks: range) -> Span:
+        """Return the elements of some blocks."""
         return self.spans[blocks[0]][0], self.spans[blocks[-1]][1]
 
     def _readable(self, rank: int, blocks: range) -> set[int]:
-        return {t for b in blocks for t in self.written.get((rank, b), self.ready[rank])}
+        rank, blocks, turn = self._home(rank, blocks)
+        found = {t for b in blocks for t in self.written.get((rank, b), self.ready[rank])}
+        return self._turned(found, turn)
 
     def _writable(self, rank: int, blocks: range) -> set[int]:
         """Tasks to wait for; readers stand for the writer, which they follow."""
+        rank, blocks, turn = self._home(rank, blocks)
         found: set[int] = set()
         for b in blocks:
             written = self.written.get((rank, b), self.ready[rank])
             found.update(self.read.get((rank, b), written))
-        return found
+        return self._turned(found, turn)
 
     def _send(self, src: int, dst: int, blocks: range, after: set[int], *, landing: bool) -> int:
-        span = self._span(blocks)
-        sent = self.exchange.send(src, dst, span, after=tuple(sorted(after)), landing=landing)
+        span, waits = self.span(blocks), tuple(sorted(after))
+        sent = self.exchange.send(
+            src, dst, span, after=waits, landing=landing, channel=self.channel
+        )
+        src, blocks, turn = self._home(src, blocks)
+        (kept,) = self._turned({sent}, turn, back=True)
         for b in blocks:
-            self.read.setdefault((src, b), []).append(sent)
+            self.read.setdefault((src, b), []).append(kept)
         return sent
 
     def _write(self, rank: int, blocks: range, task: int) -> None:
+        rank, blocks, turn = self._home(rank, blocks)
+        kept = tuple(self._turned({task}, turn, back=True))
         for b in blocks:
-            self.written[rank, b] = (task,)
+            self.written[rank, b] = kept
             self.read.pop((rank, b), None)
+
+    def _home(self, rank: int, blocks: range) -> tuple[int, range, Turn]:
+        """Return under which rank and blocks a copy is kept, and the turn that leads to it."""
+        fold = self.exchange.fold
+        if fold is None:
+            return rank, blocks, ()
+        at, turn = fold.home(rank)
+        return at, fold.blocks_home(blocks, turn), turn
+
+    def _turned(self, tokens: set[int], turn: Turn, *, back: bool = False) -> set[int]:
+        fold = self.exchange.fold
+        if fold is None or not any(turn):
+            return tokens
+        return {fold.turned(token, turn, back=back) for token in tokens}

@@ -7,6 +7,7 @@ Parallel Distrib. Comput. 69 (2009), section 4.
 from collections.abc import Sequence
 
 from planner.collectives._copies import Copies
+from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_gather"
@@ -28,7 +29,7 @@ def gather_round(copies: Copies, first: int) -> None:
     """Send chunk ``c`` from rank ``c + first`` to the rank before it, the long way."""
     n = copies.ranks
     for step in range(n - 1):
-        for chunk in range(n):
+        for chunk in copies.each(n):
             src = (chunk + first + step) % n
             copies.move(src, (src + 1) % n, chunk)
 
@@ -43,6 +44,11 @@ def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
     whole = {width: sum(row) for width, row in hops.items()}
     back = [(chunk + first - 1) % prices.ranks for chunk, _ in chunks]
     return [whole[w] - hops[w][rank] for (_, w), rank in zip(chunks, back, strict=True)]
+
+
+def symmetry(ranks: int) -> Symmetry:
+    """Round the ring, a chunk with its rank."""
+    return Symmetry(sizes=(ranks,), blocks=((ranks, 0),))
 
 
 def cost_ps(elements: int, prices: Prices) -> int:

@@ -10,6 +10,7 @@ Source: Thakur, Rabenseifner and Gropp, Int. J. High Perform. Comput. Appl. 19 (
 from collections.abc import Sequence
 
 from planner.collectives._copies import Copies
+from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, traffic
 
 OPERATION = "all_to_all"
@@ -25,10 +26,15 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     n = exchange.ranks
     copies = Copies(exchange, ready, n * n)
     for distance in range(1, n):
-        for src in range(n):
+        for src in copies.each(n):
             dst = (src + distance) % n
             copies.move(src, dst, src * n + dst)
     return copies.done()
+
+
+def symmetry(ranks: int) -> Symmetry:
+    """Every rank sends to those after it in turn; rows and columns move with the ranks."""
+    return Symmetry(sizes=(ranks,), blocks=((ranks, 0), (ranks, 0)))
 
 
 def cost_ps(elements: int, prices: Prices) -> int:

@@ -8,29 +8,40 @@ An algorithm is a module with
   which that rank's copy is final and free to change;
 - ``cost_ps(elements, prices)``: time of one uncontended run, all ranks ready at 0, in whole
   picoseconds;
-- ``steps(ranks)``: that time when a transfer takes 1 and an addition nothing.
+- ``steps(ranks)``: that time when a transfer takes 1 and an addition nothing;
+- ``symmetry(ranks)``, where all ranks do alike: what turns one into another, so that it can be
+  emitted folded (``planner.folding``).
+
+A module that says what its ``NUMBERS`` are takes them after the other arguments of each of these,
+and chooses them by the number of ranks where none are given: ``torus:4x4x8`` is the module
+``torus`` with 4, 4 and 8. One that is ``ALONE`` needs lanes, or a switch, which the workers of a
+plan do not have: it is priced and simulated, and no plan uses it.
 
 What its lanes are busy for and where arrivals land follows from what it emits (:func:`traffic`).
 Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so that
 ``simulated >= closed form >= bound`` holds without a tolerance; :func:`cost_s` gives seconds.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import import_module
 from itertools import pairwise
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup, names
 from hwprofiles.units import PS_PER_S, Ints
+from planner.collectives._symmetry import Symmetry
 
 Tasks = tuple[int, ...]
 Span = tuple[int, int]
+Ready = Sequence[Tasks] | Mapping[int, Tasks]
+"""By rank: tasks after which its copy may be read and written."""
 
 
 class Exchange(Protocol):
@@ -46,8 +57,18 @@ class Exchange(Protocol):
         """Number of elements exchanged."""
         ...
 
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
-        """Move ``span`` from ``src`` to ``dst``, into its landing register or in place."""
+    @property
+    def fold(self) -> Symmetry | None:
+        """The symmetry by which a few ranks are to stand for all; None where all are emitted."""
+        ...
+
+    def send(
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+    ) -> int:
+        """Move ``span`` from ``src`` to ``dst``, into its landing register or in place.
+
+        Transfers of one channel take turns on the lanes of a rank.
+        """
         ...
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
@@ -165,9 +186,12 @@ def _by_width(elements: Ints, price_ps: Callable[[int], int]) -> Ints:
 class Algorithm(Protocol):
     """The module of a collective algorithm."""
 
-    OPERATION: str
+    @property
+    def OPERATION(self) -> str:  # noqa: N802, a constant of a module
+        """What it does."""
+        ...
 
-    def emit(self, exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
+    def emit(self, exchange: Exchange, ready: Ready) -> list[Tasks]:
         """Append the tasks; return each rank's last ones."""
         ...
 
@@ -180,23 +204,115 @@ class Algorithm(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbered:
+    """An algorithm whose module takes numbers, with these."""
+
+    name: str
+    module: Any
+    numbers: tuple[int, ...]
+
+    @property
+    def OPERATION(self) -> str:  # noqa: N802, a constant of the module
+        """What it does."""
+        return str(self.module.OPERATION)
+
+    def emit(self, exchange: Exchange, ready: Ready) -> list[Tasks]:
+        """Append the tasks; return each rank's last ones."""
+        found: list[Tasks] = self.module.emit(exchange, ready, *self.numbers)
+        return found
+
+    def cost_ps(self, elements: int, prices: Prices) -> int:
+        """Time of one uncontended run."""
+        return int(self.module.cost_ps(elements, prices, *self.numbers))
+
+    def steps(self, ranks: int) -> int:
+        """Longest chain of transfers.
+
+        Raises
+        ------
+        PlanError
+            When the numbers do not suit so many ranks.
+        """
+        return int(self.module.steps(ranks, *self.numbers))
+
+    def symmetry(self, ranks: int) -> Symmetry:
+        """What turns one rank into another."""
+        found: Symmetry = self.module.symmetry(ranks, *self.numbers)
+        return found
+
+
 @cache
 def algorithm_names(operation: str = "all_reduce") -> list[str]:
-    """Return the algorithms that do ``operation``; a plan may use those of an all-reduce."""
+    """Return the algorithms without numbers that do ``operation``; a plan may use an all-reduce."""
     every = names("planner.collectives")
-    return [stem for stem in every if operation == _module(stem).OPERATION]
+    return [s for s in every if operation == _module(s).OPERATION and not _takes_numbers(s)]
+
+
+@cache
+def numbered_names(operation: str = "all_reduce", *, alone: bool = False) -> list[str]:
+    """Return the algorithms that take numbers; with ``alone`` those that no plan can use too."""
+    return [
+        stem
+        for stem in names("planner.collectives")
+        if operation == _module(stem).OPERATION
+        and _takes_numbers(stem)
+        and (alone or not getattr(_module(stem), "ALONE", False))
+    ]
 
 
 @cache
 def algorithm(name: str) -> Algorithm:
-    """Return the module of the algorithm called ``name``."""
+    """Return the algorithm called ``name``, its numbers after a colon.
+
+    Raises
+    ------
+    PlanError
+        When there is none, or its numbers are none.
+    """
+    stem, colon, text = name.partition(":")
     known = names("planner.collectives")
-    return _module(lookup("collective algorithm", name, known, error=PlanError))
+    module = _module(lookup("collective algorithm", stem, known, error=PlanError))
+    if not colon:
+        return module
+    parts = text.split("x")
+    if not _takes_numbers(stem) or not all(re.fullmatch("[1-9][0-9]{0,8}", n) for n in parts):
+        told = getattr(module, "NUMBERS", "")
+        wanted = f"{told} after the colon" if told else "a name without numbers"
+        raise PlanError(f"algorithm {name!r}: expected {wanted}, got {text!r}")
+    return Numbered(name=name, module=module, numbers=tuple(map(int, parts)))
+
+
+def plan_algorithm(where: str, name: str) -> str:
+    """Return the name of an all-reduce that a plan may use.
+
+    Raises
+    ------
+    PlanError
+        Naming the nearest ones that there are, or what the numbers of this one are.
+    """
+    known = [*algorithm_names(), *numbered_names()]
+    lookup(where, name.partition(":")[0], known, error=PlanError)
+    algorithm(name)
+    return name
+
+
+def fits(name: str, ranks: int) -> bool:
+    """Whether the numbers of an algorithm suit so many ranks."""
+    try:
+        algorithm(name).steps(ranks)
+    except PlanError:
+        return False
+    return True
 
 
 @cache
 def _module(stem: str) -> Algorithm:
     return cast("Algorithm", import_module(f"planner.collectives.{stem}"))
+
+
+def _takes_numbers(stem: str) -> bool:
+    return hasattr(_module(stem), "NUMBERS")
 
 
 def cost_s(name: str, elements: int, prices: Prices) -> float:
@@ -236,7 +352,8 @@ def chunk_edges(elements: int, chunks: int) -> Ints:
 # What follows from the tasks
 
 
-Emit = Callable[[Exchange, Sequence[Tasks]], list[Tasks]]
+Emit = Callable[..., list[Tasks]]
+"""``emit`` of an algorithm; numbers may follow its two arguments."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -251,10 +368,13 @@ class Traffic:
     """By rank and elements."""
     widest: dict[int, int] = field(default_factory=dict)
     """Widest addition of each rank that adds."""
+    fold: None = None
 
-    def send(self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool) -> int:
+    def send(
+        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+    ) -> int:
         """Note a transfer."""
-        del after, landing
+        del after, landing, channel
         self.sends[src, dst, span[1] - span[0]] += 1
         return 0
 
@@ -284,15 +404,16 @@ class Traffic:
 
 
 @lru_cache(maxsize=4096)
-def traffic(emit: Emit, elements: int, ranks: int) -> Traffic:
+def traffic(emit: Emit, elements: int, ranks: int, *numbers: int) -> Traffic:
     """Return what ``emit`` moves and adds; not to be changed."""
     notes = Traffic(ranks=ranks, elements=elements)
-    emit(notes, [()] * ranks)
+    emit(notes, [()] * ranks, *numbers)
     return notes
 
 
-def busiest_ps(emit: Emit, elements: int, prices: Prices) -> int:
+def busiest_ps(emit: Emit, elements: int, prices: Prices, *numbers: int) -> int:
     """Work of the busiest rank, where transfers hold the compute lane; else 0."""
     if not prices.holds_compute:
         return 0
-    return max(load.total_ps for load in traffic(emit, elements, prices.ranks).loads(prices))
+    loads = traffic(emit, elements, prices.ranks, *numbers).loads(prices)
+    return max(load.total_ps for load in loads)

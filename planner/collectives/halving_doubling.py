@@ -13,8 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from hwprofiles.errors import PlanError
 from hwprofiles.units import Ints
 from planner.collectives._copies import Copies
+from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_edges
 
 OPERATION = "all_reduce"
@@ -57,14 +59,27 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     for rank in range(p, n):
         copies.reduce(rank, rank - p, 0, p)
     for distance in distances(n):
-        for rank in range(p):
+        for rank in copies.each(p):
             copies.reduce(rank, rank ^ distance, *held(rank ^ distance, distance, n))
     for distance in reversed(distances(n)):
-        for rank in range(p):
+        for rank in copies.each(p):
             copies.move(rank ^ distance, rank, *held(rank ^ distance, distance, n))
     for rank in range(p, n):
         copies.move(rank - p, rank, 0, p)
     return copies.done()
+
+
+def symmetry(ranks: int) -> Symmetry:
+    """Flip the bits of a rank, and of what it holds.
+
+    Raises
+    ------
+    PlanError
+        When some ranks are folded in and out, so that not all do alike.
+    """
+    if core(ranks) != ranks:
+        raise PlanError(f"halving and doubling: expected a power of two of ranks, got {ranks}")
+    return Symmetry(sizes=(ranks,), blocks=((ranks, 0),), flips=(True,))
 
 
 def cost_ps(elements: int, prices: Prices) -> int:

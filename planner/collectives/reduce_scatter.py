@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from planner.collectives import all_gather
 from planner.collectives._copies import Copies
+from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "reduce_scatter"
@@ -29,7 +30,7 @@ def reduce_round(copies: Copies, first: int) -> None:
     """Send chunk ``c`` from rank ``c + first`` to the rank before it, the long way."""
     n = copies.ranks
     for step in range(n - 1):
-        for chunk in range(n):
+        for chunk in copies.each(n):
             src = (chunk + first + step) % n
             copies.reduce(src, (src + 1) % n, chunk)
 
@@ -46,6 +47,11 @@ def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
     added = [whole[w] - adds[w][rank] for (_, w), rank in zip(chunks, starts, strict=True)]
     moved = all_gather.ways_ps(prices, first, elements)
     return [sum(way) for way in zip(moved, added, strict=True)]
+
+
+def symmetry(ranks: int) -> Symmetry:
+    """Round the ring, a chunk with its rank."""
+    return Symmetry(sizes=(ranks,), blocks=((ranks, 0),))
 
 
 def cost_ps(elements: int, prices: Prices) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from planner.collectives import all_gather, reduce_scatter
 from planner.collectives._copies import Copies
+from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_reduce"
@@ -24,6 +25,11 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     reduce_scatter.reduce_round(copies, first=0)
     all_gather.gather_round(copies, first=-1)
     return copies.done()
+
+
+def symmetry(ranks: int) -> Symmetry:
+    """Round the ring, a chunk with its rank."""
+    return Symmetry(sizes=(ranks,), blocks=((ranks, 0),))
 
 
 def cost_ps(elements: int, prices: Prices) -> int:

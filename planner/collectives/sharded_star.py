@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from planner.collectives import star
 from planner.collectives._copies import Copies
+from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps
 
 OPERATION = "all_reduce"
@@ -21,6 +22,11 @@ def steps(ranks: int) -> int:
 def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
     """Append 2 n (n - 1) transfers and n (n - 1) additions."""
     return star.serve(Copies(exchange, ready, exchange.ranks))
+
+
+def symmetry(ranks: int) -> Symmetry:
+    """Every rank serves a chunk and works for the servers after it in turn."""
+    return Symmetry(sizes=(ranks,), blocks=((ranks, 0),))
 
 
 def cost_ps(elements: int, prices: Prices) -> int:

@@ -26,7 +26,7 @@ def emit(exchange: Exchange, ready: Sequence[Tasks]) -> list[Tasks]:
 def serve(copies: Copies) -> list[Tasks]:
     """Let each block's server hear the ranks after it in turn, then answer them."""
     n = copies.ranks
-    servers = [(block, server_of(block, copies.blocks)) for block in range(copies.blocks)]
+    servers = [(block, server_of(block, copies.blocks)) for block in copies.each(copies.blocks)]
     turns = [(b, server, (server + step) % n) for step in range(1, n) for b, server in servers]
     for block, server, worker in turns:
         copies.reduce(worker, server, block)

@@ -12,11 +12,12 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
-from hwprofiles.errors import ModelError
+from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.tpu import slice_of
 
 BUCKET_BYTES = 25 * 2**20
 """PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
@@ -90,7 +91,7 @@ def express(told: Mapping[str, str]) -> Case:
     stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
     each = _whole("devices_per_node", told) if workers > 1 else 1
-    assumed: dict[str, Any] = {}
+    assumed: dict[str, Any] = {} if told.get("precision") else {"precision": dtype}
     if told.get("batch_per_device"):
         samples = _samples(told, dtype)
     else:
@@ -162,7 +163,7 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
     units that round its products (TF32) unless they are told not to.
     """
-    told_as = told.get("precision", "").lower()
+    told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
     dtype = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
@@ -185,11 +186,23 @@ def _placed(
         raise Unsaid(f"a system of several {told['accelerator']!r} is not built in")
     nodes = -(-workers // each)
     node = str(choice["system"])
+    if "slice" in choice:  # all chips are one node
+        return _slice(node, workers, choice["slice"]), tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
     if each > size:
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")
     placement = tuple(rank // each * size + rank % each for rank in range(workers))
     return node if nodes == 1 else f"{node}:{nodes}", placement
+
+
+def _slice(pod: str, chips: int, dimensions: int) -> str:
+    """Return the slice of a pod that has so many chips."""
+    found = f"{pod}:{slice_of(chips, dimensions)}"
+    try:
+        plan_cluster(found)
+    except ProfileError as error:
+        raise Unsaid(str(error)) from error
+    return found
 
 
 def _method(told: Mapping[str, str]) -> str:

@@ -33,6 +33,8 @@ class Rates:
     nodes: int
     each: int
     """Ranks of a node."""
+    hops: int
+    """Of a ring over them; on a torus one ring an axis after the other."""
     device: float
     """Of a device in its node."""
     node: float
@@ -42,12 +44,15 @@ class Rates:
 def rates(case: Case) -> Rates:
     """Return the rates of the links that a run of several workers uses."""
     tiers = _tiers(case.system)
-    nodes = int(case.system.partition(":")[2] or 1)
+    told = case.system.partition(":")[2]
+    nodes = int(told) if told.isdigit() else 1  # a slice of a pod is one
     inner, outer = tiers[0], tiers[-1]
     share = SWITCH if inner.builder == "nvswitch" else WIRES
+    sides = [int(side) for side in told.split("x")] if "x" in told else [case.plan.workers // nodes]
     return Rates(
         nodes=nodes,
         each=case.plan.workers // nodes,
+        hops=sum(side - 1 for side in sides),
         device=inner.device_bytes_per_s * share,
         node=outer.ports * outer.port_bytes_per_s * NETWORK,
     )
@@ -61,7 +66,7 @@ def _tiers(system: str) -> tuple[Tier, ...]:
 def exchange_s(case: Case, payload_bytes: float) -> float:
     """Return the time of one exchange of so many bytes of gradients, seconds."""
     at = rates(case)
-    hops_s = LAUNCH_S + 2 * (at.each - 1 + log2(at.nodes)) * HOP_S
+    hops_s = LAUNCH_S + 2 * (at.hops + log2(at.nodes)) * HOP_S
     inside = (at.each - 1) / at.each
     outside = (at.nodes - 1) / at.nodes
     if case.plan.algorithm == "ring":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.device import CHANNELS_GAIN
-from hwprofiles.efficiency import Table
+from hwprofiles.efficiency import Table, on_matrix
 from hwprofiles.parts import load_device
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
@@ -151,7 +151,7 @@ def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
     places: list[tuple[int, ...]] = []
     for number, case in enumerate(cases):
         device, dtype = load_device(case.device), case.training.dtype
-        at = _places(case, known, f"{dtype}_matrix" in device.peak_flop_per_s)
+        at = _places(case, known, on_matrix(device, dtype))
         for (op_class, kind, channels, flop, moved), count in work_of(case).items():
             peak = device.curve(op_class, dtype)
             times = (flop / peak.flop_per_s, moved / peak.bytes_per_s)

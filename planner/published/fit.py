@@ -1,4 +1,4 @@
-"""Fit the efficiencies of devices and software to published runs: ``python -m ...fit TABLE.csv``.
+"""Fit the efficiencies of devices and software to published runs: ``...fit TABLE.csv ...``.
 
 A run's step is the sum of its ops, each ``max(products, memory) + kernel``, the law of
 ``Device.curve``, and of what its exchange adds to that in the closed form. Residuals are logarithms
@@ -7,7 +7,6 @@ prior. A :class:`Study` holds what does not depend on the constants, so that fit
 runs take a second or two.
 """
 
-import json
 import sys
 import tomllib
 from collections import Counter
@@ -24,6 +23,7 @@ from hwprofiles.units import US, Floats, Ints
 from planner.published.cases import MANY, Case, Unsaid, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
 from planner.published.rows import Row, read_rows
+from planner.published.toml_text import toml_text
 
 PRIORS = Path(__file__).with_name("priors.toml")
 TARGET = Path(efficiency.__file__).parent / "data" / efficiency.DATA
@@ -48,8 +48,8 @@ class Sample:
     published_s: float
 
 
-def samples(rows: Iterable[Row]) -> list[Sample]:
-    """Return the runs that can be expressed, are not flagged and have not too many workers."""
+def samples(rows: Iterable[Row], most: int = MANY) -> list[Sample]:
+    """Return the runs that can be expressed, are not flagged and have at most ``most`` workers."""
     found = []
     for row in rows:
         try:
@@ -57,7 +57,7 @@ def samples(rows: Iterable[Row]) -> list[Sample]:
         except Unsaid:
             continue
         step_s = row.step_s(case.training.batch)
-        if step_s and not row.flagged and case.plan.workers <= MANY:
+        if step_s and not row.flagged and case.plan.workers <= most:
             found.append(Sample(row=row, case=case, published_s=step_s))
     return sorted(found, key=lambda sample: sample.case.model)  # each model is built once
 
@@ -210,26 +210,17 @@ def content(
 
 def written(table: Mapping[str, Any]) -> str:
     """Return the text of ``efficiency.toml``."""
-    lines = ["# Written by `python -m planner.published.fit`; see priors.toml beside that module."]
-
-    def put(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return "{ " + ", ".join(f"{key} = {put(v)}" for key, v in value.items()) + " }"
-        return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-    for kind, blocks in table.items():
-        for name, block in blocks.items():
-            lines += ["", f"[{kind}.{name}]"]
-            lines += [f"{key} = {put(value)}" for key, value in block.items()]
-    return "\n".join(lines) + "\n"
+    head = "Written by `python -m planner.published.fit`; see priors.toml beside that module."
+    return toml_text([head], table)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fit to a table of published rows and write the constants."""
-    if len(arguments) != 1:
-        raise SystemExit("expected the path of a table of published rows")
+    """Fit to tables of published rows and write the constants."""
+    if not arguments:
+        raise SystemExit("expected the paths of tables of published rows")
     priors = tomllib.loads(PRIORS.read_text(encoding="utf-8"))
-    table = fit(samples(read_rows(Path(arguments[0]))), priors)
+    rows = [row for name in arguments for row in read_rows(Path(name))]
+    table = fit(samples(rows), priors)
     TARGET.write_text(written(table), encoding="utf-8")
 
 

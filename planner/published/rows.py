@@ -7,11 +7,15 @@ from pathlib import Path
 
 from hwprofiles.errors import RecordError
 from hwprofiles.units import MS
+from planner.published import tpu
 
 SMALL = Path(__file__).with_name("training.csv")
 """A handful of well-known runs, each with its source."""
 
-RESULTS = ("samples_per_s", "step_ms", "fwd_ms", "bwd_ms")
+RESULTS = (
+    "samples_per_s", "step_ms", "fwd_ms", "bwd_ms",
+    "step_s", "tokens_per_s_per_chip", "tflops_per_chip", "mfu_percent",
+)  # fmt: skip
 LABELS = ("case_id", "source", "url", "provenance", "notes")
 """Columns that no prediction reads, beside the results."""
 FLAGS = ("FLAG", "CHECK")
@@ -40,7 +44,7 @@ class Row:
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """Read a table; the columns are those of the README beside the published tables.
+    """Read a table, of GPUs or of TPUs; its columns are those of the README beside the tables.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         raise RecordError(
             f"{path}: expected a table of published runs, got {error}; name a CSV file"
         ) from error
-    needed = {*RESULTS[:1], *LABELS[:2], "model", "accelerator", "n_devices"}
+    needed = {*RESULTS[:1], *LABELS[:2], "model", "accelerator"}
+    needed.add(tpu.CHIPS if tpu.CHIPS in names else "n_devices")
     if missing := sorted(needed - names):
         raise RecordError(
             f"{path}: expected columns {', '.join(sorted(needed))}, got none called"
@@ -67,6 +72,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 def _row(path: Path, number: int, line: Mapping[str, str | None]) -> Row:
     text = {key: (value or "").strip() for key, value in line.items() if key}
+    if tpu.CHIPS in text:
+        text = tpu.in_usual_columns(text)
 
     def result(column: str) -> float | None:
         try:

@@ -10,11 +10,13 @@ where scale is the largest parameter and a parameter is the sum of its start and
 steps x batch x positions`` terms, positions being the places at which the layer of most of them
 uses a weight (28 x 28 for the first maps of LeNet-5, 1 for a perceptron, the tokens of a text).
 ``small`` has batch normalisation and dropout, and is trained by AdamW: what depends on single
-samples is in it, and the larger state.
+samples is in it, and the larger state. Models, algorithms and numbers of workers are tried in a set
+that holds every pair of choices.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -24,17 +26,101 @@ from planner.measurement import Measurement
 from planner.model import load_model
 from planner.plan import Training, buckets
 from planner.records import read_record, write_record
-from runtime.launch import launch
-from runtime.records import RecordFile
+from runtime.records import RecordFile, write_records
 from runtime.train import _prepare
+from tests.cross.trainings import train_all
+from tests.planner_cases import ALGORITHMS
 
 pytestmark = pytest.mark.slow
 
 BATCH, STEPS = 48, 20
-STEPS_OF = {"gpt-nano": 4}
+STEPS_OF = {"gpt-nano": 2, "alexnet-cifar": 1, "resnet-20": 1}
 """Of models that take longer."""
-POSITIONS = {"lenet-5": 28 * 28, "mlp": 1, "small": 16 * 16, "gpt-nano": 64}
+POSITIONS = {
+    "lenet-5": 28 * 28,
+    "mlp": 1,
+    "small": 16 * 16,
+    "gpt-nano": 64,
+    "alexnet-cifar": 32 * 32,
+    "resnet-20": 32 * 32,
+}
+SPLIT = {"lenet-5": 20_000, "mlp": 200_000, "gpt-nano": 60_000, "small": 5_000}
+SPLIT |= {"alexnet-cifar": 1_500_000, "resnet-20": 150_000}
+"""Elements of the first of two buckets."""
 WHOLE = 1 << 30
+HEAVY = ("alexnet-cifar", "resnet-20")
+"""They take longest: other tests prove arenas, and test what was trained on all there is."""
+EXCHANGES = ((False, False), (True, False), (True, True))
+"""Two buckets or one, and overlap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A training: the same answer is expected of all that share a model, a type and a batch."""
+
+    model: str
+    dtype: str
+    workers: int = 1
+    batch: int = BATCH
+    microbatch: int = BATCH
+    algorithm: str = "ring"
+    split: bool = False
+    overlap: bool = False
+    slots: int = 1
+    """Of activations and input."""
+    steps: int = STEPS
+    again: bool = False
+    """Whether it has run before."""
+
+    @property
+    def alone(self) -> "Case":
+        """The same training of one worker in one pass."""
+        batch, steps = self.batch, self.steps
+        whole = 32 if self.model == "resnet-20" else batch
+        return Case(model=self.model, dtype=self.dtype, batch=batch, microbatch=whole, steps=steps)
+
+
+def covering() -> list[Case]:
+    """Return cases with every pair of model, algorithm, number of workers and exchange."""
+    found = []
+    for (i, model), (j, name) in product(enumerate(POSITIONS), enumerate(ALGORITHMS)):
+        workers, (split, overlap) = 2 + (i + j) % 3, EXCHANGES[(i + 2 * j) % 3]
+        rounds = 1 + (i // 3 + j) % 2
+        batch = BATCH
+        if model == "resnet-20":  # norm groups of 32 samples
+            rounds, batch = 1, 32 * workers
+        elif model == "small" and batch // (workers * rounds) % 4:  # of 4
+            rounds = 3
+        wide = model == "resnet-20" or (i + j // 3) % 2
+        found.append(
+            Case(
+                model=model,
+                dtype="float32" if wide else "float64",
+                workers=workers,
+                batch=batch,
+                microbatch=batch // (workers * rounds),
+                algorithm=name,
+                split=split,
+                overlap=overlap,
+                slots=rounds,
+                steps=STEPS_OF.get(model, STEPS),
+            )
+        )
+    return found
+
+
+CASES = [
+    *covering(),
+    Case(model="lenet-5", dtype="float64", microbatch=16),
+    Case(model="small", dtype="float64", microbatch=4),
+]
+TWICE = next(case for case in CASES if case.dtype == "float32" and case.workers == 4)
+ALONE = [Case(model="lenet-5", dtype="float64"), Case(model="lenet-5", dtype="float32")]
+ALONE.append(Case(model="small", dtype="float32"))
+SHORT = [replace(case, steps=STEPS - 1) for case in ALONE]
+EVERY = dict.fromkeys([*CASES, replace(TWICE, again=True), *ALONE, *SHORT])
+EVERY |= dict.fromkeys([case.alone for case in CASES])
+"""All that is trained, each once."""
 
 
 @dataclass(frozen=True)
@@ -49,112 +135,127 @@ class Run:
 
 @pytest.fixture(scope="module")
 def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
-    """``train(model, dtype, workers, ...)``: run a plan for 20 steps with real processes."""
+    """``train(case)``: what a case leaves; all of one number of workers run when one is asked."""
 
-    @cache
-    def run(
-        model, dtype, workers, microbatch, algorithm="ring", split=False, overlap=False, steps=0
-    ):
-        small = model == "small"
-        records = "text" if model == "gpt-nano" else "digits"
-        steps = steps or STEPS_OF.get(model, STEPS)
-        training = Training(batch=BATCH, dtype=dtype, **(adamw if small else {}))
+    few = tmp_path_factory.mktemp("few") / "digits.rec"
+    with RecordFile(home / "data" / "digits-test.rec") as digits:
+        raw = np.empty((8, digits.header.record_bytes), np.uint8)
+        digits.read_into(0, raw)
+    write_records(few, raw[:, 1:].reshape(-1, 8, 8), raw[:, 0], classes=10, seed=0)
+
+    def job_of(case, saved):
+        small, model = case.model == "small", case.model
+        training = Training(batch=case.batch, dtype=case.dtype, **(adamw if small else {}))
         model = small_model if small else model
-        bucket_bytes = _two(model) * np.dtype(dtype).itemsize if split else WHOLE
-        plan = dp(workers, microbatch, algorithm, bucket_bytes, overlap)
+        item = np.dtype(case.dtype).itemsize
+        if case.split:
+            assert len(buckets(load_model(model), SPLIT[case.model])) == 2
+        plan = dp(
+            case.workers,
+            case.microbatch,
+            case.algorithm,
+            SPLIT[case.model] * item if case.split else WHOLE,
+            case.overlap,
+            activation_slots=case.slots,
+            input_slots=case.slots,
+        )
+        records = "text" if case.model == "gpt-nano" else "digits"
         plans = plan_file(model, training, plan)
-        saved = tmp_path_factory.mktemp("parameters") / "p.npy"
-        job = {
-            "kind": "train",
-            "cores": [0, 1],
-            "identity": {},
+        return {
             "plans": to_jsonable(plans),
             "pick": 0,
             "train": str(home / "data" / f"{records}-train.rec"),
-            "test": str(home / "data" / f"{records}-test.rec"),
-            "steps": steps,
+            "test": str(few if case.model in HEAVY else home / "data" / f"{records}-test.rec"),
+            "steps": case.steps,
             "warmup": 0,
             "traced": 0,
             "solo": False,
             "sentinels": False,
-            "prove": True,
+            "prove": case.workers > 1 and case.model not in HEAVY,
             "expected": {},
             "parameters": str(saved),
-        }
-        answer = launch(job, workers, timeout_s=60.0)
-        assert answer["arena_intact"]
-        assert len(answer["beside_arena_bytes"]) == workers
-        assert answer["arena_bytes"] == list(plans.plans[0].prediction.arena_bytes)
-        return Run(
-            parameters=np.load(saved),
-            losses=np.array(answer["losses"]),
-            accuracy=answer["accuracy"],
-            digests=answer["parameters_sha256"],
-        )
+        }, plans.plans[0].prediction.arena_bytes
 
-    return run
+    @cache
+    def group(workers):
+        folder = tmp_path_factory.mktemp("trainings")
+        cases = [case for case in EVERY if case.workers == workers]
+        saved = [folder / f"{i}.npy" for i in range(len(cases))]
+        jobs = [job_of(case, path) for case, path in zip(cases, saved, strict=True)]
+        answers = train_all([job for job, _ in jobs], workers, folder)
+        runs = {}
+        for case, path, (job, arena_bytes), answer in zip(cases, saved, jobs, answers, strict=True):
+            assert answer["arena_intact"]
+            assert not job["prove"] or len(answer["beside_arena_bytes"]) == workers
+            assert answer["arena_bytes"] == list(arena_bytes)
+            runs[case] = Run(
+                parameters=np.load(path),
+                losses=np.array(answer["losses"]),
+                accuracy=answer["accuracy"],
+                digests=answer["parameters_sha256"],
+            )
+        return runs
+
+    return lambda case: group(case.workers)[case]
 
 
-def _two(model):
-    """Elements of the first of two buckets, checked to make two."""
-    elements = {"lenet-5": 20_000, "mlp": 200_000, "gpt-nano": 60_000}.get(model, 5_000)
-    assert len(buckets(load_model(model), elements)) == 2
-    return elements
-
-
-def tolerance(model, dtype, scale):
-    steps = STEPS_OF.get(model, STEPS)
-    if dtype == "float64":
-        return 1e-12 * scale * steps
-    summands = steps * BATCH * POSITIONS[model]
+def tolerance(case, scale):
+    if case.dtype == "float64":
+        return 1e-12 * scale * case.steps
+    summands = case.steps * case.batch * POSITIONS[case.model]
     return float(np.finfo(np.float32).eps) * np.sqrt(summands) * scale
 
 
-CASES = [
-    # model, dtype, workers, microbatch, algorithm, two buckets, overlap
-    ("lenet-5", "float64", 1, 16, "ring", False, False),
-    ("lenet-5", "float64", 2, 24, "ring", False, False),
-    ("lenet-5", "float64", 2, 24, "star", True, True),
-    ("lenet-5", "float64", 3, 16, "ring", True, True),
-    ("lenet-5", "float64", 3, 8, "tree", True, True),
-    ("lenet-5", "float64", 3, 16, "sharded_star", True, False),
-    ("lenet-5", "float64", 4, 12, "double_binary_tree", False, False),
-    ("lenet-5", "float64", 4, 6, "halving_doubling", True, True),
-    ("lenet-5", "float32", 4, 12, "star", True, True),
-    ("mlp", "float32", 4, 6, "ring", True, True),
-    ("gpt-nano", "float64", 2, 12, "tree", False, False),
-    ("gpt-nano", "float64", 3, 16, "double_binary_tree", True, True),
-    ("gpt-nano", "float64", 4, 6, "ring", True, True),
-    ("mlp", "float32", 3, 8, "halving_doubling", True, True),
-    ("mlp", "float32", 4, 6, "sharded_star", True, True),
-    ("small", "float64", 1, 4, "ring", False, False),
-    ("small", "float64", 2, 24, "sharded_star", False, False),
-    ("small", "float64", 3, 16, "star", True, False),
-    ("small", "float64", 3, 8, "double_binary_tree", True, True),
-    ("small", "float64", 4, 4, "tree", True, True),
-    ("small", "float32", 2, 12, "ring", True, True),
-    ("small", "float32", 4, 12, "halving_doubling", False, False),
-]
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-def test_parameters_are_those_of_one_worker(case, train):
-    model, dtype = case[:2]
-    alone, run = train(model, dtype, 1, BATCH), train(*case)
+def check_same(case, run, alone):
+    """What several workers leave is what one leaves."""
     scale = np.abs(alone.parameters).max()
-    assert scale > 0.1
+    assert scale > 0.1, case
     difference = np.abs(run.parameters - alone.parameters).max()
-    assert difference <= tolerance(model, dtype, scale)
-    np.testing.assert_allclose(run.losses, alone.losses, rtol=0, atol=tolerance(model, dtype, 10))
+    assert difference <= tolerance(case, scale), case
+    np.testing.assert_allclose(
+        run.losses, alone.losses, rtol=0, atol=tolerance(case, 10), err_msg=str(case)
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_parameters_are_those_of_one_worker(workers, train):
+    """One test for each number, so that two processes that share tests start no workers twice."""
+    cases = [case for case in CASES if case.workers == workers]
+    assert len(cases) >= 2
+    for case in cases:
+        check_same(case, train(case), train(case.alone))
+    if workers == TWICE.workers:
+        first, again = train(TWICE), train(replace(TWICE, again=True))
+        assert again.digests == first.digests, "the same run twice is not the same to the bit"
+        np.testing.assert_array_equal(again.losses, first.losses)
+
+
+def test_every_pair_of_choices_is_tried():
+    """Every pair of model, algorithm, workers and exchange; and each with both types and rounds."""
+    axes = {
+        "model": list(POSITIONS),
+        "algorithm": ALGORITHMS,
+        "workers": [2, 3, 4],
+        "exchange": EXCHANGES,
+    }
+    rows = [vars(c) | {"exchange": (c.split, c.overlap), "rounds": c.slots > 1} for c in CASES]
+    for a, b in combinations(axes, 2):
+        tried = {(row[a], row[b]) for row in rows}
+        assert set(product(axes[a], axes[b])) <= tried, (a, b)
+    for name in ("algorithm", "workers", "exchange"):
+        for other, values in (("dtype", ["float32", "float64"]), ("rounds", [False, True])):
+            tried = {(row[name], row[other]) for row in rows}
+            assert set(product(axes[name], values)) <= tried, (name, other)
 
 
 def test_the_tolerance_would_see_one_step_less(train):
-    for model, dtype in (("lenet-5", "float64"), ("lenet-5", "float32"), ("small", "float32")):
-        alone = train(model, dtype, 1, BATCH)
-        short = train(model, dtype, 1, BATCH, steps=STEPS - 1)
+    for case, less in zip(ALONE, SHORT, strict=True):
+        alone, short = train(case), train(less)
         scale = np.abs(alone.parameters).max()
         difference = np.abs(short.parameters - alone.parameters).max()
-        assert difference > 10 * tolerance(model, dtype, scale)
+        assert difference > 10 * tolerance(case, scale)
+        with pytest.raises(AssertionError):
+            check_same(case, short, alone)
 
 
 @pytest.mark.slow
@@ -165,9 +266,9 @@ def test_the_command_line_trains_the_same_model(train, home, plan_file, dp, comm
     arguments = ["execute", "plan.json", "--steps", "10", "--oversubscribe", "--save", "p.npy"]
     answer = command(arguments, tmp_path, home)
     assert answer.returncode == 0, answer.stderr
-    alone = train("lenet-5", "float64", 1, BATCH).parameters
+    alone = train(ALONE[0]).parameters
     difference = np.abs(np.load(tmp_path / "p.npy") - alone).max()
-    assert difference <= tolerance("lenet-5", "float64", np.abs(alone).max())
+    assert difference <= tolerance(ALONE[0], np.abs(alone).max())
     measured = read_record(tmp_path / "measurement.json", Measurement, "a measurement")
     assert measured.executions[0].arena_intact
     assert len(measured.executions[0].losses) == STEPS
@@ -175,16 +276,8 @@ def test_the_command_line_trains_the_same_model(train, home, plan_file, dp, comm
 
 
 def test_training_learns(train):
-    losses = train("lenet-5", "float64", 1, BATCH).losses
+    losses = train(ALONE[0]).losses
     assert losses[-5:].mean() < 0.9 * losses[:5].mean()
-
-
-def test_the_same_run_twice_is_the_same_to_the_bit(train):
-    first = train("lenet-5", "float32", 4, 12, "star", True, True)
-    train.cache_clear()
-    again = train("lenet-5", "float32", 4, 12, "star", True, True)
-    assert again.digests == first.digests
-    np.testing.assert_array_equal(again.losses, first.losses)
 
 
 class Messages:

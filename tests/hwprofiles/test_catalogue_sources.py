@@ -140,7 +140,7 @@ LINK_ROWS = {
     "EFA v3 200G (p5en, per NIC)": ("efa-v3",),
     "EFA v4 400G (p6, per NIC)": ("efa-v4",),
     "Slingshot 11 200G": ("slingshot-11",),
-    "GCP GPUDirect-TCPX/TCPXO": ("gpudirect-tcpx",),
+    "GCP GPUDirect-TCPX/TCPXO": ("gpudirect-tcpx", "gpudirect-tcpxo"),
 }
 DERIVED_LINKS = {
     "nvlink-3-bridge": "from the note of NVLink 3: 14.06 GB/s a link",

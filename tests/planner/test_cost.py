@@ -2,21 +2,27 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from planner.build import BlockBuilder, Rows, Value, chain
-from planner.cost import Estimate, estimate
-from planner.layer import INPUT
-from planner.model import Block, ModelGraph, load_model
-from planner.plan import Training, buckets
+from hwprofiles.device import OpCurve
+from planner.build import Rows, chain
+from planner.calls import StepCalls
+from planner.cost import Estimate, estimate, pass_times, rounds_of
+from planner.model import ModelGraph, load_model
+from planner.plan import Training
+from planner.registers import plan_buckets
+from planner.rounds import PassTimes, Rounds
 from sim.checks import check_graph
 from sim.heap_engine import simulate
 from tests.planner_cases import (
     Case,
+    branched_models,
     case,
     cases,
+    chain_models,
     cluster_of,
     device,
     link,
@@ -89,19 +95,62 @@ def test_closed_form_of_a_convnet_bounds_its_overlap(name):
         check_bounds(closed(c), simulated_ps(c))
 
 
-def test_the_input_gradient_of_a_branch_is_not_waited_for_by_the_other():
-    """A bucket waits for what lies above its own layers, not for all that comes later."""
-    b = BlockBuilder(Value(INPUT, (2, 4, 4)))
-    left = b.conv("left", b.conv("left0", b.input, 2, 3, pad=1), 2, 3, pad=1)
-    right = b.conv("right", b.conv("right0", b.input, 2, 3, pad=1), 2, 3, pad=1)
-    flat = b.layer("flat", "flatten", b.layer("join", "add", left, right))
-    b.layer("out", "linear", flat, features=3)
-    block = Block(name="", layers=tuple(b.layers))
-    model = ModelGraph(name="m", blocks=(block,), record_shape=(4, 4), classes=3)
-    at = {layer.name: i for i, layer in enumerate(model.layers)}
-    by_layer = {bucket.layers: bucket.after for bucket in buckets(model, 1)}
-    assert set(by_layer[at["left0"],]) == {at[x] for x in ("left", "join", "flat", "out")}
-    assert set(by_layer[at["right0"],]) == {at[x] for x in ("right", "join", "flat", "out")}
+def first_leaves_ps(c: Case) -> int:
+    """Return when the first transfer of the first bucket starts."""
+    program = c.lower()
+    sends = [i for i, info in enumerate(program.tasks) if info.name.startswith(c.plan.algorithm)]
+    return int(simulate(program.graph).start_ps[sends].min())
+
+
+def check_ready(c: Case, bucket: int = 0, **changes: int) -> None:
+    """The first bucket leaves when its last gradient is there: nothing is in its way before."""
+    (book,) = c.books.values()
+    passes = pass_times(c.model, StepCalls.of(c.model, c.training, c.plan), book)
+    rounds = replace(rounds_of(c.training, c.plan, c.cluster), **changes)
+    place = plan_buckets(c.model, c.training, c.plan)[bucket].place
+    assert first_leaves_ps(c) == passes.end_ps(rounds, place)
+
+
+@given(data=st.data(), machine=machines(holds=False))
+@settings(max_examples=8, deadline=None)
+def test_the_first_bucket_is_ready_when_loads_slots_and_passes_let_it(data, machine):
+    model = data.draw(st.one_of(chain_models(), branched_models()))
+    training, plan = data.draw(plans(model, machine.devices))
+    assume(plan.workers > 1)
+    plan = replace(plan, overlap=True, activation_slots=1)
+    check_ready(Case(model=model, training=training, plan=plan, machine=machine))
+
+
+def test_the_check_of_ready_times_shows_a_slot_too_many_and_a_gradient_too_few():
+    slow_load = {"load/float32": OpCurve(flop_per_s=1e12, bytes_per_s=1e8)}
+    machine = machine_of(cluster_of(device(curves=slow_load), 2, "mesh", link()))
+    c = case(machine=machine, overlap=True, bucket_bytes=200, batch=24)
+    check_ready(c)
+    for fault in ({"input_slots": 2}, {"bucket": 1}, {"count": 5}):
+        with pytest.raises(AssertionError):
+            check_ready(c, **fault)
+
+
+@given(
+    times=st.tuples(*[st.sampled_from([0, 1, 5, 30, 100])] * 4),
+    place=st.integers(0, 2),
+    rounds=st.builds(
+        Rounds, count=st.integers(1, 60), frames=st.integers(1, 3), input_slots=st.integers(1, 4)
+    ),
+)
+@settings(max_examples=60, deadline=None)
+def test_many_microbatches_begin_as_if_counted_one_by_one(times, place, rounds):
+    load, *each = times
+    passes = PassTimes(
+        load_ps=load,
+        until_ps=np.cumsum(each),
+        added_ps=np.array([0, load, 2 * load]),
+        input_place=place,
+    )
+    found = passes.begin_ps(rounds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("planner.rounds._rate", lambda *_: None)
+        assert passes.begin_ps(rounds) == found
 
 
 @st.composite

@@ -37,7 +37,7 @@ from tests.planner_cases import (
 
 pytestmark = pytest.mark.slow
 
-RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def size_of(view: View) -> int:
@@ -105,7 +105,7 @@ def check_views(program: Program) -> None:
             place = layout.places[register.name]
             assert place.first_byte % ALIGNMENT_BYTES == place.step_bytes % ALIGNMENT_BYTES == 0
             last = place.first_byte + max(0, register.slots - 1) * place.step_bytes
-            ends.append(last + register.stride_bytes)
+            ends.append(max(place.first_byte, last) + register.stride_bytes)
         assert max(ends) == layout.size_bytes
         assert len(layout.places) == len(layout.registers)
 
@@ -298,8 +298,12 @@ def test_work_in_place_gives_back_what_else_it_reads_in_turn():
     fields = {"workers": 1, "batch": 3, "microbatch": 1, "activation_slots": 2, "input_slots": 2}
     program = case(gated(), **fields).lower()
     check_races(program)
-    gates = [t for t, info in enumerate(program.tasks) if info.name == "g"]
-    graph = without_dependency(program.graph, gates[1], gates[0])
+    graph = program.graph
+    for t, info in enumerate(program.tasks):
+        if info.microbatch == 1 and info.phase == "forward":
+            for before in graph.row("dep", t):
+                if program.tasks[before].microbatch == 0:
+                    graph = without_dependency(graph, t, before)
     with pytest.raises(AssertionError, match="may outlive the next"):
         check_races(replace(program, graph=graph))
 

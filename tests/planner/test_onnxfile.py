@@ -53,6 +53,10 @@ class Exporter:
         ops |= {"add": "Add", "gate": "Mul"}
         self.node(ops[layer.kind], layer, inputs)
 
+    def silu(self, layer, inputs):
+        self.nodes.append(helper.make_node("Sigmoid", inputs, [f"{layer.name}.sigmoid"]))
+        self.node("Mul", layer, [*inputs, f"{layer.name}.sigmoid"])
+
     def conv2d(self, layer, inputs):
         inputs += [self.weight(layer, k, v) for k, v in layer.parameters.items()]
         a = dict(layer.attrs)
@@ -120,7 +124,9 @@ def written(folder, nodes, inputs, outputs, weights=(), size=0):
     return path
 
 
-@pytest.mark.parametrize("name", [*MODELS, "lenet-5", "mlp", "se-resnet-50", "inception-v3"])
+@pytest.mark.parametrize(
+    "name", [*MODELS, "efficientnet-b0", "lenet-5", "mlp", "se-resnet-50", "inception-v3"]
+)
 def test_a_built_in_model_survives_the_way_through_a_file(name, tmp_path):
     model = load_model(name)
     path = Exporter(model).write(tmp_path)

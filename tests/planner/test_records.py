@@ -84,7 +84,7 @@ def measured_file() -> PlanFile:
     c, machine = case(), measured_machine()
     used = set(plan_calls(c.model, c.training, c.plan))
     record = cluster_record(machine, 2, used)
-    return replace(plan_file(), cluster="cores", machine={2: record})
+    return replace(plan_file(), cluster="cores", machine={2: record}, evidence=None)
 
 
 def test_a_cluster_record_comes_back_as_it_went():

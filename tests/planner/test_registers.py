@@ -15,7 +15,7 @@ from planner.program import Program
 from planner.registers import worker_registers
 from sim.checks import peak_live_bytes, static_bytes
 from sim.heap_engine import simulate
-from tests.planner_cases import Case, case, cases
+from tests.planner_cases import Case, case, cases, legal_order
 
 pytestmark = pytest.mark.slow
 
@@ -80,16 +80,25 @@ def test_more_slots_never_shrink_the_arena(c, slots):
         assert sum(after.values()) >= sum(before.values())
 
 
-@pytest.mark.parametrize("slots", [1, 2, 4, 9])
-def test_there_are_as_many_frames_as_slots_and_no_more_than_microbatches(slots):
-    c = case(workers=1, batch=8, microbatch=2, activation_slots=slots)
-    own, frame = c.lower().layouts[0], frame_bytes(c)
-    first = min(own.places[r.name].first_byte for r in own.registers if r.name.endswith(".y"))
-    assert own.size_bytes == first + min(slots, 4) * frame
+@pytest.mark.parametrize(("rounds", "slots"), [(1, 2), (2, 1), (3, 2), (4, 2), (4, 9)])
+def test_a_second_frame_lies_in_the_bytes_of_the_first(rounds, slots):
+    c = case(load_model("lenet-5"), workers=1, batch=2 * rounds, activation_slots=slots)
+    program, passes = c.lower(), pass_memory(c.model, c.training, c.plan)
+    arena = program.layouts[0]
+    assert arena.size_bytes == passes.own_bytes + passes.frame_bytes
+    assert {r.slots for r in arena.registers if r.name.endswith(".y")} == {min(2, slots, rounds)}
+    last = (rounds - 1) % min(2, slots, rounds)
+    place = arena.places["c1_tanh.y"]
+    lowest = place.first_byte + last * place.step_bytes
+    assert lowest == passes.own_bytes, "freed last, so at the bottom, for the last microbatch"
 
 
-def frame_bytes(c: Case) -> int:
-    return pass_memory(c.model, c.training, c.plan).frame_bytes
+def test_a_second_microbatch_begins_before_the_first_has_ended():
+    fields = {"batch": 64, "microbatch": 16, "activation_slots": 2, "input_slots": 2}
+    program = case(load_model("mlp"), workers=1, **fields).lower()
+    order = [program.tasks[t] for t in legal_order(program.graph, seed=1)]
+    at = {(info.microbatch, info.name): place for place, info in enumerate(order)}
+    assert at[1, "h1"] < at[0, "h1.weight_grad"]
 
 
 def test_memory_of_a_perceptron_on_paper():

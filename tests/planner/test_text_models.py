@@ -185,6 +185,23 @@ def test_a_layer_that_is_tied_to_no_table_of_its_shape_is_refused(fault, message
         text_model(**fault)
 
 
+def test_a_table_that_comes_after_its_borrower_is_refused():
+    """The borrower would read a table and add to a gradient that are not there yet."""
+    b = BlockBuilder(Value(INPUT, (4,)))
+    x = b.layer("words", "embedding", b.input, vocab=9, features=3)
+    early = b.tied("early", "table", x, vocab=3)
+    late = b.layer("table", "embedding", b.input, vocab=3, features=3, tied=1)
+    b.layer("logits", "add", early, late)
+    with pytest.raises(ModelError, match="'early' needs an embedding with tied = 1 before it"):
+        ModelGraph(
+            name="m",
+            blocks=(Block(name="", layers=tuple(b.layers)),),
+            record_shape=(4,),
+            classes=3,
+            next_token=True,
+        )
+
+
 def test_a_table_that_is_tied_to_nothing_is_refused():
     """Its gradient would be added to what is not there."""
     b = BlockBuilder(Value(INPUT, (4,)))

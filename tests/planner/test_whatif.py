@@ -8,6 +8,7 @@ import foreplan
 from hwprofiles.errors import NothingFits
 from planner.plan import Training
 from planner.plandiff import diff
+from planner.published.fitted import DATASHEET
 from planner.whatif import what_if
 
 
@@ -21,7 +22,7 @@ def bare_file():
 def asked_file():
     """A plan file of a search in which something was fixed."""
     training, fixed = Training(batch=64), {"overlap": False, "bucket_bytes": 65536}
-    return foreplan.plan("lenet-5", "v100-quad", training, top=3, fixed=fixed)
+    return foreplan.plan("lenet-5", "v100-quad", training, top=3, fixed=fixed, software=DATASHEET)
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["priced", "searched"])

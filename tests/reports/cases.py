@@ -9,6 +9,7 @@ from planner.model import load_model
 from planner.plan import Training
 from planner.predict import predict
 from planner.program import ComputeTask
+from planner.published.fitted import DATASHEET
 from planner.records import PlanFile, RankedPlan
 from reports.case import Case, Cases, pair
 from reports.page import render
@@ -20,7 +21,7 @@ STRETCH = 1.25
 @cache
 def plan_file() -> PlanFile:
     """The best plans of a small model on a shipped cluster of four GPUs."""
-    return foreplan.plan("lenet-5", "v100-quad", Training(batch=64), top=3)
+    return foreplan.plan("lenet-5", "v100-quad", Training(batch=64), top=3, software=DATASHEET)
 
 
 @cache
@@ -34,7 +35,9 @@ def comparison() -> Cases:
     """Three exchanges of the same model on the same cluster, one of them measured."""
     training = plan_file().training
     others = [
-        foreplan.plan("lenet-5", "v100-quad", training, top=2, fixed={"algorithm": name})
+        foreplan.plan(
+            "lenet-5", "v100-quad", training, top=2, fixed={"algorithm": name}, software=DATASHEET
+        )
         for name in ("star", "tree")
     ]
     return pair([*others, plan_file()], [measurement()])

@@ -1,12 +1,15 @@
 """The committed checks hold their claims, and the accuracy page says what they measured."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from planner.measurement import Measurement
+from planner.published.record import PublishedRecord, constants_sha256
 from planner.records import read_record
 from reports.accuracy import accuracy_page
+from reports.published_figure import published_png
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -44,9 +47,48 @@ def test_the_committed_runs_learned_the_digits_in_time(path):
         assert execution.training_s < 30
 
 
-def test_the_page_is_fresh():
-    page = accuracy_page({f.name: committed(f) for f in FILES})
-    assert (ROOT / "docs" / "accuracy.md").read_text("utf-8") == page, "run `make accuracy`"
+@pytest.fixture(scope="module")
+def published():
+    return read_record(RESULTS / "published.json", PublishedRecord, "a record of published rows")
+
+
+@pytest.fixture(scope="module")
+def why():
+    return tomllib.loads((ROOT / "bench" / "residuals.toml").read_text("utf-8"))
+
+
+def test_the_page_is_fresh(published, why):
+    page = accuracy_page({f.name: committed(f) for f in FILES}, published, why)
+    assert (ROOT / "docs" / "accuracy.md").read_text("utf-8") == page, (
+        "run `make accuracy` or `make published`"
+    )
+
+
+def test_the_record_of_published_rows_is_of_the_shipped_constants(published):
+    assert published.constants_sha256 == constants_sha256(), "run `make published`"
+
+
+def test_each_of_the_ten_largest_residuals_is_explained(published, why):
+    rows = sorted(published.tables[0].rows, key=lambda row: -abs(row.error))[:10]
+    assert {row.case_id for row in rows} <= why.keys()
+
+
+def test_intervals_hold_the_rows_that_are_left_out(published):
+    assert all(0.7 <= held <= 0.9 for held in published.held_frac)
+
+
+def test_a_row_of_ones_own_brings_its_family_nearer(published):
+    overall = published.given_back[-1]
+    assert overall.source == "all"
+    assert overall.after < overall.before
+    assert overall.family_after < overall.family_before
+
+
+def test_the_picture_of_published_rows_can_be_drawn(published):
+    drawn = published_png(published)
+    assert drawn.startswith(b"\x89PNG")
+    shown = (ROOT / "docs" / "published.png").read_bytes()
+    assert drawn[16:24] == shown[16:24], "another size: run `make published`"
 
 
 def test_the_readme_tells_the_same_errors():

@@ -2,10 +2,11 @@
 
 import pytest
 
-from planner.published.assess import assess, summaries
+from planner.published.assess import assess
 from planner.published.cases import Unsaid, express
 from planner.published.predict import predicted_s
 from planner.published.rows import LABELS, RESULTS, SMALL, read_rows
+from planner.published.summary import summaries
 
 ROWS = read_rows(SMALL)
 REACHED_FRAC = (0.3, 1.4)

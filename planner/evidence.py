@@ -1,0 +1,52 @@
+"""What op costs rest on beside measurements here: published runs, and a run of one's own."""
+
+from dataclasses import dataclass
+from math import exp
+
+from planner.published.spread import TO_80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """What runs of one family say of it."""
+
+    family: str
+    rows: int
+    told: float
+    """Mean logarithm of measured over predicted time."""
+    weight: float
+    """Share of it that is believed."""
+    log: float
+    """The shift: the logarithm of the factor on the time of all ops of the family."""
+
+    @property
+    def factor(self) -> float:
+        """Factor on the time of all ops of the family."""
+        return exp(self.log)
+
+    @property
+    def told_factor(self) -> float:
+        """Measured over predicted time, their mean in logarithms."""
+        return exp(self.told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Recorded in a plan file."""
+
+    software: str = ""
+    """Generation of software whose efficiency the devices have; empty for kernels of our own."""
+    shifts: tuple[Shift, ...] = ()
+    """Those of a run of one's own that concern this machine."""
+    deviation: float | None = None
+    """Of the logarithm of measured over predicted time; None where the grade says it."""
+    deviation_many: float | None = None
+    """The same for more than ``many_workers``."""
+    many_workers: int = 0
+
+    def interval_s(self, step_s: float, workers: int) -> tuple[float, float] | None:
+        """Return the 80 % interval of a step, None where the grade says it."""
+        known = self.deviation_many if workers > self.many_workers else self.deviation
+        if known is None:
+            return None
+        return step_s / exp(TO_80 * known), step_s * exp(TO_80 * known)

@@ -1,0 +1,134 @@
+"""One data-parallel step of many alike workers, folded: one worker stands for all."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.units import Floats, Ints, to_ps
+from planner.collectives.base import Tasks, algorithm
+from planner.folded_exchange import FoldedExchange, Seat, Way
+from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
+from planner.lowering import Lowering, Passes
+from planner.microbatch import Microbatch
+from planner.model import ModelGraph
+from planner.opcall import DTYPE_BYTES
+from planner.plan import Bucket, Plan, Training, buckets
+from sim.fold import Ways, check_fold
+from sim.taskgraph import TaskGraph
+
+
+class Ports:
+    """Ranks at one switch that never blocks: link 2 r leads from rank r, link 2 r + 1 to it."""
+
+    def __init__(self, cluster: Cluster, ranks: int) -> None:
+        self.route = cluster.route(0, 1)
+        self.holds_compute = cluster.devices[0].transfers_hold_compute
+        rates = [self.route.links[end].bandwidth_bytes_per_s for end in (0, -1)]
+        self.link_bytes_per_s: Floats = np.tile(np.array(rates), ranks)
+
+    def ways(self, src: Ints, dst: Ints, payload_bytes: int, label: str) -> Ways:
+        """Return the routes, all as that of the first pair."""
+        overhead_ps = to_ps(self.route.overhead_s(payload_bytes))
+        return Ways(
+            label=label,
+            links=np.stack([2 * src, 2 * dst + 1], axis=1),
+            overhead_ps=np.full(len(src), overhead_ps),
+            cap_bytes_per_s=np.full(len(src), self.route.flow_cap_bytes_per_s),
+        )
+
+
+def fold_step(
+    model: ModelGraph, training: Training, plan: Plan, fabric: Fabric, cluster: Cluster
+) -> TaskGraph:
+    """Return the task graph of one step of one worker, which stands for all of ``plan``.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Of all workers, in the order of ranks.
+    cluster : Cluster
+        Of which device 0 is what all workers run on.
+
+    Raises
+    ------
+    PlanError
+        When one worker cannot stand for all.
+
+    Notes
+    -----
+    ASSUMES: a bucket is padded to whole blocks of its algorithm, as libraries do, so that ranks
+    exchange equal parts.
+    """
+    books = {device.name: CostBook(device=device, ops={}) for device in cluster.devices}
+    lone = replace(plan, workers=1, placement=(0,), algorithm="none")
+    own = replace(training, batch=training.batch // plan.workers)
+    work = Lowering(model=model, training=own, plan=lone, cluster=cluster, books=books)
+    work.buckets = buckets(model, max(1, plan.bucket_bytes // DTYPE_BYTES[training.dtype]))
+    passes = Passes()
+    for number in range(lone.microbatches(own.batch)):
+        Microbatch(work, 0, number, None).append(passes)
+    fold = _Fold(work, plan, fabric, {})
+    for number, bucket in enumerate(work.buckets):
+        layers = bucket.layers if plan.overlap else tuple(work.offsets)
+        ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
+        work.update(0, number, bucket, fold.exchange(bucket, ready), passes)
+    return work.graph.build()
+
+
+@dataclass(slots=True)
+class _Fold:
+    """The exchanges of a step, on the links that its buckets share."""
+
+    work: Lowering
+    plan: Plan
+    fabric: Fabric
+    routes: dict[Way, tuple[int, int]]
+
+    def exchange(self, bucket: Bucket, ready: Tasks) -> Tasks:
+        """Append the exchange of one bucket; return the worker's last tasks."""
+        work, plan, item = self.work, self.plan, DTYPE_BYTES[self.work.training.dtype]
+        blocks = symmetry_of(plan.algorithm, plan.workers, 0, self.fabric).block_count
+        elements = -(-bucket.elements // blocks) * blocks
+        fold = symmetry_of(plan.algorithm, plan.workers, elements, self.fabric)
+        begun = tuple(map(fold.token, ready))
+        exchange = FoldedExchange(
+            ranks=plan.workers,
+            elements=elements,
+            fold=fold,
+            item_bytes=item,
+            first=work.graph.tasks,
+            ready={0: begun},
+        )
+        (done,) = algorithm(plan.algorithm).emit(exchange, {0: begun})
+        self._check(exchange)
+        widest = max((o.elements for o in exchange.orbits if o.arrived >= 0), default=0)
+        landing = work.graph.register(0, plan.landing_slots, widest * item)
+        seat = Seat(send=work.lanes[0, "send"], receive=work.lanes[0, "receive"], landing=landing)
+        exchange.write(
+            work.graph,
+            lambda rank, channel: seat,
+            lambda rank: work.lanes[0, "compute"],
+            self.routes.__getitem__,
+            lambda rank, n: work.price_ps(0, work.calls.add(n)),
+        )
+        return tuple(sorted({token // fold.order for token in done}))
+
+    def _check(self, exchange: FoldedExchange) -> None:
+        """Check the ways that no bucket before has taken; all have the pairs of the first."""
+        ways = ways_of(exchange, self.fabric)
+        if any(way not in self.routes for way in ways):
+            classes = check_fold(list(ways.values()), self.fabric.link_bytes_per_s)
+            self.routes |= self._shared(ways, folded_routes(self.work.graph, ways, classes))
+
+    def _shared(
+        self, ways: dict[Way, Ways], fresh: dict[Way, tuple[int, int]]
+    ) -> dict[Way, tuple[int, int]]:
+        """Return the routes of new ways, over the links that their pair has already."""
+        known = {way[:2]: route for way, (_, route) in self.routes.items()}
+        return {
+            way: (overhead_ps, known.get(way[:2], route))
+            for way, (overhead_ps, route) in fresh.items()
+            if way not in self.routes
+        }

@@ -1,0 +1,225 @@
+"""Published collectives in our words: operation, bytes, a group on a composition of links.
+
+No result is read here.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from hwprofiles.clusters import load_wires
+from hwprofiles.errors import ForeplanError
+from hwprofiles.transport import Constants, shipped, stack_of
+from hwprofiles.units import GB
+from planner.policies.base import BEST, call_s
+from planner.published.cases import Unsaid
+from planner.published.collective_rows import operation_of
+from planner.transport_groups import (
+    domain_size,
+    group_of,
+    lane,
+    lane_of,
+    network_lane,
+    nics,
+)
+from planner.transport_law import ALGORITHMS, Group, Lane, Way, ways
+
+NOTHING = ("", "n/a", "none", "-")
+"""What tables write where there is no link."""
+BITS = 8
+WHOLE = 2.5
+"""A rate without a number of NICs that is so many times one of the system's is that of all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectiveCase:
+    """One published call."""
+
+    operation: str
+    payload_bytes: int
+    group: Group
+    system: str
+    algorithm: str | None = None
+    """Where the row says which one was forced."""
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+    """What the row leaves unsaid, by column."""
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """The stacks that it goes through, from the inside."""
+        return self.group.stacks
+
+    def ways(self) -> list[Way]:
+        """Return the ways in which the library can run it."""
+        return ways(self.operation, self.payload_bytes, self.group, self.algorithm)
+
+    def predicted_s(self, constants: Constants | None = None, policy_name: str = BEST) -> float:
+        """Return the time of the way that a policy takes; of all ways by default the cheapest.
+
+        ``constants`` take the place of the shipped.
+        """
+        return call_s(
+            self.operation,
+            self.payload_bytes,
+            self.group,
+            constants or shipped(),
+            name=policy_name,
+            algorithm=self.algorithm,
+        )
+
+
+class Unstated(Unsaid):
+    """The row does not say what fabric it ran on."""
+
+
+@cache
+def _names() -> Mapping[str, Any]:
+    path = Path(__file__).with_name("collective_names.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def express(told: Mapping[str, str]) -> CollectiveCase:
+    """Return the call that a row tells of.
+
+    Raises
+    ------
+    Unstated
+        When the fabric is not stated.
+    Unsaid
+        With the reason, when another field is not stated or names what is not built in.
+    """
+    choice = _system(told)
+    operation = operation_of(told.get("collective", ""))
+    if operation is None:
+        raise Unsaid(f"collective {told.get('collective', '')!r} is not known")
+    payload_bytes, ranks = _whole("bytes", told), _whole("devices", told)
+    assumed: dict[str, Any] = {}
+    try:
+        system = choice.get("cluster", "")
+        if not system or ("link" in choice and ranks > domain_size(system)):
+            group, system = _by_link(choice, ranks, told), choice["link"]
+        else:
+            domains = _domains(told, choice, ranks, assumed)
+            between = _between(told, choice, domains) if domains > 1 else None
+            group = group_of(system, ranks, domains, between)
+        case = CollectiveCase(
+            operation=operation,
+            payload_bytes=payload_bytes,
+            group=group,
+            system=system,
+            algorithm=_forced(told.get("algorithm", "")),
+            assumed=assumed,
+        )
+        case.ways()
+    except ForeplanError as error:
+        raise Unsaid(str(error)) from error
+    return case
+
+
+def _system(told: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the entry of the system that a row names."""
+    system, inside, devices = (told.get(key, "") for key in ("system", "intra_link", "devices"))
+    ranks = int(devices) if devices.isdigit() else 0
+    for choice in _names()["systems"]:
+        is_named = _found(choice.get("system", ""), system)
+        is_joined = _found(choice.get("inside", ""), inside) and ranks <= choice.get("most", ranks)
+        if is_named and is_joined:
+            if "unstated" in choice:
+                raise Unstated(choice["unstated"])
+            found: Mapping[str, Any] = choice
+            return found
+    if inside.lower() in NOTHING:
+        raise Unstated("intra_link is not stated")
+    raise Unsaid(f"a system {system!r} with {inside!r} is not built in")
+
+
+def _found(pattern: str, text: str) -> bool:
+    return re.search(pattern, text, re.IGNORECASE) is not None
+
+
+def _by_link(choice: Mapping[str, Any], ranks: int, told: Mapping[str, str]) -> Group:
+    """Return ranks that wires of one part join, where no system of that size is built in."""
+    if told.get("inter_link", "").lower() not in NOTHING:
+        raise Unsaid(f"a system of several {told['system']!r} is not built in")
+    port = load_wires(choice["link"]).bandwidth_bytes_per_s
+    stack = choice.get("stack") or stack_of(choice["link"])
+    inside = lane(str(stack), port * choice.get("wires", 1), port)
+    return Group(ranks=ranks, domains=1, inside=inside, between=None)
+
+
+def _domains(
+    told: Mapping[str, str], choice: Mapping[str, Any], ranks: int, assumed: dict[str, Any]
+) -> int:
+    """Return over how many domains the ranks are spread.
+
+    Nodes of a rack are one domain. Where the ranks do not fill the nodes that are stated evenly,
+    they fill whole ones.
+    """
+    least = -(-ranks // domain_size(choice["cluster"]))
+    nodes = told.get("nodes", "")
+    if choice.get("rack"):
+        return least
+    if nodes.isdigit() and int(nodes) >= least:
+        return int(nodes) if ranks % int(nodes) == 0 else least
+    if least > 1 and not nodes.isdigit():
+        assumed["nodes"] = least
+    return least
+
+
+def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -> Lane:
+    """Return the NICs of one domain that a row names."""
+    system = choice["cluster"]
+    text = told.get("inter_link", "")
+    if text.lower() in NOTHING:
+        raise Unstated("inter_link is not stated")
+    part = next((n["part"] for n in _names()["networks"] if _found(n["link"], text)), None)
+    if part is None:
+        raise Unsaid(f"inter_link {text!r} is not built in")
+    own = network_lane(system) if nics(system) else None
+    counts, rate = _stated_nics(text)
+    if rate:
+        nic = rate
+    elif own and stack_of(part) == own.stack:
+        nic = own.port_bytes_per_s * choice.get("nic_rate", 1.0)
+    else:
+        nic = load_wires(part).bandwidth_bytes_per_s
+    ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else 0)
+    if not ports:
+        raise Unsaid(f"inter_link {text!r} states no number of NICs")
+    if own and not counts and nic > WHOLE * own.port_bytes_per_s:
+        nic /= ports  # of all of them together
+    if choice.get("rack") and counts:  # those of one tray
+        ports *= _whole("nodes", told) // domains
+    return lane_of(part, nic * ports, nic * max(1, ports // domain_size(system)))
+
+
+def _stated_nics(text: str) -> tuple[int, float]:
+    """Return how many NICs of what rate a row states, 0 for what it does not.
+
+    >>> _stated_nics("EFA 32x100Gbps (3200 Gbps)"), _stated_nics("RoCE 8x2x200 Gb/s")
+    ((32, 12500000000.0), (16, 25000000000.0))
+    >>> _stated_nics("EFA v4 8x50GB/s per node"), _stated_nics("InfiniBand NDR")
+    ((8, 50000000000.0), (0, 0.0))
+    """
+    counts = [int(count) for count in re.findall(r"([0-9]+) ?x(?=[ 0-9])", text)]
+    rate = re.search(r"([0-9]+(?:\.[0-9]+)?) ?(Gb|GB|G\b)", text)
+    number = prod(counts) if counts else 0
+    return number, float(rate[1]) * GB / (1 if rate[2] == "GB" else BITS) if rate else 0.0
+
+
+def _forced(told: str) -> str | None:
+    """Return the algorithm that a row states; a guess or a range of sizes is none."""
+    name = told.lower()
+    return name if name in ALGORITHMS else None
+
+
+def _whole(column: str, told: Mapping[str, str]) -> int:
+    text = told.get(column, "")
+    if not text.isdigit() or not int(text):
+        raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
+    return int(text)

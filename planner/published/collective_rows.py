@@ -1,0 +1,125 @@
+"""Rows of a table of published collectives: what was run, apart from what was measured."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwprofiles.errors import RecordError
+from hwprofiles.units import GB, US
+from planner.collectives.base import busbw_factor
+
+SMALL = Path(__file__).with_name("collectives.csv")
+"""Collectives inside one node of H100 and of B200, from a published table of measured ops."""
+
+RESULTS = ("time_us", "algbw_gbps", "busbw_gbps")
+LABELS = ("case_id", "source", "url", "provenance", "notes")
+"""Columns that no prediction reads, beside the results."""
+NEEDED = {*RESULTS, *LABELS[:2], "system", "devices", "collective", "bytes"}
+FLAGS = ("FLAG", "CHECK")
+"""Words in the notes of a row that contradicts another, or was inferred."""
+OPERATIONS = {
+    "allreduce": "all_reduce",
+    "allgather": "all_gather",
+    "reducescatter": "reduce_scatter",
+    "alltoall": "all_to_all",
+    "sendrecv": "send_receive",
+    "sendreceive": "send_receive",
+    "broadcast": "broadcast",
+    "reduce": "reduce",
+}
+"""What tables call a collective, in lower case letters alone, and what it is called here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectiveRow:
+    """One published call."""
+
+    case_id: str
+    source: str
+    told: Mapping[str, str]
+    """What was run, by column; stripped, blank where it is not stated."""
+    flagged: bool
+    """Whether its notes mark the row as doubtful."""
+    time_s: float | None
+    """Of one call; from a bandwidth where only that is printed."""
+
+
+def is_collectives(path: Path) -> bool:
+    """Say whether a table is one of collectives, by the names of its columns."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False  # whoever reads it says so
+    return {"collective", "bytes"} <= set(columns)
+
+
+def operation_of(told: str) -> str | None:
+    """Return our name of what a table calls a collective.
+
+    >>> operation_of("alltoall"), operation_of("All-Reduce"), operation_of("gossip")
+    ('all_to_all', 'all_reduce', None)
+    """
+    return OPERATIONS.get("".join(filter(str.isalpha, told.lower())))
+
+
+def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
+    """Read a table; the columns are those of the README beside the published tables.
+
+    Raises
+    ------
+    RecordError
+        When the file cannot be read, lacks a column, or states a result that is no number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            lines = [(reader.line_num, line) for line in reader]
+            names = set(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(
+            f"{path}: expected a table of published collectives, got {error}; name a CSV file"
+        ) from error
+    if missing := sorted(NEEDED - names):
+        raise RecordError(
+            f"{path}: expected columns {', '.join(sorted(NEEDED))}, got none called"
+            f" {', '.join(missing)}; add them"
+        )
+    return tuple(_row(path, number, line) for number, line in lines)
+
+
+def _row(path: Path, number: int, line: Mapping[str, str | None]) -> CollectiveRow:
+    text = {key: (value or "").strip() for key, value in line.items() if key}
+
+    def result(column: str) -> float:
+        try:
+            return float(text.get(column, "") or 0.0)
+        except ValueError as error:
+            raise RecordError(
+                f"{path}: line {number}: {column}: expected a number, got {text[column]!r};"
+                " correct it"
+            ) from error
+
+    time_us, *rates = (result(column) for column in RESULTS)
+    return CollectiveRow(
+        case_id=text["case_id"],
+        source=text["source"],
+        told={key: v for key, v in text.items() if key not in {*RESULTS, *LABELS}},
+        flagged=any(flag in text.get("notes", "") for flag in FLAGS),
+        time_s=time_us * US if time_us > 0 else _from_rates(text, *rates),
+    )
+
+
+def _from_rates(text: Mapping[str, str], algorithm_gb: float, bus_gb: float) -> float | None:
+    """Return the time behind a published bandwidth, in decimal GB/s."""
+    size, ranks = text.get("bytes", ""), text.get("devices", "")
+    operation = operation_of(text.get("collective", ""))
+    if not size.isdigit():
+        return None
+    if algorithm_gb > 0:
+        return int(size) / (algorithm_gb * GB)
+    if bus_gb > 0 and operation and ranks.isdigit() and int(ranks) > 1:
+        factor = 1.0 if operation == "send_receive" else busbw_factor(operation, int(ranks))
+        return int(size) * factor / (bus_gb * GB)
+    return None

@@ -1,0 +1,205 @@
+"""Leave each source out, fit the constants to the others, and predict the rows of that source.
+
+A fit takes a second; taking the runs apart, those of more than ``MANY`` devices included, a minute
+or two, so there is nothing to resume. Exchanges are taken at the constants fitted to all rows
+(``features.Bounds``): leaving a source out moves them little.
+"""
+
+import hashlib
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+from statistics import fmean, median
+
+from hwprofiles.efficiency import family_of
+from hwprofiles.units import Floats
+from planner.published.cases import MANY
+from planner.published.features import generation_of
+from planner.published.fit import PRIORS, ROUNDS, Study, samples
+from planner.published.rows import Row
+from planner.published.spread import CLASSES, LEAST_ROWS, TO_80, Spread, class_of, deviation
+
+NAMES = PRIORS.with_name("names.toml")
+ANY = 1 << 31
+"""More workers than any run has."""
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A published run, predicted from all rows and from those of other sources."""
+
+    case_id: str
+    source: str
+    year: str
+    generation: str
+    software: str
+    workers: int
+    seen: bool
+    """Whether other sources have rows of its software."""
+    published_s: float
+    fitted_s: float
+    """Predicted by constants fitted to all rows."""
+    left_out_s: float
+    """Predicted by constants fitted to the rows of other sources."""
+
+    @property
+    def family(self) -> str:
+        """Software on generation."""
+        return family_of(self.software, self.generation)
+
+    @property
+    def many(self) -> bool:
+        """Whether more devices ran than constants are fitted to."""
+        return self.workers > MANY
+
+    @property
+    def log(self) -> float:
+        """Logarithm of published over predicted time, its source left out."""
+        return log(self.published_s / self.left_out_s)
+
+    @property
+    def error(self) -> float:
+        """Predicted over published, less 1, its source left out."""
+        return self.left_out_s / self.published_s - 1
+
+    @property
+    def fitted_error(self) -> float:
+        """The same by constants fitted to all rows."""
+        return self.fitted_s / self.published_s - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refits:
+    """Runs taken apart, and the constants that each source is predicted by when it is left out."""
+
+    study: Study
+    logs: Floats
+    """Of the constants fitted to all."""
+    without: Mapping[str, Floats]
+    """By source."""
+    rows: tuple[LeftOut, ...]
+    """In the order of the study."""
+
+
+def refits(rows: Sequence[Row], progress: Progress = lambda done, total, text: None) -> Refits:
+    """Fit to all rows of a table, then to those of all sources but one, for each source."""
+    priors = tomllib.loads(PRIORS.read_text(encoding="utf-8"))
+    found = samples(rows, most=ANY)
+    sources = sorted({sample.row.source for sample in found})
+    total = len(sources) + 2
+    progress(0, total, f"taking {len(found)} runs apart")
+    study = Study.of(found, priors)
+    few = [i for i, sample in enumerate(found) if sample.case.plan.workers <= MANY]
+    logs = study.fitted(few)
+    for _ in range(1, ROUNDS):
+        progress(1, total, "exchanges anew")
+        study.renew(logs)
+        logs = study.fitted(few)
+    without: dict[str, Floats] = {}
+    for number, source in enumerate(sources):
+        progress(2 + number, total, source)
+        without[source] = study.fitted([i for i in few if found[i].row.source != source])
+    progress(total, total, "")
+    return Refits(study=study, logs=logs, without=without, rows=_rows(study, few, logs, without))
+
+
+def _rows(
+    study: Study, few: Iterable[int], logs: Floats, without: Mapping[str, Floats]
+) -> tuple[LeftOut, ...]:
+    fitted_s = study.predicted_s(logs)
+    left_out_s = {source: study.predicted_s(found) for source, found in without.items()}
+    witnesses: dict[str, set[str]] = defaultdict(set)
+    for i in few:
+        witnesses[study.found[i].case.stack].add(study.found[i].row.source)
+    return tuple(
+        LeftOut(
+            case_id=sample.row.case_id,
+            source=sample.row.source,
+            year=sample.row.told.get("year", ""),
+            generation=generation_of(sample.case.device, study.known.priors),
+            software=sample.case.stack,
+            workers=sample.case.plan.workers,
+            seen=bool(witnesses[sample.case.stack] - {sample.row.source}),
+            published_s=sample.published_s,
+            fitted_s=float(fitted_s[i]),
+            left_out_s=float(left_out_s[sample.row.source][i]),
+        )
+        for i, sample in enumerate(study.found)
+    )
+
+
+def spread_of(
+    rows: Iterable[LeftOut], shifted: Mapping[bool, Sequence[float]] | None = None
+) -> Spread:
+    """Return how far rows lie from what is predicted without their source.
+
+    ``shifted`` has the logarithms that are left after a shift by a row of the same source and
+    family, up to ``MANY`` devices (False) and beyond (True).
+    """
+    every = list(rows)
+    logs: dict[str, list[float]] = {name: [] for name in CLASSES}
+    groups: dict[tuple[str, str], list[LeftOut]] = defaultdict(list)
+    for row in every:
+        logs[class_of(seen=row.seen, many=row.many)].append(row.log)
+        groups[row.source, row.family].append(row)
+    for many, left in (shifted or {}).items():
+        logs[class_of(seen=True, many=many, shifted=True)] += left
+    middles: dict[bool, list[float]] = {True: [], False: []}
+    about: dict[str, list[float]] = defaultdict(list)
+    for (_, family), group in groups.items():
+        centre = median(row.log for row in group)
+        middles[group[0].seen].append(centre)
+        if len(group) > 2:
+            about[family] += [row.log - centre for row in group]
+    return Spread(
+        interval={name: _of_class(name, logs) for name in CLASSES},
+        between={
+            name: deviation(middles[seen] or middles[not seen])
+            for name, seen in (("seen", True), ("unseen", False))
+        },
+        within=deviation(
+            [x for found in about.values() for x in found] or [row.log for row in every]
+        ),
+        families={
+            family: deviation(found)
+            for family, found in sorted(about.items())
+            if len(found) >= LEAST_ROWS
+        },
+    )
+
+
+def _of_class(name: str, logs: Mapping[str, Sequence[float]]) -> float:
+    """Return the deviation of a class, or of the widest that resembles it if it has few rows."""
+    own, others = logs[name], [found for found in logs.values() if len(found) >= LEAST_ROWS]
+    if len(own) >= LEAST_ROWS or not others:
+        return deviation(own or [x for found in logs.values() for x in found])
+    kin = [logs[n] for n in (name.removesuffix("-many"), "seen-many") if len(logs[n]) >= LEAST_ROWS]
+    return max(map(deviation, [*(kin or others), *([own] if own else [])]))
+
+
+def held_frac(rows: Iterable[LeftOut]) -> tuple[float, float]:
+    """Return the share of left-out rows that 80 % intervals hold.
+
+    First of intervals set from all left-out rows, then of those set from other sources only.
+    """
+    every = list(rows)
+    spreads = {s: spread_of(r for r in every if r.source != s) for s in {r.source for r in every}}
+    whole = spread_of(every)
+
+    def holds(row: LeftOut, spread: Spread) -> bool:
+        reach = TO_80 * spread.interval[class_of(seen=row.seen, many=row.many)]
+        return abs(row.log) <= reach
+
+    return (
+        fmean(holds(row, whole) for row in every),
+        fmean(holds(row, spreads[row.source]) for row in every),
+    )
+
+
+def sha256_of(*paths: Path) -> str:
+    """Return the hash of files, in their order."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

@@ -1,0 +1,81 @@
+"""How far predictions of published runs lie from what was measured: known from runs left out.
+
+``spread.toml``, written by ``make published`` beside the constants, says it by what is
+known beforehand: whether rows of the same software are among those that the constants are fitted
+to, whether more than ``MANY`` devices run, and whether the prediction was shifted by a run of one's
+own. A *deviation* is that of the logarithm of published over predicted time: the 80th percentile of
+its size, divided by ``TO_80``, so that a few wild rows do not set it.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from math import exp
+from pathlib import Path
+
+FILE = Path(__file__).with_name("spread.toml")
+TO_80 = 1.2816
+"""Deviations within which 80 % of a normal variable lie."""
+LEAST_ROWS = 8
+"""Fewer rows say nothing of their own about a spread; those of all are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Deviations of logarithms."""
+
+    interval: Mapping[str, float]
+    """By class (:func:`class_of`): what the 80 % interval is made of."""
+    between: Mapping[str, float]
+    """Of the middles of sources from our predictions, by whether their software is ``seen``."""
+    within: float
+    """Of the rows of one source and family about their middle."""
+    families: Mapping[str, float] = field(default_factory=dict)
+    """The same by family, where enough rows say it."""
+
+    def interval_s(self, predicted_s: float, kind: str) -> tuple[float, float]:
+        """Return the 80 % interval of a predicted time."""
+        reach = exp(TO_80 * self.interval[kind])
+        return predicted_s / reach, predicted_s * reach
+
+    def within_of(self, family: str) -> float:
+        """Return the deviation of the rows of a source of a family."""
+        return self.families.get(family, self.within)
+
+
+def class_of(*, seen: bool, many: bool, shifted: bool = False) -> str:
+    """Return the class of a prediction, by what is known beforehand."""
+    return ("shifted" if shifted else "seen" if seen else "unseen") + ("-many" if many else "")
+
+
+CLASSES = tuple(
+    class_of(seen=seen, many=many, shifted=shifted)
+    for seen, shifted in ((True, False), (False, False), (True, True))
+    for many in (False, True)
+)
+
+
+def deviation(logs: Iterable[float]) -> float:
+    """Return the deviation of logarithms about 0; at least one is needed.
+
+    >>> round(deviation([0.1, -0.2, 0.3, -0.4, 5.0]), 4)
+    0.3121
+    """
+    sizes = sorted(map(abs, logs))
+    return sizes[max(0, -(-4 * len(sizes) // 5) - 1)] / TO_80
+
+
+@cache
+def shipped() -> Spread:
+    """Return the spread of the shipped constants."""
+    return Spread(**tomllib.loads(FILE.read_text(encoding="utf-8")))
+
+
+def written(spread: Spread) -> str:
+    """Return the text of ``spread.toml``."""
+    lines = ["# Written by `make published`; see spread.py.", "", f"within = {spread.within:.3g}"]
+    for name in ("interval", "between", "families"):
+        lines += ["", f"[{name}]"]
+        lines += [f'"{key}" = {value:.3g}' for key, value in getattr(spread, name).items()]
+    return "\n".join(lines) + "\n"

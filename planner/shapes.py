@@ -1,0 +1,63 @@
+"""Which algorithms with numbers suit a cluster: by its nodes, its dimensions and its switches."""
+
+from math import prod
+
+from hwprofiles.cluster import Cluster
+from planner.collectives.base import fits, numbered_names
+
+REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
+"""Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""
+
+
+def shaped_names(cluster: Cluster) -> tuple[str, ...]:
+    """Return the algorithms that the fabric calls for, whatever the number of ranks."""
+    found: list[str] = []
+    devices, routing = len(cluster.devices), cluster.routing
+    if 1 < node_ranks(cluster) < devices:
+        found += [f"{name}:{node_ranks(cluster)}" for name in ("hierarchical", *_HALVING)]
+    dims = [size for size in reversed(routing.dims) if size > 1]
+    if len(dims) > 1:
+        found.append(f"torus:{'x'.join(map(str, dims))}")
+    ways = direct_links(cluster)
+    found += [f"multi_ring:{count}" for count in sorted({2, ways}) if 1 < count <= ways]
+    if reduces(cluster):
+        found.append("in_network")
+    return tuple(found)
+
+
+_HALVING = ("hierarchical_halving",)
+
+
+def offered(cluster: Cluster, ranks: int, *, alone: bool = False) -> tuple[str, ...]:
+    """Return those that suit so many ranks; with ``alone`` those that no plan can use too."""
+    able = numbered_names(alone=alone)
+    found = [name for name in shaped_names(cluster) if name.partition(":")[0] in able]
+    return tuple(name for name in found if suits(name, cluster, ranks))
+
+
+def suits(name: str, cluster: Cluster, ranks: int) -> bool:
+    """Whether so many ranks, the first devices in order, can run an algorithm."""
+    stem = name.partition(":")[0]
+    if stem in ("hierarchical", *_HALVING) and ":" in name and ranks <= int(name.split(":")[1]):
+        return False
+    if stem == "in_network":
+        return reduces(cluster) and ranks <= node_ranks(cluster)
+    return fits(name, ranks)
+
+
+def node_ranks(cluster: Cluster) -> int:
+    """Return the devices of a node; those of a torus are one."""
+    return cluster.routing.node_devices or len(cluster.devices)
+
+
+def reduces(cluster: Cluster) -> bool:
+    """Whether the devices of a node are joined by switches that add."""
+    first_way = cluster.route(0, min(1, len(cluster.devices) - 1))
+    return any(link.name in REDUCING for link in first_way.links)
+
+
+def direct_links(cluster: Cluster) -> int:
+    """Return how many devices the first one has links to, without a switch between."""
+    size = prod(cluster.routing.dims) if cluster.routing.dims else node_ranks(cluster)
+    near = cluster.fabric.successors(0)
+    return sum(isinstance(end, int) and end < size for end in near)

@@ -1,0 +1,93 @@
+"""What kernels of this backend run on: CuPy's launches, products and workspaces.
+
+Kernels never name CuPy. So the same functions, and the same C++, run where a test puts an engine
+made of a host compiler and NumPy in its place.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from runtime.cuda.text import THREADS, Text
+
+MOST_BLOCKS = 4096
+"""Blocks of a kernel that does many elements a thread: some waves of any GPU."""
+
+
+class Engine(Protocol):
+    """A device as kernels see it; arrays are CuPy's, or whatever the engine takes."""
+
+    def launch(self, text: Text, dtype: str, blocks: int, *arguments: Any) -> None:
+        """Run ``blocks`` blocks; whole numbers are passed as 64 bits, fractions as ``A``."""
+        ...
+
+    def matmul(self, a: Any, b: Any, out: Any) -> None:
+        """``out = a b`` of matrices, or of as many as their first axes say; out contiguous."""
+        ...
+
+    def scratch(self, name: str, elements: int, dtype: str) -> Any:
+        """Return workspace of no meaning before and after, kept from call to call."""
+        ...
+
+    def bring(self, source: Any, target: Any) -> None:
+        """Copy an array of the host, C-contiguous, to one of the device of the same shape."""
+        ...
+
+    def convolve(self, phase: str, x: Any, w: Any, y: Any, how: tuple[int, ...]) -> bool:
+        """Compute ``y``, ``w`` or ``x`` from the other two by a library; whether it could.
+
+        ``how`` is stride, pad, pad_w and groups.
+        """
+        ...
+
+    def attend(self, phase: str, arrays: tuple[Any, ...], heads: int, causal: bool) -> bool:
+        """Do fused attention by a library, arguments as the kernel has them; whether it could."""
+        ...
+
+
+_current: list[Engine] = []
+
+
+def engine() -> Engine:
+    """Return the engine in use: CuPy's, unless another has been put in its place.
+
+    Raises
+    ------
+    BackendUnavailable
+        When CuPy or a GPU is missing.
+    """
+    if not _current:
+        from runtime.cuda.cupy_engine import CupyEngine
+
+        _current.append(CupyEngine())
+    return _current[-1]
+
+
+@contextmanager
+def using(other: Engine) -> Iterator[None]:
+    """Put another engine in place."""
+    _current.append(other)
+    try:
+        yield
+    finally:
+        _current.pop()
+
+
+def dtype_of(array: Any) -> str:
+    """Return the name of an array's dtype.
+
+    >>> import numpy as np
+    >>> dtype_of(np.zeros(2, np.float32))
+    'float32'
+    """
+    return str(array.dtype)
+
+
+def run(text: Text, *arguments: Any, size: int) -> None:
+    """Run a kernel made by ``runtime.cuda.text.each`` on ``size`` elements.
+
+    Arrays of float among ``arguments`` have one dtype, that of the first array.
+    """
+    if size:
+        blocks = min(MOST_BLOCKS, -(-size // THREADS))
+        engine().launch(text, dtype_of(arguments[0]), blocks, *arguments, size)

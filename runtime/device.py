@@ -1,0 +1,144 @@
+"""What a worker computes on: where its arena lies, how arrays lie in it, and when work is done.
+
+The host is one: NumPy's arrays, work done when a call returns. ``runtime.cuda.device`` is another,
+whose calls return before the work is done.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from planner.opcall import Tensor
+from planner.program import TransferTask
+from runtime.actors import Request
+from runtime.kernels import Kernel, kernel
+
+
+class Clock(Protocol):
+    """A moment on the device."""
+
+    def seconds_since(self, earlier: Any) -> float:
+        """Return the time from another moment; both must have come (``Device.finish``)."""
+        ...
+
+
+class Messages(Protocol):
+    """How one rank's transfers become requests; every transfer of the rank is asked for once."""
+
+    def request(self, task: int, info: TransferTask, array: Any) -> Request:
+        """Return the message of a task, from or to ``array`` of the arena."""
+        ...
+
+
+class Device(Protocol):
+    """Where one rank computes."""
+
+    name: str
+    is_host: bool
+
+    def allocate(self, size_bytes: int) -> Any:
+        """Return so many bytes, zeros, as a flat uint8 array."""
+        ...
+
+    def order(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the axes of a tensor in the order of memory, the slowest first."""
+        ...
+
+    def kernel(self, name: str) -> Kernel:
+        """Return the function that runs op calls whose ``kernel`` is ``name``."""
+        ...
+
+    def put(self, target: Any, values: Any) -> None:
+        """Copy an array of the host to one of the device, of one shape."""
+        ...
+
+    def get(self, array: Any) -> Any:
+        """Return a copy on the host, of all that was queued before."""
+        ...
+
+    def messages(self, rank: int, comm: Any, program: Any) -> Messages:
+        """Return how the messages of ``rank`` are sent and received."""
+        ...
+
+    def now(self) -> Clock:
+        """Return the moment when all that was queued so far is done."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until all that was queued is done."""
+        ...
+
+
+class HostMoment:
+    """A moment of the host's clock."""
+
+    def __init__(self) -> None:
+        self._ns = time.perf_counter_ns()
+
+    def seconds_since(self, earlier: "HostMoment") -> float:
+        """Return the time from another moment."""
+        return (self._ns - earlier._ns) / 1e9
+
+
+class HostMessages:
+    """MPI's own messages, from and to the arena itself."""
+
+    def __init__(self, rank: int, comm: Any) -> None:
+        self._rank = rank
+        self._comm = comm
+
+    def request(self, task: int, info: TransferTask, array: Any) -> Request:
+        """Return a persistent message whose tag is the task."""
+        if info.src == self._rank:
+            send: Request = self._comm.Ssend_init(array, info.dst, tag=task)
+            return send
+        receive: Request = self._comm.Recv_init(array, info.src, tag=task)
+        return receive
+
+
+class HostDevice:
+    """One core and its memory, NumPy's kernels."""
+
+    name = "host"
+    is_host = True
+
+    def __init__(self, kernels: Callable[[str], Kernel] = kernel) -> None:
+        """Take whose kernels run."""
+        self._kernels = kernels
+
+    def allocate(self, size_bytes: int) -> Any:
+        """Return zeros."""
+        return np.zeros(size_bytes, np.uint8)
+
+    def order(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the axes as they are: C-contiguous."""
+        return tuple(range(len(tensor.shape)))
+
+    def kernel(self, name: str) -> Kernel:
+        """Return a kernel."""
+        return self._kernels(name)
+
+    def put(self, target: Any, values: Any) -> None:
+        """Copy."""
+        np.copyto(target, values)
+
+    def get(self, array: Any) -> Any:
+        """Return a copy."""
+        return np.array(array)
+
+    def messages(self, rank: int, comm: Any, program: Any) -> HostMessages:
+        """Return MPI's."""
+        del program
+        return HostMessages(rank, comm)
+
+    def now(self) -> HostMoment:
+        """Return this moment."""
+        return HostMoment()
+
+    def finish(self) -> None:
+        """Return at once: nothing is queued."""
+
+
+HOST = HostDevice()

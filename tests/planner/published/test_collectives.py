@@ -1,0 +1,212 @@
+"""Published collectives: what a row says is read, what it measured is not, and errors hold."""
+
+import csv
+import doctest
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwprofiles.errors import RecordError
+from hwprofiles.transport import shipped
+from planner.published import collective_cases, collective_rows, toml_text
+from planner.published.cases import Unsaid
+from planner.published.collective_assess import collective_summaries, hold
+from planner.published.collective_cases import Unstated, express
+from planner.published.collective_fit import constants_of, fitted, samples
+from planner.published.collective_page import note, worst
+from planner.published.collective_rows import (
+    LABELS,
+    RESULTS,
+    SMALL,
+    is_collectives,
+    read_collectives,
+)
+from planner.published.collective_terms import Known, terms_of
+from planner.published.rows import SMALL as TRAINING
+
+TABLE = Path(__file__).parents[4] / "shared" / "validation" / "collectives.csv"
+ROWS = read_collectives(SMALL)
+beside = pytest.mark.skipif(not TABLE.exists(), reason="the table does not lie beside the checkout")
+
+
+def told(**columns):
+    """A row of one call on two nodes, with some columns changed."""
+    start = {
+        "system": "p5.48xlarge (8x H100 80GB)",
+        "nodes": "2",
+        "devices": "16",
+        "intra_link": "NVLink4/NVSwitch",
+        "inter_link": "EFA 32x100Gbps (3200 Gbps)",
+        "collective": "all_reduce",
+        "bytes": "1073741824",
+    }
+    return {**start, **columns}
+
+
+# Reading
+
+
+def test_tables_are_told_by_their_columns(tmp_path):
+    assert is_collectives(SMALL)
+    assert not is_collectives(TRAINING)
+    assert not is_collectives(tmp_path / "none.csv")
+
+
+def test_a_time_is_printed_or_follows_from_a_bandwidth(tmp_path):
+    head = "case_id,source,system,devices,collective,bytes,time_us,algbw_gbps,busbw_gbps\n"
+    rows = ("8,all_reduce,1000000,7.5,,", "8,all_reduce,1000000,,100,", "8,all_gather,1000000,,,70")
+    path = tmp_path / "t.csv"
+    path.write_text(head + "".join(f"{i},s,x,{row}\n" for i, row in enumerate(rows)))
+    found = [row.time_s for row in read_collectives(path)]
+    assert found == pytest.approx([7.5e-6, 1e-5, 1e6 * 7 / 8 / 70e9])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("case_id,source\n", r"none called algbw_gbps, .* add them"),
+        (
+            "case_id,source,system,devices,collective,bytes,time_us,algbw_gbps,busbw_gbps\n"
+            "a,s,x,8,all_reduce,8,fast,,\n",
+            r"line 2: time_us: expected a number, got 'fast'; correct it",
+        ),
+    ],
+)
+def test_a_bad_table_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=message):
+        read_collectives(path)
+
+
+COMPOSED = [
+    ({}, "nvlink-4 efa", 400e9, 2),
+    ({"system": "p4de.24xlarge", "inter_link": "EFA 4x100Gbps"}, "nvlink-3 efa", 50e9, 2),
+    ({"system": "8x A100 80GB", "inter_link": "RoCE 16x100Gbps"}, "nvlink-3 roce", 200e9, 2),
+    ({"system": "8x A100 80GB", "inter_link": "RoCE 1600 Gbps"}, "nvlink-3 roce", 200e9, 2),
+    ({"system": "HGX H100", "inter_link": "NDR InfiniBand"}, "nvlink-4 infiniband", 400e9, 2),
+    ({"system": "a3-megagpu-8g", "inter_link": "TCPXO 8x200Gbps"}, "nvlink-4 tcpxo", 200e9, 2),
+    ({"system": "MI300X x8", "inter_link": "RoCE"}, "infinity-fabric roce", 400e9, 2),
+    (
+        {"system": "GB200", "nodes": "36", "devices": "144", "inter_link": "NDR 4x400Gbps"},
+        "nvlink-5 infiniband",
+        72 * 50e9,
+        2,
+    ),
+    ({"system": "GB200", "nodes": "18", "devices": "72", "inter_link": "n/a"}, "nvlink-5", 0, 1),
+    ({"nodes": "6", "devices": "64"}, "nvlink-4 efa", 400e9, 8),
+]
+
+
+@pytest.mark.parametrize(("columns", "stacks", "between", "domains"), COMPOSED)
+def test_a_system_is_the_links_that_a_row_names(columns, stacks, between, domains):
+    case = express(told(**columns))
+    assert " ".join(case.stacks) == stacks
+    assert case.group.domains == domains
+    if between:
+        assert case.group.between.bytes_per_s == pytest.approx(between)
+
+
+def test_what_is_not_stated_is_said():
+    with pytest.raises(Unstated, match="inter_link is not stated"):
+        express(told(inter_link=""))
+    with pytest.raises(Unstated, match="intra_link is not stated"):
+        express(told(system="a cluster", intra_link=""))
+    with pytest.raises(Unstated, match="generation that is not stated"):
+        express(told(system="Trainium", intra_link="NeuronLink"))
+    with pytest.raises(Unsaid, match="devices is not stated"):
+        express(told(devices=""))
+    with pytest.raises(Unsaid, match="devices is 'about 64', no whole number"):
+        express(told(devices="about 64"))
+    with pytest.raises(Unsaid, match="inter_link 'pigeons' is not built in"):
+        express(told(inter_link="pigeons"))
+    with pytest.raises(Unsaid, match="a system 'abacus' with 'beads' is not built in"):
+        express(told(system="abacus", intra_link="beads"))
+    with pytest.raises(Unsaid, match="collective 'gossip' is not known"):
+        express(told(collective="gossip"))
+    assert express(told(nodes="")).assumed == {"nodes": 2}
+    assert express(told(algorithm="NVLS likely (busbw>450)")).algorithm is None
+    assert express(told(algorithm="Ring")).algorithm == "ring"
+
+
+def test_predictions_read_no_result_and_no_label(tmp_path):
+    with SMALL.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    path = tmp_path / "blank.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        for line in lines:
+            writer.writerow({**line, **dict.fromkeys((*RESULTS, *LABELS), "")})
+
+    def bytes_of(rows):
+        return repr([(one.assessed.predicted, one.assessed.interval_s) for one in hold(rows)])
+
+    assert bytes_of(read_collectives(path)) == bytes_of(ROWS)
+    for row in ROWS:
+        assert not {*RESULTS, *LABELS} & row.told.keys()
+
+
+# The fit
+
+
+def test_arrays_price_as_the_law_does_and_their_slopes_are_slopes():
+    found, known = samples(ROWS), Known()
+    terms = terms_of([sample.case.ways() for sample in found], known)
+    logs = np.array(known.prior) + 0.01 * np.arange(len(known.prior))
+    priced_s, slopes = terms.times_s(logs)
+    by_law = [sample.case.predicted_s(constants_of(known, logs)) for sample in found]
+    assert priced_s == pytest.approx(by_law, rel=1e-12)
+    step = 1e-7 * np.sin(1 + np.arange(len(logs)))
+    ahead = terms.times_s(logs + step)[0] - terms.times_s(logs - step)[0]
+    assert ahead == pytest.approx(2 * slopes @ step, rel=1e-4, abs=1e-15)
+
+
+def test_a_fit_finds_times_that_the_law_made():
+    made = [replace(s, published_s=s.case.predicted_s(shipped())) for s in samples(ROWS)]
+    constants = constants_of(*fitted(made, tries=2))
+    errors = [abs(s.case.predicted_s(constants) / s.published_s - 1) for s in made]
+    assert np.median(errors) < 0.02
+    assert np.quantile(errors, 0.9) < 0.08
+
+
+# Errors
+
+
+def test_the_shipped_rows_are_near():
+    found = collective_summaries(hold(ROWS))["overall"]
+    assert found.coverage == 1
+    assert found.median < 0.09
+    assert found.p90 < 0.30
+
+
+def parts_of_every_third_row():
+    """A fixed third of the published table."""
+    return collective_summaries(hold(read_collectives(TABLE)[::3]))
+
+
+@beside
+def test_a_third_of_the_published_rows_keeps_the_thresholds():
+    found = parts_of_every_third_row()
+    large, node = found["overall"], found["by_part"]["64 KiB and more, one node"]
+    assert large.rows > 100
+    assert large.coverage >= 0.95
+    assert large.median <= 0.07
+    assert large.mean <= 0.13
+    assert large.p90 <= 0.32
+    assert node.median <= 0.045
+    assert found["by_part"]["below 64 KiB, one node"].median <= 0.10
+    assert found["fabric_not_stated"].rows > 20
+
+
+@beside
+def test_the_rows_farthest_off_are_explained():
+    found = [one for one in hold(read_collectives(TABLE)) if one.counts and one.is_large]
+    assert [one.row.case_id for one in worst(found) if not note(one.row.case_id)] == []
+
+
+def test_examples_in_docstrings():
+    for module in (collective_cases, collective_rows, toml_text):
+        assert doctest.testmod(module).failed == 0

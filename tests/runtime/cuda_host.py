@@ -1,0 +1,105 @@
+"""An engine of the CUDA backend made of a host compiler and NumPy: the same kernels, run here.
+
+Each text is compiled as C++ and run by as many threads a block as ``THREADS`` says, a barrier at
+every ``__syncthreads()``; blocks run one after the other.
+"""
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from runtime.cuda.text import TYPES, Text
+
+THREADS = 4
+HEAD = """
+#include <math.h>
+#include <pthread.h>
+struct Place { unsigned x; };
+static thread_local Place threadIdx, blockIdx;
+static Place blockDim, gridDim;
+static pthread_barrier_t meeting;
+#define __global__
+#define __device__
+#define __shared__ static
+static void __syncthreads() { if (blockDim.x > 1) pthread_barrier_wait(&meeting); }
+template <class Run> struct Thread { unsigned place, blocks; Run* run; };
+template <class Run> static void* of_thread(void* given) {
+    auto& mine = *(Thread<Run>*)given;
+    threadIdx.x = mine.place;
+    for (unsigned b = 0; b < mine.blocks; b++) { blockIdx.x = b; (*mine.run)(); __syncthreads(); }
+    return nullptr;
+}
+template <class Run> static void run_grid(unsigned blocks, unsigned threads, Run run) {
+    blockDim.x = threads; gridDim.x = blocks;
+    pthread_barrier_init(&meeting, nullptr, threads);
+    pthread_t started[64];
+    Thread<Run> all[64];
+    for (unsigned t = 0; t < threads; t++) {
+        all[t] = {t, blocks, &run};
+        if (t) pthread_create(&started[t], nullptr, of_thread<Run>, &all[t]);
+    }
+    of_thread<Run>(&all[0]);
+    for (unsigned t = 1; t < threads; t++) pthread_join(started[t], nullptr);
+    pthread_barrier_destroy(&meeting);
+}
+"""
+
+
+def program(texts: list[Text], dtype: str) -> str:
+    """One C++ file of all texts, each in a namespace of its own, with functions to run them."""
+    element, wide = TYPES[dtype]
+    parts = [HEAD, f"typedef {element} T; typedef {wide} A;"]
+    for text in texts:
+        names = ", ".join(p.split()[-1] for p in text.parameters.split(","))
+        parts.append(
+            f"namespace {text.name}_space {{ {text.helpers}\n"
+            f"void kernel({text.parameters}) {{ {text.body} }} }}\n"
+            f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {text.parameters})'
+            f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({names}); }}); }}"
+        )
+    return "\n".join(parts)
+
+
+class HostEngine:
+    """Arrays are NumPy's."""
+
+    def __init__(self, texts: list[Text], dtype: str, folder: Path) -> None:
+        source, library = folder / f"{dtype}.cpp", folder / f"{dtype}.so"
+        source.write_text(program(texts, dtype))
+        command = ["g++", "-std=c++20", "-O0", "-shared", "-fPIC", "-pthread", "-w"]
+        subprocess.run([*command, "-o", library, source], check=True)
+        self._library = ctypes.CDLL(str(library))
+        self._wide = ctypes.c_double if TYPES[dtype][1] == "double" else ctypes.c_float
+        self._rooms: dict[tuple[str, str], np.ndarray] = {}
+
+    def launch(self, text, dtype, blocks, *arguments):
+        del dtype
+        threads = THREADS if "__syncthreads" in text.body else 1
+        run = getattr(self._library, text.name)
+        run(ctypes.c_uint(blocks), ctypes.c_uint(threads), *map(self._argument, arguments))
+
+    def _argument(self, value):
+        if isinstance(value, np.ndarray):
+            return ctypes.c_void_p(value.ctypes.data)
+        return self._wide(value) if isinstance(value, float) else ctypes.c_longlong(value)
+
+    def matmul(self, a, b, out):
+        assert out.flags.c_contiguous
+        np.matmul(a, b, out=out)
+
+    def scratch(self, name, elements, dtype):
+        room = self._rooms.get((name, dtype))
+        if room is None or room.size < elements:
+            room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype)
+        return room[:elements]
+
+    def bring(self, source, target):
+        target[...] = source
+
+    def convolve(self, phase, x, w, y, how):
+        return False
+
+    def attend(self, phase, arrays, heads, causal):
+        return False

@@ -6,7 +6,7 @@ PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 DEMO_HOME := demo-out/home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test quick lint bench accuracy published examples clean
+.PHONY: demo test quick lint bench accuracy published collectives examples clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"make: Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
@@ -52,6 +52,11 @@ accuracy: .venv/installed
 # After every fit: intervals, the record of published rows, their picture and page; some minutes
 published: .venv/installed
 	$(BIN)/python bench/published.py $(TABLES)
+
+# Transport stacks fitted to published collectives, and their page; TABLE=path of that table
+collectives: .venv/installed
+	$(BIN)/python -m planner.published.collective_fit $(TABLE)
+	$(BIN)/python -m planner.published.collective_page $(TABLE) > docs/collectives.md
 
 # From the records beside them; ARGS=--plan plans the clusters anew, ARGS=--measure runs LeNet-5
 examples: .venv/installed

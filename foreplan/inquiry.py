@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foreplan.api import machine_of, read_plans
+from foreplan.planfiles import machine_of, read_plans
 from hwprofiles.errors import PlanError
 from planner.records import PlanFile, read_record, write_record
 
@@ -25,7 +25,7 @@ def explain(
     """Return why plan ``pick`` of a plan file won or lost, and where the winner changes.
 
     ``flips`` says whether to look for what would change the answer, which takes longest;
-    ``batches`` whether half and double the batch are planned too; by default for small plans.
+    ``batches`` whether to look for batches with another best choice; by default for small plans.
     """
     from planner.explain import explain as why
 

@@ -1,6 +1,6 @@
 """Clusters: devices and switches joined by directed links."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -112,6 +112,28 @@ class Cluster:
             links = tuple(self.links[i] for i in ids)
             self._routes[src, dst] = Route(links=links, link_ids=ids)
         return self._routes[src, dst]
+
+    def way_round(self, src: int, dst: int, failed: Collection[int]) -> tuple[int, ...] | None:
+        """Return the links of a path of the fewest hops without ``failed`` ones, None without one.
+
+        It passes through devices only where :attr:`routing` lets them relay.
+        """
+        import networkx as nx
+
+        relay, edges = self.routing.relay, self.fabric.edges
+        nodes = [n for n in self.fabric if relay or isinstance(n, str) or n in (src, dst)]
+        left: nx.DiGraph[Node] = nx.DiGraph()
+        left.add_nodes_from((src, dst))
+        left.add_edges_from(
+            edge
+            for edge in self.fabric.subgraph(nodes).edges
+            if edges[edge]["link_id"] not in failed
+        )
+        try:
+            path = nx.shortest_path(left, src, dst)
+        except nx.NetworkXNoPath:
+            return None
+        return tuple(edges[edge]["link_id"] for edge in pairwise(path))
 
     def _path(self, src: int, dst: int) -> list[Node]:
         rule = self.routing

@@ -6,7 +6,8 @@ ForeplanError              exit 2: bad input, one sentence (where, expected, got
 ├── ModelError             a model
 ├── PlanError              a plan that cannot be what was asked
 │   ├── DeadlockError      a task graph that would wait for ever
-│   └── MemoryExhausted    an allocator has no block that is large enough
+│   ├── MemoryExhausted    an allocator has no block that is large enough
+│   └── LinkLost           a link fails in a simulated run, and there is no way round it
 ├── RecordError            a file of ours or of the user's: missing, cut short, wrong schema
 ├── BackendUnavailable     a library or a device that this machine has not
 ├── NothingFits            exit 4: every candidate was rejected
@@ -43,6 +44,10 @@ class DeadlockError(PlanError):
 
 class MemoryExhausted(PlanError):
     """A task asks for memory where none is left, and nobody waits for some to come back."""
+
+
+class LinkLost(PlanError):
+    """A link fails in a simulated run, and a transfer has no other way."""
 
 
 class RecordError(ForeplanError):

@@ -19,6 +19,7 @@ from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opsets import plan_calls
 from planner.plan import Plan, Training
+from planner.pricing import Shared
 from planner.ranking import worth
 from planner.records import PlanFile
 from planner.reprice import Lowered
@@ -80,9 +81,14 @@ class Contest:
     is_whole: bool
     """Whether these are all candidates of the search that fit; else those that the file can price:
     at least its own plans."""
-    most_lowered: int
-    """No more candidates are lowered than this; contests that would need more stay unproved."""
+    most_tasks: int
+    """No more candidates are lowered once the programs have so many tasks; contests that would
+    need more stay unproved."""
     lowered: dict[int, Lowered] = field(default_factory=dict)
+    tasks: int = 0
+    """Of the programs so far."""
+    shared: Shared
+    """What is known of the candidates on any hardware."""
     told: Callable[[], None] = lambda: None
     """Called after every simulation."""
 
@@ -91,7 +97,7 @@ class Contest:
         cls,
         model: ModelGraph,
         plans: PlanFile,
-        most_lowered: int,
+        most_tasks: int,
         training: Training | None = None,
     ) -> "Contest":
         """Return the contest of a plan file; its first rows are the plans of the file.
@@ -104,10 +110,11 @@ class Contest:
         held = held_to(plans)
         own = tuple(dict.fromkeys(ranked.plan for ranked in plans.plans)) if not training else ()
         space, fits, left_out = Space(stripes=()), np.zeros(0, dtype=np.int64), False
+        shared = Shared(model=model, training=asked, machine=machine)
         if held is not None:
             most = {name: value for name, value in held.most.items() if name != "step_s"}
             space, left_out = _space(model, asked, machine, replace(held, most=most))
-            table = price(model, asked, space, machine, Constraints(most=most))
+            table = price(model, asked, space, machine, Constraints(most=most), shared=shared)
             rows = [worth(block).rows for block in table.blocks()]
             fits = np.concatenate([fits, *rows])
         known = _priced_rows(model, asked, machine, space, fits)
@@ -120,13 +127,16 @@ class Contest:
             is_whole=held is not None
             and not left_out
             and bool(np.isin(fits, [*known, *own_rows]).all()),
-            most_lowered=most_lowered,
+            most_tasks=most_tasks,
+            shared=shared,
         )
 
     def program(self, row: int) -> Lowered:
         """Return the program of a candidate, lowered when it is first asked for."""
         if row not in self.lowered:
-            self.lowered[row] = Lowered.of(self.model, self.training, self.plans[row], self.machine)
+            found = Lowered.of(self.model, self.training, self.plans[row], self.machine)
+            self.lowered[row] = found
+            self.tasks += found.program.graph.tasks
         return self.lowered[row]
 
     def step_ps(self, row: int, machine: Machine) -> int:
@@ -144,7 +154,7 @@ class Contest:
         others = at >= own
         if others.any():
             space, places = self.plans.space.around(self.plans.rows[at[others] - own])
-            table = price(self.model, self.training, space, machine)
+            table = price(self.model, self.training, space, machine, shared=self.shared)
             bounds = np.concatenate([block.bound_ps for block in table.blocks()])
             found[others] = bounds[places]
         return found
@@ -162,29 +172,41 @@ class Contest:
 
         ``now_ps`` are their closed forms. Where a plan of the file is one of them, it comes first.
         """
-        best = self.winner(self.machine, [0], now_ps, is_exact=True)
+        best = self.winner(
+            self.machine, [0], now_ps, is_exact=True, most_tasks=self.most_tasks // 2
+        )
         rows = np.flatnonzero(now_ps <= best.step_ps).tolist()
         known = [row for row in rows if row in self.lowered or now_ps[row] == best.step_ps]
         return tuple(r for r in known if self.step_ps(r, self.machine) == best.step_ps)
 
     def winner(
-        self, machine: Machine, holders: Sequence[int], floor_ps: Ints, *, is_exact: bool = False
+        self,
+        machine: Machine,
+        holders: Sequence[int],
+        floor_ps: Ints,
+        *,
+        is_exact: bool = False,
+        most_tasks: int | None = None,
     ) -> Winner:
         """Return the fastest candidate on ``machine``; of equal ones one of ``holders``.
 
         ``floor_ps`` are closed forms on hardware that is nowhere slower than ``machine``: more
         bandwidth never raises a closed form, so who was too slow there is too slow here. With
-        ``is_exact`` they are those of ``machine`` itself.
+        ``is_exact`` they are those of ``machine`` itself. However many programs there are, the
+        candidate with the least closed form is simulated.
         """
+        most_tasks = self.most_tasks if most_tasks is None else most_tasks
         held_ps, first = min((self.step_ps(row, machine), row) for row in holders)
         best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
         rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
         closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows)
+        tried = False
         for i in np.argsort(closed_ps, kind="stable").tolist():
             if closed_ps[i] >= best.step_ps:
                 break
-            if rows[i] not in self.lowered and len(self.lowered) >= self.most_lowered:
+            if rows[i] not in self.lowered and self.tasks >= most_tasks and tried:
                 return Winner(row=best.row, step_ps=best.step_ps, proved=False)
+            tried = True
             step_ps = self.step_ps(rows[i], machine)
             if step_ps < best.step_ps:
                 best = Winner(row=rows[i], step_ps=step_ps, proved=best.proved)

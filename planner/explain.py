@@ -1,15 +1,14 @@
 """Why a plan of a plan file is where it is: from the file alone, by simulation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 from hwprofiles.units import PS_PER_S
+from planner.batches import AtBatch, Change, batch_flips, plan_changes
 from planner.contest import Contest, refuse_other_objectives
 from planner.flips import Flip, Knob, Side, Turn, knobs
 from planner.jitter import Order, order
 from planner.model import load_model
-from planner.plan import Plan
 from planner.records import PlanFile
 from planner.reprice import Lowered, time_again
 from planner.settings import wires_of
@@ -24,20 +23,11 @@ from planner.step_facts import (
     seconds_by_phase,
 )
 
-MOST_LOWERED = 60
-"""Programs that are lowered for one explanation; each takes up to a second."""
+MOST_TASKS = 40_000
+"""Tasks of the programs that are lowered for one explanation: a second and a half."""
 BATCHES_TO_TASKS = 2_000
 """Another batch means other programs, which take minutes to lower for large plans."""
 Told = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A field in which two plans differ."""
-
-    field: str
-    this: Any
-    other: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +55,6 @@ class Idle:
     """A group of wires, or a figure as in ``--set``."""
     why: str
     """``carries no bytes``, or ``neither half nor double changes the step``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtBatch:
-    """Who wins with another global batch."""
-
-    batch: int
-    winner: str
-    """Label; empty where no candidate divides this batch."""
-    step_s: float
-    differs: tuple[Change, ...]
-    """From the winner of the file, the microbatch left out: empty where the choice is the same."""
-    proved: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +101,13 @@ def explain(
     """Return why plan ``pick`` of a plan file is where it is.
 
     ``flips`` says whether to look for what would change the answer, which takes longest;
-    ``batches`` says whether to look for the winner at half and at double the batch; without a word
+    ``batches`` says whether to look for the batches at which another choice wins; without a word
     that is done where the plan has no more than ``BATCHES_TO_TASKS`` tasks.
     """
     refuse_other_objectives(plans)
     model, machine = load_model(plans.model), plans.to_machine()
     ranked = plans.plans[pick]
-    contest = Contest.of(model, plans, MOST_LOWERED)
+    contest = Contest.of(model, plans, MOST_TASKS)
     row = contest.plans.index(ranked.plan)
     told("lowering", 0, 1)
     own = contest.program(row)
@@ -144,6 +121,10 @@ def explain(
     ahead = "" if row in holders else contest.plans[holders[0]].label
     links = link_uses(own.program, timeline, cluster)
     vary = own.program.graph.tasks <= BATCHES_TO_TASKS if batches is None else batches
+
+    def tell_batches(seen: int) -> None:
+        told("batches", seen, seen + 1)
+
     return Explanation(
         model=plans.model,
         cluster=plans.cluster,
@@ -162,7 +143,7 @@ def explain(
         faster=ahead,
         tied=() if ahead else tuple(contest.plans[r].label for r in holders if r != row),
         flips=found,
-        batches=_batches(plans, contest, own.plan, told) if looks and vary else (),
+        batches=batch_flips(plans, contest, own.plan, tell_batches) if looks and vary else (),
         idle=(*_unused(links), *_without_effect(plans, own, timeline.makespan_ps, turned)),
     )
 
@@ -198,17 +179,6 @@ def _margin(
     )
 
 
-def plan_changes(this: Plan, other: Plan) -> tuple[Change, ...]:
-    """Return the fields in which two plans differ, placement left out where workers differ too."""
-    found = [
-        Change(field=f.name, this=getattr(this, f.name), other=getattr(other, f.name))
-        for f in fields(Plan)
-        if getattr(this, f.name) != getattr(other, f.name)
-    ]
-    names = {change.field for change in found}
-    return tuple(c for c in found if c.field != "placement" or "workers" not in names)
-
-
 def _flips(
     plans: PlanFile, contest: Contest, row: int, turned: Sequence[Knob], told: Told
 ) -> tuple[Sequence[int], tuple[Flip, ...]]:
@@ -225,34 +195,6 @@ def _flips(
         contest.told()
         found.append(Turn.of(contest, plans, holders, now_ps, knob, side).flip())
     return holders, tuple(found)
-
-
-def _batches(plans: PlanFile, contest: Contest, held: Plan, told: Told) -> tuple[AtBatch, ...]:
-    """Return who wins at half and at double the batch."""
-    if not contest.is_whole:
-        return ()
-    batch, found = plans.training.batch, []
-    tried = [b for b in (batch // 2 if batch % 2 == 0 else 0, 2 * batch) if b]
-    for number, b in enumerate(tried):
-        told("batches", number, len(tried))
-        training = replace(plans.training, batch=b)
-        other = Contest.of(contest.model, plans, MOST_LOWERED, training)
-        if not other.plans:
-            found.append(AtBatch(batch=b, winner="", step_s=0.0, differs=(), proved=True))
-            continue
-        floor_ps = other.floor_ps(other.machine)
-        best = other.winner(other.machine, [int(floor_ps.argmin())], floor_ps)
-        plan = other.plans[best.row]
-        found.append(
-            AtBatch(
-                batch=b,
-                winner=plan.label,
-                step_s=best.step_ps / PS_PER_S,
-                differs=tuple(c for c in plan_changes(held, plan) if c.field != "microbatch"),
-                proved=best.proved,
-            )
-        )
-    return tuple(found)
 
 
 def _unused(links: Sequence[LinkUse]) -> list[Idle]:

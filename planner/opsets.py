@@ -18,6 +18,17 @@ from planner.registers import plan_buckets
 from planner.space import Constraints, plan_space
 from planner.steps import add, load, loss
 
+OF_CONVNETS: tuple[tuple[str, dict[str, int]], ...] = (
+    ("batch_norm", {"group": 4}),
+    ("relu", {}),
+    ("max_pool", {"window": 3, "stride": 2, "pad": 1}),
+    ("lrn", {"size": 5}),
+    ("dropout", {"percent": 30}),
+    ("sigmoid", {}),
+    ("silu", {}),
+)
+"""Kinds of convnets that curves are fitted to at the same sizes, and how they are used."""
+
 FIT_REUSE_BYTES = 12 * MIB
 """Coldness at which curves are fitted: what a step of a small model moves."""
 
@@ -85,6 +96,10 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _phases("conv2d", shape, samples, dtype, channels=maps, kernel=kernel)
     for channels, size, samples in ((4, 8, 4), (6, 12, 12), (8, 24, 20), (16, 20, 48)):
         shape = (channels, size, size)
+        for kind, attrs in OF_CONVNETS:
+            calls += _phases(kind, shape, samples, dtype, **attrs)
+        calls += _phases("gate", shape, samples, dtype, (channels, 1, 1))
+        calls += _phases("concat", shape, samples, dtype, shape)
         calls += _phases("tanh", shape, samples, dtype)
         calls += _phases("flatten", shape, samples, dtype)
         calls += _phases("avg_pool", shape, samples, dtype, window=2)
@@ -105,12 +120,21 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
     return {call.signature: call for call in cold}
 
 
-def _layer(kind: str, in_shape: Shape, **attrs: int) -> Layer:
-    return Layer(name=kind, kind=kind, in_shapes=(in_shape,), attrs=tuple(sorted(attrs.items())))
+def _layer(kind: str, *in_shapes: Shape, **attrs: int) -> Layer:
+    inputs = tuple(f"{INPUT}{i}" for i in range(len(in_shapes)))
+    given = tuple(sorted(attrs.items()))
+    return Layer(name=kind, kind=kind, in_shapes=in_shapes, attrs=given, inputs=inputs)
 
 
-def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) -> Iterable[OpCall]:
-    layer = _layer(kind, in_shape, **attrs)
+def _phases(
+    kind: str,
+    in_shape: Shape,
+    samples: int,
+    dtype: str,
+    *others: Shape,
+    **attrs: int,
+) -> Iterable[OpCall]:
+    layer = _layer(kind, in_shape, *others, **attrs)
     phases = ("forward", "weight_grad", "input_grad") if layer.parameters else ()
     return [layer.call(p, samples, dtype) for p in phases or ("forward", "input_grad")]
 

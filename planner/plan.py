@@ -5,6 +5,7 @@ from enum import Enum
 from functools import lru_cache
 
 from hwprofiles.cluster import Cluster
+from hwprofiles.units import KIB, MIB
 from planner.model import ModelGraph
 
 
@@ -91,21 +92,39 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """Short name, unique among the candidates of one search."""
+        """Short name, unique among the candidates of one search.
+
+        Numbers of slots are named where they are not 1; ``decode4x2`` are four decode workers that
+        prefetch two microbatches each.
+        """
         parts = [f"dp{self.workers}", f"mb{self.microbatch}"]
         if self.workers > 1:
-            parts += [self.algorithm, f"{self.bucket_bytes // 1024}KiB"]
+            parts += [self.algorithm, _size(self.bucket_bytes)]
             parts += ["overlap"] if self.overlap else []
-        slots = {"in": self.input_slots, "act": self.activation_slots, "land": self.landing_slots}
+        slots = {
+            "input": self.input_slots,
+            "activations": self.activation_slots,
+            "landing": self.landing_slots,
+        }
         parts += [f"{name}{count}" for name, count in slots.items() if count != 1]
         parts += [seats] if (seats := _seats(self.placement)) else []
         if self.decode_workers:
-            parts.append(f"in{self.decode_workers}x{self.prefetch}")
+            parts.append(f"decode{self.decode_workers}x{self.prefetch}")
         return "-".join(parts)
 
 
 NAMED_SEATS = 8
 """Ranks up to which a label names every device."""
+
+
+def _size(size_bytes: int) -> str:
+    """Name the size of a bucket.
+
+    >>> _size(25 << 20), _size(64 << 10), _size(246_824)
+    ('25MiB', '64KiB', '241KiB')
+    """
+    mebi, rest = divmod(size_bytes, MIB)
+    return f"{mebi}MiB" if mebi and not rest else f"{size_bytes // KIB}KiB"
 
 
 def _seats(placement: tuple[int, ...]) -> str:

@@ -91,6 +91,10 @@ class Shared:
     frames: dict[Key, Frame] = field(default_factory=dict)
     memory: dict[Key, PassMemory] = field(default_factory=dict)
 
+    def on(self, machine: Machine) -> "Shared":
+        """Return the same on hardware that differs in its figures alone: no memory, no op does."""
+        return replace(self, machine=machine, passes={})
+
     def cut(self, bucket_bytes: int) -> Cut:
         """Return the buckets of a size."""
         if bucket_bytes not in self.cuts:

@@ -15,12 +15,12 @@ from hwprofiles.device import Device
 from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.link import Link
 from hwprofiles.routing import Routing
+from planner.certificate import Certificate
 from planner.evidence import Evidence
 from planner.jsonable import to_jsonable
 from planner.machine import Machine
 from planner.plan import Plan, Training
 from planner.predict import Prediction
-from planner.search import Certificate
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

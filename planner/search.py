@@ -5,23 +5,23 @@ next bound is no smaller than the K-th best simulated one, no candidate left can
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from hwprofiles.errors import NothingFits
-from hwprofiles.units import PS_PER_S, Ints, format_frac
+from hwprofiles.units import PS_PER_S
+from planner.certificate import Candidate, Found, SearchResult, certify
 from planner.machine import Machine
 from planner.model import ModelGraph
-from planner.objective import Key, Objective
+from planner.objective import Objective
 from planner.placements import placements
-from planner.plan import Plan, Training
-from planner.predict import Prediction, predict
-from planner.ranking import Queue, best_rows, front, left_over
+from planner.plan import Training
+from planner.predict import predict
+from planner.ranking import Queue, best_rows, front
 from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
-from planner.table import DOMINANCE, PlanTable, Tally, price
-from sim.engine import choose
+from planner.table import PlanTable, Tally, price
 
 EFFORT = 15_000
 """Tasks lowered one by one that a search spends where no budget is given: a good second."""
@@ -31,83 +31,6 @@ NEAR_BEST = 1.02
 
 Progress = Callable[[str, int, int, float | None], None]
 """Told (stage, done, in all, best objective so far); of ``simulating`` the counts are tasks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What the search looked at, and why nothing else can be better."""
-
-    candidates: int
-    by_verdict: dict[str, int]
-    """Rows by verdict; ``fits`` ones were priced."""
-    simulated: int
-    pruned_by_bound: int
-    """Rows whose bound already is no better than the last plan kept."""
-    pruned_by_dominance: int
-    """Rows dropped by the rule named in ``dominance``."""
-    not_reached: int
-    """Rows neither simulated nor pruned because the search was stopped."""
-    runner_up: str
-    runner_up_frac: float
-    """How much slower the runner-up is, as a fraction of the best."""
-    engine: str
-    stopped_by: str
-    """``proof``, ``budget``, ``tasks`` (no budget was given and the programs are large) or
-    ``interrupt``."""
-    statement: str
-    dominance: str = DOMINANCE
-    """The rule: the row's program is that of another row."""
-    objective: str = "time"
-    gap_frac: float = 0.0
-    """How much better a candidate that was not simulated may be, as a fraction of the best."""
-    examples: dict[str, str] = field(default_factory=dict)
-    """One plan of each verdict."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A plan and its prediction."""
-
-    plan: Plan
-    prediction: Prediction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """The best plans, best first, and the certificate."""
-
-    best: tuple[Candidate, ...]
-    certificate: Certificate
-    table: PlanTable
-
-
-@dataclass(slots=True, kw_only=True)
-class Found:
-    """What has been simulated so far, best first."""
-
-    objective: Objective
-    keep: int
-    limit_ps: float
-    simulated: int = 0
-    rows: list[int] = field(default_factory=list)
-    kept: list[tuple[Key, int, Candidate]] = field(default_factory=list)
-    """(objective and time, row, candidate)"""
-    tasks: int = 0
-
-    def add(self, row: int, candidate: Candidate, step_ps: int) -> None:
-        """Note a simulated row; one that is slower than allowed is not kept."""
-        arena = max(candidate.prediction.arena_bytes)
-        key = (self.objective.of_plan(candidate.plan, step_ps, arena), step_ps)
-        self.simulated += 1
-        self.rows.append(row)
-        self.tasks += candidate.prediction.tasks
-        if step_ps <= self.limit_ps:
-            self.kept.append((key, row, candidate))
-            self.kept.sort(key=lambda entry: entry[:2])
-
-    def is_closed_to(self, key: Key) -> bool:
-        """Whether no row with this bound can enter the first ``keep``."""
-        return len(self.kept) >= self.keep and key >= self.kept[self.keep - 1][0]
 
 
 def machine_space(
@@ -167,7 +90,7 @@ def search(  # noqa: PLR0913, the question, and how far to go
             f" {limit_ps / PS_PER_S:g} s; raise the limit, --budget, or name a larger cluster"
         )
     best = tuple(candidate for _, _, candidate in found.kept[:top])
-    certificate = _certificate(table, tally, found, stopped_by, top, budget)
+    certificate = certify(table, tally, found, stopped_by, top, budget)
     return SearchResult(best=best, certificate=certificate, table=table)
 
 
@@ -202,7 +125,7 @@ def search_front(
         value = second.of_plan(candidate.plan, step_ps, max(candidate.prediction.arena_bytes))
         if value < least:
             kept, least = [*kept, candidate], value
-    proof = _certificate(table, tally, found, stopped_by, len(found.kept), budget)
+    proof = certify(table, tally, found, stopped_by, len(found.kept), budget)
     statement = (
         f"of {len(queue)} plans on the front of the bounds {found.simulated} were simulated, and"
         f" {len(kept)} of them are beaten by none in {objectives[0]} and {objectives[1]} both"
@@ -296,52 +219,3 @@ def _tell(progress: Progress, queue: Queue, found: Found, budget: int | None) ->
         tasks = tasks[np.cumsum(queue.effort[found.simulated :][rest]) <= EFFORT]
     best = found.kept[0][0][0] if found.kept else None
     progress("simulating", found.tasks, found.tasks + int(tasks.sum()), best)
-
-
-def _is_proved(table: PlanTable, found: Found, done: Ints) -> bool:
-    """Whether no row that was not simulated can enter what was to be kept."""
-    complete = len(found.kept) >= found.keep
-    key = found.kept[found.keep - 1][0] if complete else (np.inf, 0)
-    return not left_over(table, found.objective, done, key).better
-
-
-def _certificate(
-    table: PlanTable, tally: Tally, found: Found, stopped_by: str, top: int, budget: int | None
-) -> Certificate:
-    """Say what was proved."""
-    (best_key, _, _), (last_key, _, _) = found.kept[0], found.kept[:top][-1]
-    done = np.array(found.rows, dtype=np.int64)
-    left = left_over(table, found.objective, done, last_key)
-    fits = tally.by_name()["fits"]
-    gap_frac = 0.0
-    if left.least is not None and left.least < best_key and best_key[0] > 0:
-        gap_frac = max(0.0, 1 - min(left.least[0] / best_key[0], 1.0))
-    runner = found.kept[1] if len(found.kept) > 1 else None
-    frac = runner[0][1] / best_key[1] - 1 if runner else 0.0
-    better = "better" if found.objective.name not in ("time", "throughput") else "faster"
-    if left.least is None or left.least >= best_key:
-        statement = f"none of the candidates can be {better}"
-    else:
-        statement = f"a candidate not simulated may be up to {format_frac(gap_frac)} {better}"
-    if runner:
-        proved = left.least is None or left.least >= runner[0]
-        second = "the runner-up" if proved else "the next best of those simulated,"
-        statement += f"; {second} {runner[2].plan.label} is {format_frac(frac)} slower"
-    if stopped_by == "proof" and not _is_proved(table, found, done):
-        stopped_by = "budget" if budget is not None else "tasks"
-    return Certificate(
-        candidates=table.space.rows,
-        by_verdict=tally.by_name(),
-        simulated=found.simulated,
-        pruned_by_bound=fits - tally.spare - found.simulated - left.better,
-        pruned_by_dominance=tally.spare,
-        not_reached=left.better,
-        runner_up=runner[2].plan.label if runner else "",
-        runner_up_frac=frac,
-        engine=" and ".join(sorted({choose(c.prediction.tasks) for _, _, c in found.kept})),
-        stopped_by=stopped_by,
-        statement=statement,
-        objective=found.objective.name,
-        gap_frac=gap_frac,
-        examples={v.name.lower(): table.plan(row).label for v, row in tally.examples.items()},
-    )

@@ -218,8 +218,12 @@ def price(
     machine: Machine,
     constraints: Constraints | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    shared: Shared | None = None,
 ) -> PlanTable:
-    """Build the factors of every number of workers and microbatch."""
+    """Build the factors of every number of workers and microbatch.
+
+    ``shared`` is what is known from hardware that differs in its figures alone.
+    """
     most = constraints.most if constraints else {}
     limit_s = most.get("step_s", float("inf"))
     never = np.iinfo(np.int64).max
@@ -228,9 +232,10 @@ def price(
         "step_ps": int(limit_s * PS_PER_S) if limit_s * PS_PER_S < never else int(never),
     }
     sections: list[Section] = []
-    shared = Shared(model=model, training=training, machine=machine)
+    known = shared or Shared(model=model, training=training, machine=machine)
+    known = known.on(machine)
     for stripe, start in zip(space.stripes, space.starts, strict=False):
-        prices = StripePrices(shared=shared, stripe=stripe)
+        prices = StripePrices(shared=known, stripe=stripe)
         for i, microbatch in enumerate(stripe.axes["microbatch"]):
             verdict = prices.verdict(microbatch)
             size = stripe.rows // len(stripe.axes["microbatch"])

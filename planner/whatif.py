@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import NothingFits, PlanError
+from planner.certificate import Certificate, SearchResult
 from planner.contest import held_to, refuse_other_objectives
 from planner.layout import memory_bytes
 from planner.machine import Machine
@@ -11,7 +12,7 @@ from planner.model import ModelGraph, load_model
 from planner.plan import Plan
 from planner.predict import Prediction, predict
 from planner.records import PlanFile, RankedPlan, plans_sha256
-from planner.search import Certificate, SearchResult, search
+from planner.search import search
 from planner.settings import change, parse_setting
 from planner.space import Constraints
 

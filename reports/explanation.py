@@ -5,7 +5,8 @@ from typing import Any
 
 from hwprofiles.tiers import format_rate
 from hwprofiles.units import format_bytes, format_frac, format_s
-from planner.explain import AtBatch, Change, Explanation, Margin
+from planner.batches import AtBatch, Change
+from planner.explain import Explanation, Margin
 from planner.flips import Flip
 from planner.plandiff import Difference
 from planner.whatif import Repriced, WhatIf
@@ -153,17 +154,16 @@ def _knob(name: str) -> str:
 
 
 def batch_sentences(found: Explanation) -> Iterator[str]:
-    """Yield who wins with another batch."""
+    """Yield how far the batch may change until another choice wins, among those looked at."""
     for at in found.batches:
-        yield _at_batch(at)
+        yield _at_batch(at, found.batch)
 
 
-def _at_batch(at: AtBatch) -> str:
-    if not at.winner:
-        return f"With batch {at.batch} no candidate fits."
-    what = f"With batch {at.batch} {at.winner} wins ({format_s(at.step_s)} a step)"
+def _at_batch(at: AtBatch, batch: int) -> str:
+    way = "Down" if at.batch < batch else "Up"
     if not at.differs:
-        return f"{what}: the same choice."
+        return f"{way} to batch {at.batch} the choice stays ({format_s(at.step_s)} a step)."
+    what = f"{way} to batch {at.batch}, where {at.winner} wins ({format_s(at.step_s)} a step)"
     return f"{what}; that changes {_changes(at.differs)}."
 
 

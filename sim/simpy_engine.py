@@ -8,6 +8,7 @@ tasks that end at once and so bring about another round, and last the network (`
 resource at a time.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Protocol
 import simpy
 from simpy.events import EventPriority
 
+from hwprofiles.errors import LinkLost
 from hwprofiles.units import PS_PER_S
+from sim.disturbances import QUIET, Disturbances, LinkChange
 from sim.fair import fair_rates, finish_ps
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
@@ -73,6 +76,7 @@ def simulate(
     *,
     memory: Memory | None = None,
     launcher: Callable[[simpy.Environment], Launch] | None = None,
+    disturbances: Disturbances = QUIET,
 ) -> Timeline:
     """Return when every task starts and ends.
 
@@ -83,16 +87,21 @@ def simulate(
     launcher : function, optional
         Called once with the environment; what it returns is called with every task that starts, and
         is what the task waits for before it works, its lanes and its memory held.
+    disturbances : Disturbances, optional
+        What happens to the links meanwhile.
 
     Raises
     ------
     DeadlockError
         When tasks are left that can never start.
+    LinkLost
+        When a link fails and a transfer has no other way.
     PlanError
         When the step is longer than 2**63 picoseconds.
     """
     env = simpy.Environment()
-    arbiter = _Arbiter(env, graph, memory or Slots(graph), launcher)
+    network = _Network(env, graph, disturbances)
+    arbiter = _Arbiter(env, graph, network, memory or Slots(graph), launcher)
     env.run()
     if len(arbiter.end_ps) < graph.tasks:
         tasks = range(graph.tasks)
@@ -123,6 +132,7 @@ class _Arbiter:
         self,
         env: simpy.Environment,
         graph: TaskGraph,
+        network: "_Network",
         memory: Memory,
         launcher: Callable[[simpy.Environment], Launch] | None,
     ) -> None:
@@ -131,7 +141,7 @@ class _Arbiter:
         self.graph = graph
         self.memory = memory
         self.launch = launcher(env) if launcher else None
-        self.network = _Network(env, graph)
+        self.network = network
         self.start_ps: dict[int, int] = {}
         self.end_ps: dict[int, int] = {}
         self.lanes = [graph.row("lane", task) for task in tasks]
@@ -229,21 +239,70 @@ class _Flow:
 class _Network:
     """Shares the links among the active flows at the end of each instant that changed them."""
 
-    def __init__(self, env: simpy.Environment, graph: TaskGraph) -> None:
+    def __init__(
+        self, env: simpy.Environment, graph: TaskGraph, disturbances: Disturbances
+    ) -> None:
         self.env = env
         self.graph = graph
         self.bandwidth: list[float] = graph.link_bytes_per_s.tolist()
         self.flows: dict[int, _Flow] = {}
         self.touched: set[int] = set()
         self.bell = _Bell(env, _SHARE)
+        self.detour = disturbances.detour
+        self.failed: frozenset[int] = frozenset()
         env.process(self.share())
+        for change in disturbances.changes:
+            env.process(self.change(change))
+        for number, other in enumerate(disturbances.traffic):
+            task = -1 - number  # of no task of ours
+            flow = _Flow(
+                task=task,
+                links=[other.link],
+                cap_bytes_per_s=other.most_bytes_per_s,
+                left_bytes=math.inf,
+                since_ps=0,
+                arrived=env.event(),
+            )
+            self.flows[task] = flow
+
+    def change(self, change: LinkChange) -> Process:
+        """Give a link its new bandwidth when it is time; send round it if it has failed."""
+        yield self.env.timeout(change.at_ps)
+        link = change.link
+        if not change.factor:
+            self.failed |= {link}
+            for flow in [flow for flow in self.flows.values() if link in flow.links]:
+                self.touch(flow)
+                if flow.task < 0:
+                    del self.flows[flow.task]
+                    continue
+                flow.links = self.way(flow.task)
+                self.touch(flow)
+            return
+        self.bandwidth[link] = float(self.graph.link_bytes_per_s[link]) * change.factor
+        self.touched.add(link)
+        self.bell.ring()
+
+    def way(self, task: int) -> list[int]:
+        """Return the links that a transfer crosses, round those that have failed."""
+        links = self.graph.row("route", int(self.graph.route[task]))
+        if self.failed.isdisjoint(links):
+            return links
+        found = self.detour(links, self.failed)
+        if found is None:
+            lost = next(link for link in links if link in self.failed)
+            raise LinkLost(
+                f"link {lost} has failed, and transfer {task} has no other way at"
+                f" {int(self.env.now) / PS_PER_S:.6g} s; keep another path, or stop before"
+            )
+        return list(found)
 
     def send(self, task: int) -> simpy.Event:
         """Add a flow; return the event of its arrival."""
         route = int(self.graph.route[task])
         flow = _Flow(
             task=task,
-            links=self.graph.row("route", route),
+            links=self.way(task),
             cap_bytes_per_s=float(self.graph.route_cap_bytes_per_s[route]),
             left_bytes=int(self.graph.payload_bytes[task]),
             since_ps=int(self.env.now),
@@ -287,6 +346,8 @@ class _Network:
         flow.left_bytes -= flow.rate_bytes_per_s * (now_ps - flow.since_ps) / PS_PER_S
         flow.since_ps = now_ps
         flow.rate_bytes_per_s = rate_bytes_per_s
+        if flow.task < 0:
+            return
         flow.finish_ps = finish_ps(flow.left_bytes, rate_bytes_per_s, now_ps)
         self.env.process(self.arrive(flow, flow.finish_ps))
 

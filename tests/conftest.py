@@ -15,13 +15,13 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
 from hwprofiles.link import Link
+from planner.certificate import Certificate
 from planner.machine import Machine
 from planner.model import load_model
 from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.records import SCHEMA, PlanFile, RankedPlan, cluster_record, plans_sha256
-from planner.search import Certificate
 
 DEVICES = 4
 

@@ -22,7 +22,7 @@ def explain(
         bool | None,
         typer.Option(
             "--batches/--no-batches",
-            help="Whether to plan for half and double the batch too; default: for small plans.",
+            help="Whether to look for batches with another best choice; default: for small plans.",
         ),
     ] = None,
     json: Json = False,

@@ -1,30 +1,78 @@
-"""``simulate``: time a task graph from a file."""
+"""``simulate``: time a task graph from a file, or a plan's step among stragglers and slow links."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foreplan.commands.options import Json
-from foreplan.console import out, show_json
+from foreplan.commands.options import Json, Quiet
+from foreplan.console import out, progress, show_json, table
+
+if TYPE_CHECKING:
+    from planner.disturbed import DisturbedRuns
 
 
 def simulate(
-    path: Annotated[Path, typer.Argument(metavar="GRAPH", help="A graph.json.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A graph.json, or a plan file.")],
     engine: Annotated[
         str | None, typer.Option(help="simpy, heap or array; without it, by the number of tasks.")
     ] = None,
+    pick: Annotated[int, typer.Option(help="Which plan of a plan file.")] = 0,
+    straggler: Annotated[
+        list[str] | None,
+        typer.Option(help="WORKER=FACTOR, or a share by which all are late at random, e.g. 0.1."),
+    ] = None,
+    degrade: Annotated[
+        list[str] | None, typer.Option(help="LINK=FACTOR or LINK=FACTOR@TIME, e.g. pcie-3-x16=0.5.")
+    ] = None,
+    fail: Annotated[
+        list[str] | None, typer.Option(help="LINK or LINK@TIME, e.g. '0->switch@2ms'.")
+    ] = None,
+    traffic: Annotated[
+        list[str] | None, typer.Option(help="LINK=SHARE that another job wants of it, e.g. 0.3.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, max=100_000, help="Runs, each with its draws.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Check a task graph for deadlock, then simulate it."""
+    """Check a task graph for deadlock and simulate it; or a plan, disturbed, many times."""
+    from foreplan.disturbing import is_plan, simulate_plan, trouble_of
     from hwprofiles.errors import PlanError
-    from hwprofiles.units import format_s
-    from sim.checks import check_graph
-    from sim.engine import ENGINES, choose, run
-    from sim.graphfile import read_graph
+    from sim.engine import ENGINES
 
     if engine not in (None, *ENGINES):
         raise PlanError(f"--engine {engine!r}: expected {', '.join(ENGINES)}, or nothing")
+    trouble = trouble_of(straggler or (), degrade or (), fail or (), traffic or ())
+    if not is_plan(path):
+        if trouble != trouble_of() or runs > 1:
+            raise PlanError(
+                f"{path}: expected a plan file, whose workers and links have names, got a task"
+                " graph; give a plan file, or no disturbances"
+            )
+        _graph(path, engine, json=json)
+        return
+    with progress("simulating", quiet=quiet or json) as step:
+        found = simulate_plan(
+            path,
+            pick,
+            trouble,
+            runs=runs,
+            seed=seed,
+            progress=lambda done, total: step(done, total, ""),
+        )
+    if json:
+        show_json(found)
+    else:
+        _show(found)
+
+
+def _graph(path: Path, engine: str | None, *, json: bool) -> None:
+    from hwprofiles.units import format_s
+    from sim.checks import check_graph
+    from sim.engine import choose, run
+    from sim.graphfile import read_graph
+
     found = read_graph(path)
     check_graph(found.graph, found.label)
     name = engine or choose(found.graph.tasks)
@@ -33,3 +81,30 @@ def simulate(
         show_json({"makespan_s": timeline.makespan_s, "tasks": found.graph.tasks, "engine": name})
     else:
         out(f"{found.graph.tasks} tasks: {format_s(timeline.makespan_s, 6)}")
+
+
+def _show(found: "DisturbedRuns") -> None:
+    from hwprofiles.units import format_s
+
+    out(f"undisturbed {format_s(found.undisturbed_s)}; {found.runs} runs, seed {found.seed}")
+    if found.p50_s is not None and found.p95_s is not None and found.p99_s is not None:
+        parts = {"P50": found.p50_s, "P95": found.p95_s, "P99": found.p99_s}
+        rows = [
+            (name, format_s(step_s), f"{step_s / found.undisturbed_s:.2f}")
+            for name, step_s in parts.items()
+        ]
+        table(("step", "time", "of undisturbed"), rows)
+        waits = [(r, sum(row), row) for r, row in enumerate(found.waits_s) if sum(row)]
+        longest = sorted(waits, key=lambda wait: -wait[1])[:MOST_WAITS]
+        shown = [
+            (str(rank), format_s(total), str(max(range(len(row)), key=row.__getitem__)))
+            for rank, total, row in longest
+        ]
+        if shown:
+            table(("worker", "waits a step", "most for"), shown)
+    if found.stop:
+        out(f"{found.stopped} of {found.runs} runs stopped: {found.stop}")
+
+
+MOST_WAITS = 8
+"""Workers whose waiting is shown, the longest first."""

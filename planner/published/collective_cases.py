@@ -123,16 +123,16 @@ def express(told: Mapping[str, str]) -> CollectiveCase:
 
 def _system(told: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the entry of the system that a row names."""
-    system, inside = told.get("system", ""), told.get("intra_link", "")
+    system, inside, devices = (told.get(key, "") for key in ("system", "intra_link", "devices"))
+    ranks = int(devices) if devices.isdigit() else 0
     for choice in _names()["systems"]:
-        fits = "most" not in choice or int(told.get("devices") or 0) <= choice["most"]
-        named = _found(choice.get("system", ""), system) and _found(
-            choice.get("inside", ""), inside
-        )
-        if named and fits:
+        is_named = _found(choice.get("system", ""), system)
+        is_joined = _found(choice.get("inside", ""), inside) and ranks <= choice.get("most", ranks)
+        if is_named and is_joined:
             if "unstated" in choice:
                 raise Unstated(choice["unstated"])
-            return choice  # type: ignore[no-any-return]
+            found: Mapping[str, Any] = choice
+            return found
     if inside.lower() in NOTHING:
         raise Unstated("intra_link is not stated")
     raise Unsaid(f"a system {system!r} with {inside!r} is not built in")
@@ -207,10 +207,9 @@ def _stated_nics(text: str) -> tuple[int, float]:
     ((8, 50000000000.0), (0, 0.0))
     """
     counts = [int(count) for count in re.findall(r"([0-9]+) ?x(?=[ 0-9])", text)]
-    rate = re.search(r"([0-9.]+) ?(Gb|GB|G\b)", text)
-    if not rate:
-        return prod(counts) if counts else 0, 0.0
-    return prod(counts) if counts else 0, float(rate[1]) * GB / (1 if rate[2] == "GB" else BITS)
+    rate = re.search(r"([0-9]+(?:\.[0-9]+)?) ?(Gb|GB|G\b)", text)
+    number = prod(counts) if counts else 0
+    return number, float(rate[1]) * GB / (1 if rate[2] == "GB" else BITS) if rate else 0.0
 
 
 def _forced(told: str) -> str | None:

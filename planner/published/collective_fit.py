@@ -6,13 +6,9 @@ of a collective is cheapest changes as constants move, so the fit starts from se
 the priors and keeps the best. The shipped table of isolated nodes is part of every fit.
 """
 
-import json
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import accumulate
+from dataclasses import dataclass
 from math import log
 from pathlib import Path
 from typing import Any
@@ -21,22 +17,31 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from hwprofiles import transport
-from hwprofiles.transport import FRACTIONS, Constants, flat
-from hwprofiles.units import US, Floats, Ints
+from hwprofiles.transport import FRACTIONS, Constants
+from hwprofiles.units import US, Floats
 from planner.published.cases import Unsaid
 from planner.published.collective_cases import CollectiveCase, express
 from planner.published.collective_rows import SMALL, CollectiveRow, read_collectives
+from planner.published.collective_terms import (
+    Known,
+    is_fixed,
+    prior_constants,
+    priors,
+    terms_of,
+)
+from planner.published.toml_text import toml_text
 from planner.transport_groups import SMALL_BYTES, interval_kind
-from planner.transport_law import Way
 
-PRIORS = Path(__file__).with_name("collective_priors.toml")
 TARGET = Path(transport.__file__).parent / "data" / transport.DATA
+HEAD = (
+    "Written by `python -m planner.published.collective_fit`; see collective_priors.toml",
+    "beside it. Latencies and ramps are microseconds, the rest shares of the wire.",
+    "Constants that are not in `fitted` are assumed.",
+)
 RESIDUAL = 0.07
 """Scale of a residual: 7 %."""
 PULL = 2.0
 """Weight of a constant's distance from its prior, in widths."""
-NONE = -1
-"""Index of the constant 1."""
 FAR = 4.0
 """Widths beyond which no constant goes."""
 EDGE = 1e-9
@@ -80,135 +85,10 @@ def samples(rows: Iterable[CollectiveRow]) -> list[CollectiveSample]:
     return found
 
 
-@cache
-def priors() -> Mapping[str, Any]:
-    """Return the content of the file of priors."""
-    return tomllib.loads(PRIORS.read_text(encoding="utf-8"))
-
-
-@dataclass(slots=True)
-class Known:
-    """Constants by name that rows need: where each begins, and how far it may go."""
-
-    names: list[str] = field(default_factory=list)
-    prior: list[float] = field(default_factory=list)
-    width: list[float] = field(default_factory=list)
-    free: list[bool] = field(default_factory=list)
-    """Which of them are fitted."""
-
-    def place(self, name: str) -> int:
-        """Return the place of a constant; a new one begins at its prior.
-
-        A constant that is another one has the place, and the prior, of that.
-        """
-        name = priors()["shared"].get(name, name)
-        if name not in self.names:
-            self.names.append(name)
-            self.prior.append(log(_prior()[name]))
-            self.width.append(priors()["width"][_kind(name)])
-            self.free.append(not _is_fixed(name))
-        return self.names.index(name)
-
-
-@cache
-def _prior() -> Constants:
-    return flat({name: block["constants"] for name, block in priors()["stacks"].items()})
-
-
-def _is_fixed(name: str) -> bool:
-    stack, _, constant = name.partition(".")
-    return constant in priors()["fixed"].get(stack, ())
-
-
-def _kind(name: str) -> str:
-    constant = name.partition(".")[2]
-    if constant.startswith("ll") and constant.endswith("share"):
-        return "low_share"
-    kinds = ("launch", "hop", "share", "ramp")
-    return next((kind for kind in kinds if constant.endswith(kind)), "hop")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """Every way of every sample as arrays: W ways, L latencies, G legs."""
-
-    starts: Ints
-    """(samples,) where the ways of each begin."""
-    latency: tuple[Ints, Ints, Floats]
-    """(L,) way, constant, count."""
-    legs: tuple[Ints, Floats, Ints, Ints]
-    """(G,) way, seconds at the wire, first share, second share or NONE; by way."""
-    first_leg: Ints
-    """(W,) where the legs of each way begin."""
-    ramp: Ints
-    """(W,) constant under the root, or NONE."""
-
-    def times_s(self, logs: Floats) -> tuple[Floats, Floats]:
-        """Return the time of every sample and its derivatives by the logarithms of the constants.
-
-        Shapes (samples,) and (samples, constants).
-        """
-        values = np.append(np.exp(logs), 1.0)  # the last is NONE
-        width, count = len(values), len(self.ramp)
-        way, constant, factor = self.latency
-        slopes: Floats = np.zeros((count, width))
-        paid_s = values[constant] * factor
-        latency_s = np.bincount(way, weights=paid_s, minlength=count)
-        np.add.at(slopes, (way, constant % width), paid_s)
-        leg_way, wire_s, one, two = self.legs
-        leg_s = wire_s / values[one] / values[two]
-        moved_s = np.maximum.reduceat(leg_s, self.first_leg)
-        slowest = _first_of(leg_s == moved_s[leg_way], self.first_leg)
-        root_s = np.where(self.ramp == NONE, 0.0, np.sqrt(values[self.ramp] * moved_s))
-        every = np.arange(count)
-        for share in (one[slowest], two[slowest]):
-            np.add.at(slopes, (every, share % width), -(moved_s + root_s))
-        np.add.at(slopes, (every, self.ramp % width), root_s)
-        total_s = latency_s + moved_s + 2 * root_s
-        best_s = np.minimum.reduceat(total_s, self.starts)
-        sizes = np.diff(np.append(self.starts, count))
-        chosen = _first_of(total_s == np.repeat(best_s, sizes), self.starts)
-        return best_s, slopes[chosen, :-1]
-
-
-def _first_of(marked: Floats, starts: Ints) -> Ints:
-    """Return the first marked place at or after each start."""
-    places = np.flatnonzero(marked)
-    found: Ints = places[np.searchsorted(places, starts)]
-    return found
-
-
-def terms_of(found: Sequence[CollectiveSample], known: Known) -> Terms:
-    """Return the ways of all samples; constants that they need are added to ``known``."""
-    by_sample = [sample.case.ways() for sample in found]
-    every: list[Way] = [way for own in by_sample for way in own]
-    latency = [
-        (number, known.place(name), count)
-        for number, way in enumerate(every)
-        for name, count in way.latencies
-    ]
-    legs = [
-        (number, leg.wire_s, *[known.place(name) for name in leg.shares], NONE)[:4]
-        for number, way in enumerate(every)
-        for leg in way.legs
-    ]
-    first_leg = accumulate((len(way.legs) for way in every[:-1]), initial=0)
-    starts = accumulate((len(own) for own in by_sample[:-1]), initial=0)
-    l_way, l_constant, l_count = (np.array(column) for column in zip(*latency, strict=True))
-    g_way, g_wire_s, g_one, g_two = (np.array(column) for column in zip(*legs, strict=True))
-    return Terms(
-        starts=np.fromiter(starts, dtype=np.int64),
-        latency=(l_way, l_constant, l_count.astype(np.float64)),
-        legs=(g_way, g_wire_s, g_one, g_two),
-        first_leg=np.fromiter(first_leg, dtype=np.int64),
-        ramp=np.array([known.place(way.ramp) if way.ramp else NONE for way in every]),
-    )
-
-
 def fitted(found: Sequence[CollectiveSample], tries: int = TRIES) -> tuple[Known, Floats]:
     """Return the constants that the samples need, and their logarithms that fit best."""
     known = Known()
-    terms = terms_of(found, known)
+    terms = terms_of([sample.case.ways() for sample in found], known)
     prior, width, free = np.array(known.prior), np.array(known.width), np.array(known.free)
     published = np.log([sample.published_s for sample in found])
     weight = _weights(found)
@@ -259,7 +139,9 @@ def constants_of(known: Known, logs: Floats) -> Constants:
     """Return all constants: fitted ones, and priors where no row needs one."""
     value = dict(zip(known.names, np.exp(logs).tolist(), strict=True))
     shared = priors()["shared"]
-    return {name: value.get(shared.get(name, name), prior) for name, prior in _prior().items()}
+    return {
+        name: value.get(shared.get(name, name), prior) for name, prior in prior_constants().items()
+    }
 
 
 def content(found: Sequence[CollectiveSample]) -> dict[str, Any]:
@@ -275,7 +157,7 @@ def content(found: Sequence[CollectiveSample]) -> dict[str, Any]:
         fitted_names = [
             key
             for key in block["constants"]
-            if own and f"{name}.{key}" in known.names and not _is_fixed(f"{name}.{key}")
+            if own and f"{name}.{key}" in known.names and not is_fixed(f"{name}.{key}")
         ]
         blocks[name] = {
             **told,
@@ -294,31 +176,22 @@ def _shown(name: str, constants: Constants) -> float:
 
 def written(tables: Mapping[str, Any]) -> str:
     """Return the text of ``transports.toml``."""
-    lines = [
-        "# Written by `python -m planner.published.collective_fit`; see collective_priors.toml",
-        "# beside it. Latencies and ramps are microseconds, the rest shares of the wire.",
-        "# Constants that are not in `fitted` are assumed.",
-    ]
-
-    def put(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return "{ " + ", ".join(f"{key} = {put(v)}" for key, v in value.items()) + " }"
-        return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-    for kind, blocks in tables.items():
-        for name, block in blocks.items():
-            lines += ["", f"[{kind}.{name}]"]
-            lines += [f"{key} = {put(value)}" for key, value in block.items()]
-    return "\n".join(lines) + "\n"
+    return toml_text(HEAD, tables)
 
 
-def spreads(found: Sequence[CollectiveSample]) -> dict[str, Any]:
+def spreads(
+    found: Sequence[CollectiveSample], beside: Sequence[CollectiveSample]
+) -> dict[str, Any]:
     """Return the width of the 80 % interval by what is known of a stack.
 
-    As the half width of the logarithm, from rows of sources that were left out of a fit.
+    As the half width of the logarithm, from rows of sources that were left out of a fit; those
+    ``beside`` are fitted to and not counted.
     """
     errors: dict[str, list[float]] = {}
-    for sample, constants, seen in left_out(found):
+    counted = {sample.row.source for sample in found}
+    for sample, constants, seen in left_out([*found, *beside]):
+        if sample.row.source not in counted:
+            continue
         error = log(sample.case.predicted_s(constants) / sample.published_s)
         errors.setdefault(
             interval_kind(sample.case.group, sample.case.payload_bytes, seen), []
@@ -348,8 +221,11 @@ def main(arguments: Sequence[str]) -> None:
     if not arguments:
         raise SystemExit("expected the path of a table of published collectives")
     rows = [row for path in arguments for row in read_collectives(Path(path))]
-    found = [*samples(rows), *shipped_samples()]
-    tables = {**content(found), "spread": {"interval_80": spreads(found)}}
+    found, shipped = samples(rows), shipped_samples()
+    tables = {
+        **content([*found, *shipped]),
+        "spread": {"interval_80": spreads(found, shipped)},
+    }
     TARGET.write_text(written(tables), encoding="utf-8")
 
 

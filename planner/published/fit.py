@@ -7,7 +7,6 @@ prior. A :class:`Study` holds what does not depend on the constants, so that fit
 runs take a second or two.
 """
 
-import json
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from hwprofiles.units import US, Floats, Ints
 from planner.published.cases import MANY, Case, Unsaid, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
 from planner.published.rows import Row, read_rows
+from planner.published.toml_text import toml_text
 
 PRIORS = Path(__file__).with_name("priors.toml")
 TARGET = Path(efficiency.__file__).parent / "data" / efficiency.DATA
@@ -177,18 +177,8 @@ def content(
 
 def written(table: Mapping[str, Any]) -> str:
     """Return the text of ``efficiency.toml``."""
-    lines = ["# Written by `python -m planner.published.fit`; see priors.toml beside that module."]
-
-    def put(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return "{ " + ", ".join(f"{key} = {put(v)}" for key, v in value.items()) + " }"
-        return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-    for kind, blocks in table.items():
-        for name, block in blocks.items():
-            lines += ["", f"[{kind}.{name}]"]
-            lines += [f"{key} = {put(value)}" for key, value in block.items()]
-    return "\n".join(lines) + "\n"
+    head = "Written by `python -m planner.published.fit`; see priors.toml beside that module."
+    return toml_text([head], table)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import foreplan
 from foreplan.machines import load_machine
 from hwprofiles.errors import NothingFits, PlanError
 from hwprofiles.units import PS_PER_S
+from planner.certificate import SearchResult
 from planner.jsonable import to_jsonable
 from planner.layout import memory_bytes
 from planner.machine import Machine
@@ -22,7 +23,7 @@ from planner.objective import Objective
 from planner.plan import Plan, Training, Verdict
 from planner.predict import predict
 from planner.registers import plan_buckets
-from planner.search import SearchResult, machine_space, search, search_front
+from planner.search import machine_space, search, search_front
 from planner.space import Constraints, divisors
 from tests.planner_cases import candidates, chain_models, machines, small_machine, tiny_convnet
 

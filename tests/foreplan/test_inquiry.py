@@ -53,7 +53,7 @@ def test_explain_says_why_and_where_the_answer_changes(run):
     for part in (
         "lenet-5, batch 64, on v100-quad: the best plan is dp2-mb32-ring-64KiB-on0.3",
         "critical path",
-        "It beats dp2-mb16-ring-64KiB-in2-on0.3 by",
+        "It beats dp2-mb16-ring-64KiB-input2-on0.3 by",
         "They differ in microbatch (32 against 16), input_slots (1 against 2).",
         "With 1 % jitter the order holds in all 100 simulations",
         "computation hides 1.58 us of it (13.0 %)",
@@ -62,7 +62,7 @@ def test_explain_says_why_and_where_the_answer_changes(run):
         "Below 0.42x device speed dp4-mb16-halving_doubling-64KiB-on0.3.2.1 wins",
         "Device speed up to 8x keeps the winner.",
         "Who wins was decided over all 260 candidates.",
-        "With batch 32 dp2-mb16-ring-64KiB-on0.3 wins",
+        "Up to batch 152, where dp4-mb38-halving_doubling-64KiB-on0.3.2.1 wins",
         "nvlink-2-x1 (device to device): carries no bytes.",
     ):
         assert part in text, f"{part!r} is not in\n{text}"

@@ -9,9 +9,10 @@ import pytest
 import foreplan
 from hwprofiles.calibration import OpSample
 from hwprofiles.errors import PlanError, RecordError
+from planner.batches import choice_changes
 from planner.contest import Contest, held_to
 from planner.cost import estimate
-from planner.explain import MOST_LOWERED, explain, plan_changes
+from planner.explain import MOST_TASKS, explain
 from planner.flips import Knob
 from planner.model import load_model
 from planner.opsets import plan_calls
@@ -88,7 +89,7 @@ def test_where_no_flip_is_named_a_search_finds_the_same_winner():
 )
 def test_a_contest_is_won_by_the_plan_that_a_search_finds(knob, factor):
     file = asked_file()
-    contest = Contest.of(load_model(MODEL), file, MOST_LOWERED)
+    contest = Contest.of(load_model(MODEL), file, MOST_TASKS)
     machine = KNOBS[knob].machine(file, factor)
     faster = (factor > 1) == KNOBS[knob].is_rate
     floor_ps = contest.floor_ps(machine if faster else contest.machine)
@@ -101,7 +102,7 @@ def test_a_contest_is_won_by_the_plan_that_a_search_finds(knob, factor):
 
 def test_a_floor_that_is_too_high_is_seen():
     """The oracle of the test above: who is taken for too slow on faster hardware cannot win."""
-    contest = Contest.of(load_model(MODEL), asked_file(), MOST_LOWERED)
+    contest = Contest.of(load_model(MODEL), asked_file(), MOST_TASKS)
     machine = KNOBS["device.speed"].machine(asked_file(), 0.3)
     found = contest.winner(machine, [0], contest.floor_ps(machine) * 100)
     assert found.step_ps != round(searched("device.speed", 0.3)[1] * 1e12)
@@ -135,12 +136,12 @@ def test_a_contest_of_measured_ops_is_among_plans_whose_ops_the_file_holds():
     (record,) = file.machine.values()
     (kind,) = record.device_kinds
     timed = replace(file, machine={0: replace(record, ops={kind.name: ops})})
-    contest = Contest.of(load_model(MODEL), timed, MOST_LOWERED)
+    contest = Contest.of(load_model(MODEL), timed, MOST_TASKS)
     assert not contest.is_whole
     rest = contest.plans[len(file.plans) :]
     assert {plan.microbatch for plan in rest} <= {held.microbatch}
     assert {plan.workers for plan in rest} <= {1, held.workers}
-    assert Contest.of(load_model(MODEL), file, MOST_LOWERED).is_whole
+    assert Contest.of(load_model(MODEL), file, MOST_TASKS).is_whole
 
 
 def test_a_contest_that_may_not_lower_enough_says_so():
@@ -154,7 +155,7 @@ def test_a_contest_is_among_the_candidates_that_fit_what_was_fixed(fixed):
     file = foreplan.plan(
         "mlp", "v100-quad", Training(batch=16), top=4, fixed=fixed, software=DATASHEET
     )
-    contest = Contest.of(load_model("mlp"), file, MOST_LOWERED)
+    contest = Contest.of(load_model("mlp"), file, MOST_TASKS)
     proof = file.certificate
     assert len(contest.plans) == proof.by_verdict["fits"] - proof.pruned_by_dominance
     for name, value in fixed.items():
@@ -163,7 +164,7 @@ def test_a_contest_is_among_the_candidates_that_fit_what_was_fixed(fixed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_are_priced_alike_in_the_least_space_that_holds_them(seed):
-    contest = Contest.of(load_model(MODEL), asked_file(), MOST_LOWERED)
+    contest = Contest.of(load_model(MODEL), asked_file(), MOST_TASKS)
     rows = np.random.default_rng(seed).choice(len(contest.plans), 12, replace=False).tolist()
     whole = contest.floor_ps(contest.machine)
     assert contest.closed_ps(contest.machine, rows).tolist() == whole[rows].tolist()
@@ -175,7 +176,7 @@ def test_rows_are_priced_alike_in_the_least_space_that_holds_them(seed):
 
 
 def test_every_row_of_a_space_is_found_again():
-    space = Contest.of(load_model(MODEL), asked_file(), MOST_LOWERED).plans.space
+    space = Contest.of(load_model(MODEL), asked_file(), MOST_TASKS).plans.space
     assert [space.row(plan) for plan in space.plans()] == list(range(space.rows))
     assert space.row(replace(space.plan(0), decode_workers=1)) is None
 
@@ -201,19 +202,39 @@ def test_a_file_that_does_not_say_what_was_fixed_is_held_among_its_own_plans():
     assert found.batches == ()
 
 
-def test_other_batches_are_won_by_what_a_search_finds():
-    for at in explained().batches:
-        training, fixed = Training(batch=at.batch), asked_file().fixed
-        again = foreplan.plan(MODEL, "v100-quad", training, top=1, fixed=fixed, software=DATASHEET)
-        assert at.winner == again.plans[0].label
-        assert at.step_s == again.plans[0].prediction.step_s
-        changes = plan_changes(asked_file().plans[0].plan, again.plans[0].plan)
-        assert at.differs == tuple(c for c in changes if c.field != "microbatch")
-    assert [at.batch for at in explained().batches] == [32, 128]
+def searched_choice(batch: int):
+    training, fixed = Training(batch=batch), asked_file().fixed
+    again = foreplan.plan(MODEL, "v100-quad", training, top=1, fixed=fixed, software=DATASHEET)
+    return again.plans[0], choice_changes(asked_file().plans[0].plan, again.plans[0].plan)
+
+
+def check_batch(at) -> None:
+    """With this batch a search finds this plan; with the one before it, the choice of the file."""
+    found, changes = searched_choice(at.batch)
+    assert (at.winner, at.step_s) == (found.label, found.prediction.step_s)
+    assert at.differs == changes
+    if changes:
+        file = asked_file()
+        unit = file.plans[0].plan.workers * load_model(MODEL).norm_group
+        nearer = at.batch + (unit if at.batch < file.training.batch else -unit)
+        assert not searched_choice(nearer)[1]
+
+
+def test_the_nearest_batch_with_another_choice_is_found():
+    found = explained().batches
+    assert any(at.differs for at in found)
+    for at in found:
+        check_batch(at)
+
+
+def test_a_batch_that_is_too_far_is_seen():
+    at = next(at for at in explained().batches if at.differs)
+    with pytest.raises(AssertionError):
+        check_batch(replace(at, batch=at.batch + 32 * (1 if at.batch > 64 else -1)))
 
 
 def test_what_does_not_matter_may_be_halved_and_doubled():
-    alone = explain(bare_file())
+    alone = explain(bare_file(), batches=False)
     assert alone.label.startswith("dp1-")
     names = {idle.name: idle.why for idle in alone.idle}
     assert names["nvlink-2-x1 (device to device)"] == "carries no bytes"
@@ -221,7 +242,7 @@ def test_what_does_not_matter_may_be_halved_and_doubled():
         assert names[name].startswith("neither half nor double")
         for factor in (0.5, 2.0):
             machine = KNOBS[name].machine(bare_file(), factor)
-            contest = Contest.of(load_model("mlp"), bare_file(), MOST_LOWERED)
+            contest = Contest.of(load_model("mlp"), bare_file(), MOST_TASKS)
             assert contest.step_ps(0, machine) == round(alone.step_s * 1e12)
     assert "device.speed" not in names
 

@@ -152,6 +152,17 @@ def test_less_payload_never_takes_longer(own, operation, name, one, other):
     assert times[0] <= times[1]
 
 
+def test_where_the_library_errs_its_time_is_the_longest_so_far():
+    own, sizes = group_of("dgx-a100-80g", 8), [2.0**place for place in range(34)]
+    chosen = []
+    for size in sizes:
+        way = nccl.choose(ways("all_reduce", size, own), size, "all_reduce", own, shipped())
+        chosen.append(way.time_s(shipped()))
+    assert chosen != sorted(chosen)  # it does err here
+    found = [call_s("all_reduce", size, own, shipped(), name="nccl") for size in sizes]
+    assert found == pytest.approx([max(chosen[: place + 1]) for place in range(len(sizes))])
+
+
 @given(groups, st.sampled_from(OPERATIONS), payloads, st.floats(1, 100))
 @settings(max_examples=50, deadline=None)
 def test_faster_constants_never_take_longer(own, operation, size, factor):

@@ -10,17 +10,11 @@ import pytest
 
 from hwprofiles.errors import RecordError
 from hwprofiles.transport import shipped
-from planner.published import collective_cases, collective_rows
+from planner.published import collective_cases, collective_rows, toml_text
 from planner.published.cases import Unsaid
 from planner.published.collective_assess import collective_summaries, hold
 from planner.published.collective_cases import Unstated, express
-from planner.published.collective_fit import (
-    Known,
-    constants_of,
-    fitted,
-    samples,
-    terms_of,
-)
+from planner.published.collective_fit import constants_of, fitted, samples
 from planner.published.collective_page import note, worst
 from planner.published.collective_rows import (
     LABELS,
@@ -29,6 +23,7 @@ from planner.published.collective_rows import (
     is_collectives,
     read_collectives,
 )
+from planner.published.collective_terms import Known, terms_of
 from planner.published.rows import SMALL as TRAINING
 
 TABLE = Path(__file__).parents[4] / "shared" / "validation" / "collectives.csv"
@@ -123,6 +118,12 @@ def test_what_is_not_stated_is_said():
         express(told(system="Trainium", intra_link="NeuronLink"))
     with pytest.raises(Unsaid, match="devices is not stated"):
         express(told(devices=""))
+    with pytest.raises(Unsaid, match="devices is 'about 64', no whole number"):
+        express(told(devices="about 64"))
+    with pytest.raises(Unsaid, match="inter_link 'pigeons' is not built in"):
+        express(told(inter_link="pigeons"))
+    with pytest.raises(Unsaid, match="a system 'abacus' with 'beads' is not built in"):
+        express(told(system="abacus", intra_link="beads"))
     with pytest.raises(Unsaid, match="collective 'gossip' is not known"):
         express(told(collective="gossip"))
     assert express(told(nodes="")).assumed == {"nodes": 2}
@@ -144,6 +145,8 @@ def test_predictions_read_no_result_and_no_label(tmp_path):
         return repr([(one.assessed.predicted, one.assessed.interval_s) for one in hold(rows)])
 
     assert bytes_of(read_collectives(path)) == bytes_of(ROWS)
+    for row in ROWS:
+        assert not {*RESULTS, *LABELS} & row.told.keys()
 
 
 # The fit
@@ -151,7 +154,7 @@ def test_predictions_read_no_result_and_no_label(tmp_path):
 
 def test_arrays_price_as_the_law_does_and_their_slopes_are_slopes():
     found, known = samples(ROWS), Known()
-    terms = terms_of(found, known)
+    terms = terms_of([sample.case.ways() for sample in found], known)
     logs = np.array(known.prior) + 0.01 * np.arange(len(known.prior))
     priced_s, slopes = terms.times_s(logs)
     by_law = [sample.case.predicted_s(constants_of(known, logs)) for sample in found]
@@ -205,5 +208,5 @@ def test_the_rows_farthest_off_are_explained():
 
 
 def test_examples_in_docstrings():
-    for module in (collective_cases, collective_rows):
+    for module in (collective_cases, collective_rows, toml_text):
         assert doctest.testmod(module).failed == 0

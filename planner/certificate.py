@@ -1,0 +1,139 @@
+"""What a search found, and the certificate that says why nothing else can be better."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwprofiles.units import Ints, format_frac
+from planner.objective import Key, Objective
+from planner.plan import Plan
+from planner.predict import Prediction
+from planner.ranking import left_over
+from planner.table import DOMINANCE, PlanTable, Tally
+from sim.engine import choose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What the search looked at, and why nothing else can be better."""
+
+    candidates: int
+    by_verdict: dict[str, int]
+    """Rows by verdict; ``fits`` ones were priced."""
+    simulated: int
+    pruned_by_bound: int
+    """Rows whose bound already is no better than the last plan kept."""
+    pruned_by_dominance: int
+    """Rows dropped by the rule named in ``dominance``."""
+    not_reached: int
+    """Rows neither simulated nor pruned because the search was stopped."""
+    runner_up: str
+    runner_up_frac: float
+    """How much slower the runner-up is, as a fraction of the best."""
+    engine: str
+    stopped_by: str
+    """``proof``, ``budget``, ``tasks`` (no budget was given and the programs are large) or
+    ``interrupt``."""
+    statement: str
+    dominance: str = DOMINANCE
+    """The rule: the row's program is that of another row."""
+    objective: str = "time"
+    gap_frac: float = 0.0
+    """How much better a candidate that was not simulated may be, as a fraction of the best."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """One plan of each verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A plan and its prediction."""
+
+    plan: Plan
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """The best plans, best first, and the certificate."""
+
+    best: tuple[Candidate, ...]
+    certificate: Certificate
+    table: PlanTable
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What has been simulated so far, best first."""
+
+    objective: Objective
+    keep: int
+    limit_ps: float
+    simulated: int = 0
+    rows: list[int] = field(default_factory=list)
+    kept: list[tuple[Key, int, Candidate]] = field(default_factory=list)
+    """(objective and time, row, candidate)"""
+    tasks: int = 0
+
+    def add(self, row: int, candidate: Candidate, step_ps: int) -> None:
+        """Note a simulated row; one that is slower than allowed is not kept."""
+        arena = max(candidate.prediction.arena_bytes)
+        key = (self.objective.of_plan(candidate.plan, step_ps, arena), step_ps)
+        self.simulated += 1
+        self.rows.append(row)
+        self.tasks += candidate.prediction.tasks
+        if step_ps <= self.limit_ps:
+            self.kept.append((key, row, candidate))
+            self.kept.sort(key=lambda entry: entry[:2])
+
+    def is_closed_to(self, key: Key) -> bool:
+        """Whether no row with this bound can enter the first ``keep``."""
+        return len(self.kept) >= self.keep and key >= self.kept[self.keep - 1][0]
+
+
+def _is_proved(table: PlanTable, found: Found, done: Ints) -> bool:
+    """Whether no row that was not simulated can enter what was to be kept."""
+    complete = len(found.kept) >= found.keep
+    key = found.kept[found.keep - 1][0] if complete else (np.inf, 0)
+    return not left_over(table, found.objective, done, key).better
+
+
+def certify(
+    table: PlanTable, tally: Tally, found: Found, stopped_by: str, top: int, budget: int | None
+) -> Certificate:
+    """Say what was proved."""
+    (best_key, _, _), (last_key, _, _) = found.kept[0], found.kept[:top][-1]
+    done = np.array(found.rows, dtype=np.int64)
+    left = left_over(table, found.objective, done, last_key)
+    fits = tally.by_name()["fits"]
+    gap_frac = 0.0
+    if left.least is not None and left.least < best_key and best_key[0] > 0:
+        gap_frac = max(0.0, 1 - min(left.least[0] / best_key[0], 1.0))
+    runner = found.kept[1] if len(found.kept) > 1 else None
+    frac = runner[0][1] / best_key[1] - 1 if runner else 0.0
+    better = "better" if found.objective.name not in ("time", "throughput") else "faster"
+    if left.least is None or left.least >= best_key:
+        statement = f"none of the candidates can be {better}"
+    else:
+        statement = f"a candidate not simulated may be up to {format_frac(gap_frac)} {better}"
+    if runner:
+        proved = left.least is None or left.least >= runner[0]
+        second = "the runner-up" if proved else "the next best of those simulated,"
+        statement += f"; {second} {runner[2].plan.label} is {format_frac(frac)} slower"
+    if stopped_by == "proof" and not _is_proved(table, found, done):
+        stopped_by = "budget" if budget is not None else "tasks"
+    return Certificate(
+        candidates=table.space.rows,
+        by_verdict=tally.by_name(),
+        simulated=found.simulated,
+        pruned_by_bound=fits - tally.spare - found.simulated - left.better,
+        pruned_by_dominance=tally.spare,
+        not_reached=left.better,
+        runner_up=runner[2].plan.label if runner else "",
+        runner_up_frac=frac,
+        engine=" and ".join(sorted({choose(c.prediction.tasks) for _, _, c in found.kept})),
+        stopped_by=stopped_by,
+        statement=statement,
+        objective=found.objective.name,
+        gap_frac=gap_frac,
+        examples={v.name.lower(): table.plan(row).label for v, row in tally.examples.items()},
+    )

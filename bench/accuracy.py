@@ -1,7 +1,7 @@
 """Run the accuracy protocol on this machine and write bench/results and docs/accuracy.md.
 
 ``make accuracy`` on a quiet machine; about five minutes. Two checks of steps: ``lenet-5`` with its
-own ops measured, and ``mlp`` priced from curves fitted to ops of other shapes. Three of input
+own ops measured, and ``mlp`` priced from curves fitted to ops of other shapes. Four of input
 pipelines, ``bench/input_cases.py``. Names as arguments run those alone. A check that stays void,
 because the machine was busy, replaces nothing and exits with 5.
 """

@@ -42,7 +42,7 @@ class OpRate:
     name: str
     phase: str
     seconds: Mapping[str, float]
-    """Median by backend, and by ``pytorch`` where it is installed.
+    """Median CPU time by backend, and by ``pytorch`` where it is installed.
 
     A backend without a kernel of its own for the op has no entry: NumPy's runs it.
     """
@@ -209,7 +209,8 @@ def _rate(
 
 
 def _timed(body: Callable[[], object], calls: int) -> float:
-    start = time.perf_counter()
+    """CPU seconds of a call: all is on one thread, and a busy machine distorts that least."""
+    start = time.process_time()
     for _ in range(calls):
         body()
-    return (time.perf_counter() - start) / calls
+    return (time.process_time() - start) / calls

@@ -65,6 +65,13 @@ def layouts(
     return tuple(shared.layout(landing_registers(model, training, plan, rank)) for rank in ranks)
 
 
+def worker_layout(
+    model: ModelGraph, training: Training, plan: Plan, landing: Sequence[Register], calls: StepCalls
+) -> Layout:
+    """Return the arena of a worker that has these landing registers."""
+    return _Shared.of(model, training, plan, calls).layout(landing)
+
+
 def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str, int]:
     """Return what makes up the arena of the fullest worker, by category.
 

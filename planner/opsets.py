@@ -24,8 +24,6 @@ OF_CONVNETS: tuple[tuple[str, dict[str, int]], ...] = (
     ("max_pool", {"window": 3, "stride": 2, "pad": 1}),
     ("lrn", {"size": 5}),
     ("dropout", {"percent": 30}),
-    ("sigmoid", {}),
-    ("silu", {}),
 )
 """Kinds of convnets that curves are fitted to at the same sizes, and how they are used."""
 
@@ -98,8 +96,6 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         shape = (channels, size, size)
         for kind, attrs in OF_CONVNETS:
             calls += _phases(kind, shape, samples, dtype, **attrs)
-        calls += _phases("gate", shape, samples, dtype, (channels, 1, 1))
-        calls += _phases("concat", shape, samples, dtype, shape)
         calls += _phases("tanh", shape, samples, dtype)
         calls += _phases("flatten", shape, samples, dtype)
         calls += _phases("avg_pool", shape, samples, dtype, window=2)
@@ -120,21 +116,12 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
     return {call.signature: call for call in cold}
 
 
-def _layer(kind: str, *in_shapes: Shape, **attrs: int) -> Layer:
-    inputs = tuple(f"{INPUT}{i}" for i in range(len(in_shapes)))
-    given = tuple(sorted(attrs.items()))
-    return Layer(name=kind, kind=kind, in_shapes=in_shapes, attrs=given, inputs=inputs)
+def _layer(kind: str, in_shape: Shape, **attrs: int) -> Layer:
+    return Layer(name=kind, kind=kind, in_shapes=(in_shape,), attrs=tuple(sorted(attrs.items())))
 
 
-def _phases(
-    kind: str,
-    in_shape: Shape,
-    samples: int,
-    dtype: str,
-    *others: Shape,
-    **attrs: int,
-) -> Iterable[OpCall]:
-    layer = _layer(kind, in_shape, *others, **attrs)
+def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) -> Iterable[OpCall]:
+    layer = _layer(kind, in_shape, **attrs)
     phases = ("forward", "weight_grad", "input_grad") if layer.parameters else ()
     return [layer.call(p, samples, dtype) for p in phases or ("forward", "input_grad")]
 

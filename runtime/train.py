@@ -71,7 +71,7 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     """Train, measure and look closer, on a bound worker."""
     training, model = plans.training, load_model(plans.model)
     total = job["warmup"] + job["steps"]
-    by = backend(job["backend"])
+    by = backend(job.get("backend", "numpy"))
     before = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
     begin = state.step if state else 0
@@ -146,7 +146,8 @@ def _prepare(
     rank = comm.rank
     if isinstance(comm, Replayed):
         rank = comm.stands_for
-        comm.foretell(program, machine.cluster(plan.workers).devices[plan.placement[rank]])
+        device = machine.cluster(plan.workers).devices[plan.placement[rank]]
+        comm.foretell(program, holds=device.transfers_hold_compute)
     records = RecordFile(Path(job["train"]))
     check_source(records, training.source, model.record_bytes)
     if training.source.cold:
@@ -163,7 +164,8 @@ def _prepare(
         path, cores = Path(job["train"]), job.get("cores", [])
         feed = Feed(calls, plan, training.source, path, order, cores, first)
     fetch, stream = _supply(training, order, records)
-    worker = bind(program, rank, comm, fetch, stream, feed, backend(job["backend"]).device)
+    by = backend(job.get("backend", "numpy"))
+    worker = bind(program, rank, comm, fetch, stream, feed, by.device)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0

@@ -34,7 +34,7 @@ def digits():
     return Path(os.environ["FOREPLAN_HOME"]) / "data"
 
 
-@pytest.mark.parametrize("stage", ["compute", "decode", "read"])
+@pytest.mark.parametrize("stage", ["compute", "decode", "read", "copy"])
 def test_the_period_is_as_predicted_whichever_stage_is_slowest(stage, cases, tmp_path):
     plans, data = cases.case(f"input-{stage}", tmp_path, digits())
     assert plans.plans[0].prediction.input.bottleneck == stage

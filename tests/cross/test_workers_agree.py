@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from planner.jsonable import to_jsonable
+from planner.layout import layouts
 from planner.measurement import Measurement
 from planner.model import load_model
 from planner.plan import Training, buckets
@@ -66,6 +67,8 @@ class Case:
     algorithm: str = "ring"
     split: bool = False
     overlap: bool = False
+    fine: bool = False
+    """Whether there are so many buckets that some land on the bytes of others."""
     slots: int = 1
     """Of activations and input."""
     steps: int = STEPS
@@ -114,6 +117,20 @@ CASES = [
     Case(model="lenet-5", dtype="float64", microbatch=16),
     Case(model="small", dtype="float64", microbatch=4),
 ]
+CASES.append(
+    Case(
+        model="gpt-nano",
+        dtype="float64",
+        workers=3,
+        batch=12,
+        microbatch=2,
+        algorithm="star",
+        overlap=True,
+        fine=True,
+        slots=2,
+        steps=2,
+    )
+)
 TWICE = next(case for case in CASES if case.dtype == "float32" and case.workers == 4)
 ALONE = [Case(model="lenet-5", dtype="float64"), Case(model="lenet-5", dtype="float32")]
 ALONE.append(Case(model="small", dtype="float32"))
@@ -148,17 +165,22 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
         training = Training(batch=case.batch, dtype=case.dtype, **(adamw if small else {}))
         model = small_model if small else model
         item = np.dtype(case.dtype).itemsize
+        bucket_bytes = WHOLE
         if case.split:
+            bucket_bytes = SPLIT[case.model] * item
             assert len(buckets(load_model(model), SPLIT[case.model])) == 2
         plan = dp(
             case.workers,
             case.microbatch,
             case.algorithm,
-            SPLIT[case.model] * item if case.split else WHOLE,
+            10_000 * item if case.fine else bucket_bytes,
             case.overlap,
             activation_slots=case.slots,
             input_slots=case.slots,
         )
+        if case.fine:
+            arenas = layouts(load_model(model), training, plan)
+            assert any(waits for arena in arenas for waits in arena.landing_after)
         records = "text" if case.model == "gpt-nano" else "digits"
         plans = plan_file(model, training, plan)
         return {

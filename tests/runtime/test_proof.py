@@ -10,6 +10,7 @@ from planner.layout import Place
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Training
+from planner.registers import ALIGNMENT_BYTES
 from runtime.bind import bind
 from runtime.proof import STEPS, prove_arena
 from runtime.voice import Voice
@@ -93,7 +94,7 @@ def test_an_arena_that_is_larger_than_needed_is_found(program):
 
 
 def test_an_arena_that_is_too_small_is_found(program):
-    layout = replace(program.layouts[0], size_bytes=program.layouts[0].size_bytes - 32)
+    layout = replace(program.layouts[0], size_bytes=program.layouts[0].size_bytes - ALIGNMENT_BYTES)
     with pytest.raises(PlanError, match="written behind its end"):
         proved(replace(program, layouts=(layout,)))
 

@@ -69,6 +69,35 @@ def test_an_arrival_that_does_not_wait_for_the_passes_of_its_receiver_is_named(p
     refused(replace(program, graph=graph), rf"and landing\.1@{dst} share bytes")
 
 
+def test_an_arrival_that_does_not_wait_for_the_bucket_on_whose_bytes_it_lands_is_named():
+    fields = {"batch": 8, "microbatch": 2, "overlap": True, "bucket_bytes": 40_000}
+    program = case(load_model("gpt-nano"), workers=2, algorithm="star", **fields).lower()
+    program.check_sharing()
+    after = program.layouts[0].landing_after
+    late = next(b for b, earlier in enumerate(after) if earlier)
+    arrival = next(
+        t
+        for t, info in enumerate(program.tasks)
+        if isinstance(info, TransferTask) and info.target.register == f"landing.{late}"
+    )
+    graph = program.graph
+    for before in graph.row("dep", arrival):
+        if program.tasks[before].name.startswith(f"add.{after[late][0]}["):
+            graph = without_dependency(graph, arrival, before)
+    refused(replace(program, graph=graph), rf"landing\.{after[late][0]}@0 and landing\.{late}@0")
+
+
+def test_a_second_frame_that_does_not_wait_for_the_first_to_shrink_is_named():
+    fields = {"batch": 64, "microbatch": 16, "activation_slots": 2, "input_slots": 2}
+    program = case(load_model("mlp"), workers=1, **fields).lower()
+    program.check_sharing()
+    first, graph = task(program, "h1", microbatch=2), program.graph
+    for before in graph.row("dep", first):
+        if program.tasks[before].microbatch == 1:
+            graph = without_dependency(graph, first, before)
+    refused(replace(program, graph=graph), r"h1@0 may write the second while .* still needs")
+
+
 @pytest.mark.parametrize("register", ["c1_tanh.y", "parameters", "x"])
 def test_a_register_at_the_place_of_another_is_named(register, program):
     places = dict(program.layouts[0].places)

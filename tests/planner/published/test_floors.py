@@ -1,4 +1,4 @@
-"""The floors of published runs hold on a fixed subsample: 48 rows, drawn by the hash of their name.
+"""The floors of published runs hold on a fixed subsample: 36 rows, drawn by the hash of their name.
 
 The whole table holds them by ``foreplan validate TABLE.csv``; docs/accuracy.md has its figures.
 """

@@ -91,7 +91,7 @@ def express(told: Mapping[str, str]) -> Case:
     stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
     each = _whole("devices_per_node", told) if workers > 1 else 1
-    assumed: dict[str, Any] = {}
+    assumed: dict[str, Any] = {} if told.get("precision") else {"precision": dtype}
     if told.get("batch_per_device"):
         samples = _samples(told, dtype)
     else:
@@ -163,7 +163,7 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
     units that round its products (TF32) unless they are told not to.
     """
-    told_as = told.get("precision", "").lower()
+    told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
     dtype = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))

@@ -6,7 +6,7 @@ PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 DEMO_HOME := demo-out/home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test quick lint bench accuracy published collectives examples clean
+.PHONY: demo test quick lint bench accuracy published collectives examples gpu-bundle gpu-check gpu-rehearse clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"make: Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
@@ -61,6 +61,18 @@ collectives: .venv/installed
 # From the records beside them; ARGS=--plan plans the clusters anew, ARGS=--measure runs LeNet-5
 examples: .venv/installed
 	$(BIN)/python bench/examples.py $(ARGS)
+
+# On a machine with a GPU, CuPy and PyTorch; exits with 75 until all is done, then start it again
+gpu-check:
+	$(PYTHON) bench/gpu_check.py
+
+# The same script on NumPy at toy sizes
+gpu-rehearse: .venv/installed
+	$(BIN)/python bench/gpu_check.py --rehearse
+
+# Project and wheels for a machine without a network: bash gpu-bundle/run.sh
+gpu-bundle: .venv/installed
+	$(BIN)/python bench/gpu_bundle.py gpu-bundle
 
 clean:
 	rm -rf .venv demo-out

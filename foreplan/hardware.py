@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from foreplan.machines import Local, local_backend
 from hwprofiles.calibration import Calibration, co_run_factor
 from hwprofiles.clusterfacts import ClusterPart
 from hwprofiles.clusters import cluster_facts
@@ -43,8 +44,8 @@ def sheets(name: str) -> dict[str, Sheet]:
     ProfileError
         Unknown name, with the nearest ones, or a file that is wrong.
     """
-    if name == "local":
-        return {"local": local_sheet()}
+    if by := local_backend(name):
+        return {"local": local_sheet(by)}
     if name.endswith(".toml") or ":" in name:
         return {"system": system_sheet(name)}
     makers: dict[Kind, Callable[[str], Sheet]] = {
@@ -215,13 +216,11 @@ def system_sheet(spec: str) -> Sheet:
     )
 
 
-def local_sheet() -> Sheet:
+def local_sheet(by: str = "numpy") -> Sheet:
     """Return the sheet of this machine: its identity, and how many ops are measured on it."""
     from dataclasses import replace
 
-    from foreplan.machines import Local
-
-    local = Local.here()
+    local = Local.here(by)
     facts, identity = local.facts, local.identity(1)
     known: dict[int, Calibration] = {}
     for workers in range(1, facts.physical_cores + 1):
@@ -235,6 +234,7 @@ def local_sheet() -> Sheet:
         ("lanes", f"{facts.physical_cores} cores, {facts.logical_cores} logical"),
         ("memory", format_bytes(facts.memory_bytes, 4)),
         ("BLAS", f"{blas}, {identity.blas_threads} thread a worker"),
+        *([("backend", f"{by}, {identity.backend_library}")] if identity.backend_library else []),
         *((name, value) for name, value in identity.context),
         ("identity", identity.key[:16]),
     ]
@@ -243,7 +243,7 @@ def local_sheet() -> Sheet:
         slower = f", {factor:.2f} times as long as alone (median)" if factor else ""
         rows.append((f"measured, {workers} at once", f"{len(found.ops)} ops{slower}"))
     record = {
-        "name": "local",
+        "name": local.name,
         "cpu_model": facts.cpu_model,
         "physical_cores": facts.physical_cores,
         "logical_cores": facts.logical_cores,
@@ -253,8 +253,8 @@ def local_sheet() -> Sheet:
         "measured_ops": {workers: len(found.ops) for workers, found in known.items()},
         "co_run_factor": co_run,
     }
-    advice = [] if known else ["no op is measured; run `foreplan hw calibrate`"]
-    return Sheet(title="local: this machine", record=record, rows=rows, notes=advice)
+    advice = [] if known else [f"no op is measured; run `{local.calibrating}`"]
+    return Sheet(title=f"{local.name}: this machine", record=record, rows=rows, notes=advice)
 
 
 def _host_rows(part: ClusterPart) -> Rows:

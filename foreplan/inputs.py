@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foreplan.datasets import record_files
-from foreplan.machines import Local
+from foreplan.machines import Local, local_backend
 from foreplan.planfiles import check_plan, pick_plan, read_plans
 from planner.advise import advised
 from planner.calls import StepCalls
@@ -53,9 +53,9 @@ def plan_input(
     """
     plans = read_plans(path)
     plan = pick_plan(plans, pick).plan
-    is_local, model = plans.cluster == "local", load_model(plans.model)
-    cores = asked.cores or (len(Local.here().facts.cpus) if is_local else 1 << 16)
-    train = record_files(model, data)[0] if is_local or data else None
+    by, model = local_backend(plans.cluster), load_model(plans.model)
+    cores = asked.cores or (len(Local.here().facts.cpus) if by else 1 << 16)
+    train = record_files(model, data)[0] if by or data else None
     source = _source(plans.training.source, asked, train)
     training = replace(plans.training, source=source)
     workers, slots = asked.decode_workers, asked.prefetch
@@ -66,7 +66,7 @@ def plan_input(
         max(1, plan.decode_workers) if workers is None else workers,
         plan.prefetch if slots is None else slots,
     )
-    if is_local and train:
+    if by and train:
         plans = _with_stage_ops(plans, training, plan, train, say, progress)
     elif plan.decode_workers:
         say(
@@ -126,7 +126,8 @@ def _with_stage_ops(
     if not calls:
         return plans
     say(f"measuring {len(calls)} ops of the input on {plan.workers} workers")
-    found = Local.here().calibrate(calls, plan.workers, progress, records=train).ops.values()
+    by = local_backend(plans.cluster) or "numpy"
+    found = Local.here(by).calibrate(calls, plan.workers, progress, records=train).ops.values()
     (name,) = record.ops  # one kind of core
     merged = sorted((*record.ops[name], *found), key=lambda op: op.signature)
     record = replace(record, ops={name: tuple(merged)})

@@ -20,10 +20,13 @@ from planner.machine import Machine, NodeRates
 from planner.opcall import OpCall
 from planner.published.fitted import DATASHEET, fitted_cluster
 from planner.published.measured import LOCAL_FAMILY, read_shifts
-from runtime.kernels import sources_sha256
+from runtime.backends import Backend, backend
 
 if TYPE_CHECKING:
     from runtime.launch import Launch
+
+
+LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +35,30 @@ class Local:
 
     facts: LocalFacts
     store: OpStore
+    backend: Backend
+    """Whose kernels its workers run."""
 
     @classmethod
-    def here(cls) -> "Local":
-        """Return this machine with the store in ``$FOREPLAN_HOME``."""
-        return cls(facts=local_facts(), store=OpStore.at_home(os.environ))
+    def here(cls, by: str = "numpy") -> "Local":
+        """Return this machine with the store in ``$FOREPLAN_HOME`` and the backend called ``by``.
+
+        Raises
+        ------
+        BackendUnavailable
+            When there is no such backend, or it is not installed.
+        """
+        store = OpStore.at_home(os.environ)
+        return cls(facts=local_facts(), store=store, backend=backend(by))
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster that it is."""
+        return LOCAL if self.backend.name == "numpy" else f"{LOCAL}:{self.backend.name}"
 
     def identity(self, workers: int) -> Identity:
         """Return the identity of ``workers`` workers at once."""
-        return probe_identity(workers, sources_sha256())
+        by = (self.backend.name, self.backend.library)
+        return probe_identity(workers, self.backend.sources_sha256(), backend=by)
 
     def calibration(self, workers: int) -> Calibration | None:
         """Return what the store knows of ``workers`` workers, in today's context."""
@@ -70,10 +88,16 @@ class Local:
             identities[workers] = identity.to_dict()
         if not clusters:
             raise ProfileError(
-                "cluster 'local': no op is measured on this machine with these kernels and this"
-                " BLAS; run `foreplan hw calibrate`"
+                f"cluster {self.name!r}: no op is measured on this machine with these kernels and"
+                f" this BLAS; run `{self.calibrating}`"
             )
-        return Machine(name="local", clusters=clusters, cost_books=books, identities=identities)
+        return Machine(name=self.name, clusters=clusters, cost_books=books, identities=identities)
+
+    @property
+    def calibrating(self) -> str:
+        """Command that measures it."""
+        by = self.backend.name
+        return "foreplan hw calibrate" + (f" --backend {by}" if by != "numpy" else "")
 
     def calibrate(
         self,
@@ -99,14 +123,26 @@ class Local:
         return calibration
 
 
+def local_backend(cluster: str) -> str | None:
+    """Return the backend of this machine's cluster, None where ``cluster`` is another one.
+
+    >>> local_backend("local"), local_backend("local:onednn"), local_backend("dgx-a100-80g:16")
+    ('numpy', 'onednn', None)
+    """
+    name, colon, by = cluster.partition(":")
+    if name != LOCAL:
+        return None
+    return by if colon else "numpy"
+
+
 def load_machine(name: str, software: str = "", shifts: Sequence[Shift] = ()) -> Machine:
     """Return the machine called ``name``: ``local``, a shipped cluster, or a TOML file.
 
     With ``software`` its devices are as efficient as published runs of that were, shifted by runs
     of one's own; else at their datasheet's peaks. ``local`` is measured, and shifted only.
     """
-    if name == "local":
-        return shifted_machine(Local.here().machine(), shifts)
+    if by := local_backend(name):
+        return shifted_machine(Local.here(by).machine(), shifts)
     cluster, evidence = load_cluster(name), None
     if software:
         cluster, evidence = fitted_cluster(cluster, software, shifts)

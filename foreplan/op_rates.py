@@ -1,10 +1,11 @@
-"""What ``foreplan bench ops`` measures: our kernels beside PyTorch's, on one thread each."""
+"""How ``foreplan bench ops`` measures: kernels of every backend beside PyTorch's, on one thread."""
 
 import importlib
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,64 +13,57 @@ from threadpoolctl import threadpool_limits
 
 from foreplan import torch_twin
 from foreplan.machines import load_machine
-from planner.layer import Layer
+from foreplan.op_cases import OPS, STEPS, calls_of, floor, layer_of
+from hwprofiles.errors import BackendUnavailable
+from hwprofiles.identity import blas_facts, cpu_model
 from planner.lower import lower
 from planner.model import load_model
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
+from runtime.backends import Backend, backend, backend_names
 from runtime.bind import bind
 from runtime.kernels import Stream
 from runtime.timing import bound_call
 
 CLUSTER = "v100-quad"
 """Any that prices every op: a program is bound here, not timed by the simulator."""
+TORCH = "pytorch"
+ROUND_S = 0.02
+"""About how long a round of an op takes, if one call takes no longer."""
 
-Row = tuple[str, str, str, int]
-
-OPS: tuple[Row, ...] = (
-    ("matmul", "mlp", "h2", 64),
-    ("matmul", "alexnet", "classifier.fc6", 128),
-    ("matmul", "alexnet", "classifier.fc7", 32),
-    ("convolution 1x1", "resnet-50", "stage1.0.conv1", 32),
-    ("convolution 1x1", "resnet-50", "stage3.0.conv3", 32),
-    ("convolution 3x3", "resnet-50", "stage1.0.conv2", 32),
-    ("convolution 3x3", "resnet-50", "stage3.0.conv2", 32),
-    ("convolution 3x3", "vgg-16", "stage5.conv1", 32),
-    ("convolution 5x5", "lenet-5", "c1", 32),
-    ("convolution 5x5", "lenet-5", "c3", 32),
-    ("convolution 5x5", "alexnet-owt", "features.conv2", 32),
-    ("convolution 11x11", "alexnet", "features.conv1", 32),
-    ("batch norm", "resnet-50", "stage1.0.conv3_norm", 32),
-    ("batch norm", "resnet-50", "stage3.0.conv2_norm", 32),
-    ("local response norm", "alexnet", "features.norm2", 32),
-    ("max pool", "resnet-50", "stem.pool1", 32),
-    ("average pool", "lenet-5", "s2", 32),
-    ("tanh", "lenet-5", "c1_tanh", 32),
-    ("relu", "resnet-50", "stem.conv1_norm_relu", 32),
-    ("add", "resnet-50", "stage1.0.add", 32),
-)
-"""Class, model, layer, samples."""
-
-STEPS: tuple[tuple[str, int], ...] = (("lenet-5", 32), ("mlp", 32))
-"""Models whose whole step is compared, and samples."""
+Run = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpRate:
-    """One op, or one step, beside the same in PyTorch."""
+    """One op, or one step, by our backends and in PyTorch itself."""
 
     op_class: str
     name: str
     phase: str
-    seconds: float
-    torch_s: float | None
-    """None where PyTorch is not installed."""
-    of_torch: float | None
-    """Our speed over PyTorch's: the median of rounds in turn."""
+    seconds: Mapping[str, float]
+    """Median CPU time by backend, and by ``pytorch`` where it is installed.
+
+    A backend without a kernel of its own for the op has no entry: NumPy's runs it.
+    """
+    of_torch: Mapping[str, float]
+    """By backend, its speed over PyTorch's: the median of rounds in turn."""
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """Backends below the floor of the class."""
+        return tuple(by for by, frac in self.of_torch.items() if frac < floor(self.op_class))
 
     def row(self) -> dict[str, Any]:
-        """Return the fields."""
-        return asdict(self)
+        """Return the fields, flat."""
+        return {
+            "op_class": self.op_class,
+            "name": self.name,
+            "phase": self.phase,
+            "floor": floor(self.op_class),
+            **{f"{by}_s": value for by, value in self.seconds.items()},
+            **{f"{by}_of_torch": value for by, value in self.of_torch.items()},
+        }
 
 
 def pytorch() -> Any | None:
@@ -82,40 +76,69 @@ def pytorch() -> Any | None:
     return torch
 
 
-def op_rates(rounds: int, progress: Callable[[int, int], None]) -> Iterator[OpRate]:
-    """Measure every op and every step, one after the other."""
-    torch = pytorch()
-    with threadpool_limits(1):
-        for done, (op_class, model, name, samples) in enumerate(OPS):
-            progress(done, len(OPS) + len(STEPS))
-            layer = {x.name: x for x in load_model(model).layers}[name]
-            twins = torch_twin.phases(torch, layer, samples) if torch else {}
-            for phase, (run, reset) in _phases(layer, samples).items():
-                shown = f"{model} {name} x {samples}"
-                yield _rate(op_class, shown, phase, run, twins.get(phase), rounds, reset)
-        for done, (model, samples) in enumerate(STEPS, len(OPS)):
-            progress(done, len(OPS) + len(STEPS))
-            run, twin = _step(model, samples, torch)
-            yield _rate("step", f"{model} x {samples}", "step", run, twin, rounds)
+def measured_on() -> dict[str, str]:
+    """Return what the rates were measured with."""
+    blas, torch = blas_facts(), pytorch()
+    return {
+        "cpu": cpu_model(),
+        "numpy": np.__version__,
+        "blas": f"{blas.library} {blas.version}, {blas.architecture}",
+        "torch": torch.__version__ if torch else "",
+    }
 
 
-def _phases(
-    layer: Layer, samples: int
-) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
-    """Return by phase what runs our kernels of ``layer``, and what resets their arguments."""
-    kinds = ("weight_grad",) * bool(layer.parameters) + ("input_grad",) * hasattr(
-        layer.module, "input_grad"
-    )
-    found = {"forward": _together([layer.call("forward", samples, "float32")])}
-    if kinds:
-        found["backward"] = _together([layer.call(kind, samples, "float32") for kind in kinds])
+def available() -> list[Backend]:
+    """Return the backends whose libraries are there, NumPy's first."""
+    found = []
+    for name in sorted(backend_names(), key=lambda name: name != "numpy"):
+        try:
+            found.append(backend(name))
+        except BackendUnavailable:
+            continue
     return found
 
 
-def _together(calls: list[OpCall]) -> tuple[Callable[[], object], Callable[[], object]]:
+def op_rates(rounds: int, progress: Callable[[int, int], None]) -> Iterator[OpRate]:
+    """Measure every op and every step, one after the other."""
+    torch, by = pytorch(), available()
+    with threadpool_limits(1):
+        for done, (op_class, model, name, samples) in enumerate(OPS):
+            progress(done, len(OPS) + len(STEPS))
+            twins = _twins(torch, model, name, samples) if torch else {}
+            for phase, calls in calls_of(model, name, samples).items():
+                ran = [b for b in by if any(b.has(call.kernel) for call in calls)]
+                runs = {b.name: _together(calls, b) for b in ran}
+                shown = f"{model} {name} x {samples}"
+                yield _rate(op_class, shown, phase, runs, twins.get(phase), rounds)
+        for done, (model, samples, optimizer) in enumerate(STEPS, len(OPS)):
+            progress(done, len(OPS) + len(STEPS))
+            training = Training(batch=samples, optimizer=optimizer)
+            runs = {b.name: (_step(model, training, b), lambda: None) for b in by}
+            twin = torch_twin.step(torch, load_model(model), training, samples) if torch else None
+            yield _rate("step", f"{model} x {samples}", "step", runs, twin, rounds)
+
+
+def _twins(torch: Any, model: str, name: str, samples: int) -> Mapping[str, Run]:
+    """Return by phase what runs the same in PyTorch."""
+    layer, graph = layer_of(model, name), load_model(model)
+    if layer is not None:
+        return torch_twin.phases(torch, layer, samples)
+    if name == "loss":
+        run = torch_twin.loss_and_gradient(torch, graph.logit_shapes[0], samples)
+        return {"forward and backward": run}
+    elements = graph.parameter_count
+    if name == "add":
+        total, other = torch.randn(elements), torch.randn(elements)
+        return {"add": partial(torch.add, total, other, out=total)}
+    training = Training(batch=1, optimizer=name)
+    return {"update": torch_twin.update(torch, training, elements)}
+
+
+def _together(calls: list[OpCall], by: Backend) -> tuple[Run, Run]:
+    """Return what runs calls one after the other, and what resets their arguments."""
     runs, arrays = [], []
     for call in calls:
-        run, fresh = bound_call(call)
+        run, fresh = bound_call(call, by=by)
         runs.append(run)
         arrays += fresh
     kept = [array.copy() for array in arrays]
@@ -128,62 +151,66 @@ def _together(calls: list[OpCall]) -> tuple[Callable[[], object], Callable[[], o
     return lambda: [run() for run in runs], reset
 
 
-def _step(
-    name: str, samples: int, torch: Any | None
-) -> tuple[Callable[[], object], Callable[[], object] | None]:
-    """Return our step on one worker, and PyTorch's."""
-    model, training = load_model(name), Training(batch=samples)
-    machine = load_machine(CLUSTER)
+def _step(name: str, training: Training, by: Backend) -> Run:
+    """Return a step of ours on one worker."""
+    model, machine = load_model(name), load_machine(CLUSTER)
     plan = Plan(
         workers=1,
-        microbatch=samples,
+        microbatch=training.batch,
         placement=(0,),
         algorithm="none",
         bucket_bytes=1 << 30,
         overlap=False,
     )
     program = lower(model, training, plan, machine.cluster(1), machine.books(1))
-    records = np.random.default_rng(0).integers(0, 10, (samples, model.record_bytes), np.uint8)
+    shape = (training.batch, model.record_bytes)
+    records = np.random.default_rng(0).integers(0, 10, shape, np.uint8)
     worker = bind(
         program,
         0,
         None,
         lambda step, microbatch, raw: np.copyto(raw, records),
         lambda step, microbatch, task: Stream(0, step, 0, 0),
+        device=by.device,
     )
-    return worker.loop.run, torch_twin.step(torch, model, training, samples) if torch else None
+    return worker.loop.run
 
 
 def _rate(
     op_class: str,
     name: str,
     phase: str,
-    run: Callable[[], object],
-    twin: Callable[[], object] | None,
+    ours: Mapping[str, tuple[Run, Run]],
+    twin: Run | None,
     rounds: int,
-    reset: Callable[[], object] = lambda: None,
 ) -> OpRate:
-    """Time both in turn, as often in a round as makes about 20 ms."""
-    runs: Mapping[str, Callable[[], object]] = {"ours": run, **({"torch": twin} if twin else {})}
+    """Time all in turn, as often in a round as makes about 20 ms."""
+    runs = dict(ours)
+    if twin:
+        runs[TORCH] = (twin, lambda: None)
     found: dict[str, list[float]] = {key: [] for key in runs}
-    calls = {key: max(1, int(0.02 / max(1e-7, _timed(body, 2)))) for key, body in runs.items()}
+    calls = {
+        key: max(1, int(ROUND_S / max(1e-7, _timed(body, 2)))) for key, (body, _) in runs.items()
+    }
     for _ in range(rounds):
-        for key, body in runs.items():
+        for key, (body, reset) in runs.items():
             reset()
             found[key].append(_timed(body, calls[key]))
-    fracs = [b / a for a, b in zip(found["ours"], found.get("torch", ()), strict=False)]
+    fracs = {
+        key: [b / a for a, b in zip(found[key], found.get(TORCH, ()), strict=False)] for key in ours
+    }
     return OpRate(
         op_class=op_class,
         name=name,
         phase=phase,
-        seconds=statistics.median(found["ours"]),
-        torch_s=statistics.median(found["torch"]) if twin else None,
-        of_torch=statistics.median(fracs) if fracs else None,
+        seconds={key: statistics.median(seconds) for key, seconds in found.items()},
+        of_torch={key: statistics.median(values) for key, values in fracs.items() if values},
     )
 
 
 def _timed(body: Callable[[], object], calls: int) -> float:
-    start = time.perf_counter()
+    """CPU seconds of a call: all is on one thread, and a busy machine distorts that least."""
+    start = time.process_time()
     for _ in range(calls):
         body()
-    return (time.perf_counter() - start) / calls
+    return (time.process_time() - start) / calls

@@ -42,16 +42,18 @@ def calibrate(
     workers: int | None = None,
     model: str | None = None,
     training: Training | None = None,
+    backend: str = "numpy",
     progress: Callable[[int, int, int], None] = lambda workers, done, total: None,
 ) -> dict[int, int]:
     """Time ops on this machine, for each number of workers up to ``workers``.
 
     With ``model`` and ``training`` only the ops that plans of it use; else the general set that
-    curves are fitted to. Return how many ops were timed, by number of workers.
+    curves are fitted to. Return how many ops were timed, by number of workers. Kernels are those of
+    ``backend``; what is measured counts for the cluster ``local``, or ``local:BACKEND``.
     """
     from runtime.kernels import refuse_missing
 
-    local = Local.here()
+    local = Local.here(backend)
     counts = {}
     for w in [workers] if workers else range(1, local.facts.physical_cores + 1):
         if model and training:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foreplan.datasets import record_files
-from foreplan.machines import Local
+from foreplan.machines import Local, local_backend
 from foreplan.planfiles import pick_plan, read_plans
 from hwprofiles.errors import PlanError
 from planner.measurement import Measurement
@@ -23,7 +23,7 @@ from planner.records import (
 )
 
 if TYPE_CHECKING:
-    from runtime.execute import Checkpoints
+    from runtime.execute import Checkpoints, Options
     from runtime.launch import Launch
 
 Progress = Callable[[int, int], None]
@@ -51,6 +51,7 @@ def execute(
     start: "Launch | None" = None,
     lanes: int | None = None,
     output: Path | None = None,
+    backend: str | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda done, total: None,
 ) -> Measurement:
@@ -68,7 +69,8 @@ def execute(
     the network is predicted.
 
     ``start`` is how workers are started where that is not by an mpiexec of our own on this machine,
-    and ``lanes`` how many may then run.
+    and ``lanes`` how many may then run. ``backend`` says whose kernels run, by default those that
+    the plan was priced with; others are refused.
     """
     from runtime.execute import EXECUTIONS, TRACED, Options, measure
     from runtime.execute import check as run_check
@@ -77,6 +79,7 @@ def execute(
 
     start = start or launch
     plans = read_plans(path)
+    by = _backend(path, plans, backend)
     model = load_model(plans.model)
     needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
@@ -93,6 +96,7 @@ def execute(
         traced=min(TRACED, steps),
         timeout_s=timeout_s,
         expected_s={} if check or allow_drift or replay is not None else _sentinels(plans, pick),
+        backend=by,
         parameters=parameters,
         checkpoints=_checkpoints(checkpoint_every, checkpoints, resume, beside),
         prove=check,
@@ -110,14 +114,26 @@ def execute(
     priced = _beside(beside)
 
     def again() -> Measurement:
-        fresh = (
-            plans if keep_costs else _calibrated(plans, pick, options.train, say, progress, start)
-        )
+        fresh = plans if keep_costs else _calibrated(plans, pick, options, say, progress)
         write_record(priced, fresh)
         index = pick if keep_costs else 0
         return measure(fresh, index, options, executions=runs, progress=progress)
 
     return run_check(again, gate=gate, say=say)
+
+
+def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
+    """Return the backend to run with; costs of one backend say nothing of another."""
+    from runtime.backends import backend
+
+    planned = local_backend(plans.cluster)
+    if asked and planned and asked != planned:
+        cluster = "local" if asked == "numpy" else f"local:{asked}"
+        raise PlanError(
+            f"{path}: priced with backend {planned!r}, got --backend {asked!r}; plan on"
+            f" {cluster} to run with that one"
+        )
+    return backend(asked or planned or "numpy").name
 
 
 def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:
@@ -137,9 +153,10 @@ def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:
 
 def _sentinels(plans: PlanFile, pick: int) -> Mapping[str, tuple[float, ...]]:
     """Return the sentinel times that the costs of a ``local`` plan were measured with."""
-    if plans.cluster != "local":
+    by = local_backend(plans.cluster)
+    if by is None:
         return {}
-    calibration = Local.here().calibration(plans.plans[pick].plan.workers)
+    calibration = Local.here(by).calibration(plans.plans[pick].plan.workers)
     return calibration.sentinels if calibration else {}
 
 
@@ -198,18 +215,17 @@ def _cores(
 def _calibrated(
     plans: PlanFile,
     pick: int,
-    records: Path,
+    options: "Options",
     say: Callable[[str], None],
     progress: Progress,
-    start: "Launch",
 ) -> PlanFile:
     """Time the plan's own ops one by one and predict it with them."""
     edited = plans.plans[pick].plan
     model = load_model(plans.model)
-    local = Local.here()
+    local = Local.here(options.backend)
     calls = plan_calls(model, plans.training, edited)
     say(f"calibrating {len(calls)} ops on {edited.workers} workers")
-    local.calibrate(calls, edited.workers, progress, start, records)
+    local.calibrate(calls, edited.workers, progress, options.start, options.train)
     machine = local.machine()
     prediction, program, _ = predict(model, plans.training, edited, machine)
     ranked = (RankedPlan(label=edited.label, plan=edited, prediction=prediction),)

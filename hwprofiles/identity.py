@@ -88,6 +88,10 @@ class Identity:
     blas_threads: int
     kernels_sha256: str
     """Hash of the source of the kernels that were timed."""
+    backend: str = "numpy"
+    """Whose kernels they are."""
+    backend_library: str = ""
+    """What it computes with beside NumPy and the BLAS above, and its version."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables of the workers that change rates, sorted by name."""
     context: tuple[tuple[str, str], ...] = field(default=(), compare=False)
@@ -98,6 +102,8 @@ class Identity:
         """SHA-256 of the identity without its context, hexadecimal."""
         facts = self.to_dict()
         del facts["context"]
+        if self.backend == "numpy":  # as before there were others: a key that moves orphans a store
+            del facts["backend"], facts["backend_library"]
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -130,6 +136,8 @@ class Identity:
             A field is missing or unknown.
         """
         known = {f.name for f in fields(cls)}
+        # files from before there were backends are NumPy's
+        data = {"backend": "numpy", "backend_library": "", **data}
         if data.keys() != known:
             odd = ", ".join(sorted(data.keys() ^ known))
             raise RecordError(
@@ -176,7 +184,10 @@ def blas_facts() -> BlasFacts:
 
 
 def probe_identity(
-    lanes: int, kernels_sha256: str, environ: Mapping[str, str] | None = None
+    lanes: int,
+    kernels_sha256: str,
+    environ: Mapping[str, str] | None = None,
+    backend: tuple[str, str] = ("numpy", ""),
 ) -> Identity:
     """Return the identity that workers on this machine have, asked of a short-lived worker.
 
@@ -190,6 +201,8 @@ def probe_identity(
         Hash of the source of the kernels.
     environ : mapping of str to str, optional
         The parent's environment; that of this process by default.
+    backend : tuple of str
+        Name of the backend whose kernels they are, and its library.
 
     Raises
     ------
@@ -224,6 +237,8 @@ def probe_identity(
         blas_architecture=blas.architecture,
         blas_threads=blas.threads,
         kernels_sha256=kernels_sha256,
+        backend=backend[0],
+        backend_library=backend[1],
         environment=tuple(sorted((k, v) for k, v in workers.items() if k in rates)),
         context=(("kernel", platform.release()), ("numpy", str(facts["numpy"]))),
     )

@@ -113,6 +113,8 @@ class ArenaProof:
     """By rank: the registers if each had a place of its own."""
     beside_bytes: tuple[int, ...]
     """By rank: the most that Python and NumPy held beside the arena in a step."""
+    exempt: str = ""
+    """Library of the backend that allocates beside the arena, not counted above; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

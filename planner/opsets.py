@@ -18,6 +18,15 @@ from planner.registers import plan_buckets
 from planner.space import Constraints, plan_space
 from planner.steps import add, load, loss
 
+OF_CONVNETS: tuple[tuple[str, dict[str, int]], ...] = (
+    ("batch_norm", {"group": 4}),
+    ("relu", {}),
+    ("max_pool", {"window": 3, "stride": 2, "pad": 1}),
+    ("lrn", {"size": 5}),
+    ("dropout", {"percent": 30}),
+)
+"""Kinds of convnets that curves are fitted to at the same sizes, and how they are used."""
+
 FIT_REUSE_BYTES = 12 * MIB
 """Coldness at which curves are fitted: what a step of a small model moves."""
 
@@ -85,6 +94,8 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _phases("conv2d", shape, samples, dtype, channels=maps, kernel=kernel)
     for channels, size, samples in ((4, 8, 4), (6, 12, 12), (8, 24, 20), (16, 20, 48)):
         shape = (channels, size, size)
+        for kind, attrs in OF_CONVNETS:
+            calls += _phases(kind, shape, samples, dtype, **attrs)
         calls += _phases("tanh", shape, samples, dtype)
         calls += _phases("flatten", shape, samples, dtype)
         calls += _phases("avg_pool", shape, samples, dtype, window=2)

@@ -12,8 +12,8 @@ the cross term of a pipeline cut into pieces of the best size. Every term grows 
 Volumes, for ``S`` bytes, ``n`` ranks in ``N`` domains of ``p``: a ring carries ``2 (n-1)/n S``
 through every rank and out of every domain; a tree between domains carries ``S`` out of each of two
 and ``2 S`` out of more, and inside ``2 S`` along a chain; a switch that adds (NVLS) takes
-``(p+1)/p S`` from a rank. Sources: NVIDIA/nccl, src/graph/tuning.cc (v2.30.7-1); Thakur and
-Gropp, Euro PVM/MPI 2003.
+``(p+1)/p S`` from a rank. LL over a network is held to a ceiling of the library's too. Sources:
+NVIDIA/nccl, src/graph/tuning.cc (v2.30.7-1); Thakur and Gropp, Euro PVM/MPI 2003.
 """
 
 import math
@@ -24,9 +24,12 @@ from hwprofiles.errors import PlanError
 from hwprofiles.transport import SHARED, Constants
 
 PROTOCOLS = ("ll", "ll128", "simple")
-"""Wire protocols: a flag in every 8 bytes, in every 128 bytes, or beside the data."""
+"""Wire protocols: a flag beside every word, one in every 128 bytes, or none among the data."""
 WIRE_SHARE = {"ll": 0.5, "ll128": 120 / 128, "simple": 1.0}
-"""Data in what a protocol sends. Source: NVIDIA/nccl, src/include/device.h."""
+"""Data in what a protocol sends: 8 of 16 bytes, 120 of 128. Source: NVIDIA/nccl (v2.30.7-1)."""
+LL_BYTES_PER_S = (39.0e9, 20.4e9)
+"""Most that LL moves between two nodes, and between more. Source: NVIDIA/nccl, src/graph/tuning.cc
+(v2.30.7-1), the row of hosts of Intel's kind."""
 OPERATIONS = (
     "all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "all_to_all",
     "send_receive",
@@ -161,6 +164,8 @@ def _rings(operation: str, payload_bytes: float, group: Group) -> Iterator[Way]:
         if group.between:
             latencies.append((_hop(group.between, protocol), crossings))
             legs.append(_between(group.between, protocol, volume_bytes, "ring_share"))
+            if protocol == "ll":
+                legs.append(_flags(group, volume_bytes))
         yield _way("ring", protocol, latencies, legs, _ramp(group, protocol))
 
 
@@ -173,6 +178,8 @@ def _trees(payload_bytes: float, group: Group) -> Iterator[Way]:
         latencies = [*_launch(group, protocol)]
         latencies.append((_hop(group.between, protocol), up_down))
         legs = [_tree_leg(group, group.between, protocol, payload_bytes)]
+        if protocol == "ll":
+            legs.append(_flags(group, _tree_bytes(group, payload_bytes)))
         if group.inside:
             latencies.append((_hop(group.inside, protocol), 2 * (group.each - 1)))
             legs.append(_inside(group.inside, protocol, 2 * payload_bytes))
@@ -258,9 +265,19 @@ def _between(lane: Lane, protocol: str, volume_bytes: float, share: str) -> Leg:
     return Leg(wire_s=wire_s, shares=(f"{lane.stack}.{share}",))
 
 
+def _flags(group: Group, volume_bytes: float) -> Leg:
+    """Return what the ranks that send and look for flags under LL take over a network."""
+    rate = LL_BYTES_PER_S[min(group.domains, 3) - 2]
+    return Leg(wire_s=volume_bytes / rate, shares=())
+
+
 def _tree_leg(group: Group, lane: Lane, protocol: str, payload_bytes: float) -> Leg:
-    out_bytes = payload_bytes * (1 if group.domains == 2 else 2)
-    return _between(lane, protocol, out_bytes, "tree_share")
+    return _between(lane, protocol, _tree_bytes(group, payload_bytes), "tree_share")
+
+
+def _tree_bytes(group: Group, payload_bytes: float) -> float:
+    """Return what leaves a domain: up, and down where there is one below."""
+    return payload_bytes * (1 if group.domains == 2 else 2)
 
 
 def _way(

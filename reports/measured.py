@@ -78,7 +78,7 @@ def _unmeasured(case: Case) -> Block:
         "foreplan execute plan.json --check -o measurement.json",
         "foreplan report plan.json measurement.json -o report.html",
     )
-    if case.plans.cluster == "local":
+    if case.plans.cluster.partition(":")[0] == "local":
         text = "Not measured yet. These commands run the plan for real and set it beside this:"
         return Block(text=(text,), commands=run)
     here = Case(plans=replace(case.plans, cluster="local"))

@@ -168,7 +168,9 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
         asked += ["--pareto", objective.replace(" and ", ",")]
     elif objective != "time":
         asked += ["--objective", objective]
-    lines = ["foreplan hw calibrate"] if plans.cluster == "local" else []
+    local, _, backend = plans.cluster.partition(":")
+    by = f" --backend {backend}" if backend else ""
+    lines = [f"foreplan hw calibrate{by}"] if local == "local" else []
     lines.append(f"foreplan plan {shlex.join(asked)} -o {stem or 'plan'}.json")
     lines += input_commands(plan, plans.training.source, f"{stem or 'plan'}.json")
     if case.measured is None:

@@ -183,7 +183,7 @@ def _copies(
     The first is for timing alone; the second gives the slot back.
     """
     run = device.kernel(info.call.kernel)
-    targets = _arrays(info, arena)[len(info.call.reads) :]
+    targets = _arrays(info, arena, len(info.call.reads))  # what it reads lies outside the arena
 
     def paced() -> None:
         firing = feed.firing(step[0], info.microbatch)
@@ -223,6 +223,7 @@ def _fire(
     return partial(device.kernel(info.call.kernel), *_arrays(info, arena), **settings)
 
 
-def _arrays(info: ComputeTask, arena: Arena) -> list[Array]:
-    """Return the arguments of a task, laid out as its device has them."""
-    return [arena.view(v, t) for v, t in zip(info.views, info.call.tensors, strict=True)]
+def _arrays(info: ComputeTask, arena: Arena, first: int = 0) -> list[Array]:
+    """Return the arguments of a task from the ``first`` on, laid out as its device has them."""
+    pairs = zip(info.views[first:], info.call.tensors[first:], strict=True)
+    return [arena.view(view, tensor) for view, tensor in pairs]

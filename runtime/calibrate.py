@@ -18,6 +18,7 @@ from planner.jsonable import to_jsonable
 from planner.opcall import OpCall
 from planner.opsets import sentinels
 from planner.records import parse_record
+from runtime.backends import backend
 from runtime.launch import TIMEOUT_S, Launch, launch
 from runtime.records import RecordFile, write_records
 from runtime.timing import (
@@ -62,12 +63,13 @@ def calibrate(
 def calibrate_ranks(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> Calibration:
     """Do the timing on this rank, together with all others."""
     calls = parse_record(job["calls"], tuple[OpCall, ...], "job")
+    by = backend(job["identity"]["backend"])
     total = len(calls) + len(TRANSFER_BYTES)
     ops = {}
     records = Path(job["records"]) if job.get("records") else None
     with tempfile.TemporaryDirectory(dir=records.parent if records else folder) as scratch:
         for done, call in enumerate(calls):
-            ops[call.signature] = time_op(call, comm, _fetch(call, Path(scratch), records))
+            ops[call.signature] = time_op(call, comm, _fetch(call, Path(scratch), records), by)
             voice.at(done + 1, total)
     transfers = []
     if comm.size > 1:
@@ -81,7 +83,7 @@ def calibrate_ranks(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) 
         ops=ops,
         transfers=tuple(transfers),
         scalars={"launch_overhead_s": float(np.median(dispatch))},
-        sentinels=time_sentinels(sentinels(), comm),
+        sentinels=time_sentinels(sentinels(), comm, by),
         context=dict(job["identity"]["context"]),
     )
 

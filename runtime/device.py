@@ -14,6 +14,7 @@ from planner.opcall import Tensor
 from planner.program import TransferTask
 from runtime.actors import Request
 from runtime.kernels import Kernel, kernel
+from runtime.prefetch import Slot
 
 
 class Clock(Protocol):
@@ -66,8 +67,25 @@ class Device(Protocol):
         """Return the moment when all that was queued so far is done."""
         ...
 
+    def hold(self, seconds: float) -> None:
+        """Let the device do nothing for a while, so that the host can queue work meanwhile."""
+        ...
+
     def finish(self) -> None:
         """Wait until all that was queued is done."""
+        ...
+
+    def slot(self, shape: tuple[int, ...]) -> Slot:
+        """Return room for records on their way, as bytes."""
+        ...
+
+    def compute_as(self, dtype: str) -> None:
+        """Compute products of float32 as a training's dtype says: ``tf32`` may round."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held on the device: the arena, workspaces and what is left over."""
         ...
 
 
@@ -137,8 +155,37 @@ class HostDevice:
         """Return this moment."""
         return HostMoment()
 
+    def hold(self, seconds: float) -> None:
+        """Return at once: nothing is queued."""
+
     def finish(self) -> None:
         """Return at once: nothing is queued."""
+
+    def slot(self, shape: tuple[int, ...]) -> "HostSlot":
+        """Return room for records."""
+        return HostSlot(shape)
+
+    def compute_as(self, dtype: str) -> None:
+        """Do nothing: a host does not round."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Nothing is counted."""
+        return 0
+
+
+class HostSlot:
+    """Room for records on their way to the host itself."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.host = np.empty(shape, np.uint8)
+
+    def send(self) -> None:
+        """Return at once: they are there."""
+
+    def take(self, raw: Any) -> None:
+        """Copy."""
+        np.copyto(raw, self.host)
 
 
 HOST = HostDevice()

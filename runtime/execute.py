@@ -81,6 +81,8 @@ class Options:
     """Whether the last execution first proves that its arenas are needed, enough, and safe."""
     start: Launch = launch
     """How workers are started."""
+    backend: str = "numpy"
+    """Whose kernels run."""
     replay: int | None = None
     """The one rank that runs, if its peers are to be stubbed."""
 
@@ -100,6 +102,7 @@ def run_once(
         "kind": "train",
         "cores": list(options.cores),
         "identity": dict(record.identity) if record else {},
+        "backend": options.backend,
         "plans": to_jsonable(plans),
         "pick": pick,
         "train": str(options.train.resolve()),
@@ -215,7 +218,8 @@ def measure(
     runs = tuple(execution(answer) for answer in answers)
     ranked = plans.plans[pick]
     step_s = float(np.median([run.step_s for run in runs]))
-    return _with_details(plans, ranked, runs, step_s, answers[-1], options.replay)
+    more = {"backend": options.backend}
+    return _with_details(plans, ranked, runs, step_s, answers[-1] | more, options.replay)
 
 
 def _with_details(
@@ -297,6 +301,8 @@ def _with_details(
             else {},
             "python": sys.version.split()[0],
             "numpy": np.__version__,
+            "backend": answer["backend"],
+            **({"backend library": answer["library"]} if answer["library"] else {}),
         },
     )
 
@@ -307,7 +313,12 @@ def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | No
     if beside is None:
         return None
     unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
-    return ArenaProof(steps=STEPS, unpacked_bytes=tuple(unpacked), beside_bytes=tuple(beside))
+    return ArenaProof(
+        steps=STEPS,
+        unpacked_bytes=tuple(unpacked),
+        beside_bytes=tuple(beside),
+        exempt=answer["library"] if answer["exempt"] else "",
+    )
 
 
 class _Substitution:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwprofiles.errors import ForeplanError
+from hwprofiles.errors import BackendUnavailable, ForeplanError
 from hwprofiles.identity import RATE_VARIABLES
 from hwprofiles.local import local_facts
 from hwprofiles.units import format_bytes
+from runtime.backends import backend, backend_names
 from runtime.launch import launch, mpiexec
 
 HELLO_S = 10.0
@@ -63,6 +64,7 @@ def machine_findings(environ: Mapping[str, str]) -> list[Finding]:
     """Return what is found of processes, messages, BLAS, cores, memory and GPUs. About 2 s."""
     return [
         *_mpi_and_blas(),
+        *_backends(),
         _rate_variables(environ),
         _cores(),
         _memory(),
@@ -108,6 +110,21 @@ def _mpi_and_blas() -> list[Finding]:
             else "install NumPy from PyPI, whose OpenBLAS obeys OPENBLAS_NUM_THREADS",
         ),
     ]
+
+
+def _backends() -> list[Finding]:
+    """Return the backends beside NumPy's, which come with every installation."""
+    found = []
+    for name in backend_names():
+        if name == "numpy":
+            continue
+        try:
+            text, fix = f"{backend(name).library}; use it as cluster local:{name}", ""
+        except BackendUnavailable as error:
+            text, _, fix = str(error).rpartition("; ")
+        verdict = "absent" if fix else "ok"
+        found.append(Finding(name=f"backend {name}", verdict=verdict, found=text, fix=fix))
+    return found
 
 
 def _rate_variables(environ: Mapping[str, str]) -> Finding:

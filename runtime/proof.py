@@ -3,7 +3,9 @@
 The first steps run twice from one state: as they are, and with every byte that nothing alive holds
 set to poison, before a step and whenever a register is freed. Both must end in the same bits, the
 poisoned ones must write to the end of the arena and not behind it, and nothing of weight may be
-allocated beside it. What may be alive at once, in some legal order, must nearly fill it.
+allocated beside it. What may be alive at once, in some legal order, must nearly fill it. What the
+library of a backend allocates (``Backend.allocates``) is not seen; the record of the proof names
+it.
 """
 
 import tracemalloc

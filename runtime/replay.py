@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwprofiles.device import Device
 from hwprofiles.units import PS_PER_S
 from planner.program import Program, TransferTask
 from sim.heap_engine import simulate
@@ -71,17 +70,17 @@ class Replayed:
     def __init__(self, stands_for: int) -> None:
         """Take the rank of the plan that runs."""
         self.stands_for = stands_for
-        self._lasts_ns: Mapping[int, int] = {}
+        self.lasts_ns: Mapping[int, int] = {}
         self._holds = False
         self._sink = np.zeros(0, np.uint8)
 
-    def foretell(self, program: Program, device: Device) -> None:
-        """Let messages last as ``program`` predicts, and hold the core where the device says so."""
-        self.let_last(predicted_ns(program), holds=device.transfers_hold_compute)
+    def foretell(self, program: Program, *, holds: bool) -> None:
+        """Let messages last as ``program`` predicts."""
+        self.let_last(predicted_ns(program), holds=holds)
 
     def let_last(self, lasts_ns: Mapping[int, int], *, holds: bool) -> None:
         """Say how long the message of each task lasts, and whether it holds the core meanwhile."""
-        self._lasts_ns, self._holds = lasts_ns, holds
+        self.lasts_ns, self._holds = lasts_ns, holds
 
     def Ssend_init(self, buffer: Buffer, peer: int, tag: int) -> StubMessage:  # noqa: N802
         """Return a send that ends in the sink, which all sends share."""
@@ -89,13 +88,13 @@ class Replayed:
         if buffer.nbytes > self._sink.nbytes:
             self._sink = np.zeros(buffer.nbytes, np.uint8)
         target = self._sink[: buffer.nbytes].view(buffer.dtype).reshape(buffer.shape)
-        return StubMessage(buffer, target, self._lasts_ns[tag], holds=self._holds)
+        return StubMessage(buffer, target, self.lasts_ns[tag], holds=self._holds)
 
     def Recv_init(self, buffer: Buffer, peer: int, tag: int) -> StubMessage:  # noqa: N802
         """Return a receive of bytes that are there already."""
         del peer
         source = np.resize(RECEIVED, buffer.shape).astype(buffer.dtype)
-        return StubMessage(source, buffer, self._lasts_ns[tag], holds=self._holds)
+        return StubMessage(source, buffer, self.lasts_ns[tag], holds=self._holds)
 
     def Barrier(self) -> None:  # noqa: N802
         """Wait for nobody."""

@@ -10,7 +10,8 @@ import numpy as np
 from hwprofiles.calibration import OpSample, TransferSample
 from planner.opcall import OpCall
 from runtime.actors import ActorLoop, Firing
-from runtime.kernels import Stream, changing, kernel
+from runtime.backends import Backend, backend
+from runtime.kernels import Stream, changing
 
 BLOCKS = 11
 CALLS = 4
@@ -51,9 +52,12 @@ class Sweeper:
 
 
 def bound_call(
-    call: OpCall, fetch: Callable[[Any], object] | None = None
+    call: OpCall, fetch: Callable[[Any], object] | None = None, by: Backend | None = None
 ) -> tuple[Callable[[], object], list[Any]]:
-    """Return the op bound to random arrays, and those of them that are warm when it fires."""
+    """Return the op bound to random arrays, and those of them that are warm when it fires.
+
+    ``by`` is the backend whose kernel it is; NumPy's by default.
+    """
     rng = np.random.default_rng(0)
     now = {"fetch": fetch, "stream": lambda: Stream(0, 0, 0, 0), "step": lambda: 0}
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
@@ -70,18 +74,23 @@ def bound_call(
         arrays.append(array)
     if fetch is not None and call.reads:
         fetch(arrays[0])  # what a kernel decodes must be what it expects
-    run = partial(kernel(call.kernel), *arrays, **settings)
+    run = partial((by or backend("numpy")).kernel(call.kernel), *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]
 
 
-def time_op(call: OpCall, comm: Any, fetch: Callable[[Any], object] | None = None) -> OpSample:
+def time_op(
+    call: OpCall,
+    comm: Any,
+    fetch: Callable[[Any], object] | None = None,
+    by: Backend | None = None,
+) -> OpSample:
     """Time one op on all ranks of ``comm`` at once; return the median over all their blocks.
 
     Between two calls every rank touches ``call.reuse_bytes`` and then writes again what the op
     before would have written, so that the op finds caches as a step leaves them. A block's mean
     counts rather than its median, because what a step pays is the sum, rare slow calls included.
     """
-    run, fresh = bound_call(call, fetch)
+    run, fresh = bound_call(call, fetch, by)
     sweep = Sweeper(call.reuse_bytes)
     for _ in range(WARM_UP):
         run()
@@ -173,11 +182,13 @@ def time_dispatch() -> float:
     return float(gaps.mean()) / 1e9
 
 
-def time_sentinels(calls: Mapping[str, OpCall], comm: Any) -> dict[str, tuple[float, ...]]:
+def time_sentinels(
+    calls: Mapping[str, OpCall], comm: Any, by: Backend | None = None
+) -> dict[str, tuple[float, ...]]:
     """Median seconds of each sentinel op on every rank, all ranks at once, caches warm."""
     found = {}
     for signature, call in calls.items():
-        run, _ = bound_call(call)
+        run, _ = bound_call(call, by=by)
         comm.Barrier()
         seconds = []
         for _ in range(SENTINEL_CALLS):

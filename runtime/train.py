@@ -20,6 +20,7 @@ from planner.plan import Training, parameter_offsets
 from planner.program import ComputeTask, View
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
+from runtime.backends import backend
 from runtime.bind import Worker, bind
 from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
 from runtime.drift import refuse_drift
@@ -70,7 +71,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     """Train, measure and look closer, on a bound worker."""
     training, model = plans.training, load_model(plans.model)
     total = job["warmup"] + job["steps"]
-    before = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
+    by = backend(job.get("backend", "numpy"))
+    before = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
     begin = state.step if state else 0
     beside = comm.gather(prove_arena(worker, comm, voice, begin)) if job.get("prove") else None
@@ -95,7 +97,7 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
             np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
     alone = comm.gather(solo(worker, comm, voice) if job["solo"] else {})
-    after = time_sentinels(sentinels(), comm) if job["sentinels"] else {}
+    after = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     if comm.rank:
         return None
     if len(set(digests)) > 1:
@@ -104,6 +106,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
             " bug of the exchange"
         )
     return {
+        "library": by.library,
+        "exempt": by.allocates,
         "seconds": np.mean(seconds, axis=0).tolist(),
         # of a rank whose peers are not there: it does not train
         "losses": [] if isinstance(comm, Replayed) else np.sum(losses, axis=0).tolist(),
@@ -142,7 +146,8 @@ def _prepare(
     rank = comm.rank
     if isinstance(comm, Replayed):
         rank = comm.stands_for
-        comm.foretell(program, machine.cluster(plan.workers).devices[plan.placement[rank]])
+        device = machine.cluster(plan.workers).devices[plan.placement[rank]]
+        comm.foretell(program, holds=device.transfers_hold_compute)
     records = RecordFile(Path(job["train"]))
     check_source(records, training.source, model.record_bytes)
     if training.source.cold:
@@ -159,7 +164,8 @@ def _prepare(
         path, cores = Path(job["train"]), job.get("cores", [])
         feed = Feed(calls, plan, training.source, path, order, cores, first)
     fetch, stream = _supply(training, order, records)
-    worker = bind(program, rank, comm, fetch, stream, feed)
+    by = backend(job.get("backend", "numpy"))
+    worker = bind(program, rank, comm, fetch, stream, feed, by.device)
     flat = _flat(worker, "parameters")
     start = initial_parameters(model, training.dtype, training.seed)
     offsets, at = parameter_offsets(model), 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from hwprofiles.errors import ForeplanError, RecordError
 from hwprofiles.identity import Identity, blas_facts
+from runtime.backends import backend
 from runtime.context import launch_context
 from runtime.files import replace_whole
 from runtime.voice import Voice, tell_parent
@@ -51,6 +52,13 @@ def check_identity(expected: dict[str, Any]) -> None:
         raise RecordError(
             f"worker: op costs were measured with BLAS {' '.join(wanted)} on 1 thread, this worker"
             f" has {' '.join(got)} on {blas.threads}; run `foreplan hw calibrate` and plan again"
+        )
+    found = backend(identity.backend).library
+    if found != identity.backend_library:
+        raise RecordError(
+            f"worker: op costs were measured with backend {identity.backend!r} on"
+            f" {identity.backend_library}, this worker has {found}; run `foreplan hw calibrate"
+            f" --backend {identity.backend}` and plan again"
         )
 
 

@@ -50,7 +50,7 @@ OWNERS = {
     "simpy": {"sim/central.py", "sim/simpy_engine.py", "sim/updates.py"},
     "sklearn": {"runtime/digits.py"},
     "threadpoolctl": {"hwprofiles/identity.py", "foreplan/op_rates.py"},
-    "torch": {"foreplan/op_rates.py"},
+    "torch": {"foreplan/op_rates.py", "runtime/backends/onednn.py"},
     "typer": {"foreplan"},
 }
 """Packages or files that may import a library."""

@@ -11,6 +11,7 @@ from planner.collectives.base import algorithm_names, numbered_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
 from planner.optimizer import optimizer_names
+from runtime.backends import backend_names
 from runtime.kernels import __name__ as kernels
 
 DEVICES = """
@@ -127,6 +128,7 @@ PINNED = {
             "unembedding",
         ],
     ),
+    "backends": (backend_names, ["numpy", "onednn"]),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
     "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),
@@ -156,13 +158,11 @@ def test_names_are_these(kind):
 
 
 def test_every_op_of_the_general_set_has_a_kernel():
-    """The kinds of the convnets, and of BERT's heads, are timed only as ops of a plan; no curve is
-    fitted to them yet."""
+    """Kinds of single convnets, and BERT's heads, are timed only as ops of a plan: no curve."""
     calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
     files = {call.kernel.partition(".")[0] for call in calls.values()}
-    convnets = {"batch_norm", "concat", "dropout", "gate", "lrn", "max_pool", "relu", "sigmoid"}
-    convnets |= {"silu"}
-    assert files == set(names(kernels)) - convnets - {"first_token", "pick_tokens"}
+    rare = {"concat", "gate", "sigmoid", "silu", "first_token", "pick_tokens"}
+    assert files == set(names(kernels)) - rare
 
 
 def test_every_layer_kind_and_optimizer_has_a_kernel_of_its_name():

@@ -1,11 +1,14 @@
 """``bench``: rates of the engines and of the search, printed with what was counted."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foreplan.commands.options import Json, Quiet
 from foreplan.console import note, out, progress, show_json, table
+
+if TYPE_CHECKING:
+    from foreplan.op_rates import OpRate
 
 app = typer.Typer(help="How fast the engines and the search are; without a command, both.")
 
@@ -115,28 +118,37 @@ def ops(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time the NumPy kernels and whole steps on one thread, beside PyTorch where it is installed.
+    """Time kernels of every backend and whole steps on one thread, beside PyTorch itself.
 
-    The last column is our speed over PyTorch's: above 1 we are faster.
+    "of PyTorch" is our speed over PyTorch's: above 1 we are faster. A star marks what is below the
+    floor of its class.
     """
-    from foreplan.op_rates import op_rates
+    from foreplan.op_rates import TORCH, available, measured_on, op_rates
     from hwprofiles.units import format_s
 
     with progress("timing ops", quiet=quiet) as step:
         rates = list(op_rates(rounds, lambda done, total: step(done, total, "")))
+    facts, backends = measured_on(), [by.name for by in available()]
     if json:
-        show_json([rate.row() for rate in rates])
+        show_json({**facts, "rounds": rounds, "rows": [rate.row() for rate in rates]})
         return
-    if rates[0].torch_s is None:
+    if TORCH not in rates[0].seconds:
         note("PyTorch is not installed; pip install 'foreplan[oracle]' to compare", quiet=quiet)
+
+    def ratio(rate: "OpRate", by: str) -> str:
+        if by not in rate.of_torch:
+            return ""
+        return f"{rate.of_torch[by]:.2f}{'*' if by in rate.misses else ' '}"
+
     shown = [
         (
             f"{r.op_class}, {r.phase}" if r.phase != r.op_class else r.op_class,
             r.name,
-            format_s(r.seconds),
-            format_s(r.torch_s) if r.torch_s else "",
-            f"{r.of_torch:.2f}" if r.of_torch else "",
+            *(format_s(r.seconds[by]) if by in r.seconds else "" for by in (*backends, TORCH)),
+            *(ratio(r, by) for by in backends),
         )
         for r in rates
     ]
-    table(("op", "layer x samples", "ours", "PyTorch", "of PyTorch"), shown)
+    heads = (*backends, "PyTorch", *(f"{by} of PyTorch" for by in backends))
+    table(("op", "layer x samples", *heads), shown)
+    out(", ".join(f"{key} {value}" for key, value in facts.items() if value))

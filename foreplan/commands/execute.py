@@ -18,7 +18,10 @@ def execute(
     pick: Annotated[int, typer.Option(min=0, help="Which plan of the file; 0 is the best.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of an execution.")] = 100,
     warmup: Annotated[int, typer.Option(min=0, help="Steps before the timed ones.")] = 10,
-    backend: Annotated[str, typer.Option(help="numpy.")] = "numpy",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="Whose kernels run; default: those that the plan was priced with."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the record files.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Calibrate, run five times, test the claim.")
@@ -70,10 +73,8 @@ def execute(
     """Run PLAN with real workers on real data; write predicted beside measured."""
     import foreplan
     from foreplan.launchers import launcher
-    from hwprofiles.errors import BackendUnavailable, CheckFailed, PlanError
+    from hwprofiles.errors import CheckFailed, PlanError
 
-    if backend != "numpy":
-        raise BackendUnavailable(f"--backend {backend!r}: expected numpy, the only one so far")
     if replay != (rank is not None):
         raise PlanError(
             f"--{'replay' if replay else 'rank'}: expected --replay together with --rank R, got one"
@@ -103,6 +104,7 @@ def execute(
             start=start,
             lanes=lanes,
             output=output,
+            backend=backend,
             say=lambda text: note(text, quiet=quiet),
             progress=lambda done, total: step(done, total, ""),
         )
@@ -180,6 +182,7 @@ def show_measurement(found: "Measurement") -> None:
         out(
             f"arena proved over {found.arena.steps} steps: needed to its end, shared without harm,"
             f" {format_bytes(max(found.arena.beside_bytes))} held beside it"
+            + (f", not counting what {found.arena.exempt} allocates" if found.arena.exempt else "")
         )
     if found.check:
         verdict = "passed" if found.check.passed else "failed"

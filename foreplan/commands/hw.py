@@ -96,6 +96,9 @@ def calibrate(
     ] = None,
     dtype: Dtype = "float32",
     optimizer: Optimizer = "sgd",
+    backend: Annotated[
+        str, typer.Option(help="Whose kernels: numpy, or onednn (PyTorch), as local:onednn.")
+    ] = "numpy",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -122,6 +125,7 @@ def calibrate(
             workers=workers,
             model=with_tokens(model, seq) if quick else None,
             training=training,
+            backend=backend,
             progress=lambda lanes, done, total: step(done, total, f"{lanes} workers"),
         )
     if json:

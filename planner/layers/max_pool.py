@@ -2,7 +2,7 @@
 
 from planner.layer import Layer, Shape
 from planner.layers.conv2d import places
-from planner.opcall import PIECE, OpCall
+from planner.opcall import OpCall
 
 
 def out_shape(
@@ -34,7 +34,6 @@ def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
     flop = layer.elements("y", samples) * dict(layer.attrs)["window"] ** 2
-    room = (2 * max(PIECE, layer.elements("x", samples) // layer.in_shape[0]),)
     return layer.op(
-        phase, samples, dtype, arguments, flop=flop, attrs=layer.attrs, others={"work": room}
+        phase, samples, dtype, arguments, flop=flop, attrs=layer.attrs, others={"work": (samples,)}
     )

@@ -16,7 +16,7 @@ from itertools import pairwise
 from hwprofiles.transport import Constants
 from hwprofiles.units import GB, US
 from planner.policies import best
-from planner.transport_law import Group, Lane, Way
+from planner.transport_law import LL_BYTES_PER_S, Group, Lane, Way
 
 BASE_US = {
     "tree": {"ll": 6.8, "ll128": 14.0, "simple": 8.4},
@@ -45,15 +45,8 @@ OVERHEAD_US = {"ll": 1.0, "ll128": 1.0, "simple": 3.0}
 """Least time of a step where there is a network."""
 GENERATIONS = {"nvlink-3": "ampere", "nvlink-4": "hopper", "nvlink-5": "blackwell"}
 """By the stack inside; all others are taken as Volta."""
-LL_GB = {
-    "volta": (39.0, 39.0, 20.4),
-    "ampere": (87.7, 22.5, 19.0),
-    "hopper": (141.0, 45.0, 35.0),
-    "blackwell": (282.0, 90.0, 70.0),
-}
-"""Most that LL moves, GB/s, on one node, on two, on more."""
-MULTI_NODE_LL = "volta"
-"""On several nodes with Intel hosts this row counts, whatever the devices are."""
+LL_GB = {"volta": 39.0, "ampere": 87.7, "hopper": 141.0, "blackwell": 282.0}
+"""Most that LL moves on one node, GB/s."""
 RING_LL128_GB = {"volta": 20.0, "ampere": 20.0, "hopper": 36.7, "blackwell": 40.0}
 """Most of one channel."""
 TREE_LL128_GB = {
@@ -179,7 +172,7 @@ def _rate_gb(way: Way, operation: str, group: Group) -> float:
     channels, inside_gb, outside_gb = _channels(group)
     each_gb = inside_gb if group.domains <= 2 else min(inside_gb, outside_gb)
     bus_gb = channels * min(each_gb, outside_gb)
-    ll_gb = LL_GB[MULTI_NODE_LL if group.between else generation][place]
+    ll_gb = LL_BYTES_PER_S[place - 1] / GB if group.between else LL_GB[generation]
     if way.algorithm == "ring":
         if protocol == "ll":
             bus_gb = min(ll_gb, 0.5 * bus_gb)

@@ -66,7 +66,7 @@ def page(rows: Sequence[CollectiveRow]) -> str:
         f"## The {WORST} rows farthest off",
         _worst(large),
         "## Constants",
-        _constants(),
+        constants_section(),
     ]
     return "\n\n".join(sections)
 
@@ -176,7 +176,7 @@ def note(case_id: str) -> str:
     return next((text for name, text in _notes().items() if re.fullmatch(name, case_id)), "")
 
 
-def _constants() -> str:
+def constants_section() -> str:
     """Return the stacks with their constants; those that are assumed stand in brackets."""
     blocks = transports()["stacks"]
     count = sum(len(block["fitted"]) for block in blocks.values())

@@ -132,7 +132,7 @@ def terms_of(by_sample: Sequence[Sequence[Way]], known: Known) -> Terms:
         for name, count in way.latencies
     ]
     legs = [
-        (number, leg.wire_s, *[known.place(name) for name in leg.shares], NONE)[:4]
+        (number, leg.wire_s, *[known.place(name) for name in leg.shares], NONE, NONE)[:4]
         for number, way in enumerate(every)
         for leg in way.legs
     ]

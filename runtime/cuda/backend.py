@@ -73,7 +73,8 @@ def versions() -> dict[str, Any]:
     runtime = cupy.cuda.runtime
     properties = runtime.getDeviceProperties(cupy.cuda.Device().id)
     found: dict[str, Any] = {
-        "device": properties["name"].decode(),
+        "name": properties["name"].decode(),
+        "memory_bytes": int(properties["totalGlobalMem"]),
         "multiprocessors": properties["multiProcessorCount"],
         "driver": runtime.driverGetVersion(),
         "cuda": runtime.runtimeGetVersion(),

@@ -3,7 +3,6 @@
 CuPy is imported when the first one is made. Everything runs on the current stream.
 """
 
-import os
 import sys
 from functools import cache
 from typing import Any
@@ -15,8 +14,6 @@ from runtime.cuda import gemm, graphs
 from runtime.cuda.backend import missing
 from runtime.cuda.text import THREADS, Text
 
-TF32 = "CUPY_TF32"
-"""Environment variable: 1 lets products of float32 round to ten bits of mantissa."""
 OPTIONS = ("--std=c++17",)
 FUSED = ("float16", "bfloat16")
 """Dtypes of the library's fused attention."""
@@ -34,7 +31,7 @@ class CupyEngine:
         import cupy
 
         self._cupy = cupy
-        self.tf32 = os.environ.get(TF32) == "1"
+        self.tf32 = False
         self._rooms: dict[tuple[str, str], Any] = {}
         self._pinned: dict[int, list[tuple[Any, Any]]] = {}
         self._turn = 0
@@ -44,7 +41,7 @@ class CupyEngine:
 
     def _find_library(self) -> graphs.Library | None:
         try:
-            return graphs.Library(self._workspace, self._stream, strict=not self.tf32)
+            return graphs.Library(self._workspace, self._stream)
         except (ImportError, OSError, RuntimeError) as error:
             why = " ".join(str(error).split())
             say(
@@ -159,7 +156,8 @@ class CupyEngine:
             return False
         shapes = (graphs.laid(x, MAPS), graphs.laid(w, WEIGHTS), graphs.laid(y, MAPS))
         pointers = {graphs.X: x.data.ptr, graphs.W: w.data.ptr, graphs.Y: y.data.ptr}
-        return self._library.run("convolution", (phase, *shapes, how, str(x.dtype)), pointers)
+        arguments = (phase, *shapes, how, str(x.dtype))
+        return self._library.run("convolution", arguments, pointers, strict=not self.tf32)
 
     def attend(self, phase: str, arrays: tuple[Any, ...], heads: int, causal: bool) -> bool:
         """Run fused attention of cuDNN, for halves.
@@ -178,18 +176,22 @@ class CupyEngine:
         if phase == "forward":
             _, y, stats = arrays
             pointers = {**qkv, graphs.O: y.data.ptr, graphs.STATS: kept.data.ptr}
-            if not self._library.run("attention", ("forward", *how), pointers):
+            if not self._attention("forward", how, pointers):
                 return False
             stats[...] = kept.reshape(stats.shape)
             return True
         _, _, dy, dx = arrays
         out = self.scratch("attend.out", dy.size, dtype)
         both = {graphs.O: out.data.ptr, graphs.STATS: kept.data.ptr}
-        if not self._library.run("attention", ("forward", *how), {**qkv, **both}):
+        if not self._attention("forward", how, {**qkv, **both}):
             return False
         gradients = self._parts(dx, (graphs.DQ, graphs.DK, graphs.DV), heads * features)
         pointers = {**qkv, **both, graphs.DO: dy.data.ptr, **gradients}
-        return self._library.run("attention", ("input_grad", *how), pointers)
+        return self._attention("input_grad", how, pointers)
+
+    def _attention(self, phase: str, how: tuple[Any, ...], pointers: dict[int, int]) -> bool:
+        assert self._library is not None
+        return self._library.run("attention", (phase, *how), pointers, strict=False)
 
     def _parts(self, x: Any, numbers: tuple[int, ...], width: int) -> dict[int, int]:
         """Return where queries, keys and values begin, which lie side by side in a token."""

@@ -4,7 +4,6 @@ Compute and the copies of its own input run on one stream, so what is queued the
 host completes a computation when it has queued it; a message, when the device has done it.
 """
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,12 @@ from planner.opcall import Tensor
 from planner.program import Program
 from runtime.cuda import layout
 from runtime.cuda.backend import kernel, missing
-from runtime.cuda.cupy_engine import TF32
-from runtime.cuda.messages import Direct, Staged
+from runtime.cuda.engine import engine
+from runtime.cuda.messages import Direct, Staged, Stubs
+from runtime.cuda.text import Text
 from runtime.device import Messages
 from runtime.kernels import Kernel
+from runtime.replay import Replayed
 from runtime.waves import groups_of, waves
 from sim.heap_engine import simulate
 
@@ -24,9 +25,19 @@ NCCL_TYPES = {"float16": 6, "float32": 7, "float64": 8, "bfloat16": 9}
 """``ncclDataType_t``."""
 
 
-def prepare(dtype: str) -> None:
-    """Say, before CuPy is imported, how products of float32 are computed: ``tf32`` may round."""
-    os.environ[TF32] = str(int(dtype == "tf32"))
+FIRST = -1
+"""Priority of a stream that goes before those of 0."""
+HOLD = Text(
+    name="hold",
+    parameters="long long nanoseconds",
+    body="""
+    unsigned long long start, now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(start));
+    do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    while (now - start < nanoseconds);
+    """,
+)
+"""Of a GPU alone: its body is no C++ that a host has."""
 
 
 class Moment:
@@ -61,8 +72,7 @@ class CudaDevice:
         stream = cupy.cuda.Stream
         self.compute = stream(non_blocking=True)
         self.copy_in, self.copy_out = stream(non_blocking=True), stream(non_blocking=True)
-        _, highest = cupy.cuda.runtime.deviceGetStreamPriorityRange()
-        self.communicate = stream(non_blocking=True, priority=highest)
+        self.communicate = stream(non_blocking=True, priority=FIRST)
         self.compute.use()
 
     def allocate(self, size_bytes: int) -> Any:
@@ -95,10 +105,10 @@ class CudaDevice:
         from cupy.cuda import nccl
 
         ranks = program.ranks
-        if ranks == 1 or comm is None:
-            return Staged(self, rank, comm)
-        by_nccl = self._nccl and nccl.available and self._cupy.cuda.runtime.getDeviceCount() > 1
-        if not by_nccl or getattr(comm, "stands_for", None) is not None:
+        if isinstance(comm, Replayed):
+            return Stubs(self, rank, comm.lasts_ns)
+        several = ranks > 1 and self._cupy.cuda.runtime.getDeviceCount() > 1
+        if not (several and self._nccl and nccl.available):
             return Staged(self, rank, comm)
         unique = comm.bcast(nccl.get_unique_id() if rank == 0 else None)
         group = nccl.NcclCommunicator(ranks, unique, rank)
@@ -145,6 +155,17 @@ class CudaDevice:
         target.reshape(-1).view(np.uint8).set(source, stream=self.copy_in)
         return self._recorded(self.copy_in)
 
+    def move(self, source: Any, target: Any) -> Any:
+        """Copy on the device, on the stream of messages, after what was queued for compute."""
+        self.communicate.wait_event(self.mark())
+        with self.communicate:
+            target[...] = source
+        return self._recorded(self.communicate)
+
+    def like(self, array: Any) -> Any:
+        """Return memory of the device as large as an array."""
+        return self.allocate(array.nbytes).view(array.dtype).reshape(array.shape)
+
     def mark(self) -> Any:
         """Return an event behind all that was queued for compute."""
         return self._recorded(self.compute)
@@ -152,6 +173,10 @@ class CudaDevice:
     def now(self) -> Moment:
         """Return the moment when all that was queued for compute is done."""
         return Moment(self._cupy.cuda, self.compute)
+
+    def hold(self, seconds: float) -> None:
+        """Let the stream that computes do nothing for a while."""
+        engine().launch(HOLD, "float32", 1, int(seconds * 1e9))
 
     def finish(self) -> None:
         """Wait for the stream that computes; who waited for a message has seen it done."""
@@ -161,3 +186,39 @@ class CudaDevice:
     def held_bytes(self) -> int:
         """What CuPy holds on the device: the arena, workspaces, and what is left over."""
         return int(self._cupy.get_default_memory_pool().used_bytes())
+
+    def compute_as(self, dtype: str) -> None:
+        """Let products of float32 round to ten bits of mantissa, or not."""
+        engine().tf32 = dtype == "tf32"
+
+    def slot(self, shape: tuple[int, ...]) -> "CudaSlot":
+        """Return room for records, pinned on the host."""
+        return CudaSlot(self, shape)
+
+
+class CudaSlot:
+    """Room for records: pinned memory, and as much on the device; copied on a stream of its own."""
+
+    def __init__(self, device: CudaDevice, shape: tuple[int, ...]) -> None:
+        self._device = device
+        size_bytes = int(np.prod(shape))
+        memory = device._cupy.cuda.alloc_pinned_memory(size_bytes)
+        self.host = np.frombuffer(memory, np.uint8, size_bytes).reshape(shape)
+        self._there = device.allocate(size_bytes).reshape(shape)
+        self._taken = device.mark()
+        self._sent = device.mark()
+
+    def send(self) -> None:
+        """Copy once the firing before has taken what was there; wait until it has left the host."""
+        device = self._device
+        device.copy_in.wait_event(self._taken)
+        with device.copy_in:
+            self._there.set(self.host, stream=device.copy_in)
+        self._sent = device._recorded(device.copy_in)
+        self._sent.synchronize()
+
+    def take(self, raw: Any) -> None:
+        """Copy on the device, on the stream that computes."""
+        self._device.compute.wait_event(self._sent)
+        raw[...] = self._there
+        self._taken = self._device.mark()

@@ -17,6 +17,9 @@ MOST_BLOCKS = 4096
 class Engine(Protocol):
     """A device as kernels see it; arrays are CuPy's, or whatever the engine takes."""
 
+    tf32: bool
+    """Whether products of float32 may round to ten bits of mantissa."""
+
     def launch(self, text: Text, dtype: str, blocks: int, *arguments: Any) -> None:
         """Run ``blocks`` blocks; whole numbers are passed as 64 bits, fractions as ``A``."""
         ...

@@ -198,25 +198,27 @@ class Library:
     What it refuses once, it is not asked for again; ``refused`` says why, by call.
     """
 
-    def __init__(
-        self, room: Callable[[int], int], stream: Callable[[], int], *, strict: bool
-    ) -> None:
+    def __init__(self, room: Callable[[int], int], stream: Callable[[], int]) -> None:
         """Take the pointers of a workspace of so many bytes, and of the current stream."""
         import cudnn
 
         self._handle = cudnn.create_handle()
         self._room = room
         self._stream = stream
-        self._strict = strict
         self.refused: dict[str, str] = {}
         self.plans: dict[str, Plan] = {}
         self._plan = cache(self._made)
 
-    def run(self, kind: str, arguments: tuple[Any, ...], pointers: Mapping[int, int]) -> bool:
-        """Run ``convolution`` or ``attention`` of ``arguments``; whether the library could."""
+    def run(
+        self, kind: str, arguments: tuple[Any, ...], pointers: Mapping[int, int], *, strict: bool
+    ) -> bool:
+        """Run ``convolution`` or ``attention`` of ``arguments``; whether the library could.
+
+        ``strict`` keeps products of float32 from rounding.
+        """
         import cudnn
 
-        plan = self._plan(kind, arguments)
+        plan = self._plan(kind, arguments, strict and "float32" in arguments)
         if plan is None:
             return False
         cudnn.set_stream(handle=self._handle, stream=self._stream())
@@ -224,15 +226,14 @@ class Library:
         plan.graph.execute(dict(pointers), room, handle=self._handle)
         return True
 
-    def _made(self, kind: str, arguments: tuple[Any, ...]) -> Plan | None:
+    def _made(self, kind: str, arguments: tuple[Any, ...], strict: bool) -> Plan | None:
         import cudnn
 
         make: Callable[..., Any] = convolution if kind == "convolution" else attention
-        name = f"{kind}{arguments}"
+        name = f"{kind}{arguments}{' strict' * strict}"
         try:
             graph = make(*arguments, {"handle": self._handle})
-            is_strict = self._strict and "float32" in arguments
-            self.plans[name] = built(graph, strict=is_strict)
+            self.plans[name] = built(graph, strict=strict)
         except (cudnn.cudnnGraphNotSupportedError, RuntimeError) as error:
             self.refused[name] = " ".join(str(error).split())
             return None

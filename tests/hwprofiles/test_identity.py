@@ -34,14 +34,17 @@ OTHER = {
     "blas_architecture": "SkylakeX",
     "blas_threads": 2,
     "kernels_sha256": "cd",
+    "backend": "onednn",
+    "backend_library": "PyTorch 2",
     "environment": (("OMP_NUM_THREADS", "1"), ("OPENBLAS_CORETYPE", "Haswell")),
 }
 
 
 def test_every_fact_but_the_context_changes_the_key():
     assert {f.name for f in fields(Identity)} == OTHER.keys() | {"context"}
-    keys = {replace(IDENTITY, **{name: value}).key for name, value in OTHER.items()}
-    assert len(keys | {IDENTITY.key}) == len(OTHER) + 1
+    here = replace(IDENTITY, backend="abacus", backend_library="wood")
+    keys = {replace(here, **{name: value}).key for name, value in OTHER.items()}
+    assert len(keys | {here.key, IDENTITY.key}) == len(OTHER) + 2
     assert replace(IDENTITY, context=()).key == IDENTITY.key
 
 
@@ -61,6 +64,12 @@ def test_a_variable_that_is_not_set_says_so():
     other = replace(IDENTITY, environment=OTHER["environment"])
     assert IDENTITY.differs(other) == ["OPENBLAS_CORETYPE: not set here, Haswell there"]
     assert IDENTITY.differs(replace(IDENTITY, context=())) == []
+
+
+def test_an_identity_from_before_there_were_backends_is_numpys():
+    facts = IDENTITY.to_dict()
+    del facts["backend"], facts["backend_library"]
+    assert Identity.from_dict(facts) == IDENTITY
 
 
 def test_an_identity_survives_its_dictionary():

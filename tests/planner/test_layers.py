@@ -181,23 +181,25 @@ def test_dtype_of_the_call_is_that_of_its_tensors(layer):
 
 
 def test_a_convolution_keeps_nothing_and_works_in_what_a_tile_of_its_rows_takes():
-    columns, result = 3 * 3 * 3 * 2 * 4 * 3, 4 * 2 * 4 * 3  # C R S n P Q, K n P Q
+    weights, shifted = 4 * 3 * 3 * 3, 9 * 3 * 3 * 3 * 2  # K C R S, H S C Q n
+    part = {"forward": 0, "weight_grad": weights, "input_grad": 3 * 3 * 3 * 3 * 2}  # R S C Q n
     for phase in phases(LAYERS[0]):
         call = LAYERS[0].call(phase, 2, "float32")
         assert dict(call.attrs)["tile"] == 4
-        assert [t.shape for t in call.work] == [(columns + result,)]
+        assert [t.shape for t in call.work] == [(weights + shifted + part[phase],)]
     assert [t.name for t in LAYERS[0].call("forward", 2, "float32").writes] == ["y"]
 
 
 def test_a_tile_of_a_large_convolution_has_as_many_rows_as_its_size_allows():
-    large = layer("conv2d", (64, 56, 56), channels=64, kernel=3, pad=1)
-    row = 4 * 64 * 9 * 56  # bytes of the columns of one row of one sample
-    for samples, rows in ((1, conv2d.TILE_BYTES // row), (32, 1)):
-        call = large.call("forward", samples, "float32")
-        assert dict(call.attrs)["tile"] == rows
-        padded = 64 * (rows + 2) * 58 * samples
-        room = rows * row // 4 * samples + padded + 64 * rows * 56 * samples + 64 * 64 * 9
-        assert call.work[0].elements == room
+    large = layer("conv2d", (64, 56, 56), channels=32, kernel=3, pad=1)
+    most = conv2d.TILE_BYTES // 4
+    for phase, maps in (("forward", 64), ("input_grad", 32)):
+        row = 3 * maps * 56  # shifted, of one sample
+        for samples in (8, 32, 1000):
+            call = large.call(phase, samples, "float32")
+            rows = max(1, most // (row * samples) - 2)
+            assert dict(call.attrs)["tile"] == min(56, rows)
+            assert call.work[0].elements == (rows + 2) * row * samples + 64 * 32 * 9
 
 
 def test_a_1x1_convolution_needs_no_columns_unless_it_skips_or_pads():

@@ -44,7 +44,7 @@ def group(ranks, domains=1):
 def volumes(found, algorithm, protocol="simple"):
     """Bytes by stack of a leg, of one byte of payload."""
     (way,) = [w for w in found if (w.algorithm, w.protocol) == (algorithm, protocol)]
-    return {leg.shares[0].partition(".")[0]: leg.wire_s * WIRE for leg in way.legs}
+    return {leg.shares[0].partition(".")[0]: leg.wire_s * WIRE for leg in way.legs if leg.shares}
 
 
 def sent_by_rank(emit, ranks, elements):
@@ -96,6 +96,14 @@ def test_protocols_pay_for_their_flags_on_the_wire():
     rates = {p: volumes(found, "ring", p)["infiniband"] for p in WIRE_SHARE}
     assert rates["ll"] == pytest.approx(2 * rates["simple"])
     assert rates["ll128"] == pytest.approx(rates["simple"] * 16 / 15)
+
+
+@pytest.mark.parametrize(("nodes", "volume", "gb"), [(2, 1, 39.0), (4, 2, 20.4)])
+def test_over_a_network_flags_in_every_word_hold_a_call_to_the_librarys_ceiling(nodes, volume, gb):
+    found = ways("all_reduce", 1.0, group(nodes, nodes))
+    (tree,) = [way for way in found if (way.algorithm, way.protocol) == ("tree", "ll")]
+    (ceiling,) = [leg for leg in tree.legs if not leg.shares]
+    assert ceiling.wire_s == pytest.approx(volume / (gb * 1e9))
 
 
 # Compositions

@@ -1,9 +1,12 @@
 """Shared by the tests of the runtime: a job for two workers, and the processes that do it."""
 
+import shutil
+
 import pytest
 
 from planner.plan import Training
 from planner.records import to_jsonable
+from tests.runtime.cuda_host import HostEngine, texts
 
 
 @pytest.fixture
@@ -36,3 +39,11 @@ def workers_by_rank(our_workers):
         return {int(p.environ()["PMI_RANK"]): p for p in found}
 
     return find
+
+
+@pytest.fixture(scope="session")
+def host_engine(tmp_path_factory):
+    """An engine of the CUDA backend that a compiler here has made: float64, once for all tests."""
+    if not shutil.which("g++"):
+        pytest.skip("no C++ compiler to run the kernels here")
+    return HostEngine(texts(), "float64", tmp_path_factory.mktemp("cuda"))

@@ -5,11 +5,15 @@ every ``__syncthreads()``; blocks run one after the other.
 """
 
 import ctypes
+import importlib
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from hwprofiles.registry import names
+from runtime.cuda import columns
 from runtime.cuda.text import TYPES, Text
 
 THREADS = 4
@@ -47,6 +51,15 @@ template <class Run> static void run_grid(unsigned blocks, unsigned threads, Run
 """
 
 
+@cache
+def texts() -> list[Text]:
+    """Every kernel of the backend."""
+    files = [f"runtime.cuda.kernels.{stem}" for stem in names("runtime.cuda.kernels")]
+    modules = [columns, *map(importlib.import_module, files)]
+    found = {id(v): v for m in modules for v in vars(m).values() if isinstance(v, Text)}
+    return list(found.values())
+
+
 def program(texts: list[Text], dtype: str) -> str:
     """One C++ file of all texts, each in a namespace of its own, with functions to run them."""
     element, wide = TYPES[dtype]
@@ -64,6 +77,8 @@ def program(texts: list[Text], dtype: str) -> str:
 
 class HostEngine:
     """Arrays are NumPy's."""
+
+    tf32 = False
 
     def __init__(self, texts: list[Text], dtype: str, folder: Path) -> None:
         source, library = folder / f"{dtype}.cpp", folder / f"{dtype}.so"

@@ -1,5 +1,7 @@
 """What of the CUDA backend can be proved without a GPU beside values: products, texts, graphs."""
 
+import ast
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import runtime.cuda
+from runtime.cuda.device import HOLD
 from runtime.cuda.gemm import NO_TRANSPOSE, Product, product
 from runtime.cuda.text import TYPES
-from tests.runtime.test_cuda_kernels import texts
+from tests.runtime.cuda_host import texts
 
 
 def column_major(p: Product, b: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -66,7 +70,7 @@ def test_every_kernel_compiles_for_a_gpu(dtype):
     site = Path(cupy.__file__).parents[1]
     folders = [*site.glob("nvidia/*/include"), "/usr/local/cuda/include"]
     options = ["-arch=sm_90", "--std=c++17", *(f"-I{folder}" for folder in folders)]
-    for text in texts():
+    for text in [*texts(), HOLD]:
         program = nvrtc.createProgram(text.source(dtype), f"{text.name}.cu", (), ())
         try:
             nvrtc.compileProgram(program, options)
@@ -74,6 +78,7 @@ def test_every_kernel_compiles_for_a_gpu(dtype):
             pytest.fail(f"{text.name}, {dtype}: {nvrtc.getProgramLog(program)}")
 
 
+CUBLAS, TYPE = "cupy_backends.cuda.libs.cublas", "cudnn.data_type"
 H100 = {"sm_version": 90, "sm_count": 132}
 """What a graph is checked for where there is no GPU to ask."""
 
@@ -96,3 +101,41 @@ def test_graphs_of_attention_are_valid(phase):
     from runtime.cuda.graphs import attention
 
     attention(phase, 2, 64, 3, 16, True, "bfloat16", H100)
+
+
+ROOTS = {"cupy": "cupy", "self._cupy": "cupy", "cudnn": "cudnn", "cublas": CUBLAS, "kinds": TYPE}
+"""What names in the sources of the backend stand for; NCCL cannot be loaded without a driver."""
+
+
+def attributes(path: Path) -> set[str]:
+    """Dotted names under one of ``ROOTS`` that a source uses, written out from their module."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if "(" in name:
+                continue
+            for root, module in ROOTS.items():
+                if name.startswith(f"{root}."):
+                    found.add(f"{module}:{name.removeprefix(f'{root}.')}")
+    return found
+
+
+@pytest.mark.parametrize("library", ["cupy", "cudnn", CUBLAS, TYPE])
+def test_all_that_is_asked_of_a_library_is_there(library):
+    """A name that no release in the pinned range has would show on a GPU alone."""
+    root = pytest.importorskip(library.partition(".")[0], reason=f"{library} is not installed")
+    module = root
+    if library == CUBLAS:  # loads the library before the module
+        module = importlib.import_module("cupy_backends.cuda.libs").cublas
+    elif library == TYPE:
+        module = root.data_type
+    folder = Path(runtime.cuda.__file__).parent
+    used = {name for path in folder.glob("*.py") for name in attributes(path)}
+    names = [name.partition(":")[2] for name in used if name.startswith(f"{library}:")]
+    assert names
+    for name in names:
+        value = module
+        for part in name.split("."):
+            assert hasattr(value, part), f"{library} has no {name}"
+            value = getattr(value, part)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foreplan import torch_twin
+from hwprofiles.errors import BackendUnavailable
 from planner import steps
 from planner.build import chain
 from planner.layer import Layer
@@ -21,6 +24,7 @@ from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
 from planner.optimizer import optimizer, update
 from planner.plan import Training
+from runtime.backends import Backend, backend, backend_names, onednn
 from runtime.kernels import Kernel, Stream, changing, kernel
 
 EXAMPLES = settings(max_examples=100, deadline=None)
@@ -829,6 +833,54 @@ def test_loss_gradient_equals_central_differences(samples, classes, seed):
     check_loss_differences(samples, classes, seed)
 
 
+# The contract of every backend: its own kernels against the oracles above.
+
+
+def there(name: str) -> Backend:
+    try:
+        return backend(name)
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+
+
+def check_backend(layer: Layer, samples: int, seed: int, by: Backend) -> None:
+    if layer.kind in COUNTED:
+        check_layer_definitions(layer, samples, seed, by.kernel)
+    else:
+        check_formula(layer, samples, seed, by.kernel)
+    check_differences(layer, samples, seed, by.kernel)
+
+
+OF_BACKENDS = tuple({name.partition(".")[0]: "" for name in onednn.KERNELS})
+"""Kinds that backends have kernels of their own for."""
+
+
+@pytest.mark.parametrize("name", backend_names())
+@settings(max_examples=15, deadline=None)
+@given(layer=layers(OF_BACKENDS), samples=st.integers(1, 3), seed=seeds, small=st.booleans())
+def test_a_backend_computes_what_is_defined(name, layer, samples, seed, small):
+    with patch.object(onednn, "SMALL", 0 if small else onednn.SMALL):
+        check_backend(layer, samples, seed, there(name))
+
+
+@pytest.mark.parametrize("name", backend_names())
+def test_a_backend_with_a_fault_is_caught(name):
+    faulty = replace(there(name), own={"conv2d.forward": turned_kernel})
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_backend(CONV, 2, 0, faulty)
+
+
+def test_a_backend_without_its_library_is_refused_in_one_sentence(monkeypatch):
+    def nowhere(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", nowhere)
+    with pytest.raises(
+        BackendUnavailable, match=r"^backend 'onednn': expected PyTorch, .*foreplan.oracle"
+    ):
+        backend.__wrapped__("onednn")
+
+
 # Oracle 3: PyTorch, where it is installed.
 
 
@@ -840,77 +892,15 @@ def pytorch() -> ModuleType:
 
 def torch_output(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
     """Output of ``layer`` in our layout, computed by PyTorch in its own."""
-    attrs, x = dict(layer.attrs), t[layer.input_names[0]]
-    images = x.permute(3, 0, 1, 2) if x.ndim == 4 else x
-    functional = torch.nn.functional
-    if layer.kind in (*OF_TEXT, "gelu"):
-        return torch_text(torch, layer, t)
-    match layer.kind:
-        case "conv2d":
-            pads = (attrs["pad"], attrs["pad_w"]) if "pad" in attrs else 0
-            how = {"stride": attrs.get("stride", 1), "groups": attrs.get("groups", 1)}
-            maps = functional.conv2d(images, t["w"], t.get("b"), padding=pads, **how)
-            result = maps.permute(1, 2, 3, 0)
-        case "avg_pool" | "max_pool":
-            window, pad = attrs["window"], attrs.get("pad", 0)
-            how = {"ceil_mode": bool(attrs.get("ceil", 0))}
-            pool = getattr(functional, f"{layer.kind}2d")
-            maps = pool(images, window, attrs.get("stride", window), pad, **how)
-            result = maps.permute(1, 2, 3, 0)
-        case "batch_norm":
-            given = (t["w"], t["b"])
-            split = images.split(attrs["group"])
-            parts = [functional.batch_norm(x, None, None, *given, training=True) for x in split]
-            result = torch.cat(parts).permute(1, 2, 3, 0)
-        case "lrn":
-            size = attrs["size"]
-            maps = functional.local_response_norm(images, size, alpha=size * 1e-4, k=2.0)
-            result = maps.permute(1, 2, 3, 0)
-        case "dropout":
-            mask = torch.tensor(mask_of(given_x := x.detach().numpy(), attrs["percent"]))
-            share = 1 - round(attrs["percent"] / 100 * 2**16) / 2**16
-            assert given_x.shape == mask.shape
-            result = x * mask / share
-        case "linear":
-            result = functional.linear(x, t["w"].T, t["b"])
-        case "flatten":
-            result = images.flatten(1)
-        case "gate":
-            result = t["x0"] * t["x1"]
-        case "add":
-            result = sum((t[name] for name in layer.input_names[1:]), start=x)
-        case "concat":
-            result = torch.cat([t[name] for name in layer.input_names], 0 if x.ndim == 4 else 1)
-        case elementwise:
-            result = getattr(functional if elementwise == "silu" else torch, elementwise)(x)
-    return result
-
-
-def torch_text(torch: ModuleType, layer: Layer, t: dict[str, Any]) -> Any:
-    """Output of a kind of text, computed by PyTorch."""
-    attrs, x = dict(layer.attrs), t[layer.input_names[0]]
-    functional, first = torch.nn.functional, attrs.get("first", 0)
-    match layer.kind:
-        case "gelu":
-            result = functional.gelu(x, approximate="tanh")
-        case "layer_norm":
-            result = functional.layer_norm(x, x.shape[-1:], t["w"], t["b"])
-        case "embedding":
-            result = functional.embedding(x[:, first : first + attrs["tokens"]], t["w"])
-        case "positions":
-            result = x + t["w"][: x.shape[1]]
-        case "unembedding":
-            result = functional.linear(x, t["w"], t.get("b"))
-        case "pick_tokens":
-            places = t["x1"][:, first : first + attrs["tokens"], None]
-            result = torch.take_along_dim(x, places, dim=1)
-        case "attention":
-            split = x.unflatten(2, (3, attrs["heads"], -1)).permute(2, 0, 3, 1, 4)
-            attend = functional.scaled_dot_product_attention
-            result = attend(*split, is_causal=bool(attrs["causal"])).transpose(1, 2).flatten(2)
-        case _:
-            result = x[:, 0]  # first_token
-    return result
+    if layer.kind == "dropout":  # PyTorch's masks are its own
+        x, percent = t["x"], dict(layer.attrs)["percent"]
+        mask = torch.tensor(mask_of(x.detach().numpy(), percent))
+        assert x.shape == mask.shape
+        return x * mask / (1 - round(percent / 100 * 2**16) / 2**16)
+    maps = {name for name in layer.input_names if t[name].ndim == 4}
+    turned = {name: x.permute(3, 0, 1, 2) if name in maps else x for name, x in t.items()}
+    result = torch_twin.output(torch, layer, turned)
+    return result.permute(1, 2, 3, 0) if result.ndim == 4 else result
 
 
 def torch_tolerance(layer: Layer, samples: int, dtype: str) -> float:
@@ -945,24 +935,12 @@ def check_torch_loss(
     x = rng.normal(size=(samples, classes)).astype(dtype)
     labels, batch = rng.integers(0, classes, samples), samples + 2
     leaf = torch.tensor(x, requires_grad=True)
-    loss = torch.nn.functional.cross_entropy(leaf, torch.tensor(labels), reduction="sum") / batch
+    loss = torch_twin.loss(torch, leaf, torch.tensor(labels), batch)
     loss.backward()
     hits = (leaf.argmax(dim=1) == torch.tensor(labels)).sum()
     expected = {"dx": leaf.grad.numpy(), "loss": loss.detach().numpy(), "hits": hits.numpy()}
     tolerance = EPS_MULTIPLE * float(np.finfo(dtype).eps) * math.sqrt(samples * classes)
     assert_close(loss_gradient(classes, x, labels, batch, kernels), expected, tolerance)
-
-
-def torch_optimizer(torch: ModuleType, name: str, leaf: Any, settings: dict[str, Any]) -> Any:
-    if name == "sgd":
-        return torch.optim.SGD([leaf], lr=settings["learning_rate"], momentum=settings["momentum"])
-    return torch.optim.AdamW(
-        [leaf],
-        lr=settings["learning_rate"],
-        betas=(settings["beta1"], settings["beta2"]),
-        eps=settings["epsilon"],
-        weight_decay=settings["weight_decay"],
-    )
 
 
 def check_torch_update(
@@ -972,8 +950,8 @@ def check_torch_update(
     rng = np.random.default_rng(seed)
     start, gradients = rng.normal(size=elements), rng.normal(size=(3, elements))
     leaf = torch.tensor(start.astype(dtype), requires_grad=True)
-    call = update_call(name, elements, dtype)
-    torchs = torch_optimizer(torch, name, leaf, dict(call.settings))
+    call, named = update_call(name, elements, dtype), {"dtype": dtype, "optimizer": name}
+    torchs = torch_twin.optimizer(torch, Training(batch=1, **dict(call.settings), **named), [leaf])
     states = {state: np.zeros(elements, dtype) for state in optimizer(name).STATES}
     tensors = {"p": start.astype(dtype)} | states
     for step, gradient in enumerate(gradients.astype(dtype)):

@@ -79,18 +79,17 @@ def test_a_rank_runs_its_own_tasks_and_no_other(program):
 
 @pytest.mark.parametrize("holds", [True, False])
 def test_a_step_waits_as_the_network_is_predicted_to_let_it(program, holds):
-    """Twice as slow a network, twice as long messages: the step shows it."""
-    slow = dict.fromkeys(predicted_ns(program), 4_000_000)
-    worker = bound(program, slow, holds=holds)
+    """One by one where they hold the core, else at least what arrives in one landing slot."""
+    each_ns = 4_000_000
+    worker = bound(program, dict.fromkeys(predicted_ns(program), each_ns), holds=holds)
     worker.loop.run(traced=True)
     messages = [
         i for i, task in enumerate(worker.tasks) if isinstance(program.tasks[task], TransferTask)
     ]
     lengths = [worker.loop.end_ns[i] - worker.loop.start_ns[i] for i in messages]
-    assert min(lengths) >= 4_000_000
+    assert min(lengths) >= each_ns
     span = max(worker.loop.end_ns) - min(worker.loop.start_ns)
-    together = 1 if holds else 2  # a send and a receive at once
-    assert span >= len(messages) * 4_000_000 / together / 2
+    assert span >= (len(messages) if holds else program.ranks - 1) * each_ns
 
 
 def test_what_a_replay_measured_and_what_not_is_said(plans, home):

@@ -15,7 +15,7 @@ from planner.published.cases import Unsaid
 from planner.published.collective_assess import collective_summaries, hold
 from planner.published.collective_cases import Unstated, express
 from planner.published.collective_fit import constants_of, fitted, samples
-from planner.published.collective_page import note, worst
+from planner.published.collective_page import constants_section, note, worst
 from planner.published.collective_rows import (
     LABELS,
     RESULTS,
@@ -180,6 +180,11 @@ def test_the_shipped_rows_are_near():
     assert found.coverage == 1
     assert found.median < 0.09
     assert found.p90 < 0.30
+
+
+def test_the_page_shows_the_shipped_constants():
+    page = Path(__file__).parents[3] / "docs" / "collectives.md"
+    assert constants_section() in page.read_text(encoding="utf-8")
 
 
 def parts_of_every_third_row():

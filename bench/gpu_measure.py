@@ -1,0 +1,177 @@
+"""One case of `make gpu-check`, measured in a process of its own: ops, steps, memory, PyTorch."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gpu_cases import Case
+from gpu_twin import twin
+
+from hwprofiles.calibration import OpSample
+from hwprofiles.cluster import Cluster
+from hwprofiles.clusters import load_cluster
+from hwprofiles.costs import CostBook
+from hwprofiles.device import Device as Profile
+from planner.lower import lower
+from planner.machine import Machine
+from planner.model import ModelGraph, load_model
+from planner.opsets import plan_calls
+from planner.plan import Plan, Training
+from planner.program import Program
+from runtime.device import Device, HostDevice
+from runtime.op_timer import time_call
+from runtime.prefetch import Prefetch
+from runtime.records import RecordFile
+from runtime.synthetic import write_synthetic
+from runtime.trial import Steps, Trial
+
+WARM_UP, BLOCKS, STEPS = 5, 6, 5
+"""Steps before the timed ones; blocks that the host waits for, and steps of each."""
+MORE, MOST_MORE_S = 70, 8.0
+"""Steps beside the timed ones to see memory grow, where they take no longer than that."""
+BUCKET_BYTES = 25 << 20
+Ops = dict[str, dict[str, Any]]
+"""By signature: the fields of a sample, and ``issue_s``."""
+
+
+def question(case: Case) -> tuple[ModelGraph, Training, Plan]:
+    """Return what a case asks."""
+    ranks = case.ranks
+    training = Training(batch=case.batch * ranks, dtype=case.dtype, optimizer=case.optimizer)
+    plan = Plan(
+        workers=ranks,
+        microbatch=case.batch,
+        placement=tuple(range(ranks)),
+        algorithm="ring" if ranks > 1 else "none",
+        bucket_bytes=BUCKET_BYTES if ranks > 1 else 1 << 40,
+        overlap=ranks > 1,
+    )
+    return load_model(case.model), training, plan
+
+
+def samples(ops: Mapping[str, Mapping[str, Any]]) -> dict[str, OpSample]:
+    """Return measured ops as the cost book takes them."""
+    names = [name for name in next(iter(ops.values()), {}) if name != "issue_s"]
+    return {key: OpSample(**{name: op[name] for name in names}) for key, op in ops.items()}
+
+
+def machine_of(case: Case, profile: Profile, ops: Mapping[str, OpSample], system: str) -> Machine:
+    """Return ``profile`` with measured ops: alone, or eight with the links of a system."""
+    book = {profile.name: CostBook(device=profile, ops=ops)}
+    if case.ranks == 1:
+        cluster = Cluster.from_edges(profile.name, [profile], [])
+    else:
+        cluster = load_cluster(case.cluster or system)
+        book = {d.name: CostBook(device=d, ops=ops) for d in cluster.devices}
+    return Machine(name=cluster.name, clusters={0: cluster}, cost_books={0: book}, identities={})
+
+
+def bare_profile(name: str, memory_bytes: int, dtype: str) -> Profile:
+    """Return a device of which only measured ops are known; no rate of it is ever asked for."""
+    return Profile(
+        name=name,
+        kind="gpu",
+        memory_bytes=memory_bytes,
+        memory_bytes_per_s=1.0,
+        peak_flop_per_s={dtype: 1.0},
+        source="measured ops alone",
+    )
+
+
+def measure(case: Case, device: Device, facts: Mapping[str, Any], folder: Path, known: Ops) -> Any:
+    """Return all that is measured of a case; ``known`` ops are not timed again."""
+    model, training, plan = question(case)
+    device.compute_as(case.dtype)
+    began = time.perf_counter()
+    ops = dict(known)
+    for signature, call in plan_calls(model, training, plan).items():
+        if signature not in ops:
+            found = time_call(device, call)
+            ops[signature] = asdict(found.sample) | {"issue_s": found.issue_s}
+    calibrated_s = time.perf_counter() - began
+    profile = bare_profile(facts["name"], facts["memory_bytes"], case.dtype)
+    machine = machine_of(case, profile, samples(ops), facts["system"])
+    program = lower(
+        model, training, plan, machine.cluster(plan.workers), machine.books(plan.workers)
+    )
+    steps, memory = _run(case, device, program, folder)
+    used = plan_calls(model, training, plan)
+    torch = (
+        None if case.disk or case.ranks > 1 else twin(model, training, on_gpu=not device.is_host)
+    )
+    return {
+        "ops": {name: ops[name] for name in used},
+        "calibrated_s": calibrated_s,
+        "block_s": steps.block_s,
+        "step_s": steps.step_s,
+        "loop_s": steps.issue_s,
+        "loss": steps.loss,
+        **memory,
+        "torch": torch,
+    }
+
+
+def _run(
+    case: Case, device: Device, program: Program, folder: Path
+) -> tuple[Steps, dict[str, Any]]:
+    model, training, plan = question(case)
+    trial = Trial(model, training, program, device)
+    with _records(case, model, plan, device, folder) as fetch:
+        trial.begin(fetch)
+        trial.run(1, WARM_UP)
+        before = device.held_bytes
+        steps = trial.run(BLOCKS, STEPS)
+        if steps.step_s * MORE < MOST_MORE_S:  # memory that grows shows over many steps
+            trial.run(1, MORE)
+        grown = device.held_bytes - before
+    assert np.isfinite(steps.loss), f"{case.key}: the loss is {steps.loss}"
+    return steps, {
+        "arena_bytes": program.arena_bytes(0),
+        "arena_intact": trial.worker.arena.is_intact,
+        "held_bytes": before,
+        "grown_bytes": grown,
+        "steps": trial.done,
+    }
+
+
+@contextmanager
+def _records(
+    case: Case, model: ModelGraph, plan: Plan, device: Device, folder: Path
+) -> Iterator[Any]:
+    """Yield what fetches records: from a file, read ahead, or none, for they are there."""
+    if not case.disk:
+        yield lambda step, microbatch, raw: None
+        return
+    path = _file(model, folder)
+    with RecordFile(path) as records:
+
+        def read(firing: int, out: Any) -> None:
+            first = firing * plan.microbatch % (records.count - plan.microbatch + 1)
+            records.read_into(first, out)
+
+        shape = (plan.microbatch, model.record_bytes)
+        slots = [device.slot(shape) for _ in range(2)]
+        with Prefetch(slots, read) as ahead:
+            yield ahead.fetch
+
+
+def _file(model: ModelGraph, folder: Path) -> Path:
+    """Return a file of records of the model, written once."""
+    name = "x".join(map(str, model.record_shape))
+    place = folder / f"records-{name}-{model.classes}"
+    done = place / "done"
+    if not done.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        count = max(640, min(4096, (1 << 29) // model.record_bytes))
+        write_synthetic(place, model.record_shape, model.classes, count)
+        done.touch()
+    return next(place.glob("*-train.rec"))
+
+
+def host_device() -> Device:
+    """Return the device of a rehearsal."""
+    return HostDevice()

@@ -1,0 +1,137 @@
+"""One rank of a plan on a device of this process: bound, trained for some steps, measured.
+
+No workers are started. Peers, where a plan has them, are replayed (``runtime.replay``).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hwprofiles.units import PS_PER_S, to_ps
+from planner.model import ModelGraph
+from planner.opcall import DTYPE_BYTES, Tensor
+from planner.passes import STATS
+from planner.plan import Training, parameter_offsets
+from planner.program import ComputeTask, Program, View
+from runtime.bind import Worker, bind
+from runtime.device import Device
+from runtime.initial import initial_parameters
+from runtime.kernels import Stream
+from runtime.replay import Replayed
+from sim.heap_engine import simulate
+from sim.issue import issued
+
+Fetch = Callable[[int, int, Any], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Steps that were run one after the other, in blocks that the host waits for."""
+
+    block_s: tuple[float, ...]
+    """Seconds of a step, the mean of each block."""
+    issue_s: float
+    """Median time of the host in the loop of a step."""
+    loss: float
+    """Of the last step."""
+
+    @property
+    def step_s(self) -> float:
+        """Median over blocks."""
+        return float(np.median(self.block_s))
+
+
+@dataclass(slots=True)
+class Trial:
+    """A program bound to a device."""
+
+    model: ModelGraph
+    training: Training
+    program: Program
+    device: Device
+    rank: int = 0
+    worker: Worker = field(init=False)
+    done: int = 0
+    """Steps so far."""
+
+    def begin(self, fetch: Fetch) -> None:
+        """Bind, and set the first parameters."""
+        comm = None
+        if self.program.ranks > 1:
+            comm = Replayed(self.rank)
+            comm.foretell(self.program, holds=False)
+        self.worker = bind(
+            self.program,
+            self.rank,
+            comm,
+            fetch,
+            lambda step, microbatch, task: Stream(0, step, 0, microbatch),
+            device=self.device,
+        )
+        self._set_parameters()
+
+    def _set_parameters(self) -> None:
+        """Write first parameters where and as the device wants them."""
+        kind = "float64" if self.training.dtype == "float64" else "float32"
+        start = initial_parameters(self.model, kind, self.training.seed)
+        offsets, at = parameter_offsets(self.model), 0
+        item = DTYPE_BYTES[self.training.dtype]
+        for i, layer in enumerate(self.model.layers):
+            first = offsets.get(i, 0)
+            for name, shape in layer.parameters.items():
+                size = prod(shape)
+                view = View(
+                    register="parameters",
+                    slot=0,
+                    offset_bytes=first * item,
+                    shape=shape,
+                    dtype=self.training.dtype,
+                )
+                tensor = Tensor(name=name, shape=shape, dtype=self.training.dtype)
+                values = start[at : at + size].reshape(shape)
+                self.device.put(self.worker.arena.view(view, tensor), values)
+                first, at = first + size, at + size
+
+    def run(self, blocks: int, steps: int) -> Steps:
+        """Run ``blocks`` times ``steps`` steps."""
+        block_s, issue = [], []
+        for _ in range(blocks):
+            self.device.finish()
+            start = time.perf_counter()
+            for _ in range(steps):
+                begun = time.perf_counter()
+                self.worker.step[0] = self.done
+                self.worker.loop.run()
+                issue.append(time.perf_counter() - begun)
+                self.done += 1
+            self.device.finish()
+            block_s.append((time.perf_counter() - start) / steps)
+        return Steps(block_s=tuple(block_s), issue_s=float(np.median(issue)), loss=self.loss())
+
+    def loss(self) -> float:
+        """Loss of the last step, of this rank's samples."""
+        rounds = self.worker.microbatches
+        views = [
+            View(register=STATS, slot=i, offset_bytes=0, shape=(2,), dtype="float64")
+            for i in range(rounds)
+        ]
+        return sum(float(self.device.get(self.worker.arena.view(v))[0]) for v in views)
+
+
+def predicted_s(program: Program, issue_s: Mapping[str, float]) -> tuple[float, float]:
+    """Return the simulated step, and that of a host that issues each op in ``issue_s`` seconds.
+
+    ``issue_s`` is by signature, 0 for what it has not.
+    """
+    timeline = simulate(program.graph)
+    issue_ps = [
+        to_ps(issue_s.get(info.call.signature, 0.0)) if isinstance(info, ComputeTask) else 0
+        for info in program.tasks
+    ]
+    free = int(timeline.end_ps.max(initial=0))
+    bounded = simulate(issued(program.graph, issue_ps, timeline.start_ps))
+    return free / PS_PER_S, int(bounded.end_ps.max(initial=0)) / PS_PER_S

@@ -53,7 +53,7 @@ def test_a_microbatch_that_does_not_wait_for_the_one_before_is_named(program):
     last = task(program, "c1.weight_grad", microbatch=0)
     assert last in program.graph.row("dep", first)
     graph = without_dependency(program.graph, first, last)
-    refused(replace(program, graph=graph), r"c1@0 may write the second while c1_tanh\.input_grad@0")
+    refused(replace(program, graph=graph), r"c1@0 may write the second while \w+\.input_grad@0")
 
 
 def test_an_arrival_that_does_not_wait_for_the_passes_of_its_receiver_is_named(program):

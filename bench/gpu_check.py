@@ -153,9 +153,8 @@ def _facts(rehearse: bool) -> dict[str, Any]:
 
 def _contract(rehearse: bool) -> dict[str, Any]:
     """Run the contract tests of the kernels: all of them on a GPU, none may be skipped there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "default"]
     command += ["tests/runtime/test_cuda_kernels.py", "-k", "host" if rehearse else "cupy"]
-    command = [part for part in command if part not in ("-n", "0")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     closing = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ""
     if ran.returncode:

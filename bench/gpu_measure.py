@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from hwprofiles.device import Device as Profile
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
+from planner.opcall import DTYPE_BYTES
 from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.program import Program
 from runtime.device import Device, HostDevice
 from runtime.op_timer import time_call
 from runtime.prefetch import Prefetch
-from runtime.records import RecordFile
+from runtime.records import RecordFile, packed_records
 from runtime.synthetic import write_synthetic
 from runtime.trial import Steps, Trial
 
@@ -142,9 +144,16 @@ def _run(
 def _records(
     case: Case, model: ModelGraph, plan: Plan, device: Device, folder: Path
 ) -> Iterator[Any]:
-    """Yield what fetches records: from a file, read ahead, or none, for they are there."""
+    """Yield what fetches records: from a file, read ahead; or once, for then they are there."""
     if not case.disk:
-        yield lambda step, microbatch, raw: None
+        there: list[int] = []
+
+        def once(step: int, microbatch: int, raw: Any) -> None:
+            if not there:
+                device.put(raw, _random(model, plan.microbatch))
+                there.append(step)
+
+        yield once
         return
     path = _file(model, folder)
     with RecordFile(path) as records:
@@ -157,6 +166,17 @@ def _records(
         slots = [device.slot(shape) for _ in range(2)]
         with Prefetch(slots, read) as ahead:
             yield ahead.fetch
+
+
+def _random(model: ModelGraph, samples: int) -> Any:
+    """Return records of random samples, or tokens, and labels that there are."""
+    rng = np.random.default_rng(0)
+    if model.reads_tokens:
+        item = DTYPE_BYTES[model.record_dtype]
+        tokens = rng.integers(0, model.classes, (samples, model.record_bytes // item))
+        return tokens.astype(f"<u{item}").view(np.uint8)
+    values = rng.integers(0, 256, (samples, prod(model.record_shape)), np.uint8)
+    return packed_records(values, rng.integers(0, model.classes, samples), model.classes)
 
 
 def _file(model: ModelGraph, folder: Path) -> Path:

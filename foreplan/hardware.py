@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from foreplan.machines import Local, local_backend
 from hwprofiles.calibration import Calibration, co_run_factor
 from hwprofiles.clusterfacts import ClusterPart
 from hwprofiles.clusters import cluster_facts
@@ -44,8 +43,9 @@ def sheets(name: str) -> dict[str, Sheet]:
     ProfileError
         Unknown name, with the nearest ones, or a file that is wrong.
     """
-    if by := local_backend(name):
-        return {"local": local_sheet(by)}
+    local, colon, by = name.partition(":")
+    if local == "local":
+        return {"local": local_sheet(by if colon else "numpy")}
     if name.endswith(".toml") or ":" in name:
         return {"system": system_sheet(name)}
     makers: dict[Kind, Callable[[str], Sheet]] = {
@@ -219,6 +219,8 @@ def system_sheet(spec: str) -> Sheet:
 def local_sheet(by: str = "numpy") -> Sheet:
     """Return the sheet of this machine: its identity, and how many ops are measured on it."""
     from dataclasses import replace
+
+    from foreplan.machines import Local
 
     local = Local.here(by)
     facts, identity = local.facts, local.identity(1)

@@ -86,7 +86,7 @@ def transfer_prices(
         route = cluster.route(placement[src], placement[dst])
         law = (tuple(map(id, route.links)), elements)
         if law not in law_ps:
-            law_ps[law] = int(lone_ps(route, np.array(elements * item))[0])
+            law_ps[law] = lone_ps(route, float(elements * item))[0]
         return law_ps[law]
 
     return transfer_ps

@@ -1,6 +1,7 @@
 """One data-parallel step of many alike workers, folded: one worker stands for all."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,11 +11,13 @@ from hwprofiles.units import Floats, Ints, to_ps
 from planner.collectives.base import Tasks, algorithm
 from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
+from planner.layout import worker_layout
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
-from planner.plan import Bucket, Plan, Training, buckets
+from planner.plan import Plan, Training, buckets
+from planner.registers import Register
 from sim.fold import Ways, check_fold
 from sim.taskgraph import TaskGraph
 
@@ -69,11 +72,13 @@ def fold_step(
     passes = Passes()
     for number in range(lone.microbatches(own.batch)):
         Microbatch(work, 0, number, None).append(passes)
-    fold = _Fold(work, plan, fabric, {})
+    fold = _Fold(work, plan, fabric)
+    after = fold.landing_after(training)
     for number, bucket in enumerate(work.buckets):
         layers = bucket.layers if plan.overlap else tuple(work.offsets)
         ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
-        work.update(0, number, bucket, fold.exchange(bucket, ready), passes)
+        done = fold.exchange(number, ready, after[number])
+        work.update(0, number, bucket, done, passes)
     return work.graph.build()
 
 
@@ -84,28 +89,44 @@ class _Fold:
     work: Lowering
     plan: Plan
     fabric: Fabric
-    routes: dict[Way, tuple[int, int]]
+    routes: dict[Way, tuple[int, int]] = field(default_factory=dict)
+    landed: dict[int, int] = field(default_factory=dict)
+    """By bucket: the last addition of what landed there."""
 
-    def exchange(self, bucket: Bucket, ready: Tasks) -> Tasks:
-        """Append the exchange of one bucket; return the worker's last tasks."""
-        work, plan, item = self.work, self.plan, DTYPE_BYTES[self.work.training.dtype]
-        blocks = symmetry_of(plan.algorithm, plan.workers, 0, self.fabric).block_count
-        elements = -(-bucket.elements // blocks) * blocks
-        fold = symmetry_of(plan.algorithm, plan.workers, elements, self.fabric)
+    def landing_after(self, training: Training) -> tuple[tuple[int, ...], ...]:
+        """Return by bucket the earlier ones on whose bytes it lands."""
+        landing = []
+        for number in range(len(self.work.buckets)):
+            exchange = self._exchange(number)
+            algorithm(self.plan.algorithm).emit(exchange, {0: ()})
+            landing.append(
+                Register(
+                    name=f"landing.{number}",
+                    category="landing",
+                    slots=self.plan.landing_slots,
+                    slot_bytes=_landing_bytes(exchange),
+                )
+            )
+        work = self.work
+        return worker_layout(work.model, training, self.plan, landing, work.calls).landing_after
+
+    def exchange(self, number: int, ready: Tasks, after: Sequence[int]) -> Tasks:
+        """Append the exchange of one bucket; return the worker's last tasks.
+
+        What lands first waits for ``ready``, and for the buckets ``after`` that landed there.
+        """
+        work, exchange = self.work, self._exchange(number, first=self.work.graph.tasks)
+        fold = exchange.fold
         begun = tuple(map(fold.token, ready))
-        exchange = FoldedExchange(
-            ranks=plan.workers,
-            elements=elements,
-            fold=fold,
-            item_bytes=item,
-            first=work.graph.tasks,
-            ready={0: begun},
-        )
-        (done,) = algorithm(plan.algorithm).emit(exchange, {0: begun})
+        earlier = tuple(fold.token(self.landed[bucket]) for bucket in after)
+        exchange.ready = {0: (*begun, *earlier)}
+        (done,) = algorithm(self.plan.algorithm).emit(exchange, {0: begun})
         self._check(exchange)
-        widest = max((o.elements for o in exchange.orbits if o.arrived >= 0), default=0)
-        landing = work.graph.register(0, plan.landing_slots, widest * item)
-        seat = Seat(send=work.lanes[0, "send"], receive=work.lanes[0, "receive"], landing=landing)
+        seat = Seat(
+            send=work.lanes[0, "send"],
+            receive=work.lanes[0, "receive"],
+            landing=work.graph.register(0, self.plan.landing_slots, _landing_bytes(exchange)),
+        )
         exchange.write(
             work.graph,
             lambda rank, channel: seat,
@@ -113,7 +134,21 @@ class _Fold:
             self.routes.__getitem__,
             lambda rank, n: work.price_ps(0, work.calls.add(n)),
         )
+        self.landed[number] = exchange.last_add[0] // fold.order
         return tuple(sorted({token // fold.order for token in done}))
+
+    def _exchange(self, number: int, first: int = 0) -> FoldedExchange:
+        """Return the exchange of one bucket, padded to whole blocks, with nothing in it yet."""
+        plan, bucket = self.plan, self.work.buckets[number]
+        blocks = symmetry_of(plan.algorithm, plan.workers, 0, self.fabric).block_count
+        elements = -(-bucket.elements // blocks) * blocks
+        return FoldedExchange(
+            ranks=plan.workers,
+            elements=elements,
+            fold=symmetry_of(plan.algorithm, plan.workers, elements, self.fabric),
+            item_bytes=DTYPE_BYTES[self.work.training.dtype],
+            first=first,
+        )
 
     def _check(self, exchange: FoldedExchange) -> None:
         """Check the ways that no bucket before has taken; all have the pairs of the first."""
@@ -132,3 +167,9 @@ class _Fold:
             for way, (overhead_ps, route) in fresh.items()
             if way not in self.routes
         }
+
+
+def _landing_bytes(exchange: FoldedExchange) -> int:
+    """Return the bytes of the widest arrival that is added."""
+    widest = max((o.elements for o in exchange.orbits if o.arrived >= 0), default=0)
+    return widest * exchange.item_bytes

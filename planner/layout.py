@@ -68,6 +68,14 @@ def layouts(
     return tuple(shared.with_landing(alike, registers) for registers in landing)
 
 
+def worker_layout(
+    model: ModelGraph, training: Training, plan: Plan, landing: Sequence[Register], calls: StepCalls
+) -> Layout:
+    """Return the arena of a worker that has these landing registers."""
+    shared = _Shared.of(model, training, plan, calls)
+    return shared.with_landing(shared.without_landing(), landing)
+
+
 def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str, int]:
     """Return what makes up the arena of the fullest worker, by category.
 

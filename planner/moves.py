@@ -11,12 +11,13 @@ buckets of a cut, L lanes and links.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, overload
 
 import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
-from hwprofiles.units import PS_PER_S, Ints, to_ps
+from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
 from planner.collectives.base import (
     Emit,
     Prices,
@@ -350,7 +351,8 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
         if src == dst:
             whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
         else:
-            whole[row], idle[row] = lone_ps(routes.route(src, dst), widths * routes.item_bytes)
+            payload = widths * float(routes.item_bytes)
+            whole[row], idle[row] = lone_ps(routes.route(src, dst), payload)
     at = width_of.reshape(len(moves.spans), -1)
     rows = kind_of * len(moves.spans) + moves.span_of
     by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))
@@ -358,11 +360,14 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
     return all_ps, idle_ps
 
 
-def lone_ps(route: Route, payload_bytes: Ints) -> tuple[Ints, Ints]:
+@overload
+def lone_ps(route: Route, payload_bytes: float) -> tuple[int, int]: ...
+@overload
+def lone_ps(route: Route, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
+def lone_ps(route: Route, payload_bytes: Any) -> Any:
     """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
-    payload = payload_bytes.astype(np.float64)
-    overhead = to_ps(route.overhead_s(payload))
-    return overhead + to_ps(payload / route.bandwidth_bytes_per_s), overhead
+    overhead = to_ps(route.overhead_s(payload_bytes))
+    return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
 
 
 def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import ForeplanError
+from planner.collectives.base import fits
 from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine
@@ -59,6 +60,8 @@ def _step_s(
     )
     if workers == 1:
         other = replace(other, algorithm="none", bucket_bytes=whole, overlap=False)
+    elif not fits(other.algorithm, workers):
+        return None
     try:
         cluster, books = machine.cluster(workers), machine.books(workers)
     except ForeplanError:

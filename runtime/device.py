@@ -88,6 +88,10 @@ class Device(Protocol):
         """What is held on the device: the arena, workspaces and what is left over."""
         ...
 
+    def release(self) -> None:
+        """Give memory that nothing holds back to the device, for others."""
+        ...
+
 
 class HostMoment:
     """A moment of the host's clock."""
@@ -172,6 +176,9 @@ class HostDevice:
     def held_bytes(self) -> int:
         """Nothing is counted."""
         return 0
+
+    def release(self) -> None:
+        """Do nothing: it goes back by itself."""
 
 
 class HostSlot:

@@ -22,12 +22,12 @@ from runtime.kernels import Stream, changing
 
 PATTERN = np.random.default_rng(0).normal(0, 0.1, 1 << 18)
 """Values of operands: zeros would run faster, for they change no bit of a wire."""
-WARM_UP, BLOCKS, MOST_CALLS = 2, 10, 64
+WARM_UP, BLOCKS, MOST_CALLS = 2, 7, 64
 BLOCK_S = 2e-3
 """Least length of a block, if so many calls make it."""
 CACHE_BYTES = 128 << 20
 """More than the second-level cache of any GPU so far."""
-MOST_SETS = 6
+MOST_SETS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

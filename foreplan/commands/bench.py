@@ -113,6 +113,48 @@ def search(
 
 
 @app.command()
+def plan(
+    models: Annotated[
+        str, typer.Option(help="Names, with commas between them; default: all of images.")
+    ] = "",
+    clusters: Annotated[
+        str, typer.Option(help="Names, with commas between them; default: four shipped ones.")
+    ] = "",
+    repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time `foreplan plan` as whole processes, model by model and cluster by cluster."""
+    from foreplan.bench_plans import CLUSTERS, image_models, plan_times
+    from hwprofiles.units import format_frac, format_s
+
+    asked = models.split(",") if models else image_models()
+    where = clusters.split(",") if clusters else CLUSTERS
+    found = []
+    with progress("planning", quiet=quiet) as step:
+        for one in plan_times(asked, where, repeats):
+            found.append(one)
+            step(len(found), len(asked) * len(where), f"{one.model} on {one.cluster}")
+    found.sort(key=lambda one: -one.cpu_s)
+    if json:
+        show_json([one.row() for one in found])
+        return
+    shown = [
+        (
+            one.model,
+            one.cluster,
+            f"{one.batch:,}",
+            format_s(one.wall_s),
+            format_s(one.cpu_s),
+            f"{one.simulated}" if one.simulated else "nothing fits",
+            format_frac(one.gap_frac) if one.simulated else "",
+        )
+        for one in found
+    ]
+    table(("model", "cluster", "batch", "wall", "CPU", "simulated", "gap"), shown)
+
+
+@app.command()
 def ops(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds in turn; the median counts.")] = 9,
     json: Json = False,

@@ -7,6 +7,7 @@ run of blocks. Clocks of closed forms are arrays by rank, picoseconds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import isqrt, prod
 
 import numpy as np
@@ -151,8 +152,8 @@ class _Ring:
             before=before,
             places=np.array([levels.digit(rank, level) for rank in range(n)]),
             edges=blocks[first + width * np.arange(size + 1)],
-            transfer_ps=lambda w: prices.transfers_ps(before, ranks, np.full(n, w)),
-            add_ps=lambda w: prices.every_add_ps(ranks, np.full(n, w)),
+            transfer_ps=cache(lambda w: prices.transfers_ps(before, ranks, np.full(n, w))),
+            add_ps=cache(lambda w: prices.every_add_ps(ranks, np.full(n, w))),
         )
 
     def widths(self, ahead: int) -> Ints:

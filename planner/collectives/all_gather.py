@@ -40,7 +40,7 @@ def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
     That is the whole ring but the hop that would bring it back.
     """
     chunks = prices.chunks(elements)
-    hops = {width: prices.hops_ps(width) for _, width in chunks}
+    hops = {width: prices.hops_ps(width) for width in {width for _, width in chunks}}
     whole = {width: sum(row) for width, row in hops.items()}
     back = [(chunk + first - 1) % prices.ranks for chunk, _ in chunks]
     return [whole[w] - hops[w][rank] for (_, w), rank in zip(chunks, back, strict=True)]

@@ -41,7 +41,7 @@ def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
     All ranks add to it but the one that it starts from.
     """
     chunks = prices.chunks(elements)
-    adds = {width: prices.adds_ps(width) for _, width in chunks}
+    adds = {width: prices.adds_ps(width) for width in {width for _, width in chunks}}
     whole = {width: sum(row) for width, row in adds.items()}
     starts = [(chunk + first) % prices.ranks for chunk, _ in chunks]
     added = [whole[w] - adds[w][rank] for (_, w), rank in zip(chunks, starts, strict=True)]

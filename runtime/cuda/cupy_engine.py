@@ -12,7 +12,7 @@ import numpy as np
 from hwprofiles.errors import BackendUnavailable
 from runtime.cuda import gemm, graphs
 from runtime.cuda.backend import missing
-from runtime.cuda.text import THREADS, Text
+from runtime.cuda.text import NARROW, THREADS, Text
 
 OPTIONS = ("--std=c++17",)
 FUSED = ("float16", "bfloat16")
@@ -73,7 +73,9 @@ class CupyEngine:
             kind(a) if isinstance(a, float) else np.int64(a) if isinstance(a, int) else a
             for a in arguments
         )
-        _compiled(text, dtype)((blocks,), (THREADS,), given)
+        sizes = (a if isinstance(a, int) else getattr(a, "size", 1) for a in arguments)
+        narrow = all(size < NARROW for size in sizes)
+        _compiled(text, dtype, narrow)((blocks,), (THREADS,), given)
 
     def matmul(self, a: Any, b: Any, out: Any) -> None:
         """``out = a b`` by cuBLAS; halves add in float32."""
@@ -200,11 +202,12 @@ class CupyEngine:
 
 
 @cache
-def _compiled(text: Text, dtype: str) -> Any:
+def _compiled(text: Text, dtype: str, narrow: bool) -> Any:
     """Return the compiled kernel; CuPy keeps it on disk from run to run."""
     import cupy
 
-    return cupy.RawKernel(text.source(dtype), text.name, options=OPTIONS, backend="nvrtc")
+    source = text.source(dtype, narrow=narrow)
+    return cupy.RawKernel(source, text.name, options=OPTIONS, backend="nvrtc")
 
 
 def say(text: str) -> None:

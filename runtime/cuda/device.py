@@ -187,6 +187,11 @@ class CudaDevice:
         """What CuPy holds on the device: the arena, workspaces, and what is left over."""
         return int(self._cupy.get_default_memory_pool().used_bytes())
 
+    def release(self) -> None:
+        """Give what CuPy's pool keeps back to the device."""
+        self.finish()
+        self._cupy.get_default_memory_pool().free_all_blocks()
+
     def compute_as(self, dtype: str) -> None:
         """Let products of float32 round to ten bits of mantissa, or not."""
         engine().tf32 = dtype == "tf32"

@@ -164,6 +164,11 @@ def test_any_plan_in_any_order_trains_as_one_worker(workers, rounds, algorithm, 
     check_values(c, range(4))
 
 
+@pytest.mark.parametrize("algorithm", ["hierarchical:2", "hierarchical_halving:2", "torus:2x2"])
+def test_an_exchange_with_numbers_trains_as_one_worker(algorithm):
+    check_values(tiny(4, 2, algorithm=algorithm, overlap=True, bucket_bytes=8 * 20), range(4))
+
+
 @pytest.mark.parametrize("rounds", [2, 3, 4])
 def test_one_worker_in_any_order_accumulates_to_the_whole_batch(rounds):
     check_values(tiny(1, rounds), range(6))

@@ -376,25 +376,28 @@ def test_costs_of_another_blas_are_refused_by_the_worker(folder, plans, refused)
     assert "foreplan hw calibrate" in line
 
 
-def test_a_search_that_is_interrupted_keeps_its_best(folder, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("done", "pareto"), [(3, []), (1, ["--pareto", "time,memory"])], ids=["best", "front"]
+)
+def test_a_search_that_is_interrupted_keeps_its_best(done, pareto, folder, monkeypatch, capsys):
     real = planner.search.predict
     calls = []
 
     def predict(*arguments):
         calls.append(arguments)
-        if len(calls) == 4:
+        if len(calls) > done:
             raise KeyboardInterrupt
         return real(*arguments)
 
     monkeypatch.setattr(planner.search, "predict", predict)
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as end:
-        cli.main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "best.json"])
+        cli.main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "best.json", *pareto])
     assert end.value.code == 130
     written = json.loads((folder / "best.json").read_text())
     assert written["certificate"]["stopped_by"] == "interrupt"
-    assert written["certificate"]["simulated"] == 3
-    assert len(written["plans"]) == 3
+    assert written["certificate"]["simulated"] == done
+    assert len(written["plans"]) == done
     notes = capsys.readouterr().err.splitlines()
     assert notes[0] == "wrote best.json"
     assert notes[1].startswith("foreplan: interrupted")

@@ -42,6 +42,7 @@ def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "foreplan bench engine",
         "foreplan bench ops",
+        "foreplan bench plan",
         "foreplan bench scale",
         "foreplan bench search",
         "foreplan collective",

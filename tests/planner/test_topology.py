@@ -141,3 +141,25 @@ def test_the_record_has_stable_keys(found):
 
 def test_examples_in_docstrings_are_so():
     assert doctest.testmod(topology).failed == 0
+
+
+def test_on_nodes_what_has_their_shape_wins_where_it_suits_the_ranks():
+    network = cluster_network("dgx-h100:2")
+    names = ("ring", "halving_doubling", *network.shaped)
+    assert network.shaped == ("hierarchical:8", "hierarchical_halving:8", "in_network")
+    found = topology_map(network, (8, 12, 16), 10**5, 10**9, names)
+    last = [found.bands(column)[-1][0] for column in range(3)]
+    assert last[0] == "in_network"  # one node
+    assert last[1] == "ring"  # one and a half
+    assert last[2].startswith("hierarchical")
+    times = record(found)["times_s"]
+    assert [row is None for row in (column[0] for column in times["hierarchical:8"])] == [1, 1, 0]
+    samples = sampled(found, 3, 16, seed=5)
+    for sample in samples:
+        pairs = zip(sample.simulated_ps, sample.closed_ps, strict=True)
+        assert all(simulated >= 0.999999 * closed for simulated, closed in pairs)
+
+
+def test_a_name_that_suits_none_of_the_ranks_is_refused():
+    with pytest.raises(PlanError, match="expected one that suits 12 ranks on 'dgx-h100:2'"):
+        topology_map(cluster_network("dgx-h100:2"), (12,), 10**5, 10**6, ("hierarchical:8",))

@@ -109,6 +109,13 @@ def test_a_curve_has_powers_of_two_and_the_plan_itself():
     assert own.step_s > points[0].step_s / 2
 
 
+def test_workers_that_the_numbers_of_an_exchange_do_not_suit_are_left_out():
+    plans = plan_file()
+    own = plans.plans[0]
+    nodes = replace(own.plan, workers=4, algorithm="hierarchical:4")
+    assert [p.workers for p in scaling(plans, replace(own, plan=nodes))] == [1, 4]
+
+
 def test_sizes_that_do_not_fit_are_left_out():
     plans = plan_file()
     devices = [replace(d, memory_bytes=10**6) for d in plans.machine[0].device_kinds]

@@ -13,13 +13,32 @@ from pathlib import Path
 import numpy as np
 
 from hwprofiles.registry import names
+from runtime.arena import dtype_of
 from runtime.cuda import columns
 from runtime.cuda.text import TYPES, Text
 
 THREADS = 4
+HALVES = {"float16": "_Float16", "bfloat16": "Bfloat16"}
+"""Types of a host that stand for those of CUDA."""
 HEAD = """
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
+struct Bfloat16 {
+    unsigned short bits;
+    Bfloat16() {}
+    Bfloat16(float value) {
+        unsigned wide;
+        memcpy(&wide, &value, 4);
+        bits = value == value ? (wide + 0x7FFF + (wide >> 16 & 1)) >> 16 : 0x7FC0;
+    }
+    operator float() const {
+        const unsigned wide = (unsigned)bits << 16;
+        float value;
+        memcpy(&value, &wide, 4);
+        return value;
+    }
+};
 struct Place { unsigned x; };
 static thread_local Place threadIdx, blockIdx;
 static Place blockDim, gridDim;
@@ -60,17 +79,19 @@ def texts() -> list[Text]:
     return list(found.values())
 
 
-def program(texts: list[Text], dtype: str) -> str:
+def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
     """One C++ file of all texts, each in a namespace of its own, with functions to run them."""
     element, wide = TYPES[dtype]
+    element = HALVES.get(dtype, element)
     parts = [HEAD, f"typedef {element} T; typedef {wide} A;"]
     for text in texts:
-        names = ", ".join(p.split()[-1] for p in text.parameters.split(","))
+        parameters, body = text.function(narrow=narrow)
+        given = ", ".join(p.split()[-1] for p in parameters.split(","))
         parts.append(
             f"namespace {text.name}_space {{ {text.helpers}\n"
-            f"void kernel({text.parameters}) {{ {text.body} }} }}\n"
-            f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {text.parameters})'
-            f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({names}); }}); }}"
+            f"void kernel({parameters}) {{ {body} }} }}\n"
+            f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {parameters})'
+            f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({given}); }}); }}"
         )
     return "\n".join(parts)
 
@@ -80,9 +101,9 @@ class HostEngine:
 
     tf32 = False
 
-    def __init__(self, texts: list[Text], dtype: str, folder: Path) -> None:
+    def __init__(self, texts: list[Text], dtype: str, folder: Path, *, narrow: bool = True) -> None:
         source, library = folder / f"{dtype}.cpp", folder / f"{dtype}.so"
-        source.write_text(program(texts, dtype))
+        source.write_text(program(texts, dtype, narrow=narrow))
         command = ["g++", "-std=c++20", "-O0", "-shared", "-fPIC", "-pthread", "-w"]
         subprocess.run([*command, "-o", library, source], check=True)
         self._library = ctypes.CDLL(str(library))
@@ -102,12 +123,15 @@ class HostEngine:
 
     def matmul(self, a, b, out):
         assert out.flags.c_contiguous
-        np.matmul(a, b, out=out)
+        if out.dtype.itemsize > 2:
+            np.matmul(a, b, out=out)
+        else:
+            out[...] = np.matmul(a.astype(np.float32), b.astype(np.float32))
 
     def scratch(self, name, elements, dtype):
         room = self._rooms.get((name, dtype))
         if room is None or room.size < elements:
-            room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype)
+            room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype_of(dtype))
         return room[:elements]
 
     def bring(self, source, target):

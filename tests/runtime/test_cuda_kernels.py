@@ -18,6 +18,7 @@ from planner.opcall import OpCall, Tensor
 from planner.optimizer import optimizer_names, update
 from planner.plan import Training
 from runtime import kernels as numpy_kernels
+from runtime.arena import dtype_of
 from runtime.cuda import layout
 from runtime.cuda.backend import HOST_ONLY, changing, kernel, missing
 from runtime.cuda.engine import using
@@ -99,7 +100,7 @@ def cases() -> dict[str, OpCall]:
 CASES = cases()
 
 
-ERROR = {"float64": 1e-12, "float32": 2e-4, "bfloat16": 6e-2}
+ERROR = {"float64": 1e-12, "float32": 2e-4, "float16": 1e-2, "bfloat16": 6e-2}
 """Largest error of a result, of the largest value: rounding of inputs and outputs, and of sums."""
 
 
@@ -118,13 +119,8 @@ class Device:
         return laid.transpose(np.argsort(order)) if laid.ndim else laid
 
     def rounded(self, array: np.ndarray, tensor: Tensor) -> np.ndarray:
-        if not tensor.dtype.startswith("float") or self.dtype == "float64":
-            return array
-        if self.dtype == "bfloat16":
-            import ml_dtypes
-
-            return array.astype(ml_dtypes.bfloat16)
-        return array.astype(self.dtype)
+        floats = tensor.dtype.startswith("float")
+        return array.astype(dtype_of(self.dtype)) if floats else array
 
 
 DTYPES = ERROR if util.find_spec("cupy") else ["float64"]

@@ -61,8 +61,8 @@ def test_products_are_told_to_cublas_as_it_reads_memory(sides, batch, turned):
     np.testing.assert_allclose(got.reshape(out.shape), a @ b, rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-def test_every_kernel_compiles_for_a_gpu(dtype):
+@pytest.mark.parametrize(("dtype", "narrow"), [*((t, True) for t in TYPES), ("bfloat16", False)])
+def test_every_kernel_compiles_for_a_gpu(dtype, narrow):
     """NVRTC needs no GPU; so where CuPy and it are installed, all texts are compiled for one."""
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
     from cupy.cuda import nvrtc
@@ -71,7 +71,7 @@ def test_every_kernel_compiles_for_a_gpu(dtype):
     folders = [*site.glob("nvidia/*/include"), "/usr/local/cuda/include"]
     options = ["-arch=sm_90", "--std=c++17", *(f"-I{folder}" for folder in folders)]
     for text in [*texts(), HOLD]:
-        program = nvrtc.createProgram(text.source(dtype), f"{text.name}.cu", (), ())
+        program = nvrtc.createProgram(text.source(dtype, narrow=narrow), f"{text.name}.cu", (), ())
         try:
             nvrtc.compileProgram(program, options)
         except nvrtc.NVRTCError:

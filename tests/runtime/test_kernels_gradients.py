@@ -844,10 +844,8 @@ def there(name: str) -> Backend:
 
 
 def check_backend(layer: Layer, samples: int, seed: int, by: Backend) -> None:
-    if layer.kind in COUNTED:
-        check_layer_definitions(layer, samples, seed, by.kernel)
-    else:
-        check_formula(layer, samples, seed, by.kernel)
+    check_value = check_formula if layer.kind in FORMULAS else check_layer_definitions
+    check_value(layer, samples, seed, by.kernel)
     check_differences(layer, samples, seed, by.kernel)
 
 

@@ -10,6 +10,7 @@ from planner.layout import Place
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Training
+from planner.registers import ALIGNMENT_BYTES
 from runtime.bind import bind
 from runtime.proof import STEPS, prove_arena
 from runtime.voice import Voice
@@ -93,11 +94,7 @@ def test_an_arena_that_is_larger_than_needed_is_found(program):
 
 
 def test_an_arena_that_is_too_small_is_found(program):
-    layout = program.layouts[0]
-    ends = {r.name: layout.places[r.name].first_byte + r.stride_bytes for r in layout.registers}
-    last = next(r for r in layout.registers if ends[r.name] == layout.size_bytes)
-    padding = last.stride_bytes - last.slot_bytes
-    layout = replace(layout, size_bytes=layout.size_bytes - padding - 16)
+    layout = replace(program.layouts[0], size_bytes=program.layouts[0].size_bytes - ALIGNMENT_BYTES)
     with pytest.raises(PlanError, match="written behind its end"):
         proved(replace(program, layouts=(layout,)))
 

@@ -32,6 +32,7 @@ _FORWARD = each(
     y[i] = T(kept ? A(x[i]) * scale : A(0));
     """,
     _MIX,
+    is_wide=True,
 )
 _GRADIENT = each(
     "dropout_grad",

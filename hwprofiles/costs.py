@@ -38,7 +38,7 @@ class Work(Protocol):
 
     @property
     def channels(self) -> int:
-        """The fewer of its input and output channels; 0 where they do not matter."""
+        """The smaller side of a convolution's product of matrices; 0 where it does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

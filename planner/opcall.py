@@ -63,7 +63,7 @@ class OpCall:
     work_class: str = "memory"
     """What of a peak it reaches, on devices that are known by published runs."""
     channels: int = 0
-    """The fewer of its input and output channels (a group's); 0 where they do not matter."""
+    """The smaller side of a convolution's product of matrices; 0 where it does not matter."""
     reread_bytes: int = 0
     """What is read a second time, because it is too large to be still in a cache."""
     untouched_bytes: int = 0

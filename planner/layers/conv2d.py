@@ -113,7 +113,9 @@ def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) ->
         attrs=attrs,
         others={"work": (elements,)},
     )
-    fewer = min(layer.in_shape[0], g["channels"])
+    area, (given, made) = g["kernel"] * g["kernel_w"], (layer.in_shape[0], g["channels"])
+    # the smaller side of the product: maps that come out, or taps of the maps that go in
+    fewer = min(given, made * area) if phase == "input_grad" else min(made, given * area)
     return replace(
         call,
         work_class=_work_class(layer.in_shape[0], g),

@@ -25,6 +25,8 @@ MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 LONG_TEXT = 512
 """Tokens of the texts that are padded most."""
+PIXELS_APART = 4
+"""What images of AlexNet, 224 or 227 a side, are apart: the same network, cut at another border."""
 UNSTATED_SAMPLES = 128
 """Taken where a row states no batch: tables of that time give the largest that fits."""
 
@@ -89,7 +91,7 @@ def express(told: Mapping[str, str]) -> Case:
     stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
     each = _whole("devices_per_node", told) if workers > 1 else 1
-    assumed: dict[str, Any] = {}
+    assumed: dict[str, Any] = {} if told.get("precision") else {"precision": dtype}
     if told.get("batch_per_device"):
         samples = _samples(told, dtype)
     else:
@@ -119,15 +121,15 @@ def _model(told: Mapping[str, str]) -> str:
     size, framework = told.get("input_size", ""), told.get("framework", "")
     tokens = re.match("seq ([0-9]+)", size)
     name = _named(told["model"], tokens[1] if tokens else "")
-    late = _names()["late"]
-    if re.search(late["frameworks"], framework):
-        name = late["models"].get(name, name)
+    for other in _names()["variants"]:
+        if re.search(other["frameworks"], framework):
+            name = other["models"].get(name, name)
     if tokens:
         whole = int(tokens[1])
         dropped = whole == LONG_TEXT and re.search(_names()["unpadded"]["frameworks"], framework)
         return f"{name.partition(':')[0]}:{whole // 2 if dropped else whole}"
     sides = re.fullmatch("([0-9]+)x([0-9]+)", size)
-    return _at_side(name, int(sides[1])) if sides and sides[1] == sides[2] else name
+    return _at_side(name, int(sides[1])) if sides and sides[1] == sides[2] else str(name)
 
 
 def _named(shown: str, tokens: str) -> str:
@@ -146,9 +148,9 @@ def _named(shown: str, tokens: str) -> str:
 
 @cache
 def _at_side(name: str, side: int) -> str:
-    """Return the name of a network at a side, which is its own where it has no other."""
+    """Return the name of a network at a side; within a few pixels of its own it is itself."""
     try:
-        if load_model(name).input_shape[-1] == side:
+        if abs(load_model(name).input_shape[-1] - side) <= PIXELS_APART:
             return name
         return load_model(f"{name}:{side}").name
     except ModelError as error:
@@ -156,12 +158,18 @@ def _at_side(name: str, side: int) -> str:
 
 
 def _dtype(told: Mapping[str, str], device: str) -> str:
-    """Return the dtype; a device without a rate for 16 bits computes in float32."""
-    told_as = told.get("precision", "").lower()
+    """Return the dtype that is computed in.
+
+    A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
+    units that round its products (TF32) unless they are told not to.
+    """
+    told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
     dtype = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
     known = load_device(device).peak_flop_per_s
+    if dtype == "float32" and "tf32_matrix" in known:
+        return "tf32"
     return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
 
 

@@ -14,16 +14,16 @@ from hwprofiles.tiers import Tier, describe
 from hwprofiles.units import GB, US
 from planner.published.cases import Case
 
-WIRES = {"nvswitch": 0.77, "host": 0.49}
-"""Share reached of a device's wires, by what joins them."""
-MESH = 0.48
-"""The same of a mesh of wires, which a ring cannot use evenly."""
+WIRES, SWITCH = 0.48, 0.77
+"""Share reached of a device's wires: of PCIe or a mesh, which rings use unevenly; of NVSwitch."""
 NETWORK = 0.64
 """Share reached of the NICs of a node."""
 HOST_BYTES_PER_S = 56 * GB
 """What the devices of a node read from and write to servers on its host together."""
-LAUNCH_S, HOP_S, NETWORK_HOP_S = 20 * US, 3 * US, 10 * US
-"""Of an exchange, of a step of its rings in a node, and of a level of its tree of nodes."""
+LAUNCH_S, HOP_S = 20 * US, 5 * US
+"""Of an exchange, and of each step of its rings in a node and of its tree of nodes."""
+SLOWER = 0.02
+"""By which every doubling of the workers makes a step longer, for all wait for the slowest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def rates(case: Case) -> Rates:
     told = case.system.partition(":")[2]
     nodes = int(told) if told.isdigit() else 1  # a slice of a pod is one
     inner, outer = tiers[0], tiers[-1]
-    share = WIRES.get("host" if inner.name == "host" else inner.builder, MESH)
+    share = SWITCH if inner.builder == "nvswitch" else WIRES
     sides = [int(side) for side in told.split("x")] if "x" in told else [case.plan.workers // nodes]
     return Rates(
         nodes=nodes,
@@ -66,7 +66,7 @@ def _tiers(system: str) -> tuple[Tier, ...]:
 def exchange_s(case: Case, payload_bytes: float) -> float:
     """Return the time of one exchange of so many bytes of gradients, seconds."""
     at = rates(case)
-    hops_s = LAUNCH_S + 2 * at.hops * HOP_S + 2 * log2(at.nodes) * NETWORK_HOP_S
+    hops_s = LAUNCH_S + 2 * (at.hops + log2(at.nodes)) * HOP_S
     inside = (at.each - 1) / at.each
     outside = (at.nodes - 1) / at.nodes
     if case.plan.algorithm == "ring":

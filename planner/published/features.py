@@ -7,8 +7,9 @@ constants move an exchange little.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import log
 from typing import Any
 
@@ -20,13 +21,17 @@ from hwprofiles.parts import load_device
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
 from planner.layer_calls import layer_calls
-from planner.opcall import OpCall
 from planner.optimizer import update
+from planner.plan import Training
 from planner.published.cases import Case
 from planner.published.predict import bounds, model_of
 
 NONE = -1
 """Index of the constant 1."""
+RUNS = 512
+"""Runs whose ops are kept; those of one model, batch and dtype are the same."""
+Work = tuple[str, str, int, int, int]
+"""Op class, class of work, channels, FLOP and bytes moved."""
 
 
 @dataclass(slots=True)
@@ -147,10 +152,7 @@ def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
     for number, case in enumerate(cases):
         device, dtype = load_device(case.device), case.training.dtype
         at = _places(case, known, on_matrix(device, dtype))
-        work = Counter(
-            (c.op_class, c.work_class, c.channels, c.flop, c.moved_bytes) for c in _calls(case)
-        )
-        for (op_class, kind, channels, flop, moved), count in work.items():
+        for (op_class, kind, channels, flop, moved), count in work_of(case).items():
             peak = device.curve(op_class, dtype)
             times = (flop / peak.flop_per_s, moved / peak.bytes_per_s)
             rows.append((number, *times, channels, count))
@@ -196,7 +198,7 @@ def _bounds(case: Case, alone_s: float, table: Table) -> list[tuple[float, float
 def _places(
     case: Case, known: Constants, is_matrix: bool
 ) -> Callable[[str, bool], tuple[int, ...]]:
-    """Return the places of the constants of an op, by its class and whether channels matter."""
+    """Return the places of an op's constants, by its class of work and whether channels matter."""
     name = generation_of(case.device, known.priors)
     block = known.priors["generations"][name]
     unit = "matrix" if is_matrix else "vector"
@@ -227,12 +229,17 @@ def generation_of(device: str, priors: Mapping[str, Any]) -> str:
     raise AssertionError(f"{device} belongs to no generation of priors.toml")
 
 
-def _calls(case: Case) -> Iterator[OpCall]:
-    """Yield the ops of one step on one worker, in no order."""
-    model, samples, dtype = model_of(case.model), case.plan.microbatch, case.training.dtype
-    for layer in layer_calls(model, samples, dtype):
-        yield from layer.fired
-    yield steps.loss(model, samples, dtype, case.training.batch)
-    if not case.passes_only:
-        yield steps.load(model, samples, dtype)
-        yield update(case.training, model.parameter_count)
+def work_of(case: Case) -> Counter[Work]:
+    """Return the ops of one step on one worker, and how often each fires."""
+    training = case.training
+    return _work_of(case.model, training.dtype, case.plan.microbatch, case.passes_only)
+
+
+@lru_cache(maxsize=RUNS)
+def _work_of(name: str, dtype: str, samples: int, passes_only: bool) -> Counter[Work]:
+    model, training = model_of(name), Training(batch=samples, dtype=dtype)
+    calls = [call for layer in layer_calls(model, samples, dtype) for call in layer.fired]
+    calls.append(steps.loss(model, samples, dtype, samples))
+    if not passes_only:
+        calls += [steps.load(model, samples, dtype), update(training, model.parameter_count)]
+    return Counter((c.op_class, c.work_class, c.channels, c.flop, c.moved_bytes) for c in calls)

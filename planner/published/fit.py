@@ -9,6 +9,7 @@ runs take a second or two.
 
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ RESIDUAL = 0.1
 """Scale of a residual: 10 %."""
 PULL = 0.5
 """Weight of a constant's distance from its prior, in widths."""
+SHARE = 0.5
+"""Exponent by which the weight of a row falls with the rows of its source."""
+NEAR = 1e-5
+"""Relative change of cost or constants at which a fit ends."""
 ROUNDS = 2
 """Bounds are taken at the priors, and renewed before every further round."""
 
@@ -98,17 +103,45 @@ class Study:
         ops, bounds, told = self.ops.of_runs(kept), self.bounds.of_runs(kept), self.published_s
         prior, width = np.array(self.known.prior), np.array(self.known.width)
 
+        weight = self.weights(kept) / RESIDUAL
+
+        def step_s(logs: Floats) -> tuple[Floats, Floats]:
+            alone_s, by_constant = ops.alone_s(logs)
+            found_s, by_alone = bounds.step_s(alone_s)
+            return found_s, by_constant * (by_alone / found_s)[:, None]
+
+        last: dict[bytes, tuple[Floats, Floats]] = {}
+
+        def at(logs: Floats) -> tuple[Floats, Floats]:
+            """Return times and derivatives of their logarithms; residuals and slopes share them."""
+            key = logs.tobytes()
+            if key not in last:
+                last.clear()
+                last[key] = step_s(logs)
+            return last[key]
+
         def residuals(logs: Floats) -> Floats:
-            error = np.log(bounds.step_s(ops.alone_s(logs)[0])[0] / told[kept])
-            return np.concatenate([error / RESIDUAL, PULL * (logs - prior) / width])
+            error = np.log(at(logs)[0] / told[kept])
+            return np.concatenate([error * weight, PULL * (logs - prior) / width])
 
         def slopes(logs: Floats) -> Floats:
-            alone_s, by_constant = ops.alone_s(logs)
-            step_s, by_alone = bounds.step_s(alone_s)
-            of_runs = by_constant * (by_alone / step_s)[:, None] / RESIDUAL
-            return np.concatenate([of_runs, np.diag(PULL / width)])
+            return np.concatenate([at(logs)[1] * weight[:, None], np.diag(PULL / width)])
 
-        found: Floats = least_squares(residuals, prior, jac=slopes, loss="soft_l1").x
+        found: Floats = least_squares(
+            residuals, prior, jac=slopes, loss="soft_l1", ftol=1e-5, xtol=1e-5
+        ).x
+        return found
+
+    def weights(self, chosen: Sequence[int] | Ints) -> Floats:
+        """Return the weight of each residual, mean 1: that of a source grows with its root.
+
+        Rows of one table share software and machine, so that many of them say less than as many of
+        several tables.
+        """
+        sources = [self.found[i].row.source for i in chosen]
+        rows = Counter(sources)
+        weight = np.array([rows[source] ** -SHARE for source in sources])
+        found: Floats = weight / weight.mean()
         return found
 
     def table(self, logs: Floats, chosen: Sequence[int] | None = None) -> dict[str, Any]:

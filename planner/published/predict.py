@@ -6,6 +6,7 @@ ready, the exchanges of that and of all later buckets one after the other, and t
 
 from functools import lru_cache
 from itertools import accumulate
+from math import log2
 
 from hwprofiles.units import PS_PER_S
 from planner.calls import StepCalls
@@ -14,7 +15,7 @@ from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.published.cases import Case
-from planner.published.exchange import exchange_s
+from planner.published.exchange import SLOWER, exchange_s
 from planner.registers import plan_buckets
 
 MODELS = 16
@@ -45,11 +46,12 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
     if workers == 1:
         return [(load_s + own_s, update_ps(model.parameter_count) / PS_PER_S)]
     cut = plan_buckets(model, case.training, case.plan)
+    longer = 1 + SLOWER * log2(workers)
     updates_s = [update_ps(bucket.elements) / PS_PER_S for bucket in cut]
     sent_s = [exchange_s(case, b.elements * DTYPE_BYTES[case.training.dtype]) for b in cut]
     left_s = list(accumulate(reversed(sent_s)))[::-1]
     ready_s = [load_s + passes.ready_ps(bucket, 1) / PS_PER_S for bucket in cut]
     return [
-        (load_s + own_s, sum(updates_s)),
-        *((ready, left + updates_s[-1]) for ready, left in zip(ready_s, left_s, strict=True)),
+        (longer * (load_s + own_s), sum(updates_s)),
+        *((longer * r, left + updates_s[-1]) for r, left in zip(ready_s, left_s, strict=True)),
     ]

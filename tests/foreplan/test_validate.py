@@ -29,7 +29,7 @@ def mine(tmp_path):
     return path
 
 
-def test_a_run_of_ones_own_is_printed_recorded_and_narrows(run, mine):
+def test_a_run_of_ones_own_is_recorded_and_widens_no_interval(run, mine):
     before = json.loads(run("--json", "--quiet"))
     after = json.loads(run("--json", "--quiet", "--calibrate", mine))
     (shift,) = after["shifts"]
@@ -39,7 +39,7 @@ def test_a_run_of_ones_own_is_printed_recorded_and_narrows(run, mine):
     first, again = pairs[0]
     assert abs(again["error"]) < abs(first["error"])
     widths = [most / least for least, most in (first["interval_s"], again["interval_s"])]
-    assert widths[1] < widths[0]
+    assert widths[1] <= widths[0] * (1 + 1e-9)  # by what runs left out say, not by wish
 
 
 def test_text_says_both_means_and_the_shift(run, mine):

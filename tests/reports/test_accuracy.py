@@ -68,6 +68,16 @@ def test_the_record_of_published_rows_is_of_the_shipped_constants(published):
     assert published.constants_sha256 == constants_sha256(), "run `make published`"
 
 
+def test_the_whole_table_holds_the_floors(published):
+    table = published.tables[0]
+    assert table.overall.coverage >= 0.90
+    for figures in (table.overall, table.mean_of_sources):
+        assert figures.median <= 0.10
+        assert figures.mean <= 0.15
+        assert figures.p90 <= 0.33
+        assert figures.concordance >= 0.9
+
+
 def test_each_of_the_ten_largest_residuals_is_explained(published, why):
     rows = sorted(published.tables[0].rows, key=lambda row: -abs(row.error))[:10]
     assert {row.case_id for row in rows} <= why.keys()

@@ -11,10 +11,11 @@ from planner.model import load_model
 from planner.plan import Training
 from planner.program import TransferTask
 from runtime.bind import bind
-from runtime.cuda.messages import Direct, Issuer, Staged, StagedReceive
+from runtime.cuda.messages import Direct, Issuer, Staged, StagedReceive, Stubs
 from runtime.device import HostDevice
 from runtime.initial import initial_parameters
 from runtime.kernels import Stream
+from runtime.replay import Replayed
 from runtime.train import _flat
 from runtime.waves import groups_of, waves
 from sim.heap_engine import simulate
@@ -89,7 +90,15 @@ class Lagging(HostDevice):
     def into(self, source, target, after):
         return self._copy(source, target, after)
 
+    def move(self, source, target):
+        return self._copy(source, target, self.mark())
+
+    def like(self, array):
+        return np.zeros_like(array)
+
     def messages(self, rank, comm, program):
+        if isinstance(comm, Replayed):
+            return Stubs(self, rank, comm.lasts_ns)
         return Staged(self, rank, comm)
 
 
@@ -240,3 +249,28 @@ def test_every_message_goes_to_its_peer_once_a_step(program):
         key=str,
     )
     assert calls.count(("begin",)) == calls.count(("end",)) == len(groups_of(program, 0, order))
+
+
+def test_a_replayed_message_lasts_from_when_the_device_comes_to_it(program):
+    each_ns = 3_000_000
+    alone = Replayed(1)
+    own = [t for t in program.of_rank(1) if isinstance(program.tasks[t], TransferTask)]
+    alone.let_last(dict.fromkeys(own, each_ns), holds=False)
+    device = Lagging()
+    worker = bind(
+        program,
+        1,
+        alone,
+        lambda step, microbatch, raw: raw.fill(3),
+        lambda *key: Stream(0, 0, 0, 0),
+        device=device,
+    )
+    worker.loop.run(traced=True)
+    local = {task: i for i, task in enumerate(worker.tasks)}
+    for task in own:
+        i = local[task]
+        assert worker.loop.end_ns[i] - worker.loop.start_ns[i] >= each_ns
+    device.finish()
+    assert worker.arena.is_intact
+    assert not device.compute
+    assert not device.copies

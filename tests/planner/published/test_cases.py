@@ -58,7 +58,7 @@ def test_an_accelerator_leads_to_a_device(accelerator, device):
 @pytest.mark.parametrize(
     ("framework", "year", "stack"),
     [
-        ("TensorFlow", "2016", "libraries-2016"),
+        ("TensorFlow", "2016", "cudnn-2016"),
         ("TensorFlow", "", "tensorflow-xla"),
         ("TensorFlow 1.5.0", "2018", "tensorflow-1-2017"),
         ("pytorch", "2020", "mlperf"),

@@ -47,7 +47,7 @@ def test_a_part_of_the_runs_is_fitted_apart(study):
     left = study.found[0].case.stack
     kept = [i for i, s in enumerate(study.found) if s.case.stack != left]
     logs, prior = study.fitted(kept), np.array(study.known.prior)
-    assert study.table(logs, kept)["stacks"][left]["products"] == pytest.approx(1.0)
+    assert study.table(logs, kept)["stacks"][left]["products"] == pytest.approx(1.0, abs=0.03)
     before, after = (abs(np.log(study.predicted_s(x) / study.published_s)) for x in (prior, logs))
     assert np.median(after[kept]) < np.median(before[kept])
 

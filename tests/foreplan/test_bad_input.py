@@ -151,7 +151,6 @@ def write_cycles(folder):
 
 
 INSIDE = [
-    (["plan", "mlp", "v100-quad"], ["--batch", "foreplan plan --help"]),
     (["plan", "mlp"], ["cluster", "foreplan plan --help"]),
     (["plant"], ["No such command 'plant'", "foreplan --help"]),
     ([*PLAN, "64", "--fixed", "workers=2"], ["No such option", "foreplan plan --help"]),

@@ -7,7 +7,7 @@ import pytest
 from runtime import health
 from runtime.health import cpu_quota, machine_findings
 
-NAMES = ["MPI", "BLAS", "BLAS variables", "cores", "memory", "/dev/shm"]
+NAMES = ["MPI", "BLAS", "backend onednn", "BLAS variables", "cores", "memory", "/dev/shm"]
 NAMES += ["GPU", "CuPy", "cuDNN", "NCCL"]
 
 

@@ -1,11 +1,11 @@
 """Where the buckets of a gradient land in the arena of a worker, and which of them wait for which.
 
 A bucket may land once its last gradient on this worker is there, above what the passes use from
-then on. Side by side, landing registers take as much as a third of what is kept from step to step,
-though buckets follow one another. So they lie one below the other, in turn, from the top of a
-room; where the next one finds no place it begins at the top again, and its first arrival waits
-until those whose bytes it takes have been added up. The room is what the largest needs alone, and
-``SLACK_FRAC`` of the arena more, so that buckets wait only where memory is to be had for it.
+then on. Landing registers lie one below the other, in turn, from the top of a room; where the next
+one finds no place it begins at the top again, and its first arrival waits until those whose bytes
+it takes have been added up. Waiting costs time where the network is slow, so the room is what the
+largest needs alone and ``SLACK_FRAC`` of the arena more: buckets wait only where side by side they
+would take more than that.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ import numpy as np
 from hwprofiles.units import Ints
 
 SLACK_FRAC = 1 / 16
-"""What room for several buckets at once may add to an arena: with the gaps of the packing, and with
-input that is alive for a part of a step, it stays below a tenth."""
+"""What room for several buckets at once may add to an arena: with gaps it stays below a tenth. Of
+2,745 plans simulated with and without waiting 70 took longer, all but one of AlexNet, at most 13 %;
+of 369 groups of plans that differ in exchange alone, two got a slower best one, by 2.1 % at most.
+With 1/4 none of 715 took longer, but arenas of GPT-2 were up to 1.22 times what may be alive."""
 LINE_BYTES = 64
 """Rooms are cut to lines, as registers are."""
 

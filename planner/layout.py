@@ -1,7 +1,7 @@
 """Where every register of a worker lies in its arena; ``planner.memory`` says why there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class Layout:
     follows: Sequence[int]
     """By position in the passes, of two frames: which one of the microbatch before must be over."""
     size_bytes: int
+    live_bytes: int
+    """The most that may be alive at once, in one legal order or another."""
 
 
 def layouts(
@@ -61,15 +63,17 @@ def layouts(
 ) -> tuple[Layout, ...]:
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
-    ranks = range(plan.workers)
-    return tuple(shared.layout(landing_registers(model, training, plan, rank)) for rank in ranks)
+    alike = shared.without_landing()
+    landing = (landing_registers(model, training, plan, rank) for rank in range(plan.workers))
+    return tuple(shared.with_landing(alike, registers) for registers in landing)
 
 
 def worker_layout(
     model: ModelGraph, training: Training, plan: Plan, landing: Sequence[Register], calls: StepCalls
 ) -> Layout:
     """Return the arena of a worker that has these landing registers."""
-    return _Shared.of(model, training, plan, calls).layout(landing)
+    shared = _Shared.of(model, training, plan, calls)
+    return shared.with_landing(shared.without_landing(), landing)
 
 
 def memory_bytes(model: ModelGraph, training: Training, plan: Plan) -> dict[str, int]:
@@ -93,6 +97,8 @@ class _Shared:
     """Whether the first microbatch has the upright frame: 1, or 0; the last one always has."""
     after: Ints
     """(B,) by bucket: the position from which on it may land."""
+    held: Ints
+    """(T + 1,) by position: what of the frame is alive."""
     room: Room
 
     @classmethod
@@ -101,12 +107,14 @@ class _Shared:
     ) -> "_Shared":
         packed, cut = frame(model, training, plan, calls), plan_buckets(model, training, plan)
         own, size = own_registers(model, training, plan), packed.size_bytes
+        stride = np.array([register.stride_bytes for register in packed.registers], dtype=np.int64)
         return cls(
             own=own,
             frame=packed,
             frames=frame_count(training, plan),
             first_upright=plan.microbatches(training.batch) % 2,
             after=packed.after[last_layers(cut if plan.overlap else cut[-1:] * len(cut))],
+            held=np.append(alive(packed.lives, stride), 0),
             room=landing_room(packed.free_from, size, kept_bytes(own), cut, overlap=plan.overlap),
         )
 
@@ -114,8 +122,8 @@ class _Shared:
         """Return where a rank lands that has these registers for it."""
         return land(self.room, bytes_by_bucket(landing, len(self.after)))
 
-    def layout(self, landing: Sequence[Register]) -> Layout:
-        """Return the arena of a rank that has these landing registers."""
+    def without_landing(self) -> Layout:
+        """Return the arena of a rank on which nothing lands."""
         places: dict[str, Place] = {}
         end = 0
         for register in self.own:
@@ -123,18 +131,32 @@ class _Shared:
             end += register.arena_bytes
         for register, at in zip(self.frame.registers, self.frame.first_byte.tolist(), strict=True):
             places[register.name] = self._in_frames(end, at, register.stride_bytes)
-        landed, by_name = self.land(landing), {register.name: register for register in landing}
+        return Layout(
+            registers=(*self.own, *self.frame.registers),
+            places=places,
+            landing_after=((),) * len(self.after),
+            follows=tuple(self.frame.follows.tolist()),
+            size_bytes=end + self.frame.size_bytes,
+            live_bytes=end + int(self.held.max()),
+        )
+
+    def with_landing(self, alike: Layout, landing: Sequence[Register]) -> Layout:
+        """Return the arena of a rank with these registers, which is else ``alike``."""
+        begin = alike.size_bytes - self.frame.size_bytes
+        places, landed = dict(alike.places), self.land(landing)
+        by_name = {register.name: register for register in landing}
         for bucket, at in enumerate(landed.first_byte.tolist()):
             if found := by_name.get(f"landing.{bucket}"):
                 # slot 0, which is always used, ends where the arena does
-                last = end + at + found.arena_bytes - found.stride_bytes
+                last = begin + at + found.arena_bytes - found.stride_bytes
                 places[found.name] = Place(first_byte=last, step_bytes=-found.stride_bytes)
-        return Layout(
-            registers=(*self.own, *self.frame.registers, *landing),
+        return replace(
+            alike,
+            registers=(*alike.registers, *landing),
             places=places,
             landing_after=landed.after,
-            follows=self.frame.follows.tolist(),
-            size_bytes=end + landed.end,
+            size_bytes=begin + landed.end,
+            live_bytes=begin + sum(self.fullest(landed)[1:]),
         )
 
     def _in_frames(self, begin: int, at: int, stride_bytes: int) -> Place:
@@ -145,20 +167,23 @@ class _Shared:
         first, second = (at, turned) if self.first_upright else (turned, at)
         return Place(first_byte=begin + first, step_bytes=second - first)
 
+    def fullest(self, landed: Landing) -> tuple[int, int, int]:
+        """Return when most may be alive, as a position, and what then is: of the frame, landed."""
+        found = np.zeros_like(self.held)
+        for after, most in zip(self.after, landed.most_bytes, strict=True):
+            found[after:] = most
+        moment = int(np.argmax(self.held + found))
+        return moment, int(self.held[moment]), int(found[moment])
+
     def by_category(self, landing: Sequence[Register]) -> dict[str, int]:
         """Return what makes up the arena of that rank."""
         found = dict.fromkeys(CATEGORIES, 0)
         for register in self.own:
             found[register.category] += register.arena_bytes
-        lives, registers = self.frame.lives, self.frame.registers
-        stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
-        held, placed = np.append(alive(lives, stride), 0), self.land(landing)
-        landed = np.zeros_like(held)
-        for after, most in zip(self.after, placed.most_bytes, strict=True):
-            landed[after:] = most
-        moment = int(np.argmax(held + landed))
+        lives, registers, placed = self.frame.lives, self.frame.registers, self.land(landing)
+        moment, held, landed = self.fullest(placed)
         for i in np.flatnonzero((lives.first <= moment) & (lives.last >= moment)).tolist():
             found[registers[i].category] += registers[i].stride_bytes
-        found["landing"] = int(landed[moment])
-        found["gaps"] = placed.end - int(held[moment] + landed[moment])
+        found["landing"] = landed
+        found["gaps"] = placed.end - held - landed
         return {name: count for name, count in found.items() if count}

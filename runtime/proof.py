@@ -3,8 +3,9 @@
 The first steps run twice from one state: as they are, and with every byte that nothing alive holds
 set to poison, before a step and whenever a register is freed. Both must end in the same bits, the
 poisoned ones must write to the end of the arena and not behind it, and nothing of weight may be
-allocated beside it. What the library of a backend allocates (``Backend.allocates``) is not seen;
-the record of the proof names it.
+allocated beside it. What may be alive at once, in some legal order, must nearly fill it. What the
+library of a backend allocates (``Backend.allocates``) is not seen; the record of the proof names
+it.
 """
 
 import tracemalloc
@@ -22,6 +23,10 @@ from runtime.voice import Voice
 STEPS = 3
 MARK = 0xA5
 """Byte at the end of the arena that a step must change; no array ends in 64 of them."""
+
+
+MOST_WASTE = 1.10
+"""Bytes of an arena for each byte that may be alive in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,13 @@ def prove_arena(worker: Worker, comm: Any, voice: Voice, first: int = 0) -> int:
     def mark_end() -> None:
         arena.last_line[:] = MARK
 
+    where = f"rank {worker.rank}: the arena of {format_bytes(arena.size_bytes)}"
+    live_bytes = worker.program.layouts[worker.rank].live_bytes
+    if arena.size_bytes > MOST_WASTE * live_bytes:
+        raise PlanError(
+            f"{where}: at most {format_bytes(live_bytes)} of it may be alive at once; a bug of the"
+            " packing"
+        )
     plain = _run(worker, comm, voice, first, mark_end, None)
     is_needed = not (arena.last_line == MARK).all()
     state.write(begin)
@@ -84,7 +96,6 @@ def prove_arena(worker: Worker, comm: Any, voice: Voice, first: int = 0) -> int:
             arena.slot(register, slot)[:] = POISON
 
     poisoned = _run(worker, comm, voice, first, poison_all, poison)
-    where = f"rank {worker.rank}: the arena of {format_bytes(arena.size_bytes)}"
     if plain != poisoned:
         raise PlanError(
             f"{where}: {STEPS} steps end in other bits when freed registers are poisoned; a"

@@ -177,6 +177,7 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
             case.overlap,
             activation_slots=case.slots,
             input_slots=case.slots,
+            landing_slots=2 if case.fine else 1,
         )
         if case.fine:
             arenas = layouts(load_model(model), training, plan)

@@ -99,6 +99,14 @@ def test_an_arena_that_is_too_small_is_found(program):
         proved(replace(program, layouts=(layout,)))
 
 
+def test_an_arena_that_wastes_more_than_a_tenth_is_refused(program):
+    layout = program.layouts[0]
+    assert layout.live_bytes <= layout.size_bytes <= 1.10 * layout.live_bytes
+    wasteful = replace(layout, live_bytes=int(layout.size_bytes / 1.11))
+    with pytest.raises(PlanError, match="may be alive at once"):
+        proved(replace(program, layouts=(wasteful,)))
+
+
 def test_weight_that_is_allocated_beside_the_arena_is_found(program):
     def allocate(worker):
         firing = worker.loop._firings[3]

@@ -12,7 +12,7 @@ from hwprofiles.tiers import describe
 GB = 1e9
 WHOLE = {"eos", "frontier", "meta-24k-infiniband", "meta-24k-roce", "selene"}
 """Clusters of thousands of devices: two nodes of each are built here."""
-OWN = {"v100-quad", "tpu-v2-board", "dual-xeon-e5-2660-v3"}
+OWN = {"v100-quad", "k40-quad", "dell-dss8440", "tpu-v2-board", "dual-xeon-e5-2660-v3"}
 BIG = 4096
 MOST_BUILD_S, MOST_ROUTE_S = 8.0, 0.02
 

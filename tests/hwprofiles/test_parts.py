@@ -158,7 +158,7 @@ def test_all_faults_of_a_file_are_reported_at_once(tmp_path):
 
 
 def test_unknown_names_and_missing_files_are_one_sentence(tmp_path):
-    with pytest.raises(ProfileError, match="device 'v100': unknown; did you mean v100-sxm2-16g"):
+    with pytest.raises(ProfileError, match=r"device 'v100': unknown; did you mean .*v100-sxm2-16g"):
         load_device("v100")
     with pytest.raises(ProfileError, match=r"cluster 'tpu': unknown; did you mean tpu-v2 or"):
         load_cluster("tpu")

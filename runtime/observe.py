@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from planner.opcall import OpCall
 from planner.program import ComputeTask, TransferTask
+from runtime.backends import Backend
 from runtime.bind import Worker
-from runtime.timing import COLD_BYTES, Sweeper
+from runtime.timing import COLD_BYTES, Sweeper, cooler
 from runtime.voice import Voice
 
 SOLO_ROUNDS, SOLO_S = 12, 1.0
@@ -60,13 +62,14 @@ def traced(
     }
 
 
-def solo(worker: Worker, comm: Any, voice: Voice) -> dict[int, float]:
+def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, float]:
     """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
 
     Ranks run their n-th kernel at the same time. The values in the arena are spoilt by this, so it
     comes last.
     """
     found: dict[int, float] = {}
+    cool = cache(lambda call: cooler(call, by=by))
     infos = worker.program.tasks
     kernels = [t for t in worker.tasks if isinstance(infos[t], ComputeTask)]
     local = {task: i for i, task in enumerate(worker.tasks)}
@@ -81,8 +84,8 @@ def solo(worker: Worker, comm: Any, voice: Voice) -> dict[int, float]:
             _fill_operands(worker, info)
             arrays = [worker.array(view) for view in info.views]
             fresh = [arrays[i] for i in info.call.fresh]
-            sweep = Sweeper(info.call.reuse_bytes)
-            found[task] = _alone_s(fire, sweep, fresh, _written_over(info.call, arrays))
+            written_over = _written_over(info.call, arrays)
+            found[task] = _alone_s(fire, cool(info.call), fresh, written_over)
     sweep = Sweeper(COLD_BYTES)
     for task, transfer in enumerate(infos):
         if not isinstance(transfer, TransferTask):
@@ -129,7 +132,10 @@ def _fill_operands(worker: Worker, info: ComputeTask) -> None:
 
 
 def _alone_s(
-    fire: Callable[[], object], sweep: Sweeper, fresh: list[Any], written_over: list[Any]
+    fire: Callable[[], object],
+    cool: Callable[[], None],
+    fresh: list[Any],
+    written_over: list[Any],
 ) -> float:
     """Median seconds of a task, each time on the values that it found the first time.
 
@@ -144,7 +150,7 @@ def _alone_s(
             break
         for array, values in zip(written_over, kept, strict=True):
             np.copyto(array, values)
-        sweep()
+        cool()
         for array in fresh:
             np.positive(array, out=array)
         start = time.perf_counter_ns()

@@ -78,6 +78,26 @@ def bound_call(
     return run, [arrays[i] for i in call.fresh]
 
 
+def cooler(
+    call: OpCall, fetch: Callable[[Any], object] | None = None, by: Backend | None = None
+) -> Callable[[], None]:
+    """Return what leaves the caches as a step does before it comes to the op: data gone, code not.
+
+    It touches ``call.reuse_bytes``, then runs the same op on arrays of its own, for a step runs its
+    kernels on other layers all the while.
+    """
+    if fetch is None and "fetch" in changing(call.kernel):
+        return Sweeper(call.reuse_bytes)
+    elsewhere, _ = bound_call(call, fetch, by)
+    sweep = Sweeper(call.reuse_bytes)
+
+    def cool() -> None:
+        sweep()
+        elsewhere()
+
+    return cool
+
+
 def time_op(
     call: OpCall,
     comm: Any,
@@ -86,12 +106,12 @@ def time_op(
 ) -> OpSample:
     """Time one op on all ranks of ``comm`` at once; return the median over all their blocks.
 
-    Between two calls every rank touches ``call.reuse_bytes`` and then writes again what the op
-    before would have written, so that the op finds caches as a step leaves them. A block's mean
+    Between two calls every rank cools its caches (:func:`cooler`) and then writes again what the op
+    before would have written, so that the op finds them as a step leaves them. A block's mean
     counts rather than its median, because what a step pays is the sum, rare slow calls included.
     """
     run, fresh = bound_call(call, fetch, by)
-    sweep = Sweeper(call.reuse_bytes)
+    cool = cooler(call, fetch, by)
     for _ in range(WARM_UP):
         run()
     comm.Barrier()
@@ -99,7 +119,7 @@ def time_op(
     for _ in range(BLOCKS):
         total_ns = 0
         for _ in range(CALLS):
-            sweep()
+            cool()
             for array in fresh:
                 np.positive(array, out=array)
             start = time.perf_counter_ns()

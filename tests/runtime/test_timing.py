@@ -1,20 +1,24 @@
 """Timing: sweeps of the stated size, ops bound to what they say, times above zero."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+import runtime.timing
 from planner.layer import Layer
+from planner.model import load_model
 from planner.opcall import OpCall, Tensor
 from planner.opsets import sentinels
-from planner.steps import add
+from planner.steps import add, load
 from runtime.timing import (
     BLOCKS,
     SENTINEL_CALLS,
     Sweeper,
     bound_call,
+    cooler,
     time_dispatch,
     time_op,
     time_sentinels,
@@ -112,6 +116,31 @@ def test_an_op_bound_to_random_arrays_takes_no_root_below_zero(kind, shapes, pha
     run, _ = bound_call(layer.call(phase, 2, "float32"))
     run()
     assert all(np.isfinite(array).all() for array in run.args)
+
+
+def test_before_an_op_caches_are_swept_and_its_kernel_runs_elsewhere(monkeypatch):
+    call = replace(add(1000, "float32"), reuse_bytes=1 << 20)
+    ran, swept = [], []
+    kernel = runtime.timing.backend("numpy").kernel(call.kernel)
+
+    def seen(*arrays):
+        ran.append([id(array) for array in arrays])
+        kernel(*arrays)
+
+    by = replace(runtime.timing.backend("numpy"), own={call.kernel: seen})
+    monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: swept.append(n))
+    run, _ = bound_call(call, by=by)
+    cooler(call, by=by)()
+    run()
+    assert swept == [call.reuse_bytes]
+    assert not set(ran[0]) & set(ran[1])
+
+
+def test_what_decodes_records_is_swept_for_alone(monkeypatch):
+    swept = []
+    monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: swept.append(n))
+    cooler(replace(load(load_model("mlp"), 4, "float32"), reuse_bytes=4096))()
+    assert swept == [4096]
 
 
 def test_an_op_is_timed_above_zero_on_every_rank():

@@ -56,7 +56,8 @@ def write_page() -> None:
     from planner.records import read_record, write_text
     from reports.accuracy import accuracy_page
 
-    checks = sorted(set(RECORD.parent.glob("*.json")) - {RECORD})
+    results = RECORD.parent
+    checks = sorted([*results.glob("*workers*.json"), *results.glob("input-*.json")])
     results = {f.name: read_record(f, Measurement, "a measurement file") for f in checks}
     record = read_record(RECORD, PublishedRecord, "a record of published rows")
     why = tomllib.loads(WHY.read_text(encoding="utf-8"))

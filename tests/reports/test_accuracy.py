@@ -39,7 +39,11 @@ def test_a_committed_check_is_valid_and_holds_its_claim(path):
     assert found.error_frac == pytest.approx(predicted_s / found.step_s - 1)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda f: f.stem)
+LEARNERS = [f for f in FILES if f.stem != "input-copy"]
+"""A layer that is all but no work, so that copies are most of a step, learns little."""
+
+
+@pytest.mark.parametrize("path", LEARNERS, ids=lambda f: f.stem)
 def test_the_committed_runs_learned_the_digits_in_time(path):
     for execution in committed(path).executions:
         assert execution.test_accuracy is not None

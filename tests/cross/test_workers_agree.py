@@ -131,6 +131,22 @@ CASES.append(
         steps=2,
     )
 )
+CASES += [
+    Case(
+        model=model,
+        dtype="float64",
+        workers=4,
+        microbatch=BATCH // 4,
+        algorithm=f"{name}:{numbers}",
+        split=True,
+        overlap=overlap,
+    )
+    for model, name, numbers, overlap in (
+        ("lenet-5", "hierarchical", "2", True),
+        ("mlp", "hierarchical_halving", "2", False),
+        ("lenet-5", "torus", "2x2", False),
+    )
+]
 TWICE = next(case for case in CASES if case.dtype == "float32" and case.workers == 4)
 ALONE = [Case(model="lenet-5", dtype="float64"), Case(model="lenet-5", dtype="float32")]
 ALONE.append(Case(model="small", dtype="float32"))

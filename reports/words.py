@@ -69,8 +69,8 @@ ASSUMPTIONS = (
     "Stragglers, failures, other jobs on the machine and changes of clock rate are not modelled;"
     " the sentinels show whether they happened.",
     "An 80 % interval held four of five published runs of sources that the constants were not"
-    " fitted to. Any other stated interval is a half-width by grade: 10 % measured, 25 % fitted, 60 %"
-    " datasheet.",
+    " fitted to. Any other stated interval is a half-width by grade: 10 % measured, 25 % fitted,"
+    " 60 % datasheet.",
 )
 
 GLOSSARY: tuple[tuple[str, str], ...] = (

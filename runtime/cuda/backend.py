@@ -2,13 +2,12 @@
 
 import hashlib
 from functools import cache
-from importlib import import_module, resources, util
+from importlib import resources, util
 from inspect import signature
 from typing import Any
 
-from hwprofiles.errors import BackendUnavailable
-from hwprofiles.registry import lookup, names
-from runtime.kernels import CHANGING, Kernel
+from hwprofiles.registry import names
+from runtime.kernels import CHANGING, Kernel, kernel_in
 
 HOST_ONLY = ("input.read", "input.decode", "input.inflate")
 """Kernels that the processes of an input pipeline run, with NumPy, whatever the backend."""
@@ -24,17 +23,7 @@ def kernel(name: str) -> Kernel:
     BackendUnavailable
         When there is no such file or function; the message lists those there are.
     """
-    file, _, function = name.partition(".")
-    stem = lookup("CUDA kernel file", file, names(FOLDER), error=BackendUnavailable)
-    module = import_module(f"{FOLDER}.{stem}")
-    functions = {
-        key: value
-        for key, value in vars(module).items()
-        if callable(value) and value.__module__ == module.__name__ and not key.startswith("_")
-    }
-    found = lookup(f"{stem} kernel", function, sorted(functions), error=BackendUnavailable)
-    result: Kernel = functions[found]
-    return result
+    return kernel_in(FOLDER, "CUDA", name)
 
 
 def changing(name: str) -> tuple[str, ...]:

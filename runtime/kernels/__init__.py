@@ -123,9 +123,20 @@ def kernel(name: str) -> Kernel:
     >>> kernel("tanh.forward").__module__
     'runtime.kernels.tanh'
     """
+    return kernel_in("runtime.kernels", "NumPy", name)
+
+
+def kernel_in(folder: str, whose: str, name: str) -> Kernel:
+    """Return the function ``FILE.FUNCTION`` of the package ``folder``.
+
+    Raises
+    ------
+    BackendUnavailable
+        When there is no such file or function; the message lists those there are.
+    """
     file, _, function = name.partition(".")
-    stem = lookup("NumPy kernel file", file, names("runtime.kernels"), error=BackendUnavailable)
-    module = import_module(f"runtime.kernels.{stem}")
+    stem = lookup(f"{whose} kernel file", file, names(folder), error=BackendUnavailable)
+    module = import_module(f"{folder}.{stem}")
     functions = {
         key: value
         for key, value in vars(module).items()

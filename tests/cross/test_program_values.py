@@ -188,7 +188,7 @@ def test_more_slots_change_no_value(slots, workers, rounds, algorithm):
         activation_slots=slots,
         landing_slots=slots,
     )
-    check_values(c, range(4))
+    check_values(c, range(12))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -202,7 +202,7 @@ def test_lenet_5_on_three_workers_trains_as_one(algorithm):
         overlap=True,
         bucket_bytes=1 << 16,
     )
-    check_values(c, range(2))
+    check_values(c, range(4))
 
 
 def branched() -> ModelGraph:

@@ -17,6 +17,7 @@ EXECUTE = ["execute", "plan.json", "--steps", "5", "--oversubscribe", "--quiet"]
 @pytest.mark.parametrize(
     "fields",
     [
+        {"microbatch": 8},
         {"microbatch": 16, "activation_slots": 2, "input_slots": 2},
         {"placement": [3, 1]},
         {"algorithm": "star", "bucket_bytes": 100_000, "overlap": True, "landing_slots": 2},

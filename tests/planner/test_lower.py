@@ -37,7 +37,7 @@ from tests.planner_cases import (
 
 pytestmark = pytest.mark.slow
 
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def size_of(view: View) -> int:

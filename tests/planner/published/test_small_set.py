@@ -9,9 +9,11 @@ from planner.published.rows import LABELS, RESULTS, SMALL, read_rows
 from planner.published.summary import summaries
 
 ROWS = read_rows(SMALL)
-REACHED_FRAC = (0.3, 1.4)
+REACHED_FRAC = (0.3, 1.3)
 """Published rate over the rate at the datasheet's peaks. Above 1: Winograd needs fewer products
 than the direct convolutions that are counted."""
+EXCHANGE_TOO_SLOW = {"tf17-dgx1-vgg16-b64-synt-g8"}
+"""At 1.33: a step at the peaks waits longer for the gradients of VGG-16 than the run can have."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,9 @@ def test_every_row_has_its_source_and_can_be_expressed():
 
 def test_every_run_reached_a_likely_share_of_the_peaks(reached_frac):
     least, most = REACHED_FRAC
-    assert {key for key, frac in reached_frac.items() if not least <= frac <= most} == set()
+    assert {key for key, frac in reached_frac.items() if not least <= frac <= most} == (
+        EXCHANGE_TOO_SLOW
+    )
 
 
 def test_only_networks_of_many_3x3_convolutions_pass_the_peak_of_direct_ones(reached_frac):

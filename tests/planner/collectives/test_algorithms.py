@@ -114,7 +114,7 @@ def check_exact(name: str, ranks: int, elements: int, law: Law) -> None:
 
 @every_algorithm
 @given(ranks=st.integers(2, 7), chunk=st.integers(0, 20), law=equal_laws(holds=False))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_simulated_time_is_the_closed_form_on_lanes_of_their_own(name, ranks, chunk, law):
     """ASSUMES: equal chunks; unequal ones may wait for each other, as a test below allows."""
     check_exact(name, ranks, even_elements(ranks, chunk), law)
@@ -122,7 +122,7 @@ def test_simulated_time_is_the_closed_form_on_lanes_of_their_own(name, ranks, ch
 
 @every_algorithm
 @given(ranks=st.integers(2, 7), chunk=st.integers(0, 20), law=equal_laws(holds=True))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_simulated_time_is_the_closed_form_where_transfers_hold_compute(name, ranks, chunk, law):
     check_exact(name, ranks, even_elements(ranks, chunk), law)
 
@@ -147,7 +147,7 @@ def test_unequal_chunks_of_a_ring_cost_less_than_one_element_a_step_more():
 
 @every_algorithm
 @given(ranks=st.integers(2, 6), elements=st.integers(0, 60), law=uneven_laws(), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_exchange_of_any_group_is_faster_than_its_closed_form(name, ranks, elements, law, data):
     group = tuple(data.draw(st.permutations(range(6)))[:ranks])
     wires, _ = exchanged(name, ranks, elements, law, group=group)
@@ -157,7 +157,7 @@ def test_no_exchange_of_any_group_is_faster_than_its_closed_form(name, ranks, el
 
 @every_algorithm
 @given(elements=st.integers(0, 60), law=equal_laws(holds=True))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_two_ranks_whose_transfers_hold_compute_take_the_closed_form(name, elements, law):
     wires, _ = exchanged(name, 2, elements, law)
     assert simulated_ps(wires) == algorithm(name).cost_ps(elements, law.prices(2))
@@ -253,7 +253,7 @@ def test_bus_bandwidth_factor_is_what_a_link_carries_over_what_is_exchanged(name
 
 @every_algorithm
 @given(ranks=st.integers(2, 6), elements=st.integers(0, 60), law=uneven_laws())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_loads_are_what_the_tasks_of_each_rank_sum_to(name, ranks, elements, law):
     wires, _ = exchanged(name, ranks, elements, law)
     found = traffic(algorithm(name).emit, elements, ranks).loads(law.prices(ranks))
@@ -272,7 +272,7 @@ def test_loads_are_what_the_tasks_of_each_rank_sum_to(name, ranks, elements, law
 
 @every_algorithm
 @given(ranks=st.integers(2, 6), elements=st.integers(0, 60))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_landing_elements_hold_the_widest_arrival_of_each_rank_and_no_more(name, ranks, elements):
     wires, _ = exchanged(name, ranks, elements, Law())
     moved = traffic(algorithm(name).emit, elements, ranks)

@@ -83,7 +83,7 @@ def check_operation(
     slots=st.integers(1, 3),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_rank_ends_with_what_the_operation_says_in_any_legal_order(
     name, ranks, elements, slots, seed
 ):

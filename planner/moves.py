@@ -28,6 +28,7 @@ from planner.collectives.base import (
     algorithm_names,
     chunk_spans,
 )
+from planner.switching import SWITCH, Joined, route_between
 
 ELEMENTS = 10_000_019
 """Size at which an algorithm is emitted: all its blocks differ in where they begin."""
@@ -41,14 +42,17 @@ LATER = np.iinfo(np.int64).max // 4
 
 @dataclass(slots=True)
 class _Notes:
-    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``)."""
+    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``).
+
+    A switch that adds is one rank more, with lanes for all.
+    """
 
     ranks: int
     elements: int = ELEMENTS
-    rows: list[tuple[int, int, int, int]] = field(default_factory=list)
-    """(source, destination, first element, end); an addition has the same rank twice."""
+    rows: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    """(source, destination, first element, end, channel); an addition has the same rank twice."""
     after: list[tuple[int, ...]] = field(default_factory=list)
-    landed: dict[int, int] = field(default_factory=dict)
+    landed: dict[tuple[int, int], int] = field(default_factory=dict)
     added: dict[int, int] = field(default_factory=dict)
     fold: None = None
 
@@ -64,21 +68,29 @@ class _Notes:
         more: Spans = (),
     ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
-        del channel
         assert not more, "a message of a plan is one span"
         deps = after
         if landing:
-            deps = (*after, self.landed[dst]) if dst in self.landed else after
-            self.landed[dst] = len(self.rows)
-        return self._note((src, dst, *span), deps)
+            before = self.landed.get((dst, channel))
+            deps = after if before is None else (*after, before)
+            self.landed[dst, channel] = len(self.rows)
+        return self._note((src, dst, *span, channel), deps)
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note a transfer from the switch."""
+        return self._note((self.ranks, rank, *span, 0), after)
+
+    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note a transfer to the switch."""
+        return self._note((rank, self.ranks, *span, 0), after)
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Note an addition; those of one rank keep their order."""
         turn = (self.added[rank],) if rank in self.added else ()
         self.added[rank] = len(self.rows)
-        return self._note((rank, rank, *span), (*after, arrived, *turn))
+        return self._note((rank, rank, *span, self.rows[arrived][4]), (*after, arrived, *turn))
 
-    def _note(self, row: tuple[int, int, int, int], after: tuple[int, ...]) -> int:
+    def _note(self, row: tuple[int, int, int, int, int], after: tuple[int, ...]) -> int:
         self.rows.append(row)
         self.after.append(after)
         return len(self.rows) - 1
@@ -121,7 +133,8 @@ class Moves:
     blocks: int
     src: Ints
     dst: Ints
-    """(T,) ranks; equal for an addition."""
+    """(T,) ranks, or their number for a switch; equal for an addition."""
+    channels: int
     first: Ints
     end: Ints
     """(T,) blocks."""
@@ -137,12 +150,14 @@ class Moves:
     by_src: _Groups
     by_dst: _Groups
     by_pair: _Groups
-    """Of ``sends``; a pair is source x ranks + destination."""
+    """Of ``sends``, by seat, rank x channels + channel, and by pair, source x (ranks + 1) +
+    destination."""
     by_adder: _Groups
-    """Of ``adds``."""
+    by_landing: _Groups
+    """Of ``adds``, by rank and by seat."""
     pairs: Ints
     pair_of: Ints
-    """(P,) source x ranks + destination; (T,) which of them a move has."""
+    """(P,) pairs; (T,) which of them a move has."""
     spans: Ints
     span_of: Ints
     """(S, 2) first and last block of what is moved; (T,) which of them a move has."""
@@ -176,11 +191,13 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     """Return the moves of an algorithm on so many ranks."""
     notes = _Notes(ranks)
     last = emit(notes, [()] * ranks)
-    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 4)
-    blocks = len(np.unique(rows[:, 2:])) - 1
+    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 5)
+    cuts, channel = rows[:, 2:4], rows[:, 4]
+    channels = int(channel.max(initial=0)) + 1
+    blocks = len(np.unique(cuts)) - 1
     spans = chunk_spans(ELEMENTS, blocks)
     edges = np.array([spans[0][0], *(end for _, end in spans)])
-    assert np.isin(rows[:, 2:], edges).all(), "an algorithm cuts its array by chunk_spans"
+    assert np.isin(cuts, edges).all(), "an algorithm cuts its array by chunk_spans"
     level: list[int] = []
     for after in notes.after:
         level.append(1 + max((level[task] for task in after), default=-1))
@@ -190,13 +207,15 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     src, dst = rows[:, 0], rows[:, 1]
     sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
     first, end = np.searchsorted(edges, rows[:, 2]), np.searchsorted(edges, rows[:, 3])
-    pairs, pair_of = np.unique(src * ranks + dst, return_inverse=True)
+    every_pair = src * (ranks + 1) + dst
+    pairs, pair_of = np.unique(every_pair, return_inverse=True)
     spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
         ranks=ranks,
         blocks=blocks,
         src=src,
         dst=dst,
+        channels=channels,
         first=first,
         end=end,
         levels=_by_level(depth, waiting, waited),
@@ -204,10 +223,11 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
         sends=sends,
         adds=adds,
-        by_src=_Groups.of(src[sends]),
-        by_dst=_Groups.of(dst[sends]),
-        by_pair=_Groups.of(src[sends] * ranks + dst[sends]),
+        by_src=_Groups.of((src * channels + channel)[sends]),
+        by_dst=_Groups.of((dst * channels + channel)[sends]),
+        by_pair=_Groups.of(every_pair[sends]),
         by_adder=_Groups.of(src[adds]),
+        by_landing=_Groups.of((src * channels + channel)[adds]),
         pairs=pairs,
         pair_of=pair_of,
         spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
@@ -293,18 +313,21 @@ def work_of(
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
-    def lane(groups: _Groups, some: Ints) -> list[Ints]:
-        """Return fill, work and drain by rank."""
-        of = (head[some], duration[some], tail[some])
-        return [groups.by_key(f, a, ranks, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
+    def lane(groups: _Groups, some: Ints, channels: int) -> list[Ints]:
+        """Return fill, work and drain by seat of the ranks; those of a switch are without end."""
+        of, seats = (head[some], duration[some], tail[some]), (ranks + 1) * channels
+        rows = zip(REDUCE, of, EMPTY, strict=True)
+        return [groups.by_key(f, a, seats, e)[: ranks * channels] for f, a, e in rows]
 
-    lanes = [lane(moves.by_src, moves.sends), lane(moves.by_dst, moves.sends)]
-    fill, additions, _ = lane(moves.by_adder, moves.adds)
+    lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
+    fill, additions, _ = lane(moves.by_adder, moves.adds, 1)
     ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
     fill = np.minimum(fill, ready)
     if prices.holds_compute:
-        fill = np.minimum.reduce([fill, lanes[0][0], lanes[1][0]])
-        additions = additions + lanes[0][1] + lanes[1][1]
+        shape = (ranks, moves.channels, -1)
+        for first, work, _ in lanes:
+            fill = np.minimum(fill, first.reshape(shape).min(axis=1))
+            additions = additions + work.reshape(shape).sum(axis=1)
         lanes = []
     lanes.append([fill, additions + update, np.zeros_like(additions)])
     lanes.append(_links(moves, width, (head + idle, tail), routes))
@@ -332,9 +355,10 @@ class Routes:
     placement: tuple[int, ...]
     item_bytes: int
 
-    def route(self, src: int, dst: int) -> Route:
-        """Return the route from rank to rank."""
-        return self.cluster.route(self.placement[src], self.placement[dst])
+    def route(self, src: int, dst: int) -> Route | Joined:
+        """Return the route from rank to rank; one past the last rank is the switch."""
+        ends = (SWITCH if end == len(self.placement) else end for end in (src, dst))
+        return route_between(self.cluster, self.placement, *ends)
 
     def kind(self, src: int, dst: int) -> object:
         """Return what is equal for moves that cost the same: links crossed, or who adds."""
@@ -348,7 +372,7 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
 
     ``edges`` is where the blocks begin and end.
     """
-    ends = [divmod(pair, prices.ranks) for pair in moves.pairs.tolist()]
+    ends = [divmod(pair, prices.ranks + 1) for pair in moves.pairs.tolist()]
     kinds: dict[object, tuple[int, int]] = {}
     of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
     place = {end: i for i, end in enumerate(kinds.values())}
@@ -371,10 +395,10 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
 
 
 @overload
-def lone_ps(route: Route, payload_bytes: float) -> tuple[int, int]: ...
+def lone_ps(route: Route | Joined, payload_bytes: float) -> tuple[int, int]: ...
 @overload
-def lone_ps(route: Route, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
-def lone_ps(route: Route, payload_bytes: Any) -> Any:
+def lone_ps(route: Route | Joined, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
+def lone_ps(route: Route | Joined, payload_bytes: Any) -> Any:
     """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
     overhead = to_ps(route.overhead_s(payload_bytes))
     return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
@@ -388,7 +412,7 @@ def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) 
     crossed = [
         (place, link)
         for place, pair in enumerate(moves.by_pair.keys.tolist())
-        for link in routes.route(*divmod(pair, moves.ranks)).link_ids
+        for link in routes.route(*divmod(pair, moves.ranks + 1)).link_ids
     ]
     place, link = np.array(crossed, dtype=np.int64).T
     by_link = _Groups.of(link)
@@ -401,17 +425,22 @@ def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) 
 
 
 def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
-    """Return the widest addition of each rank in an exchange of each size, shape (ranks, N)."""
+    """Return the widest addition of each rank in an exchange of each size.
+
+    Shape (ranks, channels, N).
+    """
     moves, edges = moves_of(emit, ranks), _edges(moves_of(emit, ranks).blocks, sizes)
     width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
-    return moves.by_adder.by_key(np.maximum, width, ranks, 0)
+    found = moves.by_landing.by_key(np.maximum, width, ranks * moves.channels, 0)
+    return found.reshape(ranks, moves.channels, -1)
 
 
 @cache
 def arrivals(emit: Emit, ranks: int) -> int:
-    """Return how many chunks land at the rank where most do, in one exchange."""
-    moves = moves_of(emit, ranks)
-    return int(np.bincount(moves.src[moves.adds]).max())
+    """Return how many chunks land in the register where most do, in one exchange."""
+    starts = moves_of(emit, ranks).by_landing.starts
+    adds = len(moves_of(emit, ranks).adds)
+    return int(np.diff(starts, append=adds).max(initial=0))
 
 
 def _edges(blocks: int, sizes: Sequence[int]) -> Ints:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Tasks
+from planner.collectives.base import Span, Tasks, name_at
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
@@ -92,7 +92,7 @@ class BucketExchange:
             self.landed[dst] = self.landed.get(dst, 0) + 1
         work.tasks.append(
             TransferTask(
-                name=f"{work.plan.algorithm}.{self.number}[{first}:{end}]",
+                name=f"{name_at(work.plan.algorithm, self.elements)}.{self.number}[{first}:{end}]",
                 src=src,
                 dst=dst,
                 source=own,

@@ -22,6 +22,7 @@ from planner.collectives.base import (
     Emit,
     Prices,
     Span,
+    Spans,
     Tasks,
     algorithm,
     algorithm_names,
@@ -54,10 +55,19 @@ class _Notes:
     fold: None = None
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
         del channel
+        assert not more, "a message of a plan is one span"
         deps = after
         if landing:
             deps = (*after, self.landed[dst]) if dst in self.landed else after

@@ -10,7 +10,9 @@ An algorithm is a module with
   picoseconds;
 - ``steps(ranks)``: that time when a transfer takes 1 and an addition nothing;
 - ``symmetry(ranks)``, where all ranks do alike: what turns one into another, so that it can be
-  emitted folded (``planner.folding``).
+  emitted folded (``planner.folding``);
+- ``busbw_factor(ranks)``, where a rank's link carries more of the array than the bus factor of the
+  operation says.
 
 A module that says what its ``NUMBERS`` are takes them after the other arguments of each of these,
 and chooses them by the number of ranks where none are given: ``torus:4x4x8`` is the module
@@ -42,6 +44,7 @@ from planner.collectives._symmetry import Symmetry
 
 Tasks = tuple[int, ...]
 Span = tuple[int, int]
+Spans = tuple[Span, ...]
 TURN = "@"
 """Between the names of algorithms, and the numbers of elements, that take turns by size."""
 Ready = Sequence[Tasks] | Mapping[int, Tasks]
@@ -67,11 +70,20 @@ class Exchange(Protocol):
         ...
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Move ``span`` from ``src`` to ``dst``, into its landing register or in place.
 
-        Transfers of one channel take turns on the lanes of a rank.
+        Transfers of one channel take turns on the lanes of a rank. The same message carries
+        ``more`` spans where an algorithm has them; no all-reduce does.
         """
         ...
 
@@ -108,6 +120,9 @@ class Prices:
     landing_slots: int = 1
     alike: bool = False
     """Whether all ranks and all pairs have one price: then one of each width stands for all."""
+    kinds: Callable[[Ints, Ints], Ints] | None = None
+    """Where few prices are known to serve many: which one pairs of ranks have, or a rank that adds
+    (both the same)."""
 
     def chunks(self, elements: int) -> list[tuple[int, int]]:
         """Return the chunks to price, as (number, elements): all, or one of each width if alike."""
@@ -133,21 +148,33 @@ class Prices:
         """Return the time of each of many transfers."""
         if self.alike:
             return _by_width(elements, lambda width: self.transfer_ps(0, 1, width))
-        moves = zip(src.tolist(), dst.tolist(), elements.tolist(), strict=True)
-        return np.array([self.transfer_ps(*move) for move in moves], dtype=np.int64)
+        at, back = self._distinct(src, dst, elements)
+        moves = zip(src[at].tolist(), dst[at].tolist(), elements[at].tolist(), strict=True)
+        return np.array([self.transfer_ps(*move) for move in moves], dtype=np.int64)[back]
 
     def every_add_ps(self, ranks: Ints, elements: Ints) -> Ints:
         """Return the time of each of many additions."""
         if self.alike:
             return _by_width(elements, lambda width: self.add_ps(0, width))
-        sums = zip(ranks.tolist(), elements.tolist(), strict=True)
-        return np.array([self.add_ps(*one) for one in sums], dtype=np.int64)
+        at, back = self._distinct(ranks, ranks, elements)
+        sums = zip(ranks[at].tolist(), elements[at].tolist(), strict=True)
+        return np.array([self.add_ps(*one) for one in sums], dtype=np.int64)[back]
+
+    def _distinct(self, src: Ints, dst: Ints, elements: Ints) -> tuple[Ints, Ints]:
+        """Return the places of one of each price, and which of these each has."""
+        if self.kinds is None or not len(src):
+            every = np.arange(len(src))
+            return every, every
+        keys = self.kinds(src, dst) * (int(elements.max()) + 1) + elements
+        _, at, back = np.unique(keys, return_index=True, return_inverse=True)
+        return at, back.reshape(-1)
 
     def on(self, group: Sequence[int]) -> "Prices":
         """Return the prices of the ranks of ``group``: its rank ``i`` is rank ``group[i]``."""
         return replace(
             self,
             ranks=len(group),
+            kinds=None,
             transfer_ps=lambda src, dst, n: self.transfer_ps(group[src], group[dst], n),
             add_ps=lambda rank, n: self.add_ps(group[rank], n),
         )
@@ -244,6 +271,11 @@ class Numbered:
         """What turns one rank into another."""
         found: Symmetry = self.module.symmetry(ranks, *self.numbers)
         return found
+
+    def busbw_factor(self, ranks: int) -> float:
+        """What a rank's link carries of the array."""
+        own = getattr(self.module, "busbw_factor", None)
+        return float(own(ranks, *self.numbers)) if own else busbw_factor(self.OPERATION, ranks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,6 +451,15 @@ def busbw_factor(operation: str, ranks: int) -> float:
     return halves * (ranks - 1) / ranks
 
 
+def width_of(*spans: Span) -> int:
+    """Return the number of elements of spans.
+
+    >>> width_of((0, 2), (7, 10))
+    5
+    """
+    return sum(end - begin for begin, end in spans)
+
+
 def chunk_spans(elements: int, chunks: int) -> list[Span]:
     """Cut ``elements`` into nearly equal spans.
 
@@ -427,6 +468,17 @@ def chunk_spans(elements: int, chunks: int) -> list[Span]:
     """
     edges = [i * elements // chunks for i in range(chunks + 1)]
     return list(pairwise(edges))
+
+
+def carried_frac(name: str, ranks: int) -> float:
+    """What a rank's link carries of the array: the bus factor, or more as the algorithm claims.
+
+    >>> carried_frac("all_to_all", 8), carried_frac("bruck_all_to_all", 8)
+    (0.875, 1.5)
+    """
+    found = algorithm(name)
+    own = getattr(found, "busbw_factor", None)
+    return float(own(ranks)) if own else busbw_factor(found.OPERATION, ranks)
 
 
 def chunk_edges(elements: int, chunks: int) -> Ints:
@@ -456,11 +508,19 @@ class Traffic:
     fold: None = None
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer."""
         del after, landing, channel
-        self.sends[src, dst, span[1] - span[0]] += 1
+        self.sends[src, dst, width_of(span, *more)] += 1
         return 0
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:

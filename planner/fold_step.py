@@ -1,6 +1,6 @@
 """One data-parallel step of many alike workers, folded: one worker stands for all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,11 +74,14 @@ def fold_step(
         Microbatch(work, 0, number, None).append(passes)
     fold = _Fold(work, plan, fabric)
     after = fold.landing_after(training)
-    for number, bucket in enumerate(work.buckets):
-        layers = bucket.layers if plan.overlap else tuple(work.offsets)
-        ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
-        done = fold.exchange(number, ready, after[number])
-        work.update(0, number, bucket, done, passes)
+
+    def exchanged() -> Iterator[tuple[Tasks]]:
+        for number, bucket in enumerate(work.buckets):
+            layers = bucket.layers if plan.overlap else tuple(work.offsets)
+            ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
+            yield (fold.exchange(number, ready, after[number]),)
+
+    work.updates(exchanged(), [passes])
     return work.graph.build()
 
 

@@ -19,6 +19,7 @@ from planner.calls import StepCalls
 from planner.collectives.base import Prices, algorithm, name_at
 from planner.cost import (
     ExchangeTimes,
+    UpdateTimes,
     books_of,
     exchange_cost,
     exchange_prices,
@@ -29,7 +30,6 @@ from planner.cost import (
     rounds_of,
     starts,
     transfer_prices,
-    update_times,
 )
 from planner.factors import Factor
 from planner.machine import Machine
@@ -196,7 +196,7 @@ class Exchanges:
             tail_ps=tail,
             after_ps=np.array([row.after_ps for row in rows]),
             longest_ps=np.maximum(rest, tail).max(axis=1),
-            update_ps=int(updates.sum()),
+            update_ps=rows[0].updates_ps,
         )
 
     def lane_ps(self, waits: Waits) -> Ints:
@@ -416,7 +416,7 @@ class StripePrices:
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]
-        update_ps, cut = update_times(calls, books), self.shared.cut(bucket_bytes).buckets
+        update_ps, cut = UpdateTimes(calls, books), self.shared.cut(bucket_bytes).buckets
         rows = []
         for name in self.stripe.axes["algorithm"]:
             of_slots: dict[int, ExchangeTimes] = {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Spans, Tasks, width_of
+from planner.collectives.base import Span, Spans, Tasks, name_at, width_of
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
@@ -115,7 +115,8 @@ class BucketExchange:
         return self._transfer(info, [lane], width_of(span), set(after), writes=[])
 
     def _name(self, span: Span) -> str:
-        return f"{self.work.plan.algorithm}.{self.number}[{span[0]}:{span[1]}]"
+        name = name_at(self.work.plan.algorithm, self.elements)
+        return f"{name}.{self.number}[{span[0]}:{span[1]}]"
 
     def _transfer(
         self,

@@ -8,7 +8,7 @@ follows its last move is at least so far away). Index letters: T moves, N sizes 
 buckets of a cut, L lanes and links.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, overload
@@ -27,6 +27,8 @@ from planner.collectives.base import (
     algorithm,
     algorithm_names,
     chunk_spans,
+    name_at,
+    turns,
 )
 from planner.switching import SWITCH, Joined, route_between
 
@@ -270,6 +272,8 @@ class Work:
 
     sizes: dict[int, int]
     """Column of each number of elements."""
+    links: Ints
+    """Ids of the links; theirs are the last rows."""
     fill_ps: Ints
     work_ps: Ints
     drain_ps: Ints
@@ -298,42 +302,101 @@ class Work:
 
 
 def work_of(
-    emit: Emit,
+    name: str,
     sizes: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
     routes: "Routes",
 ) -> Work:
     """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
+    parts = _by_name(name, sorted(set(sizes)))
+    channels = _channels(parts, prices.ranks)
+    works = [
+        _work(algorithm(part).emit, some, prices, update_ps, routes, channels)
+        for part, some in parts.items()
+    ]
+    return works[0] if len(works) == 1 else _joined(works)
+
+
+def _by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:
+    """Return the sizes that each of the algorithms runs which a name stands for."""
+    found: dict[str, list[int]] = {}
+    for elements in sizes:
+        found.setdefault(name_at(name, elements), []).append(elements)
+    return found
+
+
+def _joined(works: Sequence[Work]) -> Work:
+    """Return the work of sizes that different algorithms run; they may cross different links."""
+    lanes = len(works[0].fill_ps) - len(works[0].links)
+    links = np.unique(np.concatenate([work.links for work in works]))
+    rows = lanes + len(links)
+
+    def all_of(name: str, empty: int) -> Ints:
+        found = []
+        for work in works:
+            own: Ints = getattr(work, name)
+            whole = np.full((rows, own.shape[1]), empty, dtype=np.int64)
+            whole[:lanes] = own[:lanes]
+            whole[lanes + np.searchsorted(links, work.links)] = own[lanes:]
+            found.append(whole)
+        return np.concatenate(found, axis=1)
+
+    order = [elements for work in works for elements in work.sizes]
+    return Work(
+        sizes={elements: i for i, elements in enumerate(order)},
+        links=links,
+        fill_ps=all_of("fill_ps", LATER),
+        work_ps=all_of("work_ps", 0),
+        drain_ps=all_of("drain_ps", LATER),
+        compute_ps=np.concatenate([work.compute_ps for work in works], axis=1),
+        chain_ps=np.concatenate([work.chain_ps for work in works]),
+    )
+
+
+def _work(
+    emit: Emit,
+    sizes: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    routes: "Routes",
+    channels: int,
+) -> Work:
+    """Return the work of one algorithm; every rank has lanes for so many ``channels``."""
     moves, ranks = moves_of(emit, prices.ranks), prices.ranks
-    distinct = sorted(set(sizes))
+    distinct = list(sizes)
     edges = _edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
     duration, idle = _durations(moves, edges, prices, routes)
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
-    def lane(groups: _Groups, some: Ints, channels: int) -> list[Ints]:
-        """Return fill, work and drain by seat of the ranks; those of a switch are without end."""
-        of, seats = (head[some], duration[some], tail[some]), (ranks + 1) * channels
-        rows = zip(REDUCE, of, EMPTY, strict=True)
-        return [groups.by_key(f, a, seats, e)[: ranks * channels] for f, a, e in rows]
+    def lane(groups: _Groups, some: Ints, own: int) -> list[Ints]:
+        """Return fill, work and drain, (channels, ranks, N); those of a switch have no end."""
+        of, found = (head[some], duration[some], tail[some]), []
+        for ufunc, array, empty in zip(REDUCE, of, EMPTY, strict=True):
+            seats = groups.by_key(ufunc, array, (ranks + 1) * own, empty)
+            rows = np.full((channels, ranks, len(distinct)), empty, dtype=np.int64)
+            rows[:own] = seats.reshape(ranks + 1, own, -1)[:ranks].swapaxes(0, 1)
+            found.append(rows)
+        return found
 
     lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
-    fill, additions, _ = lane(moves.by_adder, moves.adds, 1)
+    fill, additions = (array[0] for array in lane(moves.by_adder, moves.adds, 1)[:2])
     ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
     fill = np.minimum(fill, ready)
     if prices.holds_compute:
-        shape = (ranks, moves.channels, -1)
         for first, work, _ in lanes:
-            fill = np.minimum(fill, first.reshape(shape).min(axis=1))
-            additions = additions + work.reshape(shape).sum(axis=1)
+            fill, additions = np.minimum(fill, first.min(axis=0)), additions + work.sum(axis=0)
         lanes = []
+    lanes = [[np.concatenate(array) for array in some] for some in lanes]
     lanes.append([fill, additions + update, np.zeros_like(additions)])
-    lanes.append(_links(moves, width, (head + idle, tail), routes))
+    links, of_links = _links(moves, width, (head + idle, tail), routes)
+    lanes.append(of_links)
     fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
     return Work(
         sizes={n: i for i, n in enumerate(distinct)},
+        links=links,
         fill_ps=fills,
         work_ps=works,
         drain_ps=drains,
@@ -404,8 +467,10 @@ def lone_ps(route: Route | Joined, payload_bytes: Any) -> Any:
     return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
 
 
-def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:
-    """Return fill, work and drain of the links that the transfers cross, shape (links, N)."""
+def _links(
+    moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes
+) -> tuple[Ints, list[Ints]]:
+    """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
     starts, rests = (array[moves.sends] for array in times)
     of = (starts, width[moves.sends] * routes.item_bytes, rests)
     by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
@@ -421,26 +486,38 @@ def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) 
     )
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
     work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return [fill, work, drain]
+    return by_link.keys, [fill, work, drain]
 
 
-def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
+def landing_widths(name: str, ranks: int, sizes: Sequence[int]) -> Ints:
     """Return the widest addition of each rank in an exchange of each size.
 
     Shape (ranks, channels, N).
     """
-    moves, edges = moves_of(emit, ranks), _edges(moves_of(emit, ranks).blocks, sizes)
-    width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
-    found = moves.by_landing.by_key(np.maximum, width, ranks * moves.channels, 0)
-    return found.reshape(ranks, moves.channels, -1)
+    parts = _by_name(name, sizes)
+    found = np.zeros((ranks, _channels(parts, ranks), len(sizes)), dtype=np.int64)
+    columns = {elements: i for i, elements in enumerate(sizes)}
+    for part, some in parts.items():
+        moves = moves_of(algorithm(part).emit, ranks)
+        edges = _edges(moves.blocks, some)
+        width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
+        widest = moves.by_landing.by_key(np.maximum, width, ranks * moves.channels, 0)
+        at = [columns[elements] for elements in some]
+        found[:, : moves.channels, at] = widest.reshape(ranks, moves.channels, -1)
+    return found
+
+
+def _channels(names: Iterable[str], ranks: int) -> int:
+    """Return the most channels of any of some algorithms."""
+    return max((moves_of(algorithm(name).emit, ranks).channels for name in names), default=1)
 
 
 @cache
-def arrivals(emit: Emit, ranks: int) -> int:
+def arrivals(name: str, ranks: int) -> int:
     """Return how many chunks land in the register where most do, in one exchange."""
-    starts = moves_of(emit, ranks).by_landing.starts
-    adds = len(moves_of(emit, ranks).adds)
-    return int(np.diff(starts, append=adds).max(initial=0))
+    every = (moves_of(algorithm(part).emit, ranks) for part, _ in turns(name))
+    each = (np.diff(m.by_landing.starts, append=len(m.adds)).max(initial=0) for m in every)
+    return max(map(int, each))
 
 
 def _edges(blocks: int, sizes: Sequence[int]) -> Ints:

@@ -16,8 +16,8 @@ An algorithm is a module with
 
 A module that says what its ``NUMBERS`` are takes them after the other arguments of each of these,
 and chooses them by the number of ranks where none are given: ``torus:4x4x8`` is the module
-``torus`` with 4, 4 and 8. One that is ``SWITCHED`` needs a switch that adds between its ranks, and
-``emit`` is given a ``SwitchedExchange``.
+``torus`` with 4, 4 and 8. Names may take turns by size (``BySize``). One that is ``SWITCHED`` needs
+a switch that adds between its ranks, and ``emit`` is given a ``SwitchedExchange``.
 
 What its lanes are busy for and where arrivals land follows from what it emits (:func:`traffic`).
 Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so that
@@ -25,6 +25,7 @@ Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so tha
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,8 @@ from planner.collectives._symmetry import Symmetry
 Tasks = tuple[int, ...]
 Span = tuple[int, int]
 Spans = tuple[Span, ...]
+TURN = "@"
+"""Between the names of algorithms, and the numbers of elements, that take turns by size."""
 Ready = Sequence[Tasks] | Mapping[int, Tasks]
 """By rank: tasks after which its copy may be read and written."""
 
@@ -275,6 +278,84 @@ class Numbered:
         return float(own(ranks, *self.numbers)) if own else busbw_factor(self.OPERATION, ranks)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BySize:
+    """Algorithms that take turns as arrays grow: ``tree@1024@ring`` is a tree below 1,024 elements.
+
+    What is asked for a number of elements is asked of the one that runs them.
+    """
+
+    names: tuple[str, ...]
+    """For small arrays first."""
+    limits: tuple[int, ...]
+    """Elements from which on the next name holds."""
+
+    OPERATION = "all_reduce"
+
+    def name_at(self, elements: int) -> str:
+        """Return the algorithm of so many elements."""
+        return self.names[bisect_right(self.limits, elements)]
+
+    def emit(self, exchange: Exchange, ready: Ready) -> list[Tasks]:
+        """Append the tasks; return each rank's last ones."""
+        return algorithm(self.name_at(exchange.elements)).emit(exchange, ready)
+
+    def cost_ps(self, elements: int, prices: Prices) -> int:
+        """Time of one uncontended run."""
+        return algorithm(self.name_at(elements)).cost_ps(elements, prices)
+
+    def steps(self, ranks: int) -> int:
+        """Longest chain of transfers, of the algorithm that has most."""
+        return max(algorithm(name).steps(ranks) for name in self.names)
+
+
+def name_by_size(names: Sequence[str], limits: Sequence[int]) -> str:
+    """Return the name of algorithms that take turns from so many elements on.
+
+    >>> name_by_size(["double_binary_tree", "ring"], [1024]), name_by_size(["ring"], [])
+    ('double_binary_tree@1024@ring', 'ring')
+    """
+    return (
+        "".join(f"{name}@{limit}@" for name, limit in zip(names, limits, strict=False)) + names[-1]
+    )
+
+
+def name_at(name: str, elements: int) -> str:
+    """Return the name of the algorithm that runs so many elements.
+
+    >>> name_at("tree@1024@ring", 1023), name_at("tree@1024@ring", 1024), name_at("ring", 5)
+    ('tree', 'ring', 'ring')
+    """
+    found = algorithm(name) if TURN in name else None
+    return found.name_at(elements) if isinstance(found, BySize) else name
+
+
+def turns(name: str) -> list[tuple[str, int]]:
+    """Return the algorithms that a name stands for, each with the elements from which it runs.
+
+    >>> turns("tree@1024@ring"), turns("ring")
+    ([('tree', 0), ('ring', 1024)], [('ring', 0)])
+    """
+    found = algorithm(name) if TURN in name else None
+    if not isinstance(found, BySize):
+        return [(name, 0)]
+    return list(zip(found.names, (0, *found.limits), strict=True))
+
+
+def _by_size(name: str) -> BySize:
+    parts = name.split(TURN)
+    names_, limits = parts[::2], parts[1::2]
+    whole = [int(text) for text in limits if re.fullmatch("[1-9][0-9]{0,17}", text)]
+    if len(names_) != len(limits) + 1 or len(whole) < len(limits) or whole != sorted(set(whole)):
+        raise PlanError(
+            f"algorithm {name!r}: expected names with rising numbers of elements between them, such"
+            " as tree@1024@ring, from which on the next one holds"
+        )
+    for part in names_:
+        algorithm(part)
+    return BySize(names=tuple(names_), limits=tuple(whole))
+
+
 @cache
 def algorithm_names(operation: str = "all_reduce") -> list[str]:
     """Return the algorithms without numbers that do ``operation``; a plan may use an all-reduce."""
@@ -290,19 +371,22 @@ def numbered_names(operation: str = "all_reduce") -> list[str]:
 
 
 def is_switched(name: str) -> bool:
-    """Whether an algorithm needs a switch that adds between its ranks."""
-    return hasattr(_module(name.partition(":")[0]), "SWITCHED")
+    """Whether an algorithm needs a switch that adds between its ranks, be it for some sizes."""
+    parts = (part for part, _ in turns(name))
+    return any(hasattr(_module(part.partition(":")[0]), "SWITCHED") for part in parts)
 
 
 @cache
 def algorithm(name: str) -> Algorithm:
-    """Return the algorithm called ``name``, its numbers after a colon.
+    """Return the algorithm called ``name``, its numbers after a colon, or several by size.
 
     Raises
     ------
     PlanError
         When there is none, or its numbers are none.
     """
+    if TURN in name:
+        return _by_size(name)
     stem, colon, text = name.partition(":")
     known = names("planner.collectives")
     module = _module(lookup("collective algorithm", stem, known, error=PlanError))
@@ -325,7 +409,8 @@ def plan_algorithm(where: str, name: str) -> str:
         Naming the nearest ones that there are, or what the numbers of this one are.
     """
     known = [*algorithm_names(), *numbered_names()]
-    lookup(where, name.partition(":")[0], known, error=PlanError)
+    for part in name.split(TURN)[::2]:
+        lookup(where, part.partition(":")[0], known, error=PlanError)
     algorithm(name)
     return name
 

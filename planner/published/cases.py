@@ -97,11 +97,14 @@ def express(told: Mapping[str, str]) -> Case:
     else:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
     system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
+    rounds = _rounds(told, workers * samples)
+    if rounds > 1:
+        assumed["global_batch"] = rounds * workers * samples
     return Case(
         model=model,
         device=device,
         system=system,
-        training=Training(batch=workers * samples, dtype=dtype),
+        training=Training(batch=rounds * workers * samples, dtype=dtype),
         plan=Plan(
             workers=workers,
             microbatch=samples,
@@ -229,9 +232,31 @@ def _key(name: str) -> str:
     return re.sub("[ ._-]", "", name.lower())
 
 
+def _rounds(told: Mapping[str, str], at_once: int) -> int:
+    """Return the batches whose gradients are added up before they are exchanged.
+
+    Their number is seldom stated; what is trained by large batches has usual ones.
+    """
+    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
+    for usual in _names()["accumulated"]:
+        whole = usual["batch"].get(tokens[1], 0) if tokens else 0
+        if re.search(usual["models"], told["model"]):
+            return max(1, round(whole / at_once))
+    return 1
+
+
 def _samples(told: Mapping[str, str], dtype: str) -> int:
-    """Return the samples of a device; of two, "8 : 16", the first is that of float32."""
-    several = told["batch_per_device"].split(" : ")
+    """Return the samples of a device; of two, "8 : 16", the first is that of float32.
+
+    Two may have run together: "7638" was "76, 38", and "128128" one number for both.
+    """
+    text = told["batch_per_device"]
+    half = len(text) // 2
+    several = text.split(" : ")
+    if text.isdigit() and half > 1 and text == 2 * text[:half]:
+        several = [text[:half]]
+    elif text.isdigit() and half > 1 and int(text[:half]) == 2 * int(text[half:]):
+        several = [text[half:], text[:half]]
     narrow = dtype not in ("float32", "tf32")
     return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 

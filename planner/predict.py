@@ -18,6 +18,7 @@ from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
+from planner.precision import MASTERS, SCALING
 from planner.program import PHASES, Program, TransferTask
 from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
 from sim.checks import check_graph, peak_live_bytes
@@ -138,6 +139,8 @@ RESIDENT = (
     "parameters",
     "gradients",
     *(state for name in optimizer_names() for state in optimizer(name).STATES),
+    MASTERS,
+    SCALING,
 )
 """Registers that live from step to step, beside those that tasks fill and free."""
 

@@ -17,6 +17,7 @@ from planner.optimizer import optimizer
 from planner.packing import Lives
 from planner.passes import OUTSIDE, STATS, Firing, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
+from planner.precision import MASTERS, has_masters, kept_dtype, scaling
 from planner.steps import load, loss
 
 ALIGNMENT_BYTES = 64  # one cache line, and the widest vector register (AVX-512)
@@ -66,7 +67,10 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
 
 def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the registers that share their place with no other: alive all step, or loaded."""
-    flat_bytes = model.parameter_count * DTYPE_BYTES[training.dtype]
+    dtype = training.dtype
+    flat_bytes = model.parameter_count * DTYPE_BYTES[dtype]
+    kept_bytes = model.parameter_count * DTYPE_BYTES[kept_dtype(dtype)]
+    kept = ((MASTERS,) * has_masters(dtype)) + optimizer(training.optimizer).STATES
 
     def register(name: str, category: str, slots: int, slot_bytes: int) -> Register:
         return Register(name=name, category=category, slots=slots, slot_bytes=slot_bytes)
@@ -74,10 +78,12 @@ def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Re
     found = [
         register("parameters", "parameters", 1, flat_bytes),
         register("gradients", "gradients", 1, flat_bytes),
-        *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
+        *(register(name, "optimizer", 1, kept_bytes) for name in kept),
     ]
-    x, labels, raw = load(model, plan.microbatch, training.dtype).writes
-    *_, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
+    if has_masters(dtype):
+        found.append(register(scaling().name, "optimizer", 1, scaling().size_bytes))
+    x, labels, raw = load(model, plan.microbatch, dtype).writes
+    *_, stats = loss(model, plan.microbatch, dtype, training.batch).writes
     rounds = plan.microbatches(training.batch)
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),

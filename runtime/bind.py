@@ -38,6 +38,7 @@ class Worker:
     loading_ns: list[int]
     """The one that loading writes: how long it has taken so far, where steps do it themselves."""
     feed: Feed | None
+    device: Device = HOST
 
     def is_fed(self, register: str) -> bool:
         """Whether a register is of this rank's input pipeline, and not of its arena."""
@@ -151,6 +152,7 @@ def bind(
         ),
         loading_ns=loading_ns,
         feed=feed,
+        device=device,
     )
 
 

@@ -35,7 +35,7 @@ from runtime.proof import prove_arena
 from runtime.records import RecordFile, check_source
 from runtime.replay import Replayed
 from runtime.timing import time_sentinels
-from runtime.voice import Voice
+from runtime.voice import PROGRESS_S, Voice
 
 
 def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] | None:
@@ -299,7 +299,7 @@ def _steps(  # noqa: PLR0913 - what is run, and all that looks on
         seconds[step - first] = (now - last) / 1e9
         last = now
         voice.marks += 1
-        if step % 20 == 19:
+        if step % 20 == 19 or seconds[step - first] > PROGRESS_S:
             voice.at(step + 1, total)
             last = time.perf_counter_ns()
         if keeper and keeper.is_due(step + 1, total):

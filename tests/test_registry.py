@@ -87,8 +87,11 @@ PINNED = {
             "all_gather",
             "all_to_all",
             "broadcast",
+            "bruck_all_gather",
+            "bruck_all_to_all",
             "chain_broadcast",
             "gather",
+            "hierarchical_all_to_all",
             "reduce",
             "reduce_scatter",
             "scatter",
@@ -122,6 +125,7 @@ PINNED = {
             "pick_tokens",
             "positions",
             "relu",
+            "scaling",
             "sgd",
             "sigmoid",
             "silu",
@@ -163,6 +167,7 @@ def test_names_are_these(kind):
 def test_every_op_of_the_general_set_has_a_kernel():
     """Kinds of single convnets, and BERT's heads, are timed only as ops of a plan: no curve."""
     calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
+    calls |= general_calls("float16")  # whose loss is scaled
     files = {call.kernel.partition(".")[0] for call in calls.values()}
     rare = {"concat", "gate", "sigmoid", "silu", "first_token", "pick_tokens", "upsample"}
     assert files == set(names(kernels)) - rare

@@ -21,7 +21,7 @@ from hwprofiles.parts import load_device
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
 from planner.layer_calls import layer_calls
-from planner.optimizer import update
+from planner.optimizer import closing
 from planner.plan import Training
 from planner.published.cases import Case
 from planner.published.predict import bounds, model_of
@@ -241,5 +241,5 @@ def _work_of(name: str, dtype: str, samples: int, passes_only: bool) -> Counter[
     calls = [call for layer in layer_calls(model, samples, dtype) for call in layer.fired]
     calls.append(steps.loss(model, samples, dtype, samples))
     if not passes_only:
-        calls += [steps.load(model, samples, dtype), update(training, model.parameter_count)]
+        calls += [steps.load(model, samples, dtype), *closing(training, model.parameter_count)]
     return Counter((c.op_class, c.work_class, c.channels, c.flop, c.moved_bytes) for c in calls)

@@ -10,7 +10,7 @@ from math import log2
 
 from hwprofiles.units import PS_PER_S
 from planner.calls import StepCalls
-from planner.cost import pass_times, update_times
+from planner.cost import UpdateTimes, pass_times
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
@@ -46,16 +46,18 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
     own_s = passes.compute_ps(1) / PS_PER_S
     if case.passes_only:
         return [(own_s, 0.0)]
-    update_ps, load_s = update_times(calls, [book]), passes.load_ps / PS_PER_S
+    load_s, cut = passes.load_ps / PS_PER_S, plan_buckets(model, case.training, case.plan)
+    following_ps, updates_ps = UpdateTimes(calls, [book]).of_buckets([b.elements for b in cut])
     if workers == 1:
-        return [(load_s + own_s, update_ps(model.parameter_count) / PS_PER_S)]
-    cut = plan_buckets(model, case.training, case.plan)
+        return [(load_s + own_s, updates_ps / PS_PER_S)]
     longer = 1 + SLOWER * log2(workers)
-    updates_s = [update_ps(bucket.elements) / PS_PER_S for bucket in cut]
     sent_s = [exchange_s(case, b.elements * DTYPE_BYTES[case.training.dtype]) for b in cut]
     left_s = list(accumulate(reversed(sent_s)))[::-1]
     ready_s = [load_s + passes.ready_ps(bucket, 1) / PS_PER_S for bucket in cut]
     return [
-        (longer * (load_s + own_s), sum(updates_s)),
-        *((longer * r, left + updates_s[-1]) for r, left in zip(ready_s, left_s, strict=True)),
+        (longer * (load_s + own_s), updates_ps / PS_PER_S),
+        *(
+            (longer * r, left + following_ps[-1] / PS_PER_S)
+            for r, left in zip(ready_s, left_s, strict=True)
+        ),
     ]

@@ -5,6 +5,7 @@ Here its C++ is compiled for the host and run by NumPy's arrays in the device's 
 """
 
 import importlib
+from dataclasses import replace
 from importlib import util
 
 import numpy as np
@@ -17,6 +18,7 @@ from planner.model import load_model
 from planner.opcall import OpCall, Tensor
 from planner.optimizer import optimizer_names, update
 from planner.plan import Training
+from planner.precision import judge
 from runtime import kernels as numpy_kernels
 from runtime.arena import dtype_of
 from runtime.cuda import layout
@@ -95,7 +97,28 @@ def cases() -> dict[str, OpCall]:
         phases = ("forward", "weight_grad", "input_grad")
         there = [p for p in phases if hasattr(each.module, p)]
         calls += [each.call(phase, SAMPLES, "float64") for phase in there]
-    return {call.signature: call for call in calls}
+    return {call.signature: call for call in (*calls, *halves())}
+
+
+def halves() -> list[OpCall]:
+    """What only a training in float16 calls, in float64."""
+    trainings = [Training(batch=1, dtype="float16", optimizer=name) for name in optimizer_names()]
+    calls = [judge(5000, "float16"), *(update(training, 777) for training in trainings)]
+    models = map(load_model, ("lenet-5", "gpt-nano", "bert-base:16"))
+    calls += [steps.loss(model, 3, "float16", batch=12) for model in models]
+
+    def wide(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        floats = ("float16", "float32")
+        return tuple(replace(t, dtype="float64") if t.dtype in floats else t for t in tensors)
+
+    return [
+        replace(
+            call,
+            dtype="float64",
+            **{kind: wide(getattr(call, kind)) for kind in ("reads", "updates", "writes")},
+        )
+        for call in calls
+    ]
 
 
 CASES = cases()
@@ -143,6 +166,8 @@ def device(request):
 
 def drawn(tensor: Tensor) -> np.ndarray:
     rng = np.random.default_rng([*tensor.name.encode()])
+    if tensor.name == "scaling":
+        return np.array([8, 5, 1 / 8, 2], tensor.dtype)
     if tensor.dtype in ("uint8", "int64"):
         return rng.integers(0, tensor.below or 2, tensor.shape).astype(tensor.dtype)
     array = rng.normal(size=tensor.shape).astype(tensor.dtype)

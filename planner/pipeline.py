@@ -18,7 +18,7 @@ from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup, names
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.cost import pass_times, update_times
+from planner.cost import UpdateTimes, pass_times
 from planner.model import ModelGraph
 from planner.moves import lone_ps
 from planner.opcall import DTYPE_BYTES
@@ -140,7 +140,7 @@ def stage_times(
     devices = [cluster.devices[place].name for place in plan.placement]
     times = {name: layer_times(model, calls, books[name]) for name in dict.fromkeys(devices)}
     parameters = _by(stage, np.array([x.parameter_count for x in model.layers]), plan.stages)
-    updates = {name: update_times(calls, [books[name]]) for name in times}
+    updates = {name: UpdateTimes(calls, [books[name]]) for name in times}
 
     def by_stage(phase: str) -> tuple[int, ...]:
         totals = {name: _by(stage, found[phase], plan.stages) for name, (_, found) in times.items()}
@@ -156,7 +156,7 @@ def stage_times(
         backward_ps=by_stage("backward"),
         add_ps=by_stage("add"),
         update_ps=tuple(
-            updates[name](int(elements)) if elements else 0
+            updates[name].of_buckets([int(elements)])[1] if elements else 0
             for name, elements in zip(devices, parameters, strict=True)
         ),
         sent_ps=_by_pair(crossing, lone, back=False),

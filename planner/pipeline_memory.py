@@ -13,12 +13,11 @@ import numpy as np
 from planner.calls import StepCalls
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
-from planner.optimizer import optimizer
 from planner.packing import Lives, alive
 from planner.passes import Firing
 from planner.pipeline import PipelinePlan, one_microbatch, schedule
 from planner.plan import Training
-from planner.registers import Register, touched
+from planner.registers import Register, lasting_registers, touched
 from planner.stage_times import is_recomputed
 from planner.stages import Crossing, Tie, stage_of
 
@@ -98,15 +97,11 @@ def stage_registers(
 
 def _of_stage(
     model: ModelGraph, training: Training, plan: PipelinePlan, at: int
-) -> Iterator[Register]:
-    """Yield what lives from step to step."""
+) -> tuple[Register, ...]:
+    """Return what lives from step to step."""
     first = sum(plan.balance[:at])
     layers = model.layers[first : first + plan.balance[at]]
-    flat_bytes = sum(layer.parameter_count for layer in layers) * DTYPE_BYTES[training.dtype]
-    category = {name: name for name in ("parameters", "gradients")}
-    category |= dict.fromkeys(optimizer(training.optimizer).STATES, "optimizer")
-    for name in category:
-        yield Register(name=name, category=category[name], slots=1, slot_bytes=flat_bytes)
+    return lasting_registers(training, sum(layer.parameter_count for layer in layers))
 
 
 def _of_ties(training: Training, tied: Sequence[Tie], at: int) -> Iterator[Register]:

@@ -65,25 +65,30 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     return (*own_registers(model, training, plan), *pass_registers(model, training, plan)[0])
 
 
+def lasting_registers(training: Training, parameters: int) -> tuple[Register, ...]:
+    """Return what so many parameters take from step to step, gradients included."""
+    item, kept_item = (DTYPE_BYTES[name] for name in (training.dtype, kept_dtype(training.dtype)))
+    kept = ((MASTERS,) * has_masters(training.dtype)) + optimizer(training.optimizer).STATES
+    rows = [("parameters", "parameters", parameters * item)]
+    rows += [("gradients", "gradients", parameters * item)]
+    rows += [(name, "optimizer", parameters * kept_item) for name in kept]
+    if has_masters(training.dtype):
+        rows.append((scaling().name, "optimizer", scaling().size_bytes))
+    return tuple(
+        Register(name=name, category=category, slots=1, slot_bytes=size)
+        for name, category, size in rows
+    )
+
+
 def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the registers that share their place with no other: alive all step, or loaded."""
-    dtype = training.dtype
-    flat_bytes = model.parameter_count * DTYPE_BYTES[dtype]
-    kept_bytes = model.parameter_count * DTYPE_BYTES[kept_dtype(dtype)]
-    kept = ((MASTERS,) * has_masters(dtype)) + optimizer(training.optimizer).STATES
 
     def register(name: str, category: str, slots: int, slot_bytes: int) -> Register:
         return Register(name=name, category=category, slots=slots, slot_bytes=slot_bytes)
 
-    found = [
-        register("parameters", "parameters", 1, flat_bytes),
-        register("gradients", "gradients", 1, flat_bytes),
-        *(register(name, "optimizer", 1, kept_bytes) for name in kept),
-    ]
-    if has_masters(dtype):
-        found.append(register(scaling().name, "optimizer", 1, scaling().size_bytes))
-    x, labels, raw = load(model, plan.microbatch, dtype).writes
-    *_, stats = loss(model, plan.microbatch, dtype, training.batch).writes
+    found = list(lasting_registers(training, model.parameter_count))
+    x, labels, raw = load(model, plan.microbatch, training.dtype).writes
+    *_, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
     rounds = plan.microbatches(training.batch)
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),

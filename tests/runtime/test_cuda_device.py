@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from foreplan.machines import load_machine
+from hwprofiles.errors import BackendUnavailable
 from planner.collectives.base import algorithm_names
 from planner.layer import Layer
 from planner.lower import lower
 from planner.model import load_model
-from planner.opcall import OpCall
+from planner.opcall import OpCall, Tensor
 from planner.opsets import plan_calls
 from planner.plan import Training
 from planner.program import TransferTask
+from runtime.arena import dtype_of, laid
 from runtime.bind import bind
 from runtime.device import HostDevice
 from runtime.kernels import Stream, kernel
@@ -282,8 +284,6 @@ LIBRARY = [
 
 @pytest.mark.parametrize(("of", "dtype", "error"), LIBRARY)
 def test_a_kernel_of_the_library_gives_what_numpy_gives(of, dtype, error, gpu):
-    from runtime.arena import dtype_of, laid
-
     device, rng = gpu(), np.random.default_rng(0)
     phases = [p for p in ("forward", "weight_grad", "input_grad") if hasattr(of.module, p)]
     values: dict[str, np.ndarray] = {}
@@ -324,6 +324,9 @@ def test_without_the_library_the_device_says_so_and_goes_on(gpu, monkeypatch, ca
     device = gpu()
     assert device.notes == {"cudnn": "missing"}
     assert device_plans() == {}
+    engine, x = importlib.import_module("runtime.cuda.engine").engine(), device.allocate(8)
+    assert not engine.convolve("forward", x, x, x, (1, 0, 0, 1))
+    assert not engine.attend("forward", (x.view(np.float16),), 1, causal=True)
     assert "cuDNN is not to be had (no lib)" in capsys.readouterr().err
 
 
@@ -333,3 +336,83 @@ def test_versions_are_those_of_what_is_there(gpu):
     assert found["name"] == "Fake GPU"
     assert {"cudnn", "nccl", "cupy", "driver"} <= found.keys()
     assert importlib.import_module("runtime.backends.cuda").library().endswith("Fake GPU")
+    assert len(backend.sources_sha256()) == 64
+
+
+def test_a_machine_without_a_gpu_says_so(gpu, monkeypatch):
+    backend = importlib.import_module("runtime.cuda.backend")
+    monkeypatch.setattr("cupy.cuda.is_available", lambda: False)
+    backend.missing.cache_clear()
+    with pytest.raises(BackendUnavailable, match=r"^backend 'cuda': CuPy .* finds no CUDA device"):
+        gpu()
+    with pytest.raises(BackendUnavailable, match=r"^CUDA backend: CuPy .* finds no CUDA device"):
+        importlib.import_module("runtime.cuda.engine").engine()
+
+
+def test_what_a_pipeline_has_decoded_is_brought_while_earlier_ones_still_leave(gpu):
+    """Two places in pinned memory for each size: none is written before it has left."""
+    device, rng = gpu(), np.random.default_rng(0)
+    of = [Tensor(name="x", shape=(3, 4, 5, 2), dtype="float64")]
+    of.append(Tensor(name="labels", shape=(2,), dtype="int64"))
+    sent = [[(rng.random(t.shape) * 9).astype(t.dtype) for t in of] for _ in range(5)]
+    there = []
+    for arrays in sent:
+        flat = [device.allocate(t.size_bytes).view(t.dtype) for t in of]
+        there.append([laid(f, t.shape, device.order(t)) for f, t in zip(flat, of, strict=True)])
+        given = [a.copy() for a in arrays]
+        device.kernel("input.copy")(*given, *there[-1])
+        for array in given:
+            array.fill(0)  # the pipeline has its slot back
+    for arrays, found in zip(sent, there, strict=True):
+        for array, target in zip(arrays, found, strict=True):
+            np.testing.assert_array_equal(device.get(target), array)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "tf32"])
+def test_products_of_matrices_are_told_to_the_library(dtype, gpu):
+    device = gpu()
+    device.compute_as(dtype)
+    engine, rng = importlib.import_module("runtime.cuda.engine").engine(), np.random.default_rng(0)
+    kind = dtype_of(dtype)
+    arrays = []
+    for shape in ((2, 3, 4), (2, 4, 5), (2, 3, 5)):
+        arrays.append(device.allocate(int(np.prod(shape)) * kind.itemsize).view(kind))
+        arrays[-1] = arrays[-1].reshape(shape)
+        device.put(arrays[-1], rng.normal(size=shape).astype(kind))
+    a, b, out = arrays
+    engine.matmul(a, b, out)
+    expected = device.get(a).astype(float) @ device.get(b).astype(float)
+    np.testing.assert_allclose(device.get(out).astype(float), expected, rtol=2e-2, atol=2e-2)
+    assert engine.scratch("x", 3, dtype if dtype != "tf32" else "float32").dtype == kind
+
+
+def test_what_the_library_refuses_once_it_is_not_asked_again(gpu):
+    device = gpu()
+    of = layer("conv2d", (2, 4, 4), channels=2, kernel=3, pad=1, bias=0)
+    call = of.call("forward", 1, "float64")
+    flat = [device.allocate(t.size_bytes).view("float64") for t in call.tensors]
+    engine = importlib.import_module("runtime.cuda.engine").engine()
+    pairs = zip(flat, call.tensors, strict=True)
+    arrays = [laid(array, t.shape, device.order(t)) for array, t in pairs]
+    for _ in range(2):
+        assert not engine.convolve("forward", *arrays[:3], (1, 1, 1, 1))
+    assert list(device.notes.values()) == ["no engine for doubles"]
+    assert not engine.attend("forward", (arrays[0],), 1, causal=False), "not for doubles"
+
+
+def test_messages_that_can_go_alone_are_the_fewest(gpu, gpus, dp, tiny):
+    """Through the host each by itself; by NCCL a wave."""
+    from runtime.cuda.messages import Direct, Staged
+    from runtime.waves import waves
+    from sim.heap_engine import simulate
+
+    plan = dp(2, 4, "ring", BUCKET_BYTES, overlap=True)
+    program = lower(load_model(tiny), Training(batch=8), plan, gpus.cluster(2), gpus.books(2))
+    messages = [t for t, i in enumerate(program.tasks) if isinstance(i, TransferTask)]
+    staged = Staged(gpu(), 0, None).alone(program)
+    assert sorted(staged) == [(t,) for t in messages]
+    order = waves(program, simulate(program.graph))
+    calls = (lambda *given: None,) * 4
+    direct = Direct(0, order, program, *calls).alone(program)
+    assert sorted(t for group in direct for t in group) == messages
+    assert len(direct) < len(staged)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foreplan.api import calibrate, execute, models, plan, report, trace
-    from foreplan.datasets import write_digits, write_synthetic, write_text
+    from foreplan.datasets import (
+        write_digits,
+        write_synthetic,
+        write_synthetic_for,
+        write_text,
+    )
     from foreplan.inquiry import diff, explain, what_if
     from foreplan.library import collective
     from foreplan.pictures import talk, topology
@@ -31,6 +36,7 @@ __all__ = [
     "what_if",
     "write_digits",
     "write_synthetic",
+    "write_synthetic_for",
     "write_text",
 ]
 
@@ -43,6 +49,7 @@ _ELSEWHERE = {
     "what_if": "inquiry",
     "write_digits": "datasets",
     "write_synthetic": "datasets",
+    "write_synthetic_for": "datasets",
     "write_text": "datasets",
 }
 """Module of each function that is not in ``foreplan.api``."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Tasks
+from planner.collectives.base import Span, Spans, Tasks, name_at
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
@@ -55,7 +55,15 @@ class BucketExchange:
         )
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order (FIFO).
 
@@ -63,6 +71,7 @@ class BucketExchange:
         use the bytes, and for the earlier buckets that land there.
         """
         del channel
+        assert not more, "a message of a plan is one view"
         work, (first, end) = self.work, span
         may_land = self.ready[dst] if self.ready else ()
         src, dst = self.group[src], self.group[dst]
@@ -92,7 +101,7 @@ class BucketExchange:
             self.landed[dst] = self.landed.get(dst, 0) + 1
         work.tasks.append(
             TransferTask(
-                name=f"{work.plan.algorithm}.{self.number}[{first}:{end}]",
+                name=f"{name_at(work.plan.algorithm, self.elements)}.{self.number}[{first}:{end}]",
                 src=src,
                 dst=dst,
                 source=own,

@@ -192,7 +192,7 @@ def exchange_work(
     if plan.workers == 1:
         return None
     routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=DTYPE_BYTES[dtype])
-    return work_of(algorithm(plan.algorithm).emit, elements, prices, update_ps, routes)
+    return work_of(plan.algorithm, elements, prices, update_ps, routes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

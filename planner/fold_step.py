@@ -8,7 +8,7 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Floats, Ints, to_ps
-from planner.collectives.base import Tasks, algorithm
+from planner.collectives.base import Algorithm, Tasks, algorithm, name_at
 from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
 from planner.layout import worker_layout
@@ -101,7 +101,7 @@ class _Fold:
         landing = []
         for number in range(len(self.work.buckets)):
             exchange = self._exchange(number)
-            algorithm(self.plan.algorithm).emit(exchange, {0: ()})
+            self._algorithm(number).emit(exchange, {0: ()})
             landing.append(
                 Register(
                     name=f"landing.{number}",
@@ -123,7 +123,7 @@ class _Fold:
         begun = tuple(map(fold.token, ready))
         earlier = tuple(fold.token(self.landed[bucket]) for bucket in after)
         exchange.ready = {0: (*begun, *earlier)}
-        (done,) = algorithm(self.plan.algorithm).emit(exchange, {0: begun})
+        (done,) = self._algorithm(number).emit(exchange, {0: begun})
         self._check(exchange)
         seat = Seat(
             send=work.lanes[0, "send"],
@@ -140,15 +140,20 @@ class _Fold:
         self.landed[number] = exchange.last_add[0] // fold.order
         return tuple(sorted({token // fold.order for token in done}))
 
+    def _algorithm(self, number: int) -> Algorithm:
+        elements = self.work.buckets[number].elements
+        return algorithm(name_at(self.plan.algorithm, elements))
+
     def _exchange(self, number: int, first: int = 0) -> FoldedExchange:
         """Return the exchange of one bucket, padded to whole blocks, with nothing in it yet."""
         plan, bucket = self.plan, self.work.buckets[number]
-        blocks = symmetry_of(plan.algorithm, plan.workers, 0, self.fabric).block_count
+        name = name_at(plan.algorithm, bucket.elements)
+        blocks = symmetry_of(name, plan.workers, 0, self.fabric).block_count
         elements = -(-bucket.elements // blocks) * blocks
         return FoldedExchange(
             ranks=plan.workers,
             elements=elements,
-            fold=symmetry_of(plan.algorithm, plan.workers, elements, self.fabric),
+            fold=symmetry_of(name, plan.workers, elements, self.fabric),
             item_bytes=DTYPE_BYTES[self.work.training.dtype],
             first=first,
         )

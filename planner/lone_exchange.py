@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Tasks, algorithm
+from planner.collectives.base import Span, Spans, Tasks, algorithm, width_of
 from planner.opcall import DTYPE_BYTES
 from sim.taskgraph import GraphBuilder, TaskGraph
 
@@ -84,7 +84,15 @@ class LoneExchange:
         return self.channels[rank, number]
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order."""
         here, there = self.channel(src, channel), self.channel(dst, channel)
@@ -92,7 +100,7 @@ class LoneExchange:
         task = self._transfer(
             [here.send, there.receive],
             [self.cluster.route(src, dst)],
-            span,
+            width_of(span, *more),
             after=[*after, *turn],
             writes=[there.landing] if landing else (),
         )
@@ -105,13 +113,13 @@ class LoneExchange:
         """Append a transfer to ``rank`` from all others, added where their routes meet."""
         routes = [self.cluster.route(src, rank) for src in range(self.ranks) if src != rank]
         routes.append(self._own_way(rank, into=False))
-        return self._transfer([self.channel(rank, 0).receive], routes, span, after=after)
+        return self._transfer([self.channel(rank, 0).receive], routes, width_of(span), after=after)
 
     def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
         """Append a transfer from ``rank`` to all, copied where their routes part."""
         routes = [self.cluster.route(rank, dst) for dst in range(self.ranks) if dst != rank]
         routes.append(self._own_way(rank, into=True))
-        return self._transfer([self.channel(rank, 0).send], routes, span, after=after)
+        return self._transfer([self.channel(rank, 0).send], routes, width_of(span), after=after)
 
     def _own_way(self, rank: int, *, into: bool) -> Route:
         """Return the link between a rank and the switch: what it holds itself goes there too."""
@@ -123,13 +131,13 @@ class LoneExchange:
         self,
         lanes: Sequence[int],
         routes: Sequence[Route],
-        span: Span,
+        elements: int,
         *,
         after: Sequence[int],
         writes: Sequence[int] = (),
     ) -> int:
         """Append one flow over all links of ``routes``, each once, as far as the farthest."""
-        payload = (span[1] - span[0]) * DTYPE_BYTES[self.dtype]
+        payload = elements * DTYPE_BYTES[self.dtype]
         links = dict.fromkeys(link for route in routes for link in route.link_ids)
         return self.graph.transfer(
             lanes,

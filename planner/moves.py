@@ -22,10 +22,13 @@ from planner.collectives.base import (
     Emit,
     Prices,
     Span,
+    Spans,
     Tasks,
     algorithm,
     algorithm_names,
     chunk_spans,
+    name_at,
+    turns,
 )
 
 ELEMENTS = 10_000_019
@@ -52,10 +55,19 @@ class _Notes:
     fold: None = None
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
         del channel
+        assert not more, "a message of a plan is one span"
         deps = after
         if landing:
             deps = (*after, self.landed[dst]) if dst in self.landed else after
@@ -240,6 +252,8 @@ class Work:
 
     sizes: dict[int, int]
     """Column of each number of elements."""
+    links: Ints
+    """Ids of the links; theirs are the last rows."""
     fill_ps: Ints
     work_ps: Ints
     drain_ps: Ints
@@ -268,15 +282,66 @@ class Work:
 
 
 def work_of(
-    emit: Emit,
+    name: str,
     sizes: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
     routes: "Routes",
 ) -> Work:
     """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
+    parts = _by_name(name, sorted(set(sizes)))
+    works = [
+        _work(algorithm(part).emit, some, prices, update_ps, routes) for part, some in parts.items()
+    ]
+    return works[0] if len(works) == 1 else _joined(works)
+
+
+def _by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:
+    """Return the sizes that each of the algorithms runs which a name stands for."""
+    found: dict[str, list[int]] = {}
+    for elements in sizes:
+        found.setdefault(name_at(name, elements), []).append(elements)
+    return found
+
+
+def _joined(works: Sequence[Work]) -> Work:
+    """Return the work of sizes that different algorithms run; they may cross different links."""
+    lanes = len(works[0].fill_ps) - len(works[0].links)
+    links = np.unique(np.concatenate([work.links for work in works]))
+    rows = lanes + len(links)
+
+    def all_of(name: str, empty: int) -> Ints:
+        found = []
+        for work in works:
+            own: Ints = getattr(work, name)
+            whole = np.full((rows, own.shape[1]), empty, dtype=np.int64)
+            whole[:lanes] = own[:lanes]
+            whole[lanes + np.searchsorted(links, work.links)] = own[lanes:]
+            found.append(whole)
+        return np.concatenate(found, axis=1)
+
+    order = [elements for work in works for elements in work.sizes]
+    return Work(
+        sizes={elements: i for i, elements in enumerate(order)},
+        links=links,
+        fill_ps=all_of("fill_ps", LATER),
+        work_ps=all_of("work_ps", 0),
+        drain_ps=all_of("drain_ps", LATER),
+        compute_ps=np.concatenate([work.compute_ps for work in works], axis=1),
+        chain_ps=np.concatenate([work.chain_ps for work in works]),
+    )
+
+
+def _work(
+    emit: Emit,
+    sizes: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    routes: "Routes",
+) -> Work:
+    """Return the work of one algorithm."""
     moves, ranks = moves_of(emit, prices.ranks), prices.ranks
-    distinct = sorted(set(sizes))
+    distinct = list(sizes)
     edges = _edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
     duration, idle = _durations(moves, edges, prices, routes)
@@ -297,10 +362,12 @@ def work_of(
         additions = additions + lanes[0][1] + lanes[1][1]
         lanes = []
     lanes.append([fill, additions + update, np.zeros_like(additions)])
-    lanes.append(_links(moves, width, (head + idle, tail), routes))
+    links, of_links = _links(moves, width, (head + idle, tail), routes)
+    lanes.append(of_links)
     fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
     return Work(
         sizes={n: i for i, n in enumerate(distinct)},
+        links=links,
         fill_ps=fills,
         work_ps=works,
         drain_ps=drains,
@@ -370,8 +437,10 @@ def lone_ps(route: Route, payload_bytes: Any) -> Any:
     return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
 
 
-def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:
-    """Return fill, work and drain of the links that the transfers cross, shape (links, N)."""
+def _links(
+    moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes
+) -> tuple[Ints, list[Ints]]:
+    """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
     starts, rests = (array[moves.sends] for array in times)
     of = (starts, width[moves.sends] * routes.item_bytes, rests)
     by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
@@ -387,21 +456,27 @@ def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) 
     )
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
     work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return [fill, work, drain]
+    return by_link.keys, [fill, work, drain]
 
 
-def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
+def landing_widths(name: str, ranks: int, sizes: Sequence[int]) -> Ints:
     """Return the widest addition of each rank in an exchange of each size, shape (ranks, N)."""
-    moves, edges = moves_of(emit, ranks), _edges(moves_of(emit, ranks).blocks, sizes)
-    width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
-    return moves.by_adder.by_key(np.maximum, width, ranks, 0)
+    found = np.zeros((ranks, len(sizes)), dtype=np.int64)
+    columns = {elements: i for i, elements in enumerate(sizes)}
+    for part, some in _by_name(name, sizes).items():
+        moves = moves_of(algorithm(part).emit, ranks)
+        edges = _edges(moves.blocks, some)
+        width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
+        at = [columns[elements] for elements in some]
+        found[:, at] = moves.by_adder.by_key(np.maximum, width, ranks, 0)
+    return found
 
 
 @cache
-def arrivals(emit: Emit, ranks: int) -> int:
+def arrivals(name: str, ranks: int) -> int:
     """Return how many chunks land at the rank where most do, in one exchange."""
-    moves = moves_of(emit, ranks)
-    return int(np.bincount(moves.src[moves.adds]).max())
+    every = (moves_of(algorithm(part).emit, ranks) for part, _ in turns(name))
+    return max(int(np.bincount(moves.src[moves.adds]).max()) for moves in every)
 
 
 def _edges(blocks: int, sizes: Sequence[int]) -> Ints:

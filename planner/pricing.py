@@ -16,7 +16,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, algorithm
+from planner.collectives.base import Prices, algorithm, name_at
 from planner.cost import (
     ExchangeTimes,
     UpdateTimes,
@@ -309,7 +309,7 @@ class StripePrices:
         for name in axes["algorithm"]:
             strides = np.zeros((1, len(column)), dtype=np.int64)
             if self.stripe.workers > 1:
-                widths = landing_widths(algorithm(name).emit, self.stripe.workers, self._sizes)
+                widths = landing_widths(name, self.stripe.workers, self._sizes)
                 strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
             for rows, bucket_bytes in zip(found, axes["bucket_bytes"], strict=True):
                 own = strides[:, [column[n] for n in self.shared.cut(bucket_bytes).elements]]
@@ -336,8 +336,11 @@ class StripePrices:
     def _exchange_tasks(self, name: str, bucket_bytes: int) -> int:
         """Tasks of exchange and update."""
         workers = self.stripe.workers
-        moves = moves_of(algorithm(name).emit, workers).count if workers > 1 else 0
-        return len(self.shared.cut(bucket_bytes).buckets) * (moves + workers)
+        elements = self.shared.cut(bucket_bytes).elements
+        if workers == 1:
+            return len(elements)
+        emits = (algorithm(name_at(name, n)).emit for n in elements)
+        return sum(moves_of(emit, workers).count + workers for emit in emits)
 
     def _tasks(self, plan: Plan, name: str, bucket_bytes: int) -> int:
         passes = self.stripe.workers * self._pass_tasks(plan)
@@ -363,7 +366,7 @@ class StripePrices:
     def _arrivals(self, name: str) -> int:
         """Chunks that land in one exchange at the rank where most do."""
         workers = self.stripe.workers
-        return arrivals(algorithm(name).emit, workers) if workers > 1 else 0
+        return arrivals(name, workers) if workers > 1 else 0
 
     def _spare_overlap(self, bucket_bytes: int, overlap: bool) -> int:
         one = len(self.shared.cut(bucket_bytes).buckets) == 1

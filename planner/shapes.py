@@ -9,12 +9,16 @@ REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 """Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""
 
 
+PIECED = tuple(f"chain_broadcast:{pieces}" for pieces in (4, 16, 64, 256))
+"""What suits any fabric, by how finely the array is cut."""
+
+
 def shaped_names(cluster: Cluster) -> tuple[str, ...]:
     """Return the algorithms that the fabric calls for, whatever the number of ranks."""
     found: list[str] = []
     devices, routing = len(cluster.devices), cluster.routing
     if 1 < node_ranks(cluster) < devices:
-        found += [f"{name}:{node_ranks(cluster)}" for name in ("hierarchical", *_HALVING)]
+        found += [f"{name}:{node_ranks(cluster)}" for name in _OF_NODES]
     dims = [size for size in reversed(routing.dims) if size > 1]
     if len(dims) > 1:
         found.append(f"torus:{'x'.join(map(str, dims))}")
@@ -25,7 +29,7 @@ def shaped_names(cluster: Cluster) -> tuple[str, ...]:
     return tuple(found)
 
 
-_HALVING = ("hierarchical_halving",)
+_OF_NODES = ("hierarchical", "hierarchical_halving", "hierarchical_all_to_all")
 
 
 def offered(cluster: Cluster, ranks: int, *, alone: bool = False) -> tuple[str, ...]:
@@ -38,7 +42,7 @@ def offered(cluster: Cluster, ranks: int, *, alone: bool = False) -> tuple[str, 
 def suits(name: str, cluster: Cluster, ranks: int) -> bool:
     """Whether so many ranks, the first devices in order, can run an algorithm."""
     stem = name.partition(":")[0]
-    if stem in ("hierarchical", *_HALVING) and ":" in name and ranks <= int(name.split(":")[1]):
+    if stem in _OF_NODES and ":" in name and ranks <= int(name.split(":")[1]):
         return False
     if stem == "in_network":
         return reduces(cluster) and ranks <= node_ranks(cluster)

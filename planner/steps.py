@@ -1,6 +1,7 @@
 """Op calls of a training step that belong to no layer: load, loss, sum."""
 
 from dataclasses import replace
+from math import prod
 
 from planner.layer import batched
 from planner.model import ModelGraph
@@ -64,6 +65,26 @@ def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
         writes=(*gradients, stats),
         settings=(("batch", batch),),
     )
+
+
+def record_limits(model: ModelGraph) -> tuple[int, ...]:
+    """Return what each number of a record of text is below: its labels, then its sample.
+
+    >>> from planner.model import load_model
+    >>> record_limits(load_model("bert-base:4"))
+    (2, 30522, 30522, 30522, 30522, 30522, 2, 2, 2, 2, 4)
+    """
+    limits = [model.numbers_below] * prod(model.input_shape)
+    for layer, producers in zip(model.layers, model.producers, strict=True):
+        for name, producer in zip(layer.input_names, producers, strict=True):
+            if producer < 0 and name in layer.indices:
+                first = dict(layer.attrs).get("first", 0)
+                for i in range(first, first + layer.out_shape[0]):
+                    limits[i] = min(limits[i], layer.indices[name])
+    if model.next_token:
+        return (*limits, model.classes)
+    labels = [shape[-1] for shape in model.logit_shapes for _ in range(prod(shape[:-1]))]
+    return (*labels, *limits)
 
 
 def _labels(model: ModelGraph, samples: int) -> Tensor:

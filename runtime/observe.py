@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from planner.program import ComputeTask
 from runtime.backends import Backend
 from runtime.bind import Worker
 from runtime.op_timer import time_runs
-from runtime.timing import COLD_BYTES, Sweeper, cooler
+from runtime.timing import COLD_BYTES, Sweeper, cooler, repeat
 from runtime.voice import Voice
 
 SOLO_ROUNDS, SOLO_S = 12, 1.0
@@ -20,6 +20,8 @@ SOLO_ROUNDS, SOLO_S = 12, 1.0
 LEAST_ROUNDS = 3
 SOLO_BLOCKS = 3
 """Of each task on a device."""
+ALIKE_S = 2.0
+"""Spent on the tasks of one op call; those that are left take as long as the median of these."""
 LOADED = ("x", "labels", "raw")
 """Registers that hold the records of the last step to the end, as those of a pipeline do."""
 PLAUSIBLE = np.abs(np.random.default_rng(0).normal(1, 0.1, 1 << 14))
@@ -102,23 +104,34 @@ class _DeviceClock:
 def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, float]:
     """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
 
-    Ranks run their n-th kernel at the same time. The values in the arena are spoilt by this, so it
-    comes last.
+    Ranks run their n-th kernel at the same time. Tasks of one op call stand in a row, and where a
+    large model has many of them, the first few are timed for all. The values in the arena are
+    spoilt by this, so it comes last.
     """
     found: dict[int, float] = {}
     infos = worker.program.tasks
-    kernels = [t for t in worker.tasks if isinstance(infos[t], ComputeTask)]
+    kernels = _alike_together(worker)
     local = {task: i for i, task in enumerate(worker.tasks)}
     alone_s = _on_host(worker, by) if worker.device.is_host else _on_device(worker)
+    alike: dict[OpCall, list[float]] = {}
+    spent_s = 0.0
     for position in range(comm.allreduce(len(kernels), op=_max())):
-        comm.Barrier()
+        is_enough = comm.allreduce(spent_s, op=_max()) > ALIKE_S  # one answer on all ranks
         voice.marks += 1
         if position < len(kernels):
             task = kernels[position]
             info, fire = infos[task], worker.fires[local[task]]
             assert isinstance(info, ComputeTask)
             assert fire is not None
+            if info.call not in alike:
+                alike[info.call], spent_s = [], 0.0
+            elif is_enough:
+                found[task] = float(np.median(alike[info.call]))
+                continue
+            began = time.perf_counter()
             found[task] = alone_s(info, fire)
+            alike[info.call].append(found[task])
+            spent_s += time.perf_counter() - began
     sweep = Sweeper(COLD_BYTES)
     groups = worker.messages.alone(worker.program)
     seconds = np.zeros((SOLO_ROUNDS, len(groups)))
@@ -144,7 +157,7 @@ Alone = Callable[[ComputeTask, Callable[[], object]], float]
 
 def _on_host(worker: Worker, by: Backend) -> Alone:
     """Return what times a task on a core, as cold as a step finds it."""
-    cool = cache(lambda call: cooler(call, by=by))
+    cool = lru_cache(1)(lambda call: cooler(call, by=by))  # it holds arrays of the op's size
 
     def alone_s(info: ComputeTask, fire: Callable[[], object]) -> float:
         _fill_operands(worker, info)
@@ -158,6 +171,16 @@ def _on_host(worker: Worker, by: Backend) -> Alone:
 def _on_device(worker: Worker) -> Alone:
     """Return what times a task on a device, blocks of calls one behind the other."""
     return lambda info, fire: float(np.median(time_runs(worker.device, [fire], SOLO_BLOCKS)[0]))
+
+
+def _alike_together(worker: Worker) -> list[int]:
+    """Return the kernel tasks, those of one op call in a row, calls in the order of the step."""
+    kernels: dict[OpCall, list[int]] = {}
+    for task in worker.tasks:
+        info = worker.program.tasks[task]
+        if isinstance(info, ComputeTask):
+            kernels.setdefault(info.call, []).append(task)
+    return [task for alike in kernels.values() for task in alike]
 
 
 def _written_over(call: OpCall, arrays: list[Any]) -> list[Any]:
@@ -178,10 +201,7 @@ def _fill_operands(worker: Worker, info: ComputeTask) -> None:
         is_read = tensor in (*call.reads, *call.updates)
         if view.register in worker.kept or is_loaded or not is_read:
             continue
-        flat = worker.arena.view(view).reshape(-1)
-        for first in range(0, len(flat), len(PLAUSIBLE)):
-            part = flat[first : first + len(PLAUSIBLE)]
-            np.copyto(part, PLAUSIBLE[: len(part)], casting="unsafe")
+        repeat(PLAUSIBLE, worker.arena.view(view))
 
 
 def _alone_s(

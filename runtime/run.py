@@ -16,11 +16,11 @@ from planner.program import View
 from runtime.bind import Worker
 from runtime.checkpoint import Keeper, State, write_checkpoint
 from runtime.meter import Meter
-from runtime.voice import Voice
+from runtime.voice import PROGRESS_S, Voice
 
 Floats = npt.NDArray[np.float64]
 TOLD = 20
-"""Steps between two words about how far a run is."""
+"""Steps between two words about how far a run is; after a long step there is one at once."""
 
 
 class Run:
@@ -68,7 +68,7 @@ class Run:
             spans.append((last, now))
             last = now
             voice.marks += 1
-            if step % TOLD == TOLD - 1:
+            if step % TOLD == TOLD - 1 or self._issue_s[-1] > PROGRESS_S:
                 voice.at(step + 1, total)
                 last = device.now()
             if keeper and keeper.is_due(step + 1, total):

@@ -29,6 +29,8 @@ from sim.taskgraph import TaskGraph
 ALGORITHMS = tuple(algorithm_names())
 NUMBERED = tuple(numbered_names())
 """They choose their numbers by the number of ranks."""
+BY_SIZE = ("double_binary_tree@20@ring", "star@40@halving_doubling")
+"""They take turns within the buckets of small models."""
 OP_CLASSES = ("add", "load", "sgd", "softmax", "tanh_forward", "linear_weight_grad", "flatten")
 BANDWIDTHS = (0.3e9, 1e9, 7e9, 50e9)
 LATENCIES_S = (0.0, 1e-7, 3.3e-6, 5e-5)
@@ -252,7 +254,9 @@ def plans(draw: st.DrawFn, model: ModelGraph, devices: int, rounds=(1, 2, 3, 4))
         workers=workers,
         microbatch=microbatch,
         placement=tuple(draw(st.permutations(range(devices)))[:workers]),
-        algorithm=draw(st.sampled_from((*ALGORITHMS, *NUMBERED))) if workers > 1 else "none",
+        algorithm=draw(st.sampled_from((*ALGORITHMS, *NUMBERED, *BY_SIZE)))
+        if workers > 1
+        else "none",
         bucket_bytes=draw(st.sampled_from([4, max(4, whole // 3), whole])),
         overlap=draw(st.booleans()) and workers > 1,
         input_slots=draw(slots),

@@ -53,21 +53,21 @@ meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 piz-daint-xc50 selene tpu-v2
 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
 """
 MODELS = """
-alexnet alexnet-cifar alexnet-owt alexnet-ungrouped bert-base bert-large cifar10-quick densenet-121
-densenet-161 densenet-169 densenet-201 efficientnet-b0 efficientnet-b1 efficientnet-b2
-efficientnet-b3 efficientnet-b4 efficientnet-b5 efficientnet-v2-l efficientnet-v2-m
+alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base bert-large
+cifar10-quick densenet-121 densenet-161 densenet-169 densenet-201 efficientnet-b0 efficientnet-b1
+efficientnet-b2 efficientnet-b3 efficientnet-b4 efficientnet-b5 efficientnet-v2-l efficientnet-v2-m
 efficientnet-v2-s efficientnet-widese-b0 efficientnet-widese-b4 electra-base
 electra-base-discriminator googlenet gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-v3
 lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.4 overfeat resnet-101
 resnet-101-v1-5 resnet-101d resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20
 resnet-200 resnet-200d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
 resnext-101-32x4d resnext-101-32x8d resnext-101-64x4d resnext-50-32x4d se-resnet-50 se-resnext-101
-se-resnext-50 squeezenet vgg-11 vgg-11-bn vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19 vgg-19-bn
-wide-resnet-101-2 wide-resnet-50-2
+se-resnext-50 squeezenet u-net-5-64 vgg-11 vgg-11-bn vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19
+vgg-19-bn wide-resnet-101-2 wide-resnet-50-2
 """
 LAYERS = """
 add attention avg_pool batch_norm concat conv2d dropout embedding first_token flatten gate gelu
-layer_norm linear lrn max_pool pick_tokens positions relu sigmoid silu tanh unembedding
+layer_norm linear lrn max_pool pick_tokens positions relu sigmoid silu tanh unembedding upsample
 """
 PINNED = {
     "models": (models, MODELS.split()),
@@ -86,8 +86,11 @@ PINNED = {
             "all_gather",
             "all_to_all",
             "broadcast",
+            "bruck_all_gather",
+            "bruck_all_to_all",
             "chain_broadcast",
             "gather",
+            "hierarchical_all_to_all",
             "reduce",
             "reduce_scatter",
             "scatter",
@@ -127,6 +130,7 @@ PINNED = {
             "softmax_cross_entropy",
             "tanh",
             "unembedding",
+            "upsample",
         ],
     ),
     "backends": (backend_names, ["cuda", "numpy", "onednn"]),
@@ -163,7 +167,7 @@ def test_every_op_of_the_general_set_has_a_kernel():
     calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
     calls |= general_calls("float16")  # whose loss is scaled
     files = {call.kernel.partition(".")[0] for call in calls.values()}
-    rare = {"concat", "gate", "sigmoid", "silu", "first_token", "pick_tokens"}
+    rare = {"concat", "gate", "sigmoid", "silu", "first_token", "pick_tokens", "upsample"}
     assert files == set(names(kernels)) - rare
 
 

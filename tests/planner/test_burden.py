@@ -4,6 +4,7 @@ import csv
 import json
 import time
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,24 @@ def test_parameters_of_overfeat_are_145_million():
     assert int(load_model("overfeat").parameter_count / 1e6) == 145
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "millions"),
+    [
+        ("amoebanet", "amoebanet-d-18-208", "81.5"),
+        ("amoebanet", "amoebanet-d-18-416", "319.0"),
+        ("u_net", "u-net-6-72", "362.2"),
+    ],
+)
+def test_networks_of_other_sizes_have_the_published_parameters(family, name, millions):
+    """torchgpipe, benchmarks/amoebanetd-memory and unet-memory: README.md.
+
+    Its U-Net does not scale what it has normalised.
+    """
+    model = import_module(f"planner.models.{family}").build(name)
+    own = sum(x.parameter_count for x in model.layers if dict(x.attrs).get("group") != 1)
+    assert f"{own / 1e6:.1f}" == millions
+
+
 @pytest.mark.parametrize("size", ["b0", "b4"])
 def test_a_wide_squeeze_changes_the_squeeze_layers_alone(size):
     """Its width is a quarter of the channels that it scales."""
@@ -190,6 +209,7 @@ def test_the_table_has_every_convnet_but_those_it_lacks():
     lacking |= {"resnet-101-v1-5", "resnet-152-v1-5"}
     lacking |= {"resnet-56", "lenet-5", "mlp"}
     lacking |= set(PUBLISHED) - set(ROWS) | set(PUBLISHED_MILLIONS)
+    lacking |= {"amoebanet-d-18-256", "u-net-5-64"}
     lacking |= {"overfeat", "efficientnet-widese-b0", "efficientnet-widese-b4"}
     convnets = {name for name in model_names() if not load_model(name).reads_tokens}
     assert convnets == set(ROWS) | lacking

@@ -18,12 +18,17 @@ FOLDS = [
     ("dgx-h100", "multi_ring:3", 1),
     ("dgx-h100", "sharded_star", 1),
     ("dgx-h100", "all_to_all", 1),
+    ("dgx-h100", "bruck_all_to_all", 1),
+    ("dgx-h100", "all_gather", 1),
+    ("dgx-h100", "bruck_all_gather", 1),
+    ("dgx-h100", "reduce_scatter", 1),
     ("aws-p3-16xlarge", "ring", 4),  # hybrid cube mesh
     ("mi300x-8", "halving_doubling", 1),  # full mesh
     ("tpu-v4:4x4x1", "halving_doubling", 1),
     ("tpu-v4:4x4x4", "torus:4x4x4", 1),
     ("dgx-h100:2", "hierarchical:4", 2),  # rail-optimised, half a node at a time
     ("dgx-h100:4", "hierarchical:8", 1),
+    ("dgx-h100:4", "hierarchical_all_to_all:8", 1),
     ("frontier:4", "hierarchical:8", 2),  # dragonfly
     ("aws-p4d-24xlarge:2", "hierarchical_halving:8", 1),  # fat tree
 ]

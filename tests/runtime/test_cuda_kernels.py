@@ -61,6 +61,7 @@ LAYERS = [
     layer("gate", MAPS, (6, 1, 1)),
     layer("concat", MAPS, (3, 9, 8)),
     layer("concat", (7,), (4,)),
+    layer("upsample", MAPS, factor=2),
     layer("add", MAPS, MAPS, MAPS),
     layer("dropout", MAPS),
     layer("dropout", (13,)),

@@ -163,7 +163,7 @@ def _at_side(name: str, side: int) -> str:
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
-    A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
+    A device without a rate for 16 bits computes in float32, a TPU in the one that it has; frameworks compute float32 on matrix
     units that round its products (TF32) unless they are told not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
@@ -173,7 +173,9 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     known = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
-    return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
+    if {dtype, f"{dtype}_matrix"} & known.keys():
+        return dtype
+    return "float32" if "float32" in known else next(iter(known)).removesuffix("_matrix")
 
 
 def _placed(

@@ -49,6 +49,9 @@ def test_a_name_leads_to_a_model_at_its_size(model, size, framework, name):
         ("K80 (EC2 p2, 1 GPU per node)", "k80-gk210"),
         ("Titan X (Maxwell)", "titan-x-maxwell"),
         ("2080 Ti", "rtx-2080-ti"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80g"),
+        ("Titan Xp", "titan-x-pascal"),
+        ("GH200", "gh200-144g"),
     ],
 )
 def test_an_accelerator_leads_to_a_device(accelerator, device):
@@ -66,6 +69,9 @@ def test_an_accelerator_leads_to_a_device(accelerator, device):
         ("MxNet", "2020", "fused-containers"),
         ("MXNet (CUDA 7.5, cuDNN 5.1)", "2017", "mxnet-2017"),
         ("CL-nn (Torch)", "2016", "opencl"),
+        ("CNTK 2.0", "2017", "tensorflow-1-2017"),
+        ("Theano", "2015", "libraries-2016"),
+        ("OneFlow", "2022", "pytorch-containers"),
     ],
 )
 def test_a_framework_leads_to_its_generation(framework, year, stack):

@@ -76,13 +76,12 @@ PINNED = {
         algorithm_names,
         ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
     ),
-    "numbered": (numbered_names, ["hierarchical", "hierarchical_halving", "torus"]),
-    "alone": (
-        lambda: sorted(set(numbered_names(alone=True)) - set(numbered_names())),
-        ["in_network", "multi_ring"],
+    "numbered": (
+        numbered_names,
+        ["hierarchical", "hierarchical_halving", "in_network", "multi_ring", "torus"],
     ),
     "primitives": (
-        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names(alone=True)}),
+        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names()}),
         [
             "all_gather",
             "all_to_all",

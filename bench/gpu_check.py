@@ -142,7 +142,7 @@ def _facts(rehearse: bool) -> dict[str, Any]:
     found |= versions()
     name = found["name"]
     profile, system = profile_of(name)
-    notes = engine().notes  # type: ignore[attr-defined] - CuPy's
+    notes = dict(engine().notes)
     return found | {
         "profile": profile,
         "system": system,
@@ -185,7 +185,7 @@ def _measured(item: str, rehearse: bool, folder: Path) -> Any:
     if not rehearse:
         from runtime.cuda.engine import engine
 
-        found |= {"plans": engine().plans, "notes": engine().notes}  # type: ignore[attr-defined]
+        found |= {"plans": dict(engine().plans), "notes": dict(engine().notes)}
     return found | {"case": asdict(case)}
 
 

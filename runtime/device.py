@@ -5,13 +5,13 @@ whose calls return before the work is done.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from planner.opcall import Tensor
-from planner.program import TransferTask
+from planner.program import Program, TransferTask
 from runtime.actors import Request
 from runtime.kernels import Kernel, kernel
 from runtime.prefetch import Slot
@@ -31,6 +31,19 @@ class Messages(Protocol):
     def request(self, task: int, info: TransferTask, array: Any) -> Request:
         """Return the message of a task, from or to ``array`` of the arena."""
         ...
+
+    def alone(self, program: Program) -> Sequence[tuple[int, ...]]:
+        """Return the fewest messages that can be sent without any other, all of them in turn.
+
+        The same on all ranks.
+        """
+        ...
+
+
+def one_by_one(program: Program) -> tuple[tuple[int, ...], ...]:
+    """Return every message of a program by itself."""
+    tasks = enumerate(program.tasks)
+    return tuple((task,) for task, info in tasks if isinstance(info, TransferTask))
 
 
 class Device(Protocol):
@@ -59,7 +72,7 @@ class Device(Protocol):
         """Return a copy on the host, of all that was queued before."""
         ...
 
-    def messages(self, rank: int, comm: Any, program: Any) -> Messages:
+    def messages(self, rank: int, comm: Any, program: Program) -> Messages:
         """Return how the messages of ``rank`` are sent and received."""
         ...
 
@@ -86,6 +99,16 @@ class Device(Protocol):
     @property
     def held_bytes(self) -> int:
         """What is held on the device: the arena, workspaces and what is left over."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How often memory of the device was asked for so far; steps must not."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What is done another way than meant, and why."""
         ...
 
     def release(self) -> None:
@@ -119,6 +142,10 @@ class HostMessages:
         receive: Request = self._comm.Recv_init(array, info.src, tag=task)
         return receive
 
+    def alone(self, program: Program) -> tuple[tuple[int, ...], ...]:
+        """Return each message by itself."""
+        return one_by_one(program)
+
 
 class HostDevice:
     """One core and its memory, NumPy's kernels."""
@@ -150,7 +177,7 @@ class HostDevice:
         """Return a copy."""
         return np.array(array)
 
-    def messages(self, rank: int, comm: Any, program: Any) -> HostMessages:
+    def messages(self, rank: int, comm: Any, program: Program) -> HostMessages:
         """Return MPI's."""
         del program
         return HostMessages(rank, comm)
@@ -176,6 +203,16 @@ class HostDevice:
     def held_bytes(self) -> int:
         """Nothing is counted."""
         return 0
+
+    @property
+    def taken(self) -> int:
+        """Nothing is counted; ``runtime.proof`` asks Python."""
+        return 0
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Nothing: what a host lacks is refused."""
+        return {}
 
     def release(self) -> None:
         """Do nothing: it goes back by itself."""

@@ -57,7 +57,7 @@ def samples(rows: Iterable[Row], most: int = MANY) -> list[Sample]:
         except Unsaid:
             continue
         step_s = row.step_s(case.training.batch)
-        if step_s and not row.flagged and case.plan.workers <= most:
+        if step_s and not row.flagged and case.plan.workers <= most and not case.stages:
             found.append(Sample(row=row, case=case, published_s=step_s))
     return sorted(found, key=lambda sample: sample.case.model)  # each model is built once
 

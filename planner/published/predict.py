@@ -16,6 +16,7 @@ from planner.model import ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.published.cases import Case
 from planner.published.exchange import SLOWER, exchange_s
+from planner.published.pipelined import pipelined_s
 from planner.registers import plan_buckets
 
 MODELS = 16
@@ -30,6 +31,9 @@ def model_of(name: str) -> ModelGraph:
 
 def predicted_s(case: Case, machine: Machine) -> float:
     """Return the time of what was timed: a step, or its forward and backward passes alone."""
+    if case.stages:
+        model = model_of(case.model)
+        return pipelined_s(model, case.training, case.plan, case.stages, machine)
     return max(own_s + after_s for own_s, after_s in bounds(case, machine))
 
 

@@ -186,8 +186,9 @@ def _at_side(name: str, side: int) -> str:
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
-    A device without a rate for 16 bits computes in float32, a TPU in the one that it has; frameworks compute float32 on matrix
-    units that round its products (TF32) unless they are told not to.
+    A device without a rate for 16 bits computes in float32, a TPU in the dtype that it has;
+    frameworks compute float32 on matrix units that round its products (TF32) unless they are told
+    not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
     dtype = _names()["precisions"].get(told_as)
@@ -198,7 +199,7 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
         return dtype
-    return "float32" if "float32" in known else next(iter(known)).removesuffix("_matrix")
+    return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
 
 
 def _placed(

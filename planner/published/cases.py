@@ -204,7 +204,7 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
-        return dtype
+        return str(dtype)
     return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
 
 

@@ -1,7 +1,8 @@
 """Predict published rows, leave each source out, and write what pages and intervals rest on.
 
 ``make published TABLES="cnn.csv tpu.csv"`` after every new fit, with the tables of that fit; a few
-minutes. Writes planner/published/spread.toml, bench/results/published.json, docs/published.png and
+minutes. Published pipelines, which are shipped with their layouts, are predicted beside them.
+Writes planner/published/spread.toml, bench/results/published.json, docs/published.png and
 docs/accuracy.md; ``bench/published.py --page`` writes the last alone.
 """
 
@@ -25,6 +26,7 @@ def main(paths: list[Path]) -> int:
     from planner.published.assess import assess
     from planner.published.give_back import experiment
     from planner.published.leave_out import refits, spread_of
+    from planner.published.pipelined import PIPELINES
     from planner.published.record import published_record, table_record
     from planner.published.rows import read_rows
     from planner.records import SCHEMA, write_bytes, write_text
@@ -38,7 +40,7 @@ def main(paths: list[Path]) -> int:
     given_back = experiment(found)
     write_text(spread.FILE, spread.written(spread_of(found.rows, given_back.left)))
     tables = []
-    for path in paths:
+    for path in (*paths, PIPELINES):
         with progress(f"predicting {path.name}", quiet=False) as step:
             rows = assess(read_rows(path), progress=lambda done, total: step(done, total, ""))
         tables.append(table_record(path, rows, found.rows))

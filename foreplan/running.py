@@ -9,9 +9,11 @@ from foreplan.datasets import record_files
 from foreplan.machines import Local, local_backend
 from foreplan.planfiles import pick_plan, read_plans
 from hwprofiles.errors import PlanError
+from planner.collectives.base import is_switched
 from planner.measurement import Measurement
 from planner.model import load_model
 from planner.opsets import plan_calls
+from planner.plan import Plan
 from planner.predict import predict
 from planner.program import TransferTask
 from planner.records import (
@@ -90,6 +92,7 @@ def execute(
             f"--check: expected a backend that computes on cores of this machine, got {by!r}; leave"
             " out --check, and hold the GPU against its predictions with `make gpu-check`"
         )
+    _check_switch(path, pick_plan(plans, pick).plan)
     if replay is not None:
         _check_replay(plans, pick, replay, check or bool(checkpoint_every or resume))
     beside = output or Path("measurement.json")
@@ -127,6 +130,15 @@ def execute(
         return measure(fresh, index, options, executions=runs, progress=progress)
 
     return run_check(again, gate=gate, say=say)
+
+
+def _check_switch(path: Path, plan: Plan) -> None:
+    """Refuse a plan that leaves its sums to a switch: workers are joined by memory and messages."""
+    if plan.workers > 1 and is_switched(plan.algorithm):
+        raise PlanError(
+            f"{path}: plan {plan.label!r} adds up in a switch ({plan.algorithm}), and none that"
+            " adds joins the workers here; --pick another plan, or plan with --fix algorithm=ring"
+        )
 
 
 def _backend(path: Path, plans: PlanFile, asked: str | None) -> "Backend":

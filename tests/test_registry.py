@@ -11,6 +11,7 @@ from planner.collectives.base import algorithm_names, numbered_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
 from planner.optimizer import optimizer_names
+from planner.pipeline import schedule_names
 from runtime.backends import backend_names
 from runtime.kernels import __name__ as kernels
 
@@ -49,8 +50,8 @@ azure-nd96isr-h100-v5 azure-nd96isr-h200-v5 azure-nd96isr-mi300x-v5 big-basin-p1
 dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g dgx-a100-80g dgx-b200 dgx-b300 dgx-h100 dgx-h200
 dual-xeon-e5-2660-v3 eos frontier gaudi-2-8 gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g
 gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g gcp-a4-highgpu-8g gcp-a4x hgx-h800 k40-quad
-meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 piz-daint-xc50 selene tpu-v2 tpu-v2-board tpu-v3
-tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
+meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 p40-octo piz-daint-xc50 selene tpu-v2
+tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
 """
 MODELS = """
 alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base bert-large
@@ -75,13 +76,12 @@ PINNED = {
         algorithm_names,
         ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
     ),
-    "numbered": (numbered_names, ["hierarchical", "hierarchical_halving", "torus"]),
-    "alone": (
-        lambda: sorted(set(numbered_names(alone=True)) - set(numbered_names())),
-        ["in_network", "multi_ring"],
+    "numbered": (
+        numbered_names,
+        ["hierarchical", "hierarchical_halving", "in_network", "multi_ring", "torus"],
     ),
     "primitives": (
-        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names(alone=True)}),
+        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names()}),
         [
             "all_gather",
             "all_to_all",
@@ -96,6 +96,7 @@ PINNED = {
             "scatter",
         ],
     ),
+    "schedules": (schedule_names, ["gpipe", "one_f_one_b"]),
     "optimizers": (optimizer_names, ["adamw", "sgd"]),
     "layers": (lambda: names(layers), LAYERS.split()),
     "kernels": (

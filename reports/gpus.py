@@ -19,7 +19,7 @@ def gpu_section(found: Sequence[Mapping[str, Any]]) -> str:
         "",
         "Steps of one GPU, predicted (a) from the ops that this GPU was measured with, (b) from"
         " curves fitted to the ops of other models, and from the datasheet alone; PyTorch eager on"
-        " the same GPU in the same run. Written from `bench/results/gpu-*.json` of `make gpu-check`.",
+        " the same GPU in the same run. From `bench/results/gpu-*.json` of `make gpu-check`.",
         "",
     ]
     for one in found:

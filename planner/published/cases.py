@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -160,16 +160,22 @@ def _model(told: Mapping[str, str]) -> str:
 
 def _named(shown: str, tokens: str) -> str:
     """Return the built-in model that a table calls ``shown``."""
-    key, prefixes = _key(shown), _names()["prefixes"]
+    key = _key(shown)
     known = {_key(name): name for name in model_names()} | _names()["models"]
-    for found in (f"{key}:{tokens}", key):
-        if found in known:
-            return str(known[found])
-    for prefix in prefixes["drop"]:
-        rest = re.sub(f"^{prefix}", prefixes["put"].get(prefix, ""), key)
-        if rest != key and rest in known:
-            return str(known[rest])
+    for bare in (key, *_without("suffixes", "{}$", key)):
+        for found in (f"{bare}:{tokens}", bare, *_without("prefixes", "^{}", bare)):
+            if found in known:
+                return str(known[found])
     raise Unsaid(f"model {shown!r} is not built in" if shown else "model is not stated")
+
+
+def _without(table: str, place: str, key: str) -> Iterator[str]:
+    """Yield a name without what may stand at one of its ends."""
+    rules = _names()[table]
+    for part in rules["drop"]:
+        rest = re.sub(place.format(part), rules["put"].get(part, ""), key)
+        if rest != key:
+            yield rest
 
 
 @cache
@@ -186,8 +192,9 @@ def _at_side(name: str, side: int) -> str:
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
-    A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
-    units that round its products (TF32) unless they are told not to.
+    A device without a rate for 16 bits computes in float32, a TPU in the dtype that it has;
+    frameworks compute float32 on matrix units that round its products (TF32) unless they are told
+    not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
     dtype = _names()["precisions"].get(told_as)
@@ -196,7 +203,9 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     known = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
-    return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
+    if {dtype, f"{dtype}_matrix"} & known.keys():
+        return dtype
+    return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
 
 
 def _placed(

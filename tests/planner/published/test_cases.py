@@ -28,6 +28,13 @@ def told(**changes):
         ("tf_efficientnetv2_m", "384x384", "PyTorch 1.12 nchw", "efficientnet-v2-m"),
         ("efficientnet efficientnet-widese-b4", "", "PyTorch", "efficientnet-widese-b4"),
         ("efficientnet_v1 v1-B4", "", "TensorFlow2", "efficientnet-b4"),
+        ("tf_efficientnet_b1_ns", "", "PyTorch 1.12 nhwc", "efficientnet-b1"),
+        ("gluon_resnet101_v1d", "", "PyTorch 1.12 nhwc", "resnet-101d"),
+        ("gluon_senet154", "", "PyTorch 1.12 nhwc", "senet-154"),
+        ("swsl_resnet18", "", "PyTorch 1.12 nhwc", "resnet-18"),
+        ("resnet50_v2", "", "TensorFlow", "resnet-v2-50"),
+        ("Inception4", "", "TensorFlow", "inception-v4"),
+        ("bert_base_squad", "", "PyTorch", "bert-base:384"),
         ("gluon_resnext101_64x4d", "", "PyTorch 1.12 nchw", "resnext-101-64x4d"),
         ("AlexNet (group=1)", "227x227", "PaddlePaddle cuDNN 5.1", "alexnet-ungrouped"),
         ("BERT pretrain", "seq 512", "TensorFlow", "bert-large:512"),
@@ -49,6 +56,9 @@ def test_a_name_leads_to_a_model_at_its_size(model, size, framework, name):
         ("K80 (EC2 p2, 1 GPU per node)", "k80-gk210"),
         ("Titan X (Maxwell)", "titan-x-maxwell"),
         ("2080 Ti", "rtx-2080-ti"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80g"),
+        ("Titan Xp", "titan-x-pascal"),
+        ("GH200", "gh200-144g"),
     ],
 )
 def test_an_accelerator_leads_to_a_device(accelerator, device):
@@ -66,6 +76,9 @@ def test_an_accelerator_leads_to_a_device(accelerator, device):
         ("MxNet", "2020", "fused-containers"),
         ("MXNet (CUDA 7.5, cuDNN 5.1)", "2017", "mxnet-2017"),
         ("CL-nn (Torch)", "2016", "opencl"),
+        ("CNTK 2.0", "2017", "tensorflow-1-2017"),
+        ("Theano", "2015", "libraries-2016"),
+        ("OneFlow", "2022", "pytorch-containers"),
     ],
 )
 def test_a_framework_leads_to_its_generation(framework, year, stack):

@@ -191,15 +191,15 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
-    dtype = _names()["precisions"].get(told_as)
+    dtype: str | None = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
-    known = load_device(device).peak_flop_per_s
+    known: Mapping[str, float] = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
         return dtype
-    return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
+    return "float32" if "float32" in known else next(iter(known)).removesuffix("_matrix")
 
 
 def _placed(

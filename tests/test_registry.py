@@ -55,16 +55,19 @@ tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
 """
 MODELS = """
 alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base bert-large
-cifar10-quick densenet-121 densenet-161 densenet-169 densenet-201 efficientnet-b0 efficientnet-b1
-efficientnet-b2 efficientnet-b3 efficientnet-b4 efficientnet-b5 efficientnet-v2-l efficientnet-v2-m
-efficientnet-v2-s efficientnet-widese-b0 efficientnet-widese-b4 electra-base
-electra-base-discriminator googlenet gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-v3
-lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.4 overfeat resnet-101
-resnet-101-v1-5 resnet-101d resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20
-resnet-200 resnet-200d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
-resnext-101-32x4d resnext-101-32x8d resnext-101-64x4d resnext-50-32x4d se-resnet-50 se-resnext-101
-se-resnext-50 squeezenet u-net-5-64 vgg-11 vgg-11-bn vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19
-vgg-19-bn wide-resnet-101-2 wide-resnet-50-2
+cifar10-quick cspresnet-50 densenet-121 densenet-161 densenet-169 densenet-201 eca-resnet-50d
+efficientnet-b0 efficientnet-b1 efficientnet-b2 efficientnet-b3 efficientnet-b4 efficientnet-b5
+efficientnet-b6 efficientnet-b7 efficientnet-v2-l efficientnet-v2-m efficientnet-v2-s
+efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator googlenet
+gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-resnet-v2 inception-v3 inception-v4
+lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
+mobilenet-v2-1.4 mobilenet-v3 mobilenet-v3-small overfeat resnet-101 resnet-101-v1-5 resnet-101d
+resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20 resnet-200 resnet-200d
+resnet-26 resnet-26d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
+resnet-v2-101 resnet-v2-152 resnet-v2-50 resnext-101-32x4d resnext-101-32x8d resnext-101-64x4d
+resnext-50-32x4d resnext-50d-32x4d se-resnet-101 se-resnet-152 se-resnet-50 se-resnext-101
+se-resnext-101-32x8d se-resnext-50 senet-154 squeezenet squeezenet-1-1 u-net-5-64 vgg-11 vgg-11-bn
+vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19 vgg-19-bn wide-resnet-101-2 wide-resnet-50-2
 """
 LAYERS = """
 add attention avg_pool batch_norm concat conv2d dropout embedding first_token flatten gate gelu

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -160,16 +160,22 @@ def _model(told: Mapping[str, str]) -> str:
 
 def _named(shown: str, tokens: str) -> str:
     """Return the built-in model that a table calls ``shown``."""
-    key, prefixes = _key(shown), _names()["prefixes"]
+    key = _key(shown)
     known = {_key(name): name for name in model_names()} | _names()["models"]
-    for found in (f"{key}:{tokens}", key):
-        if found in known:
-            return str(known[found])
-    for prefix in prefixes["drop"]:
-        rest = re.sub(f"^{prefix}", prefixes["put"].get(prefix, ""), key)
-        if rest != key and rest in known:
-            return str(known[rest])
+    for bare in (key, *_without("suffixes", "{}$", key)):
+        for found in (f"{bare}:{tokens}", bare, *_without("prefixes", "^{}", bare)):
+            if found in known:
+                return str(known[found])
     raise Unsaid(f"model {shown!r} is not built in" if shown else "model is not stated")
+
+
+def _without(table: str, place: str, key: str) -> Iterator[str]:
+    """Yield a name without what may stand at one of its ends."""
+    rules = _names()[table]
+    for part in rules["drop"]:
+        rest = re.sub(place.format(part), rules["put"].get(part, ""), key)
+        if rest != key:
+            yield rest
 
 
 @cache

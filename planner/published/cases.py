@@ -14,14 +14,13 @@ from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
+from hwprofiles.units import MIB
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
 from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
 
-BUCKET_BYTES = 25 * 2**20
-"""PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
 MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 LONG_TEXT = 512
@@ -101,6 +100,7 @@ def express(told: Mapping[str, str]) -> Case:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
     stages = _stages(told, workers, assumed)
     system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
+    method = _method(told)
     rounds = 1 if stages else _rounds(told, workers * samples)
     batch = samples * (stages.microbatches if stages else rounds * workers)
     if rounds > 1:
@@ -114,9 +114,9 @@ def express(told: Mapping[str, str]) -> Case:
             workers=workers,
             microbatch=samples,
             placement=placement,
-            algorithm=_method(told) if workers > 1 else "none",
-            bucket_bytes=BUCKET_BYTES,
-            overlap=workers > 1 and not stages,
+            algorithm=method["algorithm"] if workers > 1 else "none",
+            bucket_bytes=method["bucket_mib"] * MIB,
+            overlap=workers > 1 and not stages and method.get("overlap", True),
         ),
         stack=stack,
         stages=stages,
@@ -240,11 +240,15 @@ def _slice(pod: str, chips: int, dimensions: int) -> str:
     return found
 
 
-def _method(told: Mapping[str, str]) -> str:
-    """Return the algorithm that stands for how gradients are exchanged."""
-    said = told.get("comm_method", "")
-    rules = _names()["methods"]["rules"]
-    return str(next(found for rule, found in rules if re.search(rule, said)))
+def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return how gradients are exchanged: the first entry of the table that fits."""
+    found: Mapping[str, Any] = next(
+        entry
+        for entry in _names()["methods"]
+        if re.search(entry.get("method", ""), told.get("comm_method", ""))
+        and re.search(entry.get("framework", ""), told.get("framework", ""))
+    )
+    return found
 
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:

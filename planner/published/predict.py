@@ -58,12 +58,12 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
         ready = [load_ps + passes.ready_ps(bucket, rounds) for bucket in cut]
     longer = (1 + SLOWER * log2(plan.workers) / rounds) / PS_PER_S  # they wait once a step
     return [
-        (0.0, _decoded_s(case)),
         (longer * own_ps, exchange.updates_ps / PS_PER_S),
         *(
             (longer * before_ps, rest_ps / PS_PER_S)
             for before_ps, rest_ps in zip(ready, exchange.rest_ps, strict=True)
         ),
+        (0.0, _decoded_s(case)),
     ]
 
 

@@ -18,7 +18,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, Ints
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, algorithm
+from planner.collectives.base import Prices, algorithm, is_switched
 from planner.lowering import op_ps
 from planner.model import ModelGraph
 from planner.moves import Routes, Work, lone_ps, work_of
@@ -170,11 +170,12 @@ def exchange_times(
 def exchange_cost(plan: Plan, prices: Prices, work: Work | None) -> Callable[[int], int]:
     """Return elements to the time of one uncontended exchange, each worked out once.
 
-    On many ranks it is the longest chain of moves, which is quicker found and never longer.
+    On many ranks it is the longest chain of moves, which is quicker found and never longer; so it
+    is through a switch, where flows that share a port make whole rates that are no whole numbers.
     """
     if work is None:
         return lambda elements: 0
-    if plan.workers > COST_UP_TO_RANKS:
+    if plan.workers > COST_UP_TO_RANKS or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
     module = algorithm(plan.algorithm)
     return cache(lambda elements: module.cost_ps(elements, prices))

@@ -17,7 +17,7 @@ from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training, buckets
-from planner.registers import Register
+from planner.registers import Register, landing_name
 from sim.fold import Ways, check_fold
 from sim.taskgraph import TaskGraph
 
@@ -102,14 +102,15 @@ class _Fold:
         for number in range(len(self.work.buckets)):
             exchange = self._exchange(number)
             self._algorithm(number).emit(exchange, {0: ()})
-            landing.append(
+            landing += [
                 Register(
-                    name=f"landing.{number}",
+                    name=landing_name(number, channel),
                     category="landing",
                     slots=self.plan.landing_slots,
-                    slot_bytes=_landing_bytes(exchange),
+                    slot_bytes=slot_bytes,
                 )
-            )
+                for channel, slot_bytes in _landing_bytes(exchange).items()
+            ]
         work = self.work
         return worker_layout(work.model, training, self.plan, landing, work.calls).landing_after
 
@@ -125,14 +126,17 @@ class _Fold:
         exchange.ready = {0: (*begun, *earlier)}
         (done,) = self._algorithm(number).emit(exchange, {0: begun})
         self._check(exchange)
-        seat = Seat(
-            send=work.lanes[0, "send"],
-            receive=work.lanes[0, "receive"],
-            landing=work.graph.register(0, self.plan.landing_slots, _landing_bytes(exchange)),
-        )
+        seats = {
+            channel: Seat(
+                send=work.lane(0, "send", channel),
+                receive=work.lane(0, "receive", channel),
+                landing=work.graph.register(0, self.plan.landing_slots, slot_bytes),
+            )
+            for channel, slot_bytes in _landing_bytes(exchange).items()
+        }
         exchange.write(
             work.graph,
-            lambda rank, channel: seat,
+            lambda rank, channel: seats[channel],
             lambda rank: work.lanes[0, "compute"],
             self.routes.__getitem__,
             lambda rank, n: work.price_ps(0, work.calls.add(n)),
@@ -177,7 +181,11 @@ class _Fold:
         }
 
 
-def _landing_bytes(exchange: FoldedExchange) -> int:
-    """Return the bytes of the widest arrival that is added."""
-    widest = max((o.elements for o in exchange.orbits if o.arrived >= 0), default=0)
-    return widest * exchange.item_bytes
+def _landing_bytes(exchange: FoldedExchange) -> dict[int, int]:
+    """Return by channel the bytes of the widest arrival, all of which are added."""
+    found: dict[int, int] = {}
+    for orbit in exchange.orbits:
+        if orbit.lands:
+            size_bytes = orbit.elements * exchange.item_bytes
+            found[orbit.channel] = max(size_bytes, found.get(orbit.channel, 0))
+    return found

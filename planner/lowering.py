@@ -109,6 +109,15 @@ class Lowering:
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
                 self.lanes[rank, kind] = lane
 
+    def lane(self, rank: int, kind: str, channel: int = 0) -> int:
+        """Return a lane of a rank; each channel of an exchange has lanes of its own."""
+        key = (rank, f"{kind}.{channel}" if channel else kind)
+        if key not in self.lanes:
+            device = self.plan.placement[rank]
+            holds = self.cluster.devices[device].transfers_hold_compute
+            self.lanes[key] = self.lanes[rank, kind] if holds else self.graph.lane(device)
+        return self.lanes[key]
+
     def program(self) -> Program:
         """Freeze."""
         return Program(

@@ -15,7 +15,7 @@ from hwprofiles.fabrics.flat import build as flat
 from hwprofiles.link import Link
 from hwprofiles.parts import load_device, load_link
 from hwprofiles.units import Ints
-from planner.collectives.base import Prices, algorithm
+from planner.collectives.base import Prices, algorithm, is_switched
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
 from planner.shapes import PIECED, shaped_names, suits
@@ -45,10 +45,10 @@ class Network:
     shaped: tuple[str, ...] = ()
     """Algorithms with numbers that its fabric calls for, of any operation."""
 
-    def able(self, algorithm: str, ranks: int) -> bool:
+    def able(self, name: str, ranks: int) -> bool:
         """Whether so many ranks can run an algorithm here."""
-        few = self.alike and algorithm != "in_network"  # that one asks who is at the switch
-        return suits(algorithm, self.cluster(2 if few else ranks), ranks)
+        few = self.alike and not is_switched(name)  # that one asks who is at the switch
+        return suits(name, self.cluster(2 if few else ranks), ranks)
 
     def numbered(self, operation: str) -> list[str]:
         """Return the algorithms with numbers that suit it and do an operation."""

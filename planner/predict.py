@@ -21,6 +21,7 @@ from planner.plan import Plan, Training
 from planner.precision import MASTERS, SCALING
 from planner.program import PHASES, Program, TransferTask
 from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
+from planner.switching import route_between
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
 from sim.engine import simulate
@@ -185,7 +186,7 @@ def grade_shares(
             book = books[cluster.devices[plan.placement[info.rank]].name]
             grade = book.cost(info.call).grade
         else:
-            route = cluster.route(plan.placement[info.src], plan.placement[info.dst])
+            route = route_between(cluster, plan.placement, info.src, info.dst)
             grade = max(link.grade for link in route.links)
         totals[grade] += length
     path_ps = sum(totals.values()) or 1

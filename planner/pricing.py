@@ -40,6 +40,7 @@ from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
 from planner.registers import ALIGNMENT_BYTES, frame_count
 from planner.rounds import PassTimes, Rounds
+from planner.shapes import meets
 from planner.space import Stripe
 
 Key = tuple[Any, ...]
@@ -271,6 +272,7 @@ class StripePrices:
         """Factors that do not depend on the microbatch."""
         return {
             "memory_bytes": self._over(("placement",), self._memory_bytes),
+            "misplaced": self._over(("placement", "algorithm"), self._misplaced),
             "spare_landing": self._over(("algorithm", "landing_slots"), self._spare_landing),
             "spare_overlap": self._over(("bucket_bytes", "overlap"), self._spare_overlap),
         }
@@ -307,10 +309,11 @@ class StripePrices:
         column = {n: i for i, n in enumerate(self._sizes)}
         found = [list[Ints]() for _ in axes["bucket_bytes"]]
         for name in axes["algorithm"]:
-            strides = np.zeros((1, len(column)), dtype=np.int64)
+            strides = np.zeros((1, 1, len(column)), dtype=np.int64)
             if self.stripe.workers > 1:
                 widths = landing_widths(name, self.stripe.workers, self._sizes)
                 strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+            strides = strides.sum(axis=1)
             for rows, bucket_bytes in zip(found, axes["bucket_bytes"], strict=True):
                 own = strides[:, [column[n] for n in self.shared.cut(bucket_bytes).elements]]
                 rows.append(slots * np.cumsum(own[int(np.argmax(own.sum(axis=1)))]))
@@ -321,6 +324,9 @@ class StripePrices:
         """Sizes of the buckets of all cuts, in elements."""
         cuts = (self.shared.cut(size) for size in self.stripe.axes["bucket_bytes"])
         return sorted({n for cut in cuts for n in cut.elements})
+
+    def _misplaced(self, placement: tuple[int, ...], name: str) -> int:
+        return not meets(name, self.cluster, placement)
 
     def _memory_bytes(self, placement: tuple[int, ...]) -> int:
         return min(self.cluster.devices[device].memory_bytes for device in placement)

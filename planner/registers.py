@@ -172,23 +172,41 @@ def touched(
 def landing_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> list[Register]:
-    """Return one landing register a bucket, where the algorithm lands anything at ``rank``."""
+    """Return the landing registers of each bucket, one a channel by which anything lands."""
     found: list[Register] = []
     if plan.workers == 1:
         return found
     item = DTYPE_BYTES[training.dtype]
     for number, bucket in enumerate(plan_buckets(model, training, plan)):
         moved = traffic(algorithm(plan.algorithm).emit, bucket.elements, plan.workers)
-        widest = moved.landing_elements(rank)
-        if widest:
-            landing = Register(
-                name=f"landing.{number}",
-                category="landing",
-                slots=plan.landing_slots,
-                slot_bytes=widest * item,
-            )
-            found.append(landing)
+        for channel in range(moved.channels):
+            if widest := moved.landing_elements(rank, channel):
+                landing = Register(
+                    name=landing_name(number, channel),
+                    category="landing",
+                    slots=plan.landing_slots,
+                    slot_bytes=widest * item,
+                )
+                found.append(landing)
     return found
+
+
+def landing_name(bucket: int, channel: int = 0) -> str:
+    """Return the name of the register where a bucket lands by a channel.
+
+    >>> landing_name(3), landing_name(3, 1)
+    ('landing.3', 'landing.3.1')
+    """
+    return f"landing.{bucket}.{channel}" if channel else f"landing.{bucket}"
+
+
+def landing_bucket(name: str) -> int:
+    """Return the bucket of a landing register, by its name.
+
+    >>> landing_bucket("landing.3.1")
+    3
+    """
+    return int(name.split(".")[1])
 
 
 def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:

@@ -344,7 +344,7 @@ def spoken(operation: str) -> str:
 
 
 def _check_operation(operation: str, algorithms: Sequence[str]) -> None:
-    known = [*simple_names(operation), *numbered_names(operation, alone=True)]
+    known = [*simple_names(operation), *numbered_names(operation)]
     for name in algorithms:
         if name.partition(":")[0] not in known:
             raise PlanError(

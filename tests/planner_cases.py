@@ -13,7 +13,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
 from planner.build import BlockBuilder, Rows, Value, chain
-from planner.collectives.base import algorithm_names, numbered_names
+from planner.collectives.base import algorithm_names, is_switched, numbered_names
 from planner.cost import holds_compute
 from planner.layer import INPUT
 from planner.lower import lower
@@ -27,7 +27,7 @@ from planner.space import Constraints, plan_space
 from sim.taskgraph import TaskGraph
 
 ALGORITHMS = tuple(algorithm_names())
-NUMBERED = tuple(numbered_names())
+NUMBERED = tuple(name for name in numbered_names() if not is_switched(name))
 """They choose their numbers by the number of ranks."""
 BY_SIZE = ("double_binary_tree@20@ring", "star@40@halving_doubling")
 """They take turns within the buckets of small models."""

@@ -80,13 +80,12 @@ PINNED = {
         algorithm_names,
         ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
     ),
-    "numbered": (numbered_names, ["hierarchical", "hierarchical_halving", "torus"]),
-    "alone": (
-        lambda: sorted(set(numbered_names(alone=True)) - set(numbered_names())),
-        ["in_network", "multi_ring"],
+    "numbered": (
+        numbered_names,
+        ["hierarchical", "hierarchical_halving", "in_network", "multi_ring", "torus"],
     ),
     "primitives": (
-        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names(alone=True)}),
+        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names()}),
         [
             "all_gather",
             "all_to_all",
@@ -139,7 +138,7 @@ PINNED = {
             "upsample",
         ],
     ),
-    "backends": (backend_names, ["numpy", "onednn"]),
+    "backends": (backend_names, ["cuda", "numpy", "onednn"]),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
     "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),

@@ -16,9 +16,8 @@ An algorithm is a module with
 
 A module that says what its ``NUMBERS`` are takes them after the other arguments of each of these,
 and chooses them by the number of ranks where none are given: ``torus:4x4x8`` is the module
-``torus`` with 4, 4 and 8. Names may take turns by size (``BySize``). One that is ``ALONE`` needs
-lanes, or a switch, which the workers of a plan do not have: it is priced and simulated, and no plan
-uses it.
+``torus`` with 4, 4 and 8. Names may take turns by size (``BySize``). One that is ``SWITCHED`` needs
+a switch that adds between its ranks, and ``emit`` is given a ``SwitchedExchange``.
 
 What its lanes are busy for and where arrivals land follows from what it emits (:func:`traffic`).
 Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so that
@@ -267,10 +266,11 @@ class Numbered:
         """
         return int(self.module.steps(ranks, *self.numbers))
 
-    def symmetry(self, ranks: int) -> Symmetry:
-        """What turns one rank into another."""
-        found: Symmetry = self.module.symmetry(ranks, *self.numbers)
-        return found
+    @property
+    def symmetry(self) -> Callable[[int], Symmetry] | None:
+        """What turns one rank into another, None where they do not all do alike."""
+        own = getattr(self.module, "symmetry", None)
+        return own and (lambda ranks: own(ranks, *self.numbers))
 
     def busbw_factor(self, ranks: int) -> float:
         """What a rank's link carries of the array."""
@@ -364,15 +364,16 @@ def algorithm_names(operation: str = "all_reduce") -> list[str]:
 
 
 @cache
-def numbered_names(operation: str = "all_reduce", *, alone: bool = False) -> list[str]:
-    """Return the algorithms that take numbers; with ``alone`` those that no plan can use too."""
-    return [
-        stem
-        for stem in names("planner.collectives")
-        if operation == _module(stem).OPERATION
-        and _takes_numbers(stem)
-        and (alone or not getattr(_module(stem), "ALONE", False))
-    ]
+def numbered_names(operation: str = "all_reduce") -> list[str]:
+    """Return the algorithms that take numbers."""
+    every = names("planner.collectives")
+    return [s for s in every if operation == _module(s).OPERATION and _takes_numbers(s)]
+
+
+def is_switched(name: str) -> bool:
+    """Whether an algorithm needs a switch that adds between its ranks, be it for some sizes."""
+    parts = (part for part, _ in turns(name))
+    return any(hasattr(_module(part.partition(":")[0]), "SWITCHED") for part in parts)
 
 
 @cache
@@ -503,8 +504,8 @@ class Traffic:
     """By source, destination and elements."""
     adds: Counter[tuple[int, int]] = field(default_factory=Counter)
     """By rank and elements."""
-    widest: dict[int, int] = field(default_factory=dict)
-    """Widest addition of each rank that adds."""
+    widest: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Widest addition of each rank that adds, by rank and channel."""
     fold: None = None
 
     def send(
@@ -518,22 +519,34 @@ class Traffic:
         channel: int = 0,
         more: Spans = (),
     ) -> int:
-        """Note a transfer."""
-        del after, landing, channel
+        """Note a transfer; all of a channel are one task, for nobody asks which waits for which."""
+        del after, landing
         self.sends[src, dst, width_of(span, *more)] += 1
+        return channel
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note nothing: what a switch adds lands nowhere."""
+        del rank, span, after
         return 0
+
+    spread = collect
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Note an addition."""
-        del arrived, after
+        del after
         width = span[1] - span[0]
         self.adds[rank, width] += 1
-        self.widest[rank] = max(width, self.widest.get(rank, 0))
-        return 0
+        self.widest[rank, arrived] = max(width, self.landing_elements(rank, arrived))
+        return arrived
 
-    def landing_elements(self, rank: int) -> int:
-        """Widest arrival that ``rank`` has to add; 0 where none lands."""
-        return self.widest.get(rank, 0)
+    @property
+    def channels(self) -> int:
+        """Number of channels by which something lands."""
+        return 1 + max((channel for _, channel in self.widest), default=0)
+
+    def landing_elements(self, rank: int, channel: int = 0) -> int:
+        """Widest arrival by a channel that ``rank`` has to add; 0 where none lands."""
+        return self.widest.get((rank, channel), 0)
 
     def loads(self, prices: Prices) -> list[Load]:
         """Busy time of each rank."""

@@ -100,13 +100,16 @@ def express(told: Mapping[str, str]) -> Case:
     else:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
     stages = _stages(told, workers, assumed)
-    rounds = stages.microbatches if stages else workers
     system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
+    rounds = 1 if stages else _rounds(told, workers * samples)
+    batch = samples * (stages.microbatches if stages else rounds * workers)
+    if rounds > 1:
+        assumed["global_batch"] = batch
     return Case(
         model=model,
         device=device,
         system=system,
-        training=Training(batch=rounds * samples, dtype=dtype),
+        training=Training(batch=batch, dtype=dtype),
         plan=Plan(
             workers=workers,
             microbatch=samples,
@@ -189,8 +192,9 @@ def _at_side(name: str, side: int) -> str:
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
-    A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
-    units that round its products (TF32) unless they are told not to.
+    A device without a rate for 16 bits computes in float32, a TPU in the dtype that it has;
+    frameworks compute float32 on matrix units that round its products (TF32) unless they are told
+    not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
     dtype = _names()["precisions"].get(told_as)
@@ -199,7 +203,9 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     known = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
-    return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
+    if {dtype, f"{dtype}_matrix"} & known.keys():
+        return str(dtype)
+    return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
 
 
 def _placed(
@@ -258,9 +264,31 @@ def _key(name: str) -> str:
     return re.sub("[ ._-]", "", name.lower())
 
 
+def _rounds(told: Mapping[str, str], at_once: int) -> int:
+    """Return the batches whose gradients are added up before they are exchanged.
+
+    Their number is seldom stated; what is trained by large batches has usual ones.
+    """
+    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
+    for usual in _names()["accumulated"]:
+        whole = usual["batch"].get(tokens[1], 0) if tokens else 0
+        if re.search(usual["models"], told["model"]):
+            return max(1, round(whole / at_once))
+    return 1
+
+
 def _samples(told: Mapping[str, str], dtype: str) -> int:
-    """Return the samples of a device; of two, "8 : 16", the first is that of float32."""
-    several = told["batch_per_device"].split(" : ")
+    """Return the samples of a device; of two, "8 : 16", the first is that of float32.
+
+    Two may have run together: "7638" was "76, 38", and "128128" one number for both.
+    """
+    text = told["batch_per_device"]
+    half = len(text) // 2
+    several = text.split(" : ")
+    if text.isdigit() and half > 1 and text == 2 * text[:half]:
+        several = [text[:half]]
+    elif text.isdigit() and half > 1 and int(text[:half]) == 2 * int(text[half:]):
+        several = [text[half:], text[:half]]
     narrow = dtype not in ("float32", "tf32")
     return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 

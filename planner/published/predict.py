@@ -43,17 +43,18 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
     calls = StepCalls.of(model, case.training, case.plan)
     book = machine.books(workers)[machine.cluster(workers).devices[case.plan.placement[0]].name]
     passes = pass_times(model, calls, book)
-    own_s = passes.compute_ps(1) / PS_PER_S
+    rounds = case.plan.microbatches(case.training.batch)
+    own_s = passes.compute_ps(rounds) / PS_PER_S
     if case.passes_only:
         return [(own_s, 0.0)]
-    load_s, cut = passes.load_ps / PS_PER_S, plan_buckets(model, case.training, case.plan)
+    load_s, cut = rounds * passes.load_ps / PS_PER_S, plan_buckets(model, case.training, case.plan)
     following_ps, updates_ps = UpdateTimes(calls, [book]).of_buckets([b.elements for b in cut])
     if workers == 1:
         return [(load_s + own_s, updates_ps / PS_PER_S)]
-    longer = 1 + SLOWER * log2(workers)
+    longer = 1 + SLOWER * log2(workers) / rounds  # they wait once a step
     sent_s = [exchange_s(case, b.elements * DTYPE_BYTES[case.training.dtype]) for b in cut]
     left_s = list(accumulate(reversed(sent_s)))[::-1]
-    ready_s = [load_s + passes.ready_ps(bucket, 1) / PS_PER_S for bucket in cut]
+    ready_s = [load_s + passes.ready_ps(bucket, rounds) / PS_PER_S for bucket in cut]
     return [
         (longer * (load_s + own_s), updates_ps / PS_PER_S),
         *(

@@ -81,6 +81,8 @@ def test_the_unfolded_graph_is_the_one_that_is_emitted_rank_by_rank(spec, name):
     ("spec", "name", "said"),
     [
         ("dgx-h100", "tree", "one is a root or a server"),
+        ("dgx-h100", "chain_broadcast:4", "one is a root or a server"),
+        ("dgx-h100", "in_network:4", "crosses the links of all ranks at once"),
         ("dgx-h100:2", "sharded_star", "crosses 8 links, another that it is to stand for 2"),
         ("dgx-h100:2", "halving_doubling:2", "expected a name without numbers"),
         (

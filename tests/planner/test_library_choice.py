@@ -14,7 +14,7 @@ from planner import library_choice
 from planner.calls import StepCalls
 from planner.collectives import base
 from planner.collectives.base import algorithm, name_at, name_by_size, turns
-from planner.cost import exchange_prices, transfer_prices, update_times
+from planner.cost import UpdateTimes, exchange_prices, transfer_prices
 from planner.library_choice import library_algorithm
 from planner.lower import lower
 from planner.model import load_model
@@ -124,7 +124,7 @@ def test_work_of_two_algorithms_is_that_of_each(two_nodes):
     calls = StepCalls.of(model, training, plan)
     transfer_ps = transfer_prices(plan.placement, cluster, "float32")
     prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
-    update_ps = update_times(calls, list(books.values()))
+    update_ps = UpdateTimes(calls, list(books.values()))
     routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=4)
     small, large = 1000, 50_000
     both = work_of(f"{TREE}@10000@{RING}", [small, large], prices, update_ps, routes)

@@ -261,3 +261,12 @@ def test_a_wrong_kernel_is_seen(device, monkeypatch):
     call = layer("relu", MAPS).call("forward", SAMPLES, "float64")
     expected, got = twins(call, device)
     assert not np.allclose(expected["y"], got["y"])
+
+
+def test_columns_that_do_not_fit_at_once_are_gathered_in_turn(device, monkeypatch):
+    """The fallback of a convolution, its gradient added up over some places at a time."""
+    conv2d = importlib.import_module("runtime.cuda.kernels.conv2d")
+    monkeypatch.setattr(conv2d, "MOST_COLUMNS", 2000)
+    of = layer("conv2d", MAPS, channels=4, kernel=3, pad=1, groups=2, bias=0)
+    for phase in ("forward", "weight_grad", "input_grad"):
+        test_a_kernel_gives_what_its_numpy_twin_gives(of.call(phase, SAMPLES, "float64"), device)

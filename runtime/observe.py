@@ -64,12 +64,12 @@ def traced(
     }
 
 
-def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, float]:
+def solo(worker: Worker, comm: Any, voice: Voice, by: Backend, steps: int) -> dict[int, float]:
     """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
 
     Ranks run their n-th kernel at the same time. Tasks of one op call stand in a row, and where a
     large model has many of them, the first few are timed for all. The values in the arena are
-    spoilt by this, so it comes last.
+    spoilt by this, so it comes last, after so many ``steps``.
     """
     found: dict[int, float] = {}
     cool = lru_cache(1)(lambda call: cooler(call, by=by))  # it holds arrays of the op's size
@@ -78,9 +78,10 @@ def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, floa
     local = {task: i for i, task in enumerate(worker.tasks)}
     alike: dict[OpCall, list[float]] = {}
     spent_s = 0.0
-    for position in range(comm.allreduce(len(kernels), op=_max())):
+    most = comm.allreduce(len(kernels), op=_max())
+    for position in range(most):
         is_enough = comm.allreduce(spent_s, op=_max()) > ALIKE_S  # one answer on all ranks
-        voice.marks += 1
+        voice.at(steps + position + 1, steps + most)
         if position < len(kernels):
             task = kernels[position]
             info, fire = infos[task], worker.fires[local[task]]

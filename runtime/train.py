@@ -96,7 +96,7 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
         if job["parameters"]:
             np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
-    alone = comm.gather(solo(worker, comm, voice, by) if job["solo"] else {})
+    alone = comm.gather(solo(worker, comm, voice, by, total) if job["solo"] else {})
     after = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     if comm.rank:
         return None

@@ -23,6 +23,7 @@ from planner.registers import (
     Register,
     frame_count,
     fullest_landing,
+    landing_bucket,
     own_registers,
     pass_registers,
     plan_buckets,
@@ -146,9 +147,11 @@ def landed_bytes(model: ModelGraph, training: Training, plan: Plan) -> Ints:
 
 
 def bytes_by_bucket(landing: Sequence[Register], count: int) -> Ints:
-    """Return the bytes of each bucket's landing register, shape (B,), 0 where it has none."""
-    found = {register.name: register.arena_bytes for register in landing}
-    return np.array([found.get(f"landing.{b}", 0) for b in range(count)], dtype=np.int64)
+    """Return the bytes of each bucket's landing registers, shape (B,), 0 where it has none."""
+    found = np.zeros(count, dtype=np.int64)
+    for register in landing:
+        found[landing_bucket(register.name)] += register.arena_bytes
+    return found
 
 
 def landing_top(room: Room, landed: Ints) -> Ints:

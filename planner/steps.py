@@ -6,6 +6,7 @@ from math import prod
 from planner.layer import batched
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall, Tensor
+from planner.precision import scales_loss, scaling
 
 
 def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
@@ -45,9 +46,10 @@ def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
     """Softmax cross-entropy over the global ``batch``: its sum, hits, and the logits' gradient.
 
     The loss of a sample is the mean over its labels; of several heads, the sum of theirs.
-    ``stats`` holds (sum of losses / batch, correct answers), float64. Five FLOP a logit.
+    ``stats`` holds (sum of losses / batch, correct answers), float64. Five FLOP a logit. The
+    gradient of float16 is scaled (``planner.precision``), the loss is not.
     """
-    several = len(model.heads) > 1
+    several, scaled = len(model.heads) > 1, scales_loss(dtype)
     logits = tuple(
         Tensor(name=f"x{i}" if several else "x", shape=(samples, *shape), dtype=dtype)
         for i, shape in enumerate(model.logit_shapes)
@@ -55,11 +57,11 @@ def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
     gradients = tuple(replace(t, name=f"d{t.name}") for t in logits)
     stats = Tensor(name="stats", shape=(2,), dtype="float64")
     return OpCall(
-        kernel=f"softmax_cross_entropy.{'heads' if several else 'forward'}",
+        kernel=f"softmax_cross_entropy.{'scaled_' * scaled}{'heads' if several else 'forward'}",
         op_class="softmax",
         dtype=dtype,
         flop=5 * sum(t.elements for t in logits),
-        reads=(*logits, _labels(model, samples)),
+        reads=(*logits, _labels(model, samples), *(scaling(),) * scaled),
         writes=(*gradients, stats),
         settings=(("batch", batch),),
     )

@@ -25,6 +25,8 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
+SHARED = ("_direct", "_packed", "_vectors")
+"""Files of this folder that are no kernels."""
 CHANGING = ("fetch", "stream", "step")
 """Keywords that no op call has, for who binds a kernel to give: ``fetch(raw)`` reads records,
 ``stream()`` returns the ``Stream`` of the firing, ``step()`` the number of the step."""
@@ -191,7 +193,7 @@ def sources_sha256() -> str:
     """
     digest = hashlib.sha256()
     folder = resources.files("runtime.kernels")
-    for stem in ("__init__", *names("runtime.kernels")):
+    for stem in ("__init__", *SHARED, *names("runtime.kernels")):
         source = (folder / f"{stem}.py").read_bytes()
         digest.update(f"{stem} {len(source)}\n".encode())
         digest.update(source)

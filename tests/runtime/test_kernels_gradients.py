@@ -84,10 +84,16 @@ def pools(draw: st.DrawFn, kind: str) -> Layer:
 OF_TOKENS = ("embedding", "positions", "unembedding", "pick_tokens", "first_token")
 """Kinds of text whose definition does as many FLOP as are declared."""
 COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat", "gelu")
-COUNTED += OF_TOKENS
+COUNTED += ("upsample", *OF_TOKENS)
 """Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
 ELEMENTWISE = ("tanh", "relu", "sigmoid", "silu", "add", "concat", "gelu", "dropout")
 """Kinds that take vectors as well as maps."""
+NUMBERED = {
+    "batch_norm": ("group", [1, 2, 32]),
+    "dropout": ("percent", [0, 20, 50, 90]),
+    "upsample": ("factor", [1, 2, 3]),
+}
+"""Kinds whose one attribute is a number, and which numbers are tried."""
 OF_TEXT = (*OF_TOKENS, "layer_norm", "attention")
 KINDS = (*COUNTED, "sigmoid", "silu", "max_pool", "batch_norm", "lrn", "gate", "dropout")
 KINDS += OF_TEXT[-2:]
@@ -135,15 +141,14 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
         case "linear":
             attrs = {"features": draw(st.integers(1, 5))}
             shapes = [(*draw(st.sampled_from([(), (1,), (3,)])), *shapes[0])]
-        case "batch_norm":
-            attrs = {"group": draw(st.sampled_from([1, 2, 32]))}
+        case "batch_norm" | "dropout" | "upsample":
+            name, among = NUMBERED[kind]
+            attrs = {name: draw(st.sampled_from(among))}
         case "lrn":
             shapes = [(draw(st.integers(1, 6)), *shapes[0][1:])]
             attrs = {"size": draw(st.sampled_from([1, 3, 5]))}
         case "gate":
             shapes.append((shapes[0][0], 1, 1))
-        case "dropout":
-            attrs = {"percent": draw(st.sampled_from([0, 20, 50, 90]))}
         case "add":
             shapes *= draw(st.integers(2, 3))
         case "concat":
@@ -488,6 +493,18 @@ def concat_input_grad(dy, *results):
     for dx in results:
         dx[:] = dy.take(range(first, first + dx.shape[axis]), axis)
         first += dx.shape[axis]
+
+
+def upsample_forward(x, y, *, factor):
+    for c, p, q, n in np.ndindex(y.shape):
+        y[c, p, q, n] = x[c, p // factor, q // factor, n]
+
+
+def upsample_input_grad(dy, dx, *, factor):
+    for c, h, w, n in np.ndindex(dx.shape):
+        rows, columns = (slice(i * factor, (i + 1) * factor) for i in (h, w))
+        first, *others = dy[c, rows, columns, n].flat
+        dx[c, h, w, n] = sum(others, start=first)
 
 
 def avg_pool_forward(x, y, *, window):
@@ -1146,6 +1163,10 @@ def of_the_batch_start(x, y, mask, work, *, percent, stream):
     kernel("dropout.forward")(x, y, mask, work, percent=percent, stream=lambda: first)
 
 
+def of_the_first_place(dy, dx, *, factor):
+    dx[:] = dy[:, ::factor, ::factor]
+
+
 def passed_by_the_mask(mask, dy, dx, *, percent):
     dx[:] = dy
 
@@ -1157,6 +1178,7 @@ PADDED = layer("conv2d", (2, 5, 5), channels=2, kernel=3, pad=1, pad_w=0, stride
 MAX = layer("max_pool", (2, 5, 5), window=3, stride=2, pad=1)
 NORM = layer("batch_norm", (2, 3, 2), group=2)
 PAIR = layer("concat", (1, 2, 2), (1, 2, 2))
+LARGER = layer("upsample", (2, 2, 3), factor=2)
 WORDS = layer("embedding", (5,), vocab=2, features=2, first=1, tokens=4)
 PICKED = layer("pick_tokens", (2, 3), (6,), tokens=5, first=1)
 HEADS = layer("attention", (4, 12), heads=2, causal=1)
@@ -1172,6 +1194,7 @@ GRADIENT_FAULTS = [
     (layer("flatten", (2, 3, 2)), "flatten.input_grad", unmoved_batch_axis),
     (layer("relu", (9,)), "relu.input_grad", passed_below_zero),
     (PAIR, "concat.input_grad", turned_parts),
+    (LARGER, "upsample.input_grad", of_the_first_place),
     (WORDS, "embedding.weight_grad", summed_over_nothing),
     (layer("positions", (3, 2), positions=4), "positions.weight_grad", all_rows),
     (layer("gelu", (7,)), "gelu.input_grad", without_the_slope),

@@ -40,10 +40,7 @@ def lower(
     alike = steps == 1 and not feeds
     for _ in range(steps):
         passes = _passes(work, feeds, alike=alike)
-        for number, bucket in enumerate(work.buckets):
-            done = _exchange(work, number, bucket, passes)
-            for rank in range(plan.workers):
-                work.update(rank, number, bucket, done[rank], passes[rank])
+        work.updates((_exchange(work, *each, passes) for each in enumerate(work.buckets)), passes)
         work.end_step()
     return work.program()
 

@@ -8,7 +8,7 @@ follows its last move is at least so far away). Index letters: T moves, N sizes 
 buckets of a cut, L lanes and links.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, overload
@@ -22,11 +22,15 @@ from planner.collectives.base import (
     Emit,
     Prices,
     Span,
+    Spans,
     Tasks,
     algorithm,
     algorithm_names,
     chunk_spans,
+    name_at,
+    turns,
 )
+from planner.switching import SWITCH, Joined, route_between
 
 ELEMENTS = 10_000_019
 """Size at which an algorithm is emitted: all its blocks differ in where they begin."""
@@ -40,35 +44,55 @@ LATER = np.iinfo(np.int64).max // 4
 
 @dataclass(slots=True)
 class _Notes:
-    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``)."""
+    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``).
+
+    A switch that adds is one rank more, with lanes for all.
+    """
 
     ranks: int
     elements: int = ELEMENTS
-    rows: list[tuple[int, int, int, int]] = field(default_factory=list)
-    """(source, destination, first element, end); an addition has the same rank twice."""
+    rows: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    """(source, destination, first element, end, channel); an addition has the same rank twice."""
     after: list[tuple[int, ...]] = field(default_factory=list)
-    landed: dict[int, int] = field(default_factory=dict)
+    landed: dict[tuple[int, int], int] = field(default_factory=dict)
     added: dict[int, int] = field(default_factory=dict)
     fold: None = None
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
-        del channel
+        assert not more, "a message of a plan is one span"
         deps = after
         if landing:
-            deps = (*after, self.landed[dst]) if dst in self.landed else after
-            self.landed[dst] = len(self.rows)
-        return self._note((src, dst, *span), deps)
+            before = self.landed.get((dst, channel))
+            deps = after if before is None else (*after, before)
+            self.landed[dst, channel] = len(self.rows)
+        return self._note((src, dst, *span, channel), deps)
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note a transfer from the switch."""
+        return self._note((self.ranks, rank, *span, 0), after)
+
+    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note a transfer to the switch."""
+        return self._note((rank, self.ranks, *span, 0), after)
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Note an addition; those of one rank keep their order."""
         turn = (self.added[rank],) if rank in self.added else ()
         self.added[rank] = len(self.rows)
-        return self._note((rank, rank, *span), (*after, arrived, *turn))
+        return self._note((rank, rank, *span, self.rows[arrived][4]), (*after, arrived, *turn))
 
-    def _note(self, row: tuple[int, int, int, int], after: tuple[int, ...]) -> int:
+    def _note(self, row: tuple[int, int, int, int, int], after: tuple[int, ...]) -> int:
         self.rows.append(row)
         self.after.append(after)
         return len(self.rows) - 1
@@ -111,7 +135,8 @@ class Moves:
     blocks: int
     src: Ints
     dst: Ints
-    """(T,) ranks; equal for an addition."""
+    """(T,) ranks, or their number for a switch; equal for an addition."""
+    channels: int
     first: Ints
     end: Ints
     """(T,) blocks."""
@@ -127,12 +152,14 @@ class Moves:
     by_src: _Groups
     by_dst: _Groups
     by_pair: _Groups
-    """Of ``sends``; a pair is source x ranks + destination."""
+    """Of ``sends``, by seat, rank x channels + channel, and by pair, source x (ranks + 1) +
+    destination."""
     by_adder: _Groups
-    """Of ``adds``."""
+    by_landing: _Groups
+    """Of ``adds``, by rank and by seat."""
     pairs: Ints
     pair_of: Ints
-    """(P,) source x ranks + destination; (T,) which of them a move has."""
+    """(P,) pairs; (T,) which of them a move has."""
     spans: Ints
     span_of: Ints
     """(S, 2) first and last block of what is moved; (T,) which of them a move has."""
@@ -166,11 +193,13 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     """Return the moves of an algorithm on so many ranks."""
     notes = _Notes(ranks)
     last = emit(notes, [()] * ranks)
-    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 4)
-    blocks = len(np.unique(rows[:, 2:])) - 1
+    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 5)
+    cuts, channel = rows[:, 2:4], rows[:, 4]
+    channels = int(channel.max(initial=0)) + 1
+    blocks = len(np.unique(cuts)) - 1
     spans = chunk_spans(ELEMENTS, blocks)
     edges = np.array([spans[0][0], *(end for _, end in spans)])
-    assert np.isin(rows[:, 2:], edges).all(), "an algorithm cuts its array by chunk_spans"
+    assert np.isin(cuts, edges).all(), "an algorithm cuts its array by chunk_spans"
     level: list[int] = []
     for after in notes.after:
         level.append(1 + max((level[task] for task in after), default=-1))
@@ -180,13 +209,15 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     src, dst = rows[:, 0], rows[:, 1]
     sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
     first, end = np.searchsorted(edges, rows[:, 2]), np.searchsorted(edges, rows[:, 3])
-    pairs, pair_of = np.unique(src * ranks + dst, return_inverse=True)
+    every_pair = src * (ranks + 1) + dst
+    pairs, pair_of = np.unique(every_pair, return_inverse=True)
     spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
         ranks=ranks,
         blocks=blocks,
         src=src,
         dst=dst,
+        channels=channels,
         first=first,
         end=end,
         levels=_by_level(depth, waiting, waited),
@@ -194,10 +225,11 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
         sends=sends,
         adds=adds,
-        by_src=_Groups.of(src[sends]),
-        by_dst=_Groups.of(dst[sends]),
-        by_pair=_Groups.of(src[sends] * ranks + dst[sends]),
+        by_src=_Groups.of((src * channels + channel)[sends]),
+        by_dst=_Groups.of((dst * channels + channel)[sends]),
+        by_pair=_Groups.of(every_pair[sends]),
         by_adder=_Groups.of(src[adds]),
+        by_landing=_Groups.of((src * channels + channel)[adds]),
         pairs=pairs,
         pair_of=pair_of,
         spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
@@ -240,6 +272,8 @@ class Work:
 
     sizes: dict[int, int]
     """Column of each number of elements."""
+    links: Ints
+    """Ids of the links; theirs are the last rows."""
     fill_ps: Ints
     work_ps: Ints
     drain_ps: Ints
@@ -268,39 +302,101 @@ class Work:
 
 
 def work_of(
-    emit: Emit,
+    name: str,
     sizes: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
     routes: "Routes",
 ) -> Work:
     """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
+    parts = _by_name(name, sorted(set(sizes)))
+    channels = _channels(parts, prices.ranks)
+    works = [
+        _work(algorithm(part).emit, some, prices, update_ps, routes, channels)
+        for part, some in parts.items()
+    ]
+    return works[0] if len(works) == 1 else _joined(works)
+
+
+def _by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:
+    """Return the sizes that each of the algorithms runs which a name stands for."""
+    found: dict[str, list[int]] = {}
+    for elements in sizes:
+        found.setdefault(name_at(name, elements), []).append(elements)
+    return found
+
+
+def _joined(works: Sequence[Work]) -> Work:
+    """Return the work of sizes that different algorithms run; they may cross different links."""
+    lanes = len(works[0].fill_ps) - len(works[0].links)
+    links = np.unique(np.concatenate([work.links for work in works]))
+    rows = lanes + len(links)
+
+    def all_of(name: str, empty: int) -> Ints:
+        found = []
+        for work in works:
+            own: Ints = getattr(work, name)
+            whole = np.full((rows, own.shape[1]), empty, dtype=np.int64)
+            whole[:lanes] = own[:lanes]
+            whole[lanes + np.searchsorted(links, work.links)] = own[lanes:]
+            found.append(whole)
+        return np.concatenate(found, axis=1)
+
+    order = [elements for work in works for elements in work.sizes]
+    return Work(
+        sizes={elements: i for i, elements in enumerate(order)},
+        links=links,
+        fill_ps=all_of("fill_ps", LATER),
+        work_ps=all_of("work_ps", 0),
+        drain_ps=all_of("drain_ps", LATER),
+        compute_ps=np.concatenate([work.compute_ps for work in works], axis=1),
+        chain_ps=np.concatenate([work.chain_ps for work in works]),
+    )
+
+
+def _work(
+    emit: Emit,
+    sizes: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    routes: "Routes",
+    channels: int,
+) -> Work:
+    """Return the work of one algorithm; every rank has lanes for so many ``channels``."""
     moves, ranks = moves_of(emit, prices.ranks), prices.ranks
-    distinct = sorted(set(sizes))
+    distinct = list(sizes)
     edges = _edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
     duration, idle = _durations(moves, edges, prices, routes)
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
-    def lane(groups: _Groups, some: Ints) -> list[Ints]:
-        """Return fill, work and drain by rank."""
-        of = (head[some], duration[some], tail[some])
-        return [groups.by_key(f, a, ranks, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
+    def lane(groups: _Groups, some: Ints, own: int) -> list[Ints]:
+        """Return fill, work and drain, (channels, ranks, N); those of a switch have no end."""
+        of, found = (head[some], duration[some], tail[some]), []
+        for ufunc, array, empty in zip(REDUCE, of, EMPTY, strict=True):
+            seats = groups.by_key(ufunc, array, (ranks + 1) * own, empty)
+            rows = np.full((channels, ranks, len(distinct)), empty, dtype=np.int64)
+            rows[:own] = seats.reshape(ranks + 1, own, -1)[:ranks].swapaxes(0, 1)
+            found.append(rows)
+        return found
 
-    lanes = [lane(moves.by_src, moves.sends), lane(moves.by_dst, moves.sends)]
-    fill, additions, _ = lane(moves.by_adder, moves.adds)
+    lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
+    fill, additions = (array[0] for array in lane(moves.by_adder, moves.adds, 1)[:2])
     ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
     fill = np.minimum(fill, ready)
     if prices.holds_compute:
-        fill = np.minimum.reduce([fill, lanes[0][0], lanes[1][0]])
-        additions = additions + lanes[0][1] + lanes[1][1]
+        for first, work, _ in lanes:
+            fill, additions = np.minimum(fill, first.min(axis=0)), additions + work.sum(axis=0)
         lanes = []
+    lanes = [[np.concatenate(array) for array in some] for some in lanes]
     lanes.append([fill, additions + update, np.zeros_like(additions)])
-    lanes.append(_links(moves, width, (head + idle, tail), routes))
+    links, of_links = _links(moves, width, (head + idle, tail), routes)
+    lanes.append(of_links)
     fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
     return Work(
         sizes={n: i for i, n in enumerate(distinct)},
+        links=links,
         fill_ps=fills,
         work_ps=works,
         drain_ps=drains,
@@ -322,9 +418,10 @@ class Routes:
     placement: tuple[int, ...]
     item_bytes: int
 
-    def route(self, src: int, dst: int) -> Route:
-        """Return the route from rank to rank."""
-        return self.cluster.route(self.placement[src], self.placement[dst])
+    def route(self, src: int, dst: int) -> Route | Joined:
+        """Return the route from rank to rank; one past the last rank is the switch."""
+        ends = (SWITCH if end == len(self.placement) else end for end in (src, dst))
+        return route_between(self.cluster, self.placement, *ends)
 
     def kind(self, src: int, dst: int) -> object:
         """Return what is equal for moves that cost the same: links crossed, or who adds."""
@@ -338,7 +435,7 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
 
     ``edges`` is where the blocks begin and end.
     """
-    ends = [divmod(pair, prices.ranks) for pair in moves.pairs.tolist()]
+    ends = [divmod(pair, prices.ranks + 1) for pair in moves.pairs.tolist()]
     kinds: dict[object, tuple[int, int]] = {}
     of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
     place = {end: i for i, end in enumerate(kinds.values())}
@@ -361,24 +458,26 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
 
 
 @overload
-def lone_ps(route: Route, payload_bytes: float) -> tuple[int, int]: ...
+def lone_ps(route: Route | Joined, payload_bytes: float) -> tuple[int, int]: ...
 @overload
-def lone_ps(route: Route, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
-def lone_ps(route: Route, payload_bytes: Any) -> Any:
+def lone_ps(route: Route | Joined, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
+def lone_ps(route: Route | Joined, payload_bytes: Any) -> Any:
     """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
     overhead = to_ps(route.overhead_s(payload_bytes))
     return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
 
 
-def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:
-    """Return fill, work and drain of the links that the transfers cross, shape (links, N)."""
+def _links(
+    moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes
+) -> tuple[Ints, list[Ints]]:
+    """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
     starts, rests = (array[moves.sends] for array in times)
     of = (starts, width[moves.sends] * routes.item_bytes, rests)
     by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
     crossed = [
         (place, link)
         for place, pair in enumerate(moves.by_pair.keys.tolist())
-        for link in routes.route(*divmod(pair, moves.ranks)).link_ids
+        for link in routes.route(*divmod(pair, moves.ranks + 1)).link_ids
     ]
     place, link = np.array(crossed, dtype=np.int64).T
     by_link = _Groups.of(link)
@@ -387,21 +486,38 @@ def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) 
     )
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
     work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return [fill, work, drain]
+    return by_link.keys, [fill, work, drain]
 
 
-def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
-    """Return the widest addition of each rank in an exchange of each size, shape (ranks, N)."""
-    moves, edges = moves_of(emit, ranks), _edges(moves_of(emit, ranks).blocks, sizes)
-    width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
-    return moves.by_adder.by_key(np.maximum, width, ranks, 0)
+def landing_widths(name: str, ranks: int, sizes: Sequence[int]) -> Ints:
+    """Return the widest addition of each rank in an exchange of each size.
+
+    Shape (ranks, channels, N).
+    """
+    parts = _by_name(name, sizes)
+    found = np.zeros((ranks, _channels(parts, ranks), len(sizes)), dtype=np.int64)
+    columns = {elements: i for i, elements in enumerate(sizes)}
+    for part, some in parts.items():
+        moves = moves_of(algorithm(part).emit, ranks)
+        edges = _edges(moves.blocks, some)
+        width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
+        widest = moves.by_landing.by_key(np.maximum, width, ranks * moves.channels, 0)
+        at = [columns[elements] for elements in some]
+        found[:, : moves.channels, at] = widest.reshape(ranks, moves.channels, -1)
+    return found
+
+
+def _channels(names: Iterable[str], ranks: int) -> int:
+    """Return the most channels of any of some algorithms."""
+    return max((moves_of(algorithm(name).emit, ranks).channels for name in names), default=1)
 
 
 @cache
-def arrivals(emit: Emit, ranks: int) -> int:
-    """Return how many chunks land at the rank where most do, in one exchange."""
-    moves = moves_of(emit, ranks)
-    return int(np.bincount(moves.src[moves.adds]).max())
+def arrivals(name: str, ranks: int) -> int:
+    """Return how many chunks land in the register where most do, in one exchange."""
+    every = (moves_of(algorithm(part).emit, ranks) for part, _ in turns(name))
+    each = (np.diff(m.by_landing.starts, append=len(m.adds)).max(initial=0) for m in every)
+    return max(map(int, each))
 
 
 def _edges(blocks: int, sizes: Sequence[int]) -> Ints:

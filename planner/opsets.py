@@ -14,6 +14,7 @@ from planner.model import Block, ModelGraph
 from planner.opcall import OpCall
 from planner.optimizer import optimizer_names, update
 from planner.plan import Plan, Source, Training
+from planner.precision import judge, scales_loss
 from planner.registers import plan_buckets
 from planner.space import Constraints, plan_space
 from planner.steps import add, load, loss
@@ -44,6 +45,8 @@ def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, O
         calls.append(step.update(bucket.elements))
         if plan.workers > 1:
             calls += [step.add(width) for width in added_widths(plan, bucket.elements)]
+    if scales_loss(training.dtype):
+        calls.append(step.judge(model.parameter_count))
     return {call.signature: call for call in calls}
 
 
@@ -108,6 +111,7 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _text(tokens, features, heads, vocab, samples, dtype)
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
+        calls += [judge(elements, dtype)] * scales_loss(dtype)
         for name in optimizer_names():
             calls.append(update(Training(batch=1, dtype=dtype, optimizer=name), elements))
     for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 14)):

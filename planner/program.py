@@ -8,6 +8,7 @@ from hwprofiles.units import Ints
 from planner.layout import Layout, Place
 from planner.opcall import OpCall
 from planner.registers import Register
+from planner.switching import SWITCH
 from sim.sharing import check_sharing
 from sim.taskgraph import TaskGraph
 
@@ -78,7 +79,11 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferTask:
-    """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``."""
+    """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``.
+
+    One end may be a switch (``planner.switching.SWITCH``): from it comes the sum of ``source`` at
+    all ``members``, and what goes to it becomes ``target`` at all of them.
+    """
 
     name: str
     src: int
@@ -86,11 +91,17 @@ class TransferTask:
     source: View
     target: View
     phase: str = "exchange"
+    members: tuple[int, ...] = ()
 
     @property
     def ranks(self) -> tuple[int, ...]:
         """Ranks that take part."""
-        return (self.src, self.dst)
+        return self.members or (self.src, self.dst)
+
+    @property
+    def way(self) -> str:
+        """From where to where, e.g. ``0->1``."""
+        return "->".join("switch" if end == SWITCH else str(end) for end in (self.src, self.dst))
 
 
 Task = ComputeTask | TransferTask | StageTask
@@ -117,9 +128,7 @@ class Program:
     def label(self, task: int) -> str:
         """Name of a task for people, with the ranks that run it."""
         info = self.tasks[task]
-        if isinstance(info, StageTask):
-            return f"{info.name}@{info.rank}"
-        return f"{info.name}@{'->'.join(map(str, info.ranks))}"
+        return f"{info.name}@{info.way if isinstance(info, TransferTask) else info.rank}"
 
     @property
     def registers(self) -> tuple[tuple[Register, ...], ...]:

@@ -1,4 +1,4 @@
-"""Which all-reduce is fastest where: over ranks and bytes, by closed form and by simulation.
+"""Which algorithm is fastest where: over ranks and bytes, by closed form and by simulation.
 
 A column of the map is one number of ranks. Along it the fastest algorithm is looked for at sizes
 that are equally far apart on a logarithmic scale; where it changes between two of them, bisection
@@ -71,9 +71,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TopologyMap:
-    """The fastest all-reduce on one network."""
+    """The fastest algorithm of a collective on one network."""
 
     network: Network
+    operation: str
     algorithms: tuple[str, ...]
     ranks: Ints
     """(R,)"""
@@ -101,6 +102,17 @@ class TopologyMap:
         return list(zip(names, edges, ends, strict=True))
 
 
+def whole(name: str, elements: int, ranks: int) -> int:
+    """Return the size of the array that an algorithm exchanges: of an all-to-all, all rows."""
+    return elements * ranks if algorithm(name).OPERATION == "all_to_all" else elements
+
+
+def simple_names(operation: str) -> list[str]:
+    """Return the algorithms of an operation that take no numbers, the simplest first."""
+    found = algorithm_names(operation)
+    return [name for name in SIMPLEST if name in found] + [n for n in found if n not in SIMPLEST]
+
+
 def rank_counts(first: int, last: int) -> tuple[int, ...]:
     """Return numbers of ranks from ``first`` to ``last``: all up to 8, then two an octave.
 
@@ -119,6 +131,7 @@ def topology_map(
     last_bytes: int,
     algorithms: Sequence[str] = SIMPLEST,
     progress: Progress = lambda done, total: None,
+    operation: str = "all_reduce",
 ) -> TopologyMap:
     """Return the fastest of ``algorithms`` for each number of ranks and each size.
 
@@ -127,15 +140,18 @@ def topology_map(
     ranks : sequence of int
         Each at least 2 and at most ``network.most_ranks``.
     first_bytes, last_bytes : int
-        The array on one rank; whole elements of ``DTYPE`` are exchanged.
+        The array on one rank, of an all-to-all what it has for all; whole elements of ``DTYPE``.
     progress : function
         Called with how many numbers of ranks are done, and how many there are.
+    operation : str
+        What all of them do.
 
     Raises
     ------
     PlanError
         Numbers of ranks, sizes or algorithms that cannot be.
     """
+    _check_operation(operation, algorithms)
     names = _checked(network, ranks, first_bytes, last_bytes, algorithms)
     sizes = _sizes(first_bytes, last_bytes)
     times_ps = np.empty((len(names), len(ranks), len(sizes)), dtype=np.int64)
@@ -149,6 +165,7 @@ def topology_map(
         progress(column + 1, len(ranks))
     return TopologyMap(
         network=network,
+        operation=operation,
         algorithms=names,
         ranks=np.array(ranks),
         payload_bytes=np.array(sizes) * ITEM_BYTES,
@@ -171,7 +188,9 @@ class _Race:
         """Return the closed form of each, ``NEVER`` of one that does not suit so many ranks."""
         if elements not in self.known:
             costs = (
-                algorithm(name).cost_ps(elements, self.prices) if able else NEVER
+                algorithm(name).cost_ps(whole(name, elements, self.ranks), self.prices)
+                if able
+                else NEVER
                 for name, able in zip(self.names, self.able, strict=True)
             )
             self.known[elements] = tuple(costs)
@@ -241,6 +260,7 @@ def sampled(
     for done in range(count):
         ranks = int(rng.choice(able))
         part = math.lcm(ranks, core(ranks), 2) * _parts(found.algorithms, found.network, ranks)
+        part = whole(found.algorithms[0], part, ranks)
         elements = math.ceil(float(np.exp(rng.uniform(lowest, highest))) / part) * part
         samples.append(_simulated(found, ranks, elements, engine))
         progress(done + 1, count)
@@ -265,7 +285,8 @@ def _simulated(found: TopologyMap, ranks: int, elements: int, engine: str | None
         if not able:
             times.append(NEVER)
             continue
-        graph = exchange_graph(name, elements, network.cluster(ranks), ranks, network.add_ps, DTYPE)
+        size = whole(name, elements, ranks)
+        graph = exchange_graph(name, size, network.cluster(ranks), ranks, network.add_ps, DTYPE)
         used = engine or choose(graph.tasks)
         times.append(run(graph, used).makespan_ps)
     return Sample(
@@ -284,6 +305,7 @@ def record(found: TopologyMap) -> dict[str, object]:
     network = found.network
     return {
         "network": network.name,
+        "operation": found.operation,
         "bandwidth_bytes_per_s": network.bandwidth_bytes_per_s,
         "latency_s": network.latency_s,
         "algorithms": list(found.algorithms),
@@ -312,6 +334,25 @@ def _sizes(first_bytes: int, last_bytes: int) -> list[int]:
     return sorted({round(float(size)) for size in np.geomspace(first, last, count)})
 
 
+def spoken(operation: str) -> str:
+    """Return the name of an operation for people.
+
+    >>> spoken("all_reduce"), spoken("broadcast")
+    ('an all-reduce', 'a broadcast')
+    """
+    return f"{'an' if operation.startswith('a') else 'a'} {operation.replace('_', '-')}"
+
+
+def _check_operation(operation: str, algorithms: Sequence[str]) -> None:
+    known = [*simple_names(operation), *numbered_names(operation)]
+    for name in algorithms:
+        if name.partition(":")[0] not in known:
+            raise PlanError(
+                f"algorithm {name!r}: expected {spoken(operation)}, one of {', '.join(known)}"
+            )
+        algorithm(name)
+
+
 def _checked(
     network: Network,
     ranks: Sequence[int],
@@ -320,14 +361,6 @@ def _checked(
     algorithms: Sequence[str],
 ) -> tuple[str, ...]:
     """Return the algorithms, the simplest first, or say what is wrong."""
-    numbered = numbered_names(alone=True)
-    for name in algorithms:
-        if name not in algorithm_names() and name.partition(":")[0] not in numbered:
-            raise PlanError(
-                f"algorithm {name!r}: expected an all-reduce, one of"
-                f" {', '.join([*SIMPLEST, *numbered])}"
-            )
-        algorithm(name)
     for count in ranks:
         if not any(network.able(name, count) for name in algorithms):
             raise PlanError(
@@ -344,5 +377,6 @@ def _checked(
             f"bytes: expected {ITEM_BYTES} B or more and then a larger size, got {first_bytes} B to"
             f" {last_bytes} B; give FIRST:LAST"
         )
-    others = [name for name in algorithms if name not in SIMPLEST]
-    return (*(name for name in SIMPLEST if name in algorithms), *others)
+    simple = simple_names(algorithm(algorithms[0]).OPERATION)
+    others = [name for name in algorithms if name not in simple]
+    return (*(name for name in simple if name in algorithms), *others)

@@ -10,6 +10,7 @@ Georganas et al., SC 2018.
 from dataclasses import replace
 from math import prod
 
+from hwprofiles.tiles import Product, product
 from hwprofiles.units import MIB
 from planner.layer import Layer, Shape
 from planner.opcall import DTYPE_BYTES, Attrs, OpCall
@@ -19,9 +20,6 @@ TILE_BYTES = 8 * MIB
 
 SPARE = 16
 """Elements of workspace after the last packed row: the most that a vector of a CPU holds."""
-
-FIRST_CHANNELS = 4
-"""With at most so many input channels a convolution is a network's first: images have three."""
 
 ATTRIBUTES = {"channels": True, "kernel": True} | dict.fromkeys(
     ("kernel_w", "stride", "pad", "pad_w", "groups", "bias"), False
@@ -126,22 +124,32 @@ def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) ->
     area, (given, made) = g["kernel"] * g["kernel_w"], (layer.in_shape[0], g["channels"])
     # the smaller side of the product: maps that come out, or taps of the maps that go in
     fewer = min(given, made * area) if phase == "input_grad" else min(made, given * area)
+    one = g["groups"] == 1
     return replace(
         call,
-        work_class=_work_class(layer.in_shape[0], g),
-        channels=0 if g["groups"] > 1 else fewer,
+        work_class=_work_class(given, g),
+        channels=fewer if one else 0,
+        product=_product(layer, phase, samples, call.flop) if one else None,
     )
+
+
+def _product(layer: Layer, phase: str, samples: int, flop: int) -> Product:
+    """Return the product of matrices that the convolution is; a stride thins that of the input."""
+    (given, *area), (made, *places_out) = layer.in_shape, layer.out_shape
+    if phase == "input_grad":
+        rows = samples * prod(area)
+        return (rows, given, max(1, flop // (2 * rows * given)))
+    taps = prod(layer.parameters["w"][1:])
+    return product(phase, samples * prod(places_out), taps, made)
 
 
 def _work_class(inputs: int, g: dict[str, int]) -> str:
     """Return the class of work, which says what of a peak is reached."""
     if g["groups"] > 1:
         return "conv_depthwise" if g["groups"] == inputs else "conv_grouped"
-    if inputs <= FIRST_CHANNELS:
-        return "conv_first"
     if g["kernel"] != g["kernel_w"]:
         return "conv_strip"
-    return {1: "conv_1x1", 3: "conv_3x3"}.get(g["kernel"], "conv_large")
+    return {1: "linear", 3: "conv_3x3"}.get(g["kernel"], "conv_large")
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:

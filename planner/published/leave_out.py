@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 
 from hwprofiles.efficiency import family_of
 from hwprofiles.units import Floats
@@ -23,6 +23,8 @@ from planner.published.rows import Row
 from planner.published.spread import CLASSES, LEAST_ROWS, TO_80, Spread, class_of, deviation
 
 NAMES = PRIORS.with_name("names.toml")
+WILD = 2
+"""Deviations beyond which a row is taken to err for reasons of its own."""
 ANY = 1 << 31
 """More workers than any run has."""
 Progress = Callable[[int, int, str], None]
@@ -148,28 +150,41 @@ def spread_of(
         groups[row.source, row.family].append(row)
     for many, left in (shifted or {}).items():
         logs[class_of(seen=True, many=many, shifted=True)] += left
-    middles: dict[bool, list[float]] = {True: [], False: []}
-    about: dict[str, list[float]] = defaultdict(list)
-    for (_, family), group in groups.items():
-        centre = median(row.log for row in group)
-        middles[group[0].seen].append(centre)
-        if len(group) > 2:
-            about[family] += [row.log - centre for row in group]
+    told: dict[bool, list[list[float]]] = {True: [], False: []}
+    for group in groups.values():
+        told[group[0].seen].append([row.log for row in group])
+    parts = {seen: between_and_within(found or told[not seen]) for seen, found in told.items()}
     return Spread(
         interval={name: _of_class(name, logs) for name in CLASSES},
-        between={
-            name: deviation(middles[seen] or middles[not seen])
-            for name, seen in (("seen", True), ("unseen", False))
-        },
-        within=deviation(
-            [x for found in about.values() for x in found] or [row.log for row in every]
-        ),
-        families={
-            family: deviation(found)
-            for family, found in sorted(about.items())
-            if len(found) >= LEAST_ROWS
-        },
+        between={"seen": parts[True][0], "unseen": parts[False][0]},
+        within={"seen": parts[True][1], "unseen": parts[False][1]},
     )
+
+
+def between_and_within(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the deviations of groups of logarithms about 0, and of members about their group.
+
+    By the method of moments: two members of a group have in common what their product is in the
+    mean; what is left of a square is their own. A group counts as the root of its members, and wild
+    members as ``WILD`` deviations of all.
+
+    >>> between_and_within([[0.2, 0.2], [-0.2, -0.2]])
+    (0.2, 0.0)
+    """
+    most = WILD * deviation(x for group in groups for x in group)
+    common, square, whole = 0.0, 0.0, 0.0
+    for group in groups:
+        held = [max(-most, min(most, x)) for x in group]
+        n, squares = len(held), sum(x * x for x in held)
+        if n > 1:
+            weight = n**0.5
+            common += weight * (sum(held) ** 2 - squares) / (n * (n - 1))
+            square += weight * squares / n
+            whole += weight
+    if not whole:
+        return most / WILD, most / WILD
+    between = max(0.0, common / whole)
+    return between**0.5, max(0.0, square / whole - between) ** 0.5
 
 
 def _of_class(name: str, logs: Mapping[str, Sequence[float]]) -> float:

@@ -10,12 +10,13 @@ from math import log2
 
 from hwprofiles.units import PS_PER_S
 from planner.calls import StepCalls
-from planner.cost import pass_times, update_times
+from planner.cost import UpdateTimes, pass_times
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.published.cases import Case
 from planner.published.exchange import SLOWER, exchange_s
+from planner.published.pipelined import pipelined_s
 from planner.registers import plan_buckets
 
 MODELS = 16
@@ -30,6 +31,9 @@ def model_of(name: str) -> ModelGraph:
 
 def predicted_s(case: Case, machine: Machine) -> float:
     """Return the time of what was timed: a step, or its forward and backward passes alone."""
+    if case.stages:
+        model = model_of(case.model)
+        return pipelined_s(model, case.training, case.plan, case.stages, machine)
     return max(own_s + after_s for own_s, after_s in bounds(case, machine))
 
 
@@ -39,19 +43,22 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
     calls = StepCalls.of(model, case.training, case.plan)
     book = machine.books(workers)[machine.cluster(workers).devices[case.plan.placement[0]].name]
     passes = pass_times(model, calls, book)
-    own_s = passes.compute_ps(1) / PS_PER_S
+    rounds = case.plan.microbatches(case.training.batch)
+    own_s = passes.compute_ps(rounds) / PS_PER_S
     if case.passes_only:
         return [(own_s, 0.0)]
-    update_ps, load_s = update_times(calls, [book]), passes.load_ps / PS_PER_S
+    load_s, cut = rounds * passes.load_ps / PS_PER_S, plan_buckets(model, case.training, case.plan)
+    following_ps, updates_ps = UpdateTimes(calls, [book]).of_buckets([b.elements for b in cut])
     if workers == 1:
-        return [(load_s + own_s, update_ps(model.parameter_count) / PS_PER_S)]
-    cut = plan_buckets(model, case.training, case.plan)
-    longer = 1 + SLOWER * log2(workers)
-    updates_s = [update_ps(bucket.elements) / PS_PER_S for bucket in cut]
+        return [(load_s + own_s, updates_ps / PS_PER_S)]
+    longer = 1 + SLOWER * log2(workers) / rounds  # they wait once a step
     sent_s = [exchange_s(case, b.elements * DTYPE_BYTES[case.training.dtype]) for b in cut]
     left_s = list(accumulate(reversed(sent_s)))[::-1]
-    ready_s = [load_s + passes.ready_ps(bucket, 1) / PS_PER_S for bucket in cut]
+    ready_s = [load_s + passes.ready_ps(bucket, rounds) / PS_PER_S for bucket in cut]
     return [
-        (longer * (load_s + own_s), sum(updates_s)),
-        *((longer * r, left + updates_s[-1]) for r, left in zip(ready_s, left_s, strict=True)),
+        (longer * (load_s + own_s), updates_ps / PS_PER_S),
+        *(
+            (longer * r, left + following_ps[-1] / PS_PER_S)
+            for r, left in zip(ready_s, left_s, strict=True)
+        ),
     ]

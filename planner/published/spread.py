@@ -9,7 +9,7 @@ its size, divided by ``TO_80``, so that a few wild rows do not set it.
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from math import exp
 from pathlib import Path
@@ -29,19 +29,13 @@ class Spread:
     """By class (:func:`class_of`): what the 80 % interval is made of."""
     between: Mapping[str, float]
     """Of the middles of sources from our predictions, by whether their software is ``seen``."""
-    within: float
+    within: Mapping[str, float]
     """Of the rows of one source and family about their middle."""
-    families: Mapping[str, float] = field(default_factory=dict)
-    """The same by family, where enough rows say it."""
 
     def interval_s(self, predicted_s: float, kind: str) -> tuple[float, float]:
         """Return the 80 % interval of a predicted time."""
         reach = exp(TO_80 * self.interval[kind])
         return predicted_s / reach, predicted_s * reach
-
-    def within_of(self, family: str) -> float:
-        """Return the deviation of the rows of a source of a family."""
-        return self.families.get(family, self.within)
 
 
 def class_of(*, seen: bool, many: bool, shifted: bool = False) -> str:
@@ -74,8 +68,8 @@ def shipped() -> Spread:
 
 def written(spread: Spread) -> str:
     """Return the text of ``spread.toml``."""
-    lines = ["# Written by `make published`; see spread.py.", "", f"within = {spread.within:.3g}"]
-    for name in ("interval", "between", "families"):
+    lines = ["# Written by `make published`; see spread.py."]
+    for name in ("interval", "between", "within"):
         lines += ["", f"[{name}]"]
         lines += [f'"{key}" = {value:.3g}' for key, value in getattr(spread, name).items()]
     return "\n".join(lines) + "\n"

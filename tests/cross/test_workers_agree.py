@@ -14,6 +14,7 @@ samples is in it, and the larger state. Models, algorithms and numbers of worker
 that holds every pair of choices.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, product
@@ -341,12 +342,14 @@ def test_all_workers_together_load_the_global_batch(workers, microbatch, home, p
     plans = plan_file("mlp", training, dp(workers, microbatch))
     path = home / "data" / "digits-train.rec"
     job = {"train": str(path)}
-    bound = [_prepare(plans, plans.plans[0], job, Messages(rank)) for rank in range(workers)]
-    with RecordFile(path) as file:
+    with RecordFile(path) as file, ExitStack() as opened:
+        bound = [
+            _prepare(plans, plans.plans[0], job, Messages(rank), opened) for rank in range(workers)
+        ]
         epoch = file.count // BATCH
         for step in (0, 1, epoch - 1, epoch, 3 * epoch + 2):
             read = []
-            for worker, _ in bound:
+            for worker in bound:
                 worker.step[0] = step
                 for task, fire in zip(worker.tasks, worker.fires, strict=True):
                     info = worker.program.tasks[task]
@@ -356,5 +359,3 @@ def test_all_workers_together_load_the_global_batch(workers, microbatch, home, p
             expected = np.empty((BATCH, 65), np.uint8)
             file.read_into(step % epoch * BATCH, expected)
             np.testing.assert_array_equal(np.concatenate(read), expected)
-    for _, records in bound:
-        records.close()

@@ -69,10 +69,16 @@ def pools(draw: st.DrawFn, kind: str) -> Layer:
 OF_TOKENS = ("embedding", "positions", "unembedding", "pick_tokens", "first_token")
 """Kinds of text whose definition does as many FLOP as are declared."""
 COUNTED = ("conv2d", "linear", "tanh", "avg_pool", "flatten", "relu", "add", "concat", "gelu")
-COUNTED += OF_TOKENS
+COUNTED += ("upsample", *OF_TOKENS)
 """Kinds whose definition does as many FLOP as are declared; the others are declared roundly."""
 ELEMENTWISE = ("tanh", "relu", "sigmoid", "silu", "add", "concat", "gelu", "dropout")
 """Kinds that take vectors as well as maps."""
+NUMBERED = {
+    "batch_norm": ("group", [1, 2, 32]),
+    "dropout": ("percent", [0, 20, 50, 90]),
+    "upsample": ("factor", [1, 2, 3]),
+}
+"""Kinds whose one attribute is a number, and which numbers are tried."""
 OF_TEXT = (*OF_TOKENS, "layer_norm", "attention")
 KINDS = (*COUNTED, "sigmoid", "silu", "max_pool", "batch_norm", "lrn", "gate", "dropout")
 KINDS += OF_TEXT[-2:]
@@ -120,15 +126,14 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
         case "linear":
             attrs = {"features": draw(st.integers(1, 5))}
             shapes = [(*draw(st.sampled_from([(), (1,), (3,)])), *shapes[0])]
-        case "batch_norm":
-            attrs = {"group": draw(st.sampled_from([1, 2, 32]))}
+        case "batch_norm" | "dropout" | "upsample":
+            name, among = NUMBERED[kind]
+            attrs = {name: draw(st.sampled_from(among))}
         case "lrn":
             shapes = [(draw(st.integers(1, 6)), *shapes[0][1:])]
             attrs = {"size": draw(st.sampled_from([1, 3, 5]))}
         case "gate":
             shapes.append((shapes[0][0], 1, 1))
-        case "dropout":
-            attrs = {"percent": draw(st.sampled_from([0, 20, 50, 90]))}
         case "add":
             shapes *= draw(st.integers(2, 3))
         case "concat":

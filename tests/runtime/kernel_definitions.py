@@ -232,6 +232,18 @@ def concat_input_grad(dy, *results):
         first += dx.shape[axis]
 
 
+def upsample_forward(x, y, *, factor):
+    for c, p, q, n in np.ndindex(y.shape):
+        y[c, p, q, n] = x[c, p // factor, q // factor, n]
+
+
+def upsample_input_grad(dy, dx, *, factor):
+    for c, h, w, n in np.ndindex(dx.shape):
+        rows, columns = (slice(i * factor, (i + 1) * factor) for i in (h, w))
+        first, *others = dy[c, rows, columns, n].flat
+        dx[c, h, w, n] = sum(others, start=first)
+
+
 def avg_pool_forward(x, y, *, window):
     for c, p, q, n in np.ndindex(y.shape):
         first, *others = x[c, p * window : (p + 1) * window, q * window : (q + 1) * window, n].flat

@@ -169,6 +169,10 @@ def of_the_batch_start(x, y, mask, work, *, percent, stream):
     kernel("dropout.forward")(x, y, mask, work, percent=percent, stream=lambda: first)
 
 
+def of_the_first_place(dy, dx, *, factor):
+    dx[:] = dy[:, ::factor, ::factor]
+
+
 def passed_by_the_mask(mask, dy, dx, *, percent):
     dx[:] = dy
 
@@ -180,6 +184,7 @@ PADDED = layer("conv2d", (2, 5, 5), channels=2, kernel=3, pad=1, pad_w=0, stride
 MAX = layer("max_pool", (2, 5, 5), window=3, stride=2, pad=1)
 NORM = layer("batch_norm", (2, 3, 2), group=2)
 PAIR = layer("concat", (1, 2, 2), (1, 2, 2))
+LARGER = layer("upsample", (2, 2, 3), factor=2)
 WORDS = layer("embedding", (5,), vocab=2, features=2, first=1, tokens=4)
 PICKED = layer("pick_tokens", (2, 3), (6,), tokens=5, first=1)
 HEADS = layer("attention", (4, 12), heads=2, causal=1)
@@ -195,6 +200,7 @@ GRADIENT_FAULTS = [
     (layer("flatten", (2, 3, 2)), "flatten.input_grad", unmoved_batch_axis),
     (layer("relu", (9,)), "relu.input_grad", passed_below_zero),
     (PAIR, "concat.input_grad", turned_parts),
+    (LARGER, "upsample.input_grad", of_the_first_place),
     (WORDS, "embedding.weight_grad", summed_over_nothing),
     (layer("positions", (3, 2), positions=4), "positions.weight_grad", all_rows),
     (layer("gelu", (7,)), "gelu.input_grad", without_the_slope),

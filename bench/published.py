@@ -8,7 +8,7 @@ docs/accuracy.md; ``bench/published.py --page`` writes the last alone.
 
 import sys
 import tomllib
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -59,11 +59,12 @@ def write_page() -> None:
     from reports.accuracy import accuracy_page
 
     results = RECORD.parent
-    checks = sorted([*results.glob("*workers*.json"), *results.glob("input-*.json")])
-    results = {f.name: read_record(f, Measurement, "a measurement file") for f in checks}
+    found = sorted([*results.glob("*workers*.json"), *results.glob("input-*.json")])
+    checks = {f.name: read_record(f, Measurement, "a measurement file") for f in found}
     record = read_record(RECORD, PublishedRecord, "a record of published rows")
     why = tomllib.loads(WHY.read_text(encoding="utf-8"))
-    write_text(ROOT / "docs" / "accuracy.md", accuracy_page(results, record, why))
+    gpus = [loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("gpu-*.json"))]
+    write_text(ROOT / "docs" / "accuracy.md", accuracy_page(checks, record, why, gpus))
 
 
 if __name__ == "__main__":

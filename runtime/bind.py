@@ -209,7 +209,7 @@ def _copies(
 
     The first is for timing alone; the second gives the slot back.
     """
-    run = device.kernel(info.call.kernel)
+    run = device.kernel(info.call)
     targets = _arrays(info, arena, len(info.call.reads))  # what it reads lies outside the arena
 
     def paced() -> None:
@@ -247,7 +247,7 @@ def _fire(
         "step": lambda: step[0],
     }
     settings |= {name: now[name] for name in changing(info.call.kernel)}
-    return partial(device.kernel(info.call.kernel), *_arrays(info, arena), **settings)
+    return partial(device.kernel(info.call), *_arrays(info, arena), **settings)
 
 
 def _arrays(info: ComputeTask, arena: Arena, first: int = 0) -> list[Array]:

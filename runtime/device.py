@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from planner.opcall import Tensor
+from planner.opcall import OpCall, Tensor
 from planner.program import Program, TransferTask
 from runtime.actors import Request
+from runtime.halves import needs_width, widened
 from runtime.kernels import Kernel, kernel
 from runtime.prefetch import Slot
 
@@ -60,8 +61,8 @@ class Device(Protocol):
         """Return the axes of a tensor in the order of memory, the slowest first."""
         ...
 
-    def kernel(self, name: str) -> Kernel:
-        """Return the function that runs op calls whose ``kernel`` is ``name``."""
+    def kernel(self, call: OpCall) -> Kernel:
+        """Return the function that runs an op call."""
         ...
 
     def put(self, target: Any, values: Any) -> None:
@@ -165,9 +166,10 @@ class HostDevice:
         """Return the axes as they are: C-contiguous."""
         return tuple(range(len(tensor.shape)))
 
-    def kernel(self, name: str) -> Kernel:
-        """Return a kernel."""
-        return self._kernels(name)
+    def kernel(self, call: OpCall) -> Kernel:
+        """Return a kernel, on copies in float32 where it knows no halves."""
+        run = self._kernels(call.kernel)
+        return widened(run) if needs_width(call) else run
 
     def put(self, target: Any, values: Any) -> None:
         """Copy."""

@@ -70,7 +70,7 @@ def bound(device: Device, call: OpCall) -> Callable[[], object]:
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = [filled(device, tensor) for tensor in call.tensors]
-    return partial(device.kernel(call.kernel), *arrays, **settings)
+    return partial(device.kernel(call), *arrays, **settings)
 
 
 def time_call(device: Device, call: OpCall, *, blocks: int = BLOCKS) -> OpTime:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.calibration import OpSample, TransferSample
-from planner.opcall import OpCall
+from planner.opcall import TRAINING_DTYPES, OpCall
 from runtime.actors import ActorLoop, Firing
+from runtime.arena import dtype_of
 from runtime.backends import Backend, backend
 from runtime.kernels import Stream, changing
 
@@ -67,8 +68,8 @@ def bound_call(
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
     for tensor in call.tensors:
-        array: Any = np.zeros(tensor.shape, dtype=tensor.dtype)
-        if tensor.dtype.startswith("float"):
+        array: Any = np.zeros(tensor.shape, dtype_of(tensor.dtype))
+        if tensor.dtype in TRAINING_DTYPES:
             repeat(rng.standard_normal(min(tensor.elements, DRAWN)) * 0.1, array)
             if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken
                 np.abs(array, out=array)
@@ -77,7 +78,8 @@ def bound_call(
         arrays.append(array)
     if fetch is not None and call.reads:
         fetch(arrays[0])  # what a kernel decodes must be what it expects
-    run = partial((by or backend("numpy")).kernel(call.kernel), *arrays, **settings)
+    kernel = (by or backend("numpy")).device().kernel(call)
+    run = partial(kernel, *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwprofiles.cluster import Cluster
-from hwprofiles.clusters import load_cluster, plan_cluster
+from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.errors import ModelError, ProfileError
@@ -44,6 +44,8 @@ class Case:
     stack: str
     stages: Stages | None = None
     """Where it runs in stages, one on each worker."""
+    images_per_node_s: float | None = None
+    """What the cores of a host decode; None where there are no files, or the host is not known."""
     passes_only: bool = False
     """Whether only forward and backward were timed: no input, no update."""
     assumed: Mapping[str, Any] = field(default_factory=dict)
@@ -120,6 +122,7 @@ def express(told: Mapping[str, str]) -> Case:
         ),
         stack=stack,
         stages=stages,
+        images_per_node_s=_decoded(told, system),
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
@@ -197,15 +200,15 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
-    dtype = _names()["precisions"].get(told_as)
+    dtype: str | None = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
-    known = load_device(device).peak_flop_per_s
+    known: Mapping[str, float] = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
         return dtype
-    return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
+    return "float32" if "float32" in known else next(iter(known)).removesuffix("_matrix")
 
 
 def _placed(
@@ -266,6 +269,16 @@ def _unknown(column: str, told: str) -> str:
 
 def _key(name: str) -> str:
     return re.sub("[ ._-]", "", name.lower())
+
+
+def _decoded(told: Mapping[str, str], system: str) -> float | None:
+    """Return the images that a host decodes, 1/s, where it does."""
+    usual = _names()["decoded"]
+    on_host = re.search(usual["frameworks"], told.get("framework", ""))
+    if not system or told.get("input_data") != usual["input_data"] or not on_host:
+        return None
+    host = cluster_facts(system).host
+    return float(host.cores * usual["images_per_core_s"]) if host and host.cores else None
 
 
 def _rounds(told: Mapping[str, str], at_once: int) -> int:

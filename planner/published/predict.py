@@ -8,6 +8,7 @@ after the other, and the last update.
 from functools import lru_cache
 from math import log2
 
+from hwprofiles.clusters import split_spec
 from hwprofiles.units import PS_PER_S
 from planner.calls import StepCalls
 from planner.cost import UpdateTimes, pass_times
@@ -62,4 +63,14 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
             (longer * before_ps, rest_ps / PS_PER_S)
             for before_ps, rest_ps in zip(ready, exchange.rest_ps, strict=True)
         ),
+        (0.0, _decoded_s(case)),
     ]
+
+
+def _decoded_s(case: Case) -> float:
+    """Return how long a host decodes the images of a step: the load of a stage over its servers."""
+    if case.images_per_node_s is None:
+        return 0.0
+    told = split_spec(case.system)[1]
+    nodes = int(told) if told and told.isdigit() else 1
+    return case.training.batch / nodes / case.images_per_node_s

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.opcall import Tensor
+from planner.opcall import OpCall, Tensor
 from planner.program import Program
 from runtime.cuda import layout
 from runtime.cuda.backend import kernel, missing
@@ -97,9 +97,9 @@ class CudaDevice:
         """Return the axes in the order of memory: channels of maps innermost."""
         return layout.order(tensor)
 
-    def kernel(self, name: str) -> Kernel:
+    def kernel(self, call: OpCall) -> Kernel:
         """Return a kernel of the CUDA backend."""
-        return kernel(name)
+        return kernel(call.kernel)
 
     def put(self, target: Any, values: Any) -> None:
         """Copy from the host, and wait for it."""

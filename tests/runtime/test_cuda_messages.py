@@ -57,8 +57,8 @@ class Lagging(HostDevice):
         while self.compute or self.copies:
             self.progress(8)
 
-    def kernel(self, name):
-        run = super().kernel(name)
+    def kernel(self, call):
+        run = super().kernel(call)
 
         def queued(*arrays, **settings):
             self.compute.append(lambda: run(*arrays, **settings))

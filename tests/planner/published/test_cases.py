@@ -68,6 +68,12 @@ def test_an_accelerator_leads_to_a_device(accelerator, device):
     assert told(accelerator=accelerator).device == device
 
 
+def test_several_cards_of_a_workstation_are_on_pcie():
+    found = told(accelerator="2080 Ti", n_devices="4", devices_per_node="4")
+    assert found.system == "rtx-2080-ti-8"
+    assert found.plan.placement == (0, 1, 2, 3)
+
+
 @pytest.mark.parametrize(
     ("framework", "year", "stack"),
     [

@@ -1,8 +1,11 @@
 """What tables call things: their words lead to our models, devices, systems and software."""
 
+from dataclasses import replace
+
 import pytest
 
 from planner.published.cases import Unsaid, express
+from planner.published.predict import predicted_s
 
 TOLD = {
     "model": "ResNet-50",
@@ -142,3 +145,14 @@ def test_large_batches_are_added_up_before_an_update(model, size, devices, batch
 )
 def test_two_batches_in_a_cell_are_told_apart(precision, told_as, samples):
     assert told(precision=precision, batch_per_device=told_as).plan.microbatch == samples
+
+
+def test_a_host_decodes_real_images_where_its_framework_does():
+    row = {"n_devices": "8", "devices_per_node": "8", "framework": "TensorFlow 1.4"}
+    real = told(**row, input_data="real")
+    assert real.images_per_node_s == pytest.approx(40 * 266)
+    assert told(**row, input_data="synthetic").images_per_node_s is None
+    assert told(**row | {"framework": "mxnet"}, input_data="real").images_per_node_s is None
+    slow = replace(real, images_per_node_s=10.0)
+    assert predicted_s(slow, slow.machine()) == pytest.approx(real.training.batch / 10)
+    assert predicted_s(real, real.machine()) < predicted_s(slow, slow.machine())

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 TOLD = 20
 """Steps between two words about how far a run is."""
 SLOW_STEP_S = 1.0
-"""After a step that takes longer there is one at once; not after the first, which sets things up."""
+"""After a step that takes longer there is one at once; the first, which sets things up, aside."""
 
 
 class Run:

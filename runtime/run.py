@@ -16,11 +16,13 @@ from planner.program import View
 from runtime.bind import Worker
 from runtime.checkpoint import Keeper, State, write_checkpoint
 from runtime.meter import Meter
-from runtime.voice import PROGRESS_S, Voice
+from runtime.voice import Voice
 
 Floats = npt.NDArray[np.float64]
 TOLD = 20
-"""Steps between two words about how far a run is; after a long step there is one at once."""
+"""Steps between two words about how far a run is."""
+SLOW_STEP_S = 1.0
+"""After a step that takes longer there is one at once; the first, which sets things up, aside."""
 
 
 class Run:
@@ -68,7 +70,8 @@ class Run:
             spans.append((last, now))
             last = now
             voice.marks += 1
-            if step % TOLD == TOLD - 1 or self._issue_s[-1] > PROGRESS_S:
+            is_slow = step > first and self._issue_s[-1] > SLOW_STEP_S
+            if step % TOLD == TOLD - 1 or is_slow:
                 voice.at(step + 1, total)
                 last = device.now()
             if keeper and keeper.is_due(step + 1, total):

@@ -12,7 +12,8 @@ from planner.opcall import OpCall
 from planner.precision import HALVES
 from runtime.kernels import Kernel
 
-WIDE = ("attention", "batch_norm", "conv2d", "layer_norm", "max_pool")
+WIDE = ("attention", "batch_norm", "conv2d", "embedding", "gate", "layer_norm", "max_pool")
+WIDE += ("pick_tokens", "relu", "silu")
 """Files of kernels that are compiled, or contract by name, for wider dtypes alone."""
 
 

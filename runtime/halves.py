@@ -12,8 +12,10 @@ from planner.opcall import OpCall
 from planner.precision import HALVES
 from runtime.kernels import Kernel
 
-WIDE = ("attention", "batch_norm", "conv2d", "embedding", "gate", "layer_norm", "max_pool")
-WIDE += ("pick_tokens", "relu", "silu")
+WIDE = frozenset(
+    ("attention", "batch_norm", "conv2d", "embedding", "gate", "layer_norm", "max_pool")
+    + ("pick_tokens", "relu", "silu")
+)
 """Files of kernels that are compiled, or contract by name, for wider dtypes alone."""
 
 

@@ -12,8 +12,9 @@ from planner.opcall import OpCall
 from planner.precision import HALVES
 from runtime.kernels import Kernel
 
-WIDE = ("attention", "batch_norm", "conv2d", "layer_norm", "max_pool")
-"""Files of kernels that are compiled, or contract by name, for wider dtypes alone."""
+COMPILED = ("conv2d", "embedding", "gate", "layer_norm", "max_pool", "pick_tokens", "relu", "silu")
+WIDE = ("attention", "batch_norm", *COMPILED)
+"""Files of kernels that contract by name, or are compiled, for wider dtypes alone."""
 
 
 def needs_width(call: OpCall) -> bool:

@@ -43,15 +43,16 @@ roce-gaudi-2-x3 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-
 xgmi-3-x16
 """
 CLUSTERS = """
-atlas-900 aws-p2-16xlarge aws-p2-8xlarge aws-p3-16xlarge aws-p3dn-24xlarge aws-p4d-24xlarge
-aws-p4de-24xlarge aws-p5-48xlarge aws-p5en-48xlarge aws-p6-b200-48xlarge aws-p6-b300-48xlarge
-aws-trn1-32xlarge aws-trn2-48xlarge azure-nd40rs-v2 azure-nd96amsr-v4 azure-nd96asr-v4
-azure-nd96isr-h100-v5 azure-nd96isr-h200-v5 azure-nd96isr-mi300x-v5 big-basin-p100 dell-dss8440
-dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g dgx-a100-80g dgx-b200 dgx-b300 dgx-h100 dgx-h200
-dual-xeon-e5-2660-v3 eos frontier gaudi-2-8 gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g
-gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g gcp-a4-highgpu-8g gcp-a4x hgx-h800 k40-quad
-meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 p40-octo piz-daint-xc50 selene tpu-v2
-tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
+a100-pcie-40g-8 a100-pcie-80g-8 atlas-900 aws-p2-16xlarge aws-p2-8xlarge aws-p3-16xlarge
+aws-p3dn-24xlarge aws-p4d-24xlarge aws-p4de-24xlarge aws-p5-48xlarge aws-p5en-48xlarge
+aws-p6-b200-48xlarge aws-p6-b300-48xlarge aws-trn1-32xlarge aws-trn2-48xlarge azure-nd40rs-v2
+azure-nd96amsr-v4 azure-nd96asr-v4 azure-nd96isr-h100-v5 azure-nd96isr-h200-v5
+azure-nd96isr-mi300x-v5 big-basin-p100 dell-dss8440 dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g
+dgx-a100-80g dgx-b200 dgx-b300 dgx-h100 dgx-h200 dual-xeon-e5-2660-v3 eos frontier gaudi-2-8
+gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g
+gcp-a4-highgpu-8g gcp-a4x gtx-1080-ti-8 hgx-h800 k40-quad meta-24k-infiniband meta-24k-roce mi300x-8
+mi355x-8 p40-octo piz-daint-xc50 quadro-rtx-8000-8 rtx-2080-ti-8 rtx-3090-8 selene tpu-v2
+tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-pcie-16g-8 v100-quad
 """
 MODELS = """
 alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base bert-large

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hwprofiles.cluster import Cluster
-from hwprofiles.clusters import load_cluster, plan_cluster
+from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
+from hwprofiles.units import MIB
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
 from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
 
-BUCKET_BYTES = 25 * 2**20
-"""PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
 MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 LONG_TEXT = 512
@@ -45,6 +44,8 @@ class Case:
     stack: str
     stages: Stages | None = None
     """Where it runs in stages, one on each worker."""
+    images_per_node_s: float | None = None
+    """What the cores of a host decode; None where there are no files, or the host is not known."""
     passes_only: bool = False
     """Whether only forward and backward were timed: no input, no update."""
     assumed: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +102,7 @@ def express(told: Mapping[str, str]) -> Case:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
     stages = _stages(told, workers, assumed)
     system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
+    method = _method(told)
     rounds = 1 if stages else _rounds(told, workers * samples)
     batch = samples * (stages.microbatches if stages else rounds * workers)
     if rounds > 1:
@@ -114,12 +116,13 @@ def express(told: Mapping[str, str]) -> Case:
             workers=workers,
             microbatch=samples,
             placement=placement,
-            algorithm=_method(told) if workers > 1 else "none",
-            bucket_bytes=BUCKET_BYTES,
-            overlap=workers > 1 and not stages,
+            algorithm=method["algorithm"] if workers > 1 else "none",
+            bucket_bytes=method["bucket_mib"] * MIB,
+            overlap=workers > 1 and not stages and method.get("overlap", True),
         ),
         stack=stack,
         stages=stages,
+        images_per_node_s=_decoded(told, system),
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
@@ -197,15 +200,15 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
-    dtype = _names()["precisions"].get(told_as)
+    dtype: str | None = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
-    known = load_device(device).peak_flop_per_s
+    known: Mapping[str, float] = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
         return dtype
-    return "float32" if "float32" in known else str(next(iter(known))).removesuffix("_matrix")
+    return "float32" if "float32" in known else next(iter(known)).removesuffix("_matrix")
 
 
 def _placed(
@@ -240,11 +243,15 @@ def _slice(pod: str, chips: int, dimensions: int) -> str:
     return found
 
 
-def _method(told: Mapping[str, str]) -> str:
-    """Return the algorithm that stands for how gradients are exchanged."""
-    said = told.get("comm_method", "")
-    rules = _names()["methods"]["rules"]
-    return str(next(found for rule, found in rules if re.search(rule, said)))
+def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return how gradients are exchanged: the first entry of the table that fits."""
+    found: Mapping[str, Any] = next(
+        entry
+        for entry in _names()["methods"]
+        if re.search(entry.get("method", ""), told.get("comm_method", ""))
+        and re.search(entry.get("framework", ""), told.get("framework", ""))
+    )
+    return found
 
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:
@@ -262,6 +269,16 @@ def _unknown(column: str, told: str) -> str:
 
 def _key(name: str) -> str:
     return re.sub("[ ._-]", "", name.lower())
+
+
+def _decoded(told: Mapping[str, str], system: str) -> float | None:
+    """Return the images that a host decodes, 1/s, where it does."""
+    usual = _names()["decoded"]
+    on_host = re.search(usual["frameworks"], told.get("framework", ""))
+    if not system or told.get("input_data") != usual["input_data"] or not on_host:
+        return None
+    host = cluster_facts(system).host
+    return float(host.cores * usual["images_per_core_s"]) if host and host.cores else None
 
 
 def _rounds(told: Mapping[str, str], at_once: int) -> int:

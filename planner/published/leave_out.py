@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from hwprofiles.efficiency import family_of
 from hwprofiles.units import Floats
@@ -20,11 +20,18 @@ from planner.published.cases import MANY
 from planner.published.features import generation_of
 from planner.published.fit import PRIORS, ROUNDS, Study, samples
 from planner.published.rows import Row
-from planner.published.spread import CLASSES, LEAST_ROWS, TO_80, Spread, class_of, deviation
+from planner.published.spread import (
+    CLASSES,
+    LEAST_ROWS,
+    TO_80,
+    Spread,
+    class_of,
+    deviation_of,
+)
 
 NAMES = PRIORS.with_name("names.toml")
-WILD = 2
-"""Deviations beyond which a row is taken to err for reasons of its own."""
+TO_HALF = 0.6745
+"""Deviations within which half of a normal variable lies."""
 ANY = 1 << 31
 """More workers than any run has."""
 Progress = Callable[[int, int, str], None]
@@ -135,21 +142,21 @@ def _rows(
 
 
 def spread_of(
-    rows: Iterable[LeftOut], shifted: Mapping[bool, Sequence[float]] | None = None
+    rows: Iterable[LeftOut], shifted: Mapping[bool, Sequence[Sequence[float]]] | None = None
 ) -> Spread:
     """Return how far rows lie from what is predicted without their source.
 
-    ``shifted`` has the logarithms that are left after a shift by a row of the same source and
-    family, up to ``MANY`` devices (False) and beyond (True).
+    ``shifted`` has, for each row, the logarithms that are left after a shift by another row of its
+    source and family, up to ``MANY`` devices (False) and beyond (True).
     """
     every = list(rows)
-    logs: dict[str, list[float]] = {name: [] for name in CLASSES}
+    logs: dict[str, list[Sequence[float]]] = {name: [] for name in CLASSES}
     groups: dict[tuple[str, str], list[LeftOut]] = defaultdict(list)
     for row in every:
-        logs[class_of(seen=row.seen, many=row.many)].append(row.log)
+        logs[class_of(seen=row.seen, many=row.many)].append([row.log])
         groups[row.source, row.family].append(row)
     for many, left in (shifted or {}).items():
-        logs[class_of(seen=True, many=many, shifted=True)] += left
+        logs[class_of(seen=True, many=many, shifted=True)] += [x for x in left if x]
     told: dict[bool, list[list[float]]] = {True: [], False: []}
     for group in groups.values():
         told[group[0].seen].append([row.log for row in group])
@@ -164,36 +171,28 @@ def spread_of(
 def between_and_within(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     """Return the deviations of groups of logarithms about 0, and of members about their group.
 
-    By the method of moments: two members of a group have in common what their product is in the
-    mean; what is left of a square is their own. A group counts as the root of its members, and wild
-    members as ``WILD`` deviations of all.
+    A group lies where its median does, and half of the groups lie within ``TO_HALF`` deviations: a
+    library that is ten times as slow says nothing of the others. Of members it is the root mean
+    square, for one of them shifts all, and may be a wild one.
 
-    >>> between_and_within([[0.2, 0.2], [-0.2, -0.2]])
-    (0.2, 0.0)
+    >>> between_and_within([[0.2, 0.4], [-0.2, -0.4]])  # doctest: +ELLIPSIS
+    (0.4447..., 0.1414...)
     """
-    most = WILD * deviation(x for group in groups for x in group)
-    common, square, whole = 0.0, 0.0, 0.0
-    for group in groups:
-        held = [max(-most, min(most, x)) for x in group]
-        n, squares = len(held), sum(x * x for x in held)
-        if n > 1:
-            weight = n**0.5
-            common += weight * (sum(held) ** 2 - squares) / (n * (n - 1))
-            square += weight * squares / n
-            whole += weight
-    if not whole:
-        return most / WILD, most / WILD
-    between = max(0.0, common / whole)
-    return between**0.5, max(0.0, square / whole - between) ** 0.5
+    middles = [median(group) for group in groups]
+    pairs = list(zip(groups, middles, strict=True))
+    squares = sum((x - middle) ** 2 for group, middle in pairs for x in group)
+    free = sum(len(group) - 1 for group in groups)
+    between = median(map(abs, middles)) / TO_HALF
+    return between, (squares / free) ** 0.5 if free else between
 
 
-def _of_class(name: str, logs: Mapping[str, Sequence[float]]) -> float:
+def _of_class(name: str, logs: Mapping[str, Sequence[Sequence[float]]]) -> float:
     """Return the deviation of a class, or of the widest that resembles it if it has few rows."""
     own, others = logs[name], [found for found in logs.values() if len(found) >= LEAST_ROWS]
     if len(own) >= LEAST_ROWS or not others:
-        return deviation(own or [x for found in logs.values() for x in found])
+        return deviation_of(own or [x for found in logs.values() for x in found])
     kin = [logs[n] for n in (name.removesuffix("-many"), "seen-many") if len(logs[n]) >= LEAST_ROWS]
-    return max(map(deviation, [*(kin or others), *([own] if own else [])]))
+    return max(map(deviation_of, [*(kin or others), *([own] if own else [])]))
 
 
 def held_frac(rows: Iterable[LeftOut]) -> tuple[float, float]:

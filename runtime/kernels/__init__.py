@@ -54,17 +54,6 @@ def pieces(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield tuple(array[first : first + size] for array in flat)
 
 
-def slabs(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Cut arrays along their first axis so that no view has more than ``size`` elements, if it can.
-
-    >>> [len(x) for x, _ in slabs(10, np.zeros((3, 5)), np.zeros((3, 1)))]
-    [2, 1]
-    """
-    rows = max(1, size // max(array[:1].size for array in arrays))
-    for first in range(0, len(arrays[0]), rows):
-        yield tuple(array[first : first + rows] for array in arrays)
-
-
 def inside(first: int, end: int, shift: int, stride: int, side: int) -> tuple[slice, slice]:
     """Return which outputs from ``first`` to ``end`` read within the map, and what they read.
 

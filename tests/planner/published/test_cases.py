@@ -1,8 +1,11 @@
 """What tables call things: their words lead to our models, devices, systems and software."""
 
+from dataclasses import replace
+
 import pytest
 
 from planner.published.cases import Unsaid, express
+from planner.published.predict import predicted_s
 
 TOLD = {
     "model": "ResNet-50",
@@ -63,6 +66,12 @@ def test_a_name_leads_to_a_model_at_its_size(model, size, framework, name):
 )
 def test_an_accelerator_leads_to_a_device(accelerator, device):
     assert told(accelerator=accelerator).device == device
+
+
+def test_several_cards_of_a_workstation_are_on_pcie():
+    found = told(accelerator="2080 Ti", n_devices="4", devices_per_node="4")
+    assert found.system == "rtx-2080-ti-8"
+    assert found.plan.placement == (0, 1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +145,14 @@ def test_large_batches_are_added_up_before_an_update(model, size, devices, batch
 )
 def test_two_batches_in_a_cell_are_told_apart(precision, told_as, samples):
     assert told(precision=precision, batch_per_device=told_as).plan.microbatch == samples
+
+
+def test_a_host_decodes_real_images_where_its_framework_does():
+    row = {"n_devices": "8", "devices_per_node": "8", "framework": "TensorFlow 1.4"}
+    real = told(**row, input_data="real")
+    assert real.images_per_node_s == pytest.approx(40 * 266)
+    assert told(**row, input_data="synthetic").images_per_node_s is None
+    assert told(**row | {"framework": "mxnet"}, input_data="real").images_per_node_s is None
+    slow = replace(real, images_per_node_s=10.0)
+    assert predicted_s(slow, slow.machine()) == pytest.approx(real.training.batch / 10)
+    assert predicted_s(real, real.machine()) < predicted_s(slow, slow.machine())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foreplan.inquiry import diff, explain, what_if
     from foreplan.library import collective
     from foreplan.pictures import talk, topology
+    from foreplan.pipelining import pipeline
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "execute",
     "explain",
     "models",
+    "pipeline",
     "plan",
     "report",
     "talk",
@@ -44,6 +46,7 @@ _ELSEWHERE = {
     "collective": "library",
     "diff": "inquiry",
     "explain": "inquiry",
+    "pipeline": "pipelining",
     "talk": "pictures",
     "topology": "pictures",
     "what_if": "inquiry",

@@ -10,7 +10,7 @@ from hwprofiles.calibration import Calibration
 from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import cluster_facts, load_cluster, split_spec
 from hwprofiles.costs import CostBook
-from hwprofiles.errors import ProfileError
+from hwprofiles.errors import BackendUnavailable, ProfileError
 from hwprofiles.identity import Identity, probe_identity
 from hwprofiles.local import LocalFacts, local_cluster, local_facts
 from hwprofiles.opstore import OpStore
@@ -46,10 +46,17 @@ class Local:
         Raises
         ------
         BackendUnavailable
-            When there is no such backend, or it is not installed.
+            When there is no such backend, it is not installed, or it is none of the host.
         """
+        chosen = backend(by)
+        if not chosen.is_host:
+            raise BackendUnavailable(
+                f"cluster '{LOCAL}:{by}': expected a backend that computes on cores of this"
+                " machine; plan on a cluster of such devices (`foreplan hw list`), run it with"
+                f" `foreplan execute --backend {by}`, and measure its ops with `make gpu-check`"
+            )
         store = OpStore.at_home(os.environ)
-        return cls(facts=local_facts(), store=store, backend=backend(by))
+        return cls(facts=local_facts(), store=store, backend=chosen)
 
     @property
     def name(self) -> str:

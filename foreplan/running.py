@@ -25,6 +25,7 @@ from planner.records import (
 )
 
 if TYPE_CHECKING:
+    from runtime.backends import Backend
     from runtime.execute import Checkpoints, Options
     from runtime.launch import Launch
 
@@ -81,10 +82,16 @@ def execute(
 
     start = start or launch
     plans = read_plans(path)
-    by = _backend(path, plans, backend)
+    chosen = _backend(path, plans, backend)
+    by = chosen.name
     model = load_model(plans.model)
     needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
+    if check and not chosen.is_host:
+        raise PlanError(
+            f"--check: expected a backend that computes on cores of this machine, got {by!r}; leave"
+            " out --check, and hold the GPU against its predictions with `make gpu-check`"
+        )
     _check_switch(path, pick_plan(plans, pick).plan)
     if replay is not None:
         _check_replay(plans, pick, replay, check or bool(checkpoint_every or resume))
@@ -134,7 +141,7 @@ def _check_switch(path: Path, plan: Plan) -> None:
         )
 
 
-def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
+def _backend(path: Path, plans: PlanFile, asked: str | None) -> "Backend":
     """Return the backend to run with; costs of one backend say nothing of another."""
     from runtime.backends import backend
 
@@ -145,7 +152,7 @@ def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
             f"{path}: priced with backend {planned!r}, got --backend {asked!r}; plan on"
             f" {cluster} to run with that one"
         )
-    return backend(asked or planned or "numpy").name
+    return backend(asked or planned or "numpy")
 
 
 def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:

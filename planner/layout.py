@@ -107,7 +107,7 @@ class _Shared:
         cls, model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
     ) -> "_Shared":
         packed, cut = frame(model, training, plan, calls), plan_buckets(model, training, plan)
-        own, size = own_registers(model, training, plan), packed.size_bytes
+        own = own_registers(model, training, plan)
         stride = np.array([register.stride_bytes for register in packed.registers], dtype=np.int64)
         return cls(
             own=own,
@@ -116,7 +116,7 @@ class _Shared:
             first_upright=plan.microbatches(training.batch) % 2,
             after=packed.after[last_layers(cut if plan.overlap else cut[-1:] * len(cut))],
             held=np.append(alive(packed.lives, stride), 0),
-            room=landing_room(packed.free_from, size, kept_bytes(own), cut, overlap=plan.overlap),
+            room=landing_room(packed, kept_bytes(own), cut, overlap=plan.overlap),
         )
 
     def land(self, landing: Sequence[Register]) -> Landing:

@@ -4,6 +4,7 @@ One list serves the memory formula of the search, the task graph and the arena o
 ``planner.memory`` says where each lies.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
 from planner.packing import Lives
-from planner.passes import OUTSIDE, STATS, is_parameter, partial
+from planner.passes import OUTSIDE, STATS, Firing, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.precision import MASTERS, has_masters, kept_dtype, scaling
 from planner.script import script_of
@@ -66,25 +67,30 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     return (*own_registers(model, training, plan), *pass_registers(model, training, plan)[0])
 
 
+def lasting_registers(training: Training, parameters: int) -> tuple[Register, ...]:
+    """Return what so many parameters take from step to step, gradients included."""
+    item, kept_item = (DTYPE_BYTES[name] for name in (training.dtype, kept_dtype(training.dtype)))
+    kept = ((MASTERS,) * has_masters(training.dtype)) + optimizer(training.optimizer).STATES
+    rows = [("parameters", "parameters", parameters * item)]
+    rows += [("gradients", "gradients", parameters * item)]
+    rows += [(name, "optimizer", parameters * kept_item) for name in kept]
+    if has_masters(training.dtype):
+        rows.append((scaling().name, "optimizer", scaling().size_bytes))
+    return tuple(
+        Register(name=name, category=category, slots=1, slot_bytes=size)
+        for name, category, size in rows
+    )
+
+
 def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the registers that share their place with no other: alive all step, or loaded."""
-    dtype = training.dtype
-    flat_bytes = model.parameter_count * DTYPE_BYTES[dtype]
-    kept_bytes = model.parameter_count * DTYPE_BYTES[kept_dtype(dtype)]
-    kept = ((MASTERS,) * has_masters(dtype)) + optimizer(training.optimizer).STATES
 
     def register(name: str, category: str, slots: int, slot_bytes: int) -> Register:
         return Register(name=name, category=category, slots=slots, slot_bytes=slot_bytes)
 
-    found = [
-        register("parameters", "parameters", 1, flat_bytes),
-        register("gradients", "gradients", 1, flat_bytes),
-        *(register(name, "optimizer", 1, kept_bytes) for name in kept),
-    ]
-    if has_masters(dtype):
-        found.append(register(scaling().name, "optimizer", 1, scaling().size_bytes))
-    x, labels, raw = load(model, plan.microbatch, dtype).writes
-    *_, stats = loss(model, plan.microbatch, dtype, training.batch).writes
+    found = list(lasting_registers(training, model.parameter_count))
+    x, labels, raw = load(model, plan.microbatch, training.dtype).writes
+    *_, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
     rounds = plan.microbatches(training.batch)
     found += [
         register("x", "input", plan.input_slots, x.size_bytes),
@@ -113,36 +119,22 @@ def pass_registers(
     """
     calls = calls or StepCalls.of(model, training, plan)
     accumulates = plan.microbatches(training.batch) > 1
-    item = DTYPE_BYTES[training.dtype]
     size: dict[str, int] = {}
     category: dict[str, str] = {}
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     pivot = 0
 
-    def touch(register: str, kind: str, at: int, size_bytes: int) -> None:
-        category.setdefault(register, kind)
-        first.setdefault(register, at)
-        last[register] = at
-        size[register] = max(size.get(register, 0), size_bytes)
-
     for at, firing in enumerate(model.passes):
         if firing.kind == "accumulate" and not accumulates:
             continue
         if firing.kind == "loss":
             pivot = at
-        parameters = model.layers[firing.layer].parameter_count
-        call = firing.call(calls, parameters)
-        if firing.kind == "weight_grad" and accumulates:
-            names = {**model.layers[firing.layer].parameters, **model.layers[firing.layer].borrowed}
-            for owner in sorted({model.owner(firing.layer, name) for name in names}):
-                whole_bytes = model.layers[owner].parameter_count * item
-                touch(partial(model, owner), "gradients", at, whole_bytes)
-        if call.work:
-            touch(firing.workspace, "workspace", at, sum(t.size_bytes for t in call.work))
-        for tensor in (*call.reads, *call.updates, *call.writes):
-            if not is_parameter(tensor) and (name := firing.places[tensor.name]) not in OUTSIDE:
-                touch(name, "activations", at, tensor.size_bytes)
+        for name, kind, size_bytes in touched(model, calls, firing, accumulates=accumulates):
+            category.setdefault(name, kind)
+            first.setdefault(name, at)
+            last[name] = at
+            size[name] = max(size.get(name, 0), size_bytes)
     slots = frame_count(training, plan)
     registers = tuple(
         Register(name=name, category=category[name], slots=slots, slot_bytes=size[name])
@@ -156,6 +148,27 @@ def pass_registers(
         positions=len(model.passes),
     )
     return registers, lives
+
+
+def touched(
+    model: ModelGraph, calls: StepCalls, firing: Firing, *, accumulates: bool
+) -> Iterator[tuple[str, str, int]]:
+    """Yield name, category and bytes of each register of a frame that an op touches.
+
+    ``accumulates`` says whether gradients of several microbatches are added up.
+    """
+    layer = model.layers[firing.layer]
+    call = firing.call(calls, layer.parameter_count)
+    if firing.kind == "weight_grad" and accumulates:
+        names = {**layer.parameters, **layer.borrowed}
+        for owner in sorted({model.owner(firing.layer, name) for name in names}):
+            elements = model.layers[owner].parameter_count
+            yield partial(model, owner), "gradients", elements * DTYPE_BYTES[calls.training.dtype]
+    if call.work:
+        yield firing.workspace, "workspace", sum(t.size_bytes for t in call.work)
+    for tensor in (*call.reads, *call.updates, *call.writes):
+        if not is_parameter(tensor) and (name := firing.places[tensor.name]) not in OUTSIDE:
+            yield name, "activations", tensor.size_bytes
 
 
 def landing_registers(

@@ -11,7 +11,8 @@ a particular message, so no order of arrival can block another.
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -94,6 +95,18 @@ class ActorLoop:
         self.end_ns = [0] * len(firings)
         self.stall_ns = 0
         """Waited so far for what an input pipeline gets ready, with nothing else to do."""
+        self.waited_ns = 0
+        """Waited so far for messages, with nothing else to do."""
+
+    def with_fires(
+        self, wrap: Callable[[int, Callable[[], object]], Callable[[], object]]
+    ) -> "ActorLoop":
+        """Return a loop of the same firings, kernel ``i`` run as ``wrap(i, fire)``."""
+        other = copy(self)
+        other._firings = tuple(
+            replace(f, fire=wrap(i, f.fire)) if f.fire else f for i, f in enumerate(self._firings)
+        )
+        return other
 
     def run(self, *, traced: bool = False, freed: Callable[[int], None] | None = None) -> None:
         """Run one step; with ``traced``, note start and end of every task.
@@ -204,18 +217,20 @@ class _Step:
 
     def run(self) -> None:
         """Fire until everything has completed."""
-        fruitless = 0
+        fruitless, since_ns = 0, 0
         while self.left:
-            if self.pending and self.poll():
-                fruitless = 0
-            if self.expected and self.look():
+            moved = bool(self.pending) and self.poll()
+            moved = (bool(self.expected) and self.look()) or moved
+            if fruitless and (moved or self.ready):
+                self.loop.waited_ns += time.perf_counter_ns() - since_ns
                 fruitless = 0
             if self.ready:
                 self.start(heappop(self.ready)[2])
-                fruitless = 0
             elif self.expected:
                 self.starve()
             elif self.pending:
+                if not fruitless:
+                    since_ns = time.perf_counter_ns()
                 fruitless += 1
                 if fruitless > POLLS_BEFORE_SLEEP:
                     time.sleep(SLEEP_S)

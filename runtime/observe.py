@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from planner.opcall import OpCall
-from planner.program import ComputeTask, TransferTask
+from planner.program import ComputeTask
 from runtime.backends import Backend
 from runtime.bind import Worker
+from runtime.op_timer import time_runs
 from runtime.timing import COLD_BYTES, Sweeper, cooler, repeat
 from runtime.voice import Voice
 
 SOLO_ROUNDS, SOLO_S = 12, 1.0
 """Repeats of each task alone, fewer where all of it takes longer; the median counts."""
 LEAST_ROUNDS = 3
+SOLO_BLOCKS = 3
+"""Of each task on a device."""
 ALIKE_S = 2.0
 """Spent on the tasks of one op call; those that are left take as long as the median of these."""
 LOADED = ("x", "labels", "raw")
@@ -36,13 +39,14 @@ def traced(
     if not steps:
         return None
     starts, ends = [], []
+    clock = _DeviceClock(worker)
     for i in range(steps):
         worker.step[0] = first_step + i
         comm.Barrier()
-        worker.loop.run(traced=True)
+        start_ns, end_ns = clock.run()
         voice.marks += 1
-        starts.append(list(worker.loop.start_ns))
-        ends.append(list(worker.loop.end_ns))
+        starts.append(start_ns)
+        ends.append(end_ns)
     gathered = comm.gather((worker.tasks, np.array(starts), np.array(ends)))
     if gathered is None:
         return None
@@ -61,7 +65,47 @@ def traced(
         "median_s": (np.median(end - start, axis=0) / 1e9).tolist(),
         "start_s": ((start - zero)[typical] / 1e9).tolist(),
         "end_s": ((end - zero)[typical] / 1e9).tolist(),
+        "issue_s": float(np.median(clock.issue_s)),
     }
+
+
+class _DeviceClock:
+    """Steps of a worker with the times of all its tasks, by the clock of the host.
+
+    A host does a task when it is called. A device does it later, so its own moments are noted
+    around each, and set on the host's clock where a step begins, when the device has nothing to do.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker, self._device = worker, worker.device
+        self._moments: dict[int, tuple[Any, Any]] = {}
+        self.issue_s: list[float] = []
+        """By step: what the host took in the loop, without what it waited for others."""
+        self._loop = worker.loop if worker.device.is_host else worker.loop.with_fires(self._around)
+
+    def _around(self, task: int, fire: Callable[[], object]) -> Callable[[], object]:
+        def noted() -> None:
+            begin = self._device.now()
+            fire()
+            self._moments[task] = (begin, self._device.now())
+
+        return noted
+
+    def run(self) -> tuple[list[int], list[int]]:
+        """Run one step; return start and end of each firing, ns."""
+        self._device.finish()
+        loop = self._loop
+        idle_ns = loop.waited_ns + loop.stall_ns
+        zero, zero_ns = self._device.now(), time.perf_counter_ns()
+        loop.run(traced=True)
+        idle_ns = loop.waited_ns + loop.stall_ns - idle_ns
+        self.issue_s.append((time.perf_counter_ns() - zero_ns - idle_ns) / 1e9)
+        self._device.finish()
+        start_ns, end_ns = list(self._loop.start_ns), list(self._loop.end_ns)
+        for task, (begin, end) in self._moments.items():
+            start_ns[task] = zero_ns + round(begin.seconds_since(zero) * 1e9)
+            end_ns[task] = zero_ns + round(end.seconds_since(zero) * 1e9)
+        return start_ns, end_ns
 
 
 def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, float]:
@@ -72,10 +116,10 @@ def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, floa
     spoilt by this, so it comes last.
     """
     found: dict[int, float] = {}
-    cool = lru_cache(1)(lambda call: cooler(call, by=by))  # it holds arrays of the op's size
     infos = worker.program.tasks
     kernels = _alike_together(worker)
     local = {task: i for i, task in enumerate(worker.tasks)}
+    alone_s = _on_host(worker, by) if worker.device.is_host else _on_device(worker)
     alike: dict[OpCall, list[float]] = {}
     spent_s = 0.0
     for position in range(comm.allreduce(len(kernels), op=_max())):
@@ -92,32 +136,48 @@ def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, floa
                 found[task] = float(np.median(alike[info.call]))
                 continue
             began = time.perf_counter()
-            _fill_operands(worker, info)
-            arrays = [worker.array(view) for view in info.views]
-            fresh = [arrays[i] for i in info.call.fresh]
-            written_over = _written_over(info.call, arrays)
-            found[task] = _alone_s(fire, cool(info.call), fresh, written_over)
+            found[task] = alone_s(info, fire)
             alike[info.call].append(found[task])
             spent_s += time.perf_counter() - began
     sweep = Sweeper(COLD_BYTES)
-    for task, transfer in enumerate(infos):
-        if not isinstance(transfer, TransferTask):
-            continue
-        request = worker.requests[local[task]] if task in local else None
-        seconds = []
+    groups = worker.messages.alone(worker.program)
+    seconds = np.zeros((SOLO_ROUNDS, len(groups)))
+    for i, number in np.ndindex(seconds.shape):
+        waiting = [worker.requests[local[task]] for task in groups[number] if task in local]
         voice.marks += 1
-        for _ in range(SOLO_ROUNDS):
-            sweep()
-            comm.Barrier()
-            start = time.perf_counter_ns()
-            if request is not None:
-                request.Start()
-                while not request.Test():
-                    pass
-            seconds.append((time.perf_counter_ns() - start) / 1e9)
-        if request is not None:
-            found[task] = float(np.median(seconds))
+        sweep()
+        comm.Barrier()
+        start = time.perf_counter_ns()
+        for request in waiting:
+            request.Start()
+        while waiting:
+            waiting = [request for request in waiting if not request.Test()]
+        seconds[i, number] = (time.perf_counter_ns() - start) / 1e9
+    for group, median_s in zip(groups, np.median(seconds, axis=0).tolist(), strict=True):
+        found |= {task: median_s for task in group if task in local}
     return found
+
+
+Alone = Callable[[ComputeTask, Callable[[], object]], float]
+"""Median seconds of a task alone."""
+
+
+def _on_host(worker: Worker, by: Backend) -> Alone:
+    """Return what times a task on a core, as cold as a step finds it."""
+    cool = lru_cache(1)(lambda call: cooler(call, by=by))  # it holds arrays of the op's size
+
+    def alone_s(info: ComputeTask, fire: Callable[[], object]) -> float:
+        _fill_operands(worker, info)
+        arrays = [worker.array(view) for view in info.views]
+        fresh = [arrays[i] for i in info.call.fresh]
+        return _alone_s(fire, cool(info.call), fresh, _written_over(info.call, arrays))
+
+    return alone_s
+
+
+def _on_device(worker: Worker) -> Alone:
+    """Return what times a task on a device, blocks of calls one behind the other."""
+    return lambda info, fire: float(np.median(time_runs(worker.device, [fire], SOLO_BLOCKS)[0]))
 
 
 def _alike_together(worker: Worker) -> list[int]:

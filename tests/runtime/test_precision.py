@@ -9,10 +9,12 @@ from planner.model import load_model
 from planner.plan import Training
 from planner.precision import GROW_AFTER, INVERSE, SCALE
 from planner.program import ComputeTask
+from runtime.arena import dtype_of
 from runtime.device import HostDevice
-from runtime.kernels import adamw, scaling, sgd, softmax_cross_entropy
+from runtime.kernels import Stream, adamw, changing, scaling, sgd, softmax_cross_entropy
 from runtime.parameters import read, scaling_view
 from runtime.trial import Trial
+from tests.runtime.test_cuda_kernels import LAYERS, drawn
 
 
 def judged(g, state):
@@ -129,10 +131,10 @@ def test_masters_and_their_state_are_in_the_memory(optimizer, dp):
     assert 0 < more <= line, "the masters, and the scale"
 
 
-def begun(dtype, machine, dp):
-    """A worker of the perceptron before its first step, two microbatches a step."""
-    model, training = load_model("mlp"), Training(batch=32, dtype=dtype)
-    program = lower(model, training, dp(1, 16), machine.cluster(1), machine.books(1))
+def begun(dtype, machine, dp, name="mlp"):
+    """A worker before its first step, two microbatches a step."""
+    model, training = load_model(name), Training(batch=8, dtype=dtype)
+    program = lower(model, training, dp(1, 4), machine.cluster(1), machine.books(1))
     trial = Trial(model, training, program, HostDevice())
 
     def fetch(step, microbatch, raw):
@@ -168,3 +170,43 @@ def test_a_step_that_overflows_is_skipped_and_the_next_one_is_not(gpus, dp):
     trial.run(1, 8)
     assert state[INVERSE] > 0
     assert not np.array_equal(read(trial.worker, trial.model, trial.training), before)
+
+
+KINDS = [each for each in LAYERS if each.kind != "lrn"]
+"""Of response norm the sums of squares leave float16."""
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_kernel_computes_in_halves_what_it_does_in_float32(dtype):
+    """By itself, or where it knows no halves in float32 on copies."""
+    run_of, error = HostDevice().kernel, {"float16": 2e-2, "bfloat16": 1e-1}[dtype]
+    for each in KINDS:
+        for phase in ("forward", "weight_grad", "input_grad"):
+            if not hasattr(each.module, phase) or (each.kind, phase) == ("max_pool", "input_grad"):
+                continue
+            half, wide = (each.call(phase, 4, name) for name in (dtype, "float32"))
+            ours = [drawn(t) for t in wide.tensors]
+            if phase == "input_grad" and each.kind == "attention":
+                ours[1][...] = 8  # of the sums that it stands for, one that overflows nothing
+            theirs = [a.astype(dtype_of(t.dtype)) for a, t in zip(ours, half.tensors, strict=True)]
+            more = dict.fromkeys(changing(wide.kernel), STREAM)
+            for call, arrays in ((wide, ours), (half, theirs)):
+                run_of(call)(*arrays, **dict(call.attrs), **more)
+            for a, b, tensor in zip(ours, theirs, wide.tensors, strict=True):
+                if tensor in wide.writes:
+                    largest = np.abs(a).max()
+                    np.testing.assert_allclose(
+                        b.astype(float), a, rtol=0, atol=error * largest, err_msg=half.signature
+                    )
+
+
+def STREAM():  # noqa: N802 - what a kernel asks for
+    return Stream(1, 2, 3, 4)
+
+
+def test_a_convnet_is_trained_in_halves(gpus, dp):
+    losses = {}
+    for dtype in ("float32", "float16"):
+        trial = begun(dtype, gpus, dp, "lenet-5")
+        losses[dtype] = [trial.run(1, 1).loss for _ in range(3)]
+    np.testing.assert_allclose(losses["float16"], losses["float32"], rtol=1e-2)

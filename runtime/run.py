@@ -60,7 +60,8 @@ class Run:
                 taken = device.taken
             begun = time.monotonic()
             worker.loop.run()
-            is_long = time.monotonic() - begun > PROGRESS_S
+            # the first one also loads what kernels were compiled to
+            is_long = step > first and time.monotonic() - begun > PROGRESS_S
             for i, stats in enumerate(self._stats):
                 self._kept[step, i] = stats
             now = device.now()

@@ -16,11 +16,13 @@ from planner.program import View
 from runtime.bind import Worker
 from runtime.checkpoint import Keeper, State, write_checkpoint
 from runtime.meter import Meter
-from runtime.voice import PROGRESS_S, Voice
+from runtime.voice import Voice
 
 Floats = npt.NDArray[np.float64]
 TOLD = 20
-"""Steps between two words about how far a run is; after a long step there is one at once."""
+"""Steps between two words about how far a run is."""
+SLOW_STEP_S = 1.0
+"""After a step that takes longer there is one at once; the first, which sets things up, aside."""
 
 
 class Run:
@@ -60,8 +62,7 @@ class Run:
                 taken = device.taken
             begun = time.monotonic()
             worker.loop.run()
-            # the first one also loads what kernels were compiled to
-            is_long = step > first and time.monotonic() - begun > PROGRESS_S
+            is_long = step > first and time.monotonic() - begun > SLOW_STEP_S
             for i, stats in enumerate(self._stats):
                 self._kept[step, i] = stats
             now = device.now()

@@ -80,7 +80,7 @@ class BucketExchange:
             to_ps(route.overhead_s(payload)),
             payload_bytes=payload,
             route=work.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
-            actor=work.actors.setdefault((src, f"send.{self.number}.{dst}"), len(work.actors)),
+            actor=work.actor(src, f"send.{self.number}.{dst}"),
             priority=PRIORITY["exchange"],
             after=sorted({*deps, *work.entry((src, dst), deps)}),
             writes=[work.register_ids[dst][self.landing]] if landing else (),

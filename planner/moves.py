@@ -1,81 +1,29 @@
-"""What the lanes and links of one exchange must do at least: arrays over the moves of an algorithm.
+"""The moves of an algorithm as arrays: who waits for whom, who sends to whom, where chunks land.
 
-An algorithm is emitted once for each number of ranks; its moves are the same for every size, only
-the blocks are wider. From them follow, for any bucket, the earliest start of every move and the
-longest way that is left after it (chains of moves, each as long as alone), and so a bound for every
-lane and link: its *fill* (no move of its can start earlier), its work, its *drain* (the update that
-follows its last move is at least so far away). Index letters: T moves, N sizes of a bucket, B
-buckets of a cut, L lanes and links.
+Moves are those of all ranks, or of a few that stand for all where the fabric treats the others as
+it treats them. Index letters: T moves, N sizes of a bucket, K ranks that stand for all, P pairs of
+ranks, S spans of blocks.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, overload
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hwprofiles.cluster import Cluster
-from hwprofiles.link import Route
-from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
-from planner.collectives.base import (
-    Emit,
-    Prices,
-    Span,
-    Tasks,
-    algorithm,
-    algorithm_names,
-    chunk_spans,
-)
+from hwprofiles.units import Floats, Ints
+from planner.emitted import emitted, emitted_fold, symmetry
+from planner.folded_exchange import Orbit
 
-ELEMENTS = 10_000_019
-"""Size at which an algorithm is emitted: all its blocks differ in where they begin."""
-
-ROUNDING_FRAC = 2.0**-30
-"""Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
-
-LATER = np.iinfo(np.int64).max // 4
-"""Where a lane has nothing to do."""
-
-
-@dataclass(slots=True)
-class _Notes:
-    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``)."""
-
-    ranks: int
-    elements: int = ELEMENTS
-    rows: list[tuple[int, int, int, int]] = field(default_factory=list)
-    """(source, destination, first element, end); an addition has the same rank twice."""
-    after: list[tuple[int, ...]] = field(default_factory=list)
-    landed: dict[int, int] = field(default_factory=dict)
-    added: dict[int, int] = field(default_factory=dict)
-    fold: None = None
-
-    def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
-    ) -> int:
-        """Note a transfer; arrivals of one landing register keep their order."""
-        del channel
-        deps = after
-        if landing:
-            deps = (*after, self.landed[dst]) if dst in self.landed else after
-            self.landed[dst] = len(self.rows)
-        return self._note((src, dst, *span), deps)
-
-    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
-        """Note an addition; those of one rank keep their order."""
-        turn = (self.added[rank],) if rank in self.added else ()
-        self.added[rank] = len(self.rows)
-        return self._note((rank, rank, *span), (*after, arrived, *turn))
-
-    def _note(self, row: tuple[int, int, int, int], after: tuple[int, ...]) -> int:
-        self.rows.append(row)
-        self.after.append(after)
-        return len(self.rows) - 1
+FOLD_FROM_RANKS = 17
+"""Ranks from which on a few may stand for others: every block is then as wide as the narrowest, and
+every pair as quick as the quickest that it stands for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Groups:
+class Groups:
     """Rows gathered by a key: ``reduce`` over each group is one call of a ufunc."""
 
     order: Ints
@@ -83,18 +31,17 @@ class _Groups:
     keys: Ints
 
     @classmethod
-    def of(cls, keys: Ints) -> "_Groups":
+    def of(cls, keys: Ints) -> "Groups":
         """Group positions by equal key."""
         order = np.argsort(keys, kind="stable")
         distinct, starts = np.unique(keys[order], return_index=True)
         return cls(order, starts, distinct)
 
-    def reduce(self, ufunc: np.ufunc, values: Ints) -> Ints:
+    def reduce(self, ufunc: np.ufunc, values: Any) -> Any:
         """Return ``ufunc`` over the rows of each key, (rows, N) to (keys, N)."""
         if not len(self.order):
             return values[:0]
-        found: Ints = ufunc.reduceat(values[self.order], self.starts, axis=0)
-        return found
+        return ufunc.reduceat(values[self.order], self.starts, axis=0)
 
     def by_key(self, ufunc: np.ufunc, values: Ints, size: int, empty: int) -> Ints:
         """Return the same for keys 0 .. size - 1, ``empty`` where there is none."""
@@ -103,44 +50,72 @@ class _Groups:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+Level = tuple[Ints, Ints, Ints]
+"""Moves, the others that they wait for or that wait for them, and where each move's begin."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Moves:
     """The transfers and additions of an algorithm on so many ranks."""
 
     ranks: int
+    seats: int
+    """Ranks that stand for all, K."""
     blocks: int
     src: Ints
     dst: Ints
-    """(T,) ranks; equal for an addition."""
-    first: Ints
-    end: Ints
-    """(T,) blocks."""
-    levels: tuple[tuple[Ints, Ints, Ints], ...]
-    """Forward: (moves, those they wait for, where each move's begin), level after level."""
-    back: tuple[tuple[Ints, Ints, Ints], ...]
-    """Backward: (moves, those that wait for them, where each move's begin), from the last level."""
+    """(T,) places among the ranks that stand for all; equal for an addition."""
+    levels: tuple[Level, ...]
+    """Forward, level after level: what each move waits for."""
+    back: tuple[Level, ...]
+    """Backward, from the last level: what waits for each move."""
     last: tuple[Ints, ...]
-    """By rank: moves after which its copy is final."""
+    """By rank that stands for others: moves after which its copy is final."""
     sends: Ints
     adds: Ints
     """Moves that are transfers, and additions."""
-    by_src: _Groups
-    by_dst: _Groups
-    by_pair: _Groups
-    """Of ``sends``; a pair is source x ranks + destination."""
-    by_adder: _Groups
-    """Of ``adds``."""
-    pairs: Ints
     pair_of: Ints
-    """(P,) source x ranks + destination; (T,) which of them a move has."""
+    """(T,) which pair of ranks a move has."""
+    members: tuple[Ints, ...]
+    """By pair: source and destination of all pairs that it stands for, shape (order, 2)."""
     spans: Ints
+    """(S, 2) first and last block of what is moved."""
     span_of: Ints
-    """(S, 2) first and last block of what is moved; (T,) which of them a move has."""
+    """(T,) which span a move has."""
 
     @property
-    def count(self) -> int:
-        """Number of moves."""
-        return len(self.src)
+    def folded(self) -> bool:
+        """Whether a few ranks stand for all."""
+        return self.seats < self.ranks
+
+    @cached_property
+    def by_src(self) -> Groups:
+        """Transfers by the rank that sends."""
+        return Groups.of(self.src[self.sends])
+
+    @cached_property
+    def by_dst(self) -> Groups:
+        """Transfers by the rank that receives."""
+        return Groups.of(self.dst[self.sends])
+
+    @cached_property
+    def by_adder(self) -> Groups:
+        """Additions by rank."""
+        return Groups.of(self.src[self.adds])
+
+    @cached_property
+    def by_pair(self) -> Groups:
+        """Transfers by pair."""
+        return Groups.of(self.pair_of[self.sends])
+
+    def widths(self, sizes: Sequence[int]) -> Ints:
+        """Return how many elements each span has in a bucket of each size, shape (S, N)."""
+        first, end = self.spans.T
+        if self.folded:
+            narrowest = np.array(sizes, dtype=np.int64) // self.blocks
+            found: Ints = (end - first)[:, None] * narrowest
+            return found
+        return span_widths(block_edges(self.blocks, sizes), first, end)
 
     def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
         """Return the earliest start of every move, and what must follow its end, shape (T, N).
@@ -162,50 +137,137 @@ class Moves:
 
 
 @cache
-def moves_of(emit: Emit, ranks: int) -> Moves:
-    """Return the moves of an algorithm on so many ranks."""
-    notes = _Notes(ranks)
-    last = emit(notes, [()] * ranks)
-    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 4)
-    blocks = len(np.unique(rows[:, 2:])) - 1
-    spans = chunk_spans(ELEMENTS, blocks)
-    edges = np.array([spans[0][0], *(end for _, end in spans)])
-    assert np.isin(rows[:, 2:], edges).all(), "an algorithm cuts its array by chunk_spans"
-    level: list[int] = []
-    for after in notes.after:
-        level.append(1 + max((level[task] for task in after), default=-1))
-    waiting = np.repeat(np.arange(len(rows)), [len(after) for after in notes.after])
-    waited = np.array([task for after in notes.after for task in after], dtype=np.int64)
-    depth = np.array(level, dtype=np.int64)
-    src, dst = rows[:, 0], rows[:, 1]
-    sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
-    first, end = np.searchsorted(edges, rows[:, 2]), np.searchsorted(edges, rows[:, 3])
+def moves_of(name: str, ranks: int) -> Moves:
+    """Return the moves of an algorithm on so many ranks, all of them."""
+    found = emitted(name, ranks)
+    rows = np.array([(m.src, m.dst, m.first, m.end) for m in found.moves], dtype=np.int64)
+    src, dst, first, end = rows.reshape(-1, 4).T
     pairs, pair_of = np.unique(src * ranks + dst, return_inverse=True)
-    spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
+    members = np.stack(np.divmod(pairs, ranks), axis=1)[:, None]
+    return _moves(
+        ranks=ranks,
+        seats=ranks,
+        blocks=found.blocks,
+        ends=(src, dst),
+        adds=np.array([m.adds for m in found.moves], dtype=bool),
+        after=[[task for task in m.after if task >= 0] for m in found.moves],
+        last=found.last,
+        pair_of=pair_of,
+        members=tuple(members),
+        spans=(first, end),
+    )
+
+
+@cache
+def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> Moves:
+    """Return the moves of the ranks that ``kept`` leaves of the digits of all others."""
+    found = emitted_fold(name, ranks, kept)
+    fold, orbits = found.fold, found.orbits
+    seat = {rank: place for place, rank in enumerate(fold.ranks())}
+    ends = [[seat[fold.home(rank)[0]] for rank in (o.src, o.dst)] for o in orbits]
+    pairs: dict[tuple[int, int], int] = {}
+    pair_of = [pairs.setdefault(found.exchange.way(o)[:2], len(pairs)) for o in orbits]
+    src, dst = np.array(ends, dtype=np.int64).T
+    return _moves(
+        ranks=ranks,
+        seats=len(seat),
+        blocks=fold.block_count,
+        ends=(src, dst),
+        adds=np.array([o.arrived >= 0 for o in orbits]),
+        after=[sorted({token // fold.order for token in o.after} | _arrived(o)) for o in orbits],
+        last=found.last,
+        pair_of=np.array(pair_of, dtype=np.int64),
+        members=tuple(np.stack([fold.members(a), fold.members(b)], axis=1) for a, b in pairs),
+        spans=tuple(np.array(found.spans, dtype=np.int64).T),
+    )
+
+
+def _arrived(orbit: Orbit) -> set[int]:
+    return {orbit.arrived} if orbit.arrived >= 0 else set()
+
+
+def fitting_moves(name: str, ranks: int, rates: Callable[[Ints], Floats]) -> Moves:
+    """Return the moves of the fewest ranks that stand for others with pairs as fast as theirs.
+
+    ``rates`` gives, for pairs of ranks of shape (n, 2), what tells fast ones from slow ones. Where
+    ranks are few or not alike, the moves are those of all.
+    """
+    found = symmetry(name, ranks) if ranks >= FOLD_FROM_RANKS else None
+    if found is None:
+        return moves_of(name, ranks)
+    members = _members(name, ranks)
+    pairs = np.concatenate(members)
+    rate, pair = rates(pairs), np.repeat(np.arange(len(members)), ranks)
+    for kept in found.choices():
+        key = pair * ranks + _homes(name, ranks, kept)[pairs[:, 0]]
+        groups = Groups.of(key)
+        least, most = (groups.reduce(f, rate[:, None]) for f in (np.minimum, np.maximum))
+        if (least == most).all():
+            return folded_moves(name, ranks, kept)
+    return moves_of(name, ranks)
+
+
+@cache
+def _members(name: str, ranks: int) -> tuple[Ints, ...]:
+    """Return the pairs of ranks by what turns one into another, each of shape (ranks, 2)."""
+    found = symmetry(name, ranks)
+    assert found is not None, "only what is alike folds"
+    folded = emitted_fold(name, ranks, (1,) * len(found.sizes))
+    ways = dict.fromkeys(folded.exchange.way(orbit)[:2] for orbit in folded.orbits)
+    fold = folded.fold
+    return tuple(np.stack([fold.members(a), fold.members(b)], axis=1) for a, b in ways)
+
+
+@cache
+def _homes(name: str, ranks: int, kept: tuple[int, ...]) -> Ints:
+    """Return by rank the one that stands for it."""
+    found = symmetry(name, ranks)
+    assert found is not None, "only what is alike folds"
+    fold = replace(found, kept=kept)
+    return np.array([fold.home(rank)[0] for rank in range(ranks)], dtype=np.int64)
+
+
+def _moves(  # noqa: PLR0913, the columns of moves
+    *,
+    ranks: int,
+    seats: int,
+    blocks: int,
+    ends: tuple[Ints, Ints],
+    adds: npt.NDArray[np.bool_],
+    after: Sequence[Sequence[int]],
+    last: Sequence[Sequence[int]],
+    pair_of: Ints,
+    members: tuple[Ints, ...],
+    spans: tuple[Ints, Ints],
+) -> Moves:
+    """Put moves in levels, and what they have in common together."""
+    level: list[int] = []
+    for waits in after:
+        level.append(1 + max((level[task] for task in waits), default=-1))
+    waiting = np.repeat(np.arange(len(after)), [len(waits) for waits in after])
+    waited = np.array([task for waits in after for task in waits], dtype=np.int64)
+    depth = np.array(level, dtype=np.int64)
+    first, end = spans
+    distinct, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
         ranks=ranks,
+        seats=seats,
         blocks=blocks,
-        src=src,
-        dst=dst,
-        first=first,
-        end=end,
+        src=ends[0],
+        dst=ends[1],
         levels=_by_level(depth, waiting, waited),
         back=_by_level(depth, waited, waiting)[::-1],
         last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
-        sends=sends,
-        adds=adds,
-        by_src=_Groups.of(src[sends]),
-        by_dst=_Groups.of(dst[sends]),
-        by_pair=_Groups.of(src[sends] * ranks + dst[sends]),
-        by_adder=_Groups.of(src[adds]),
-        pairs=pairs,
+        sends=np.flatnonzero(~adds),
+        adds=np.flatnonzero(adds),
         pair_of=pair_of,
-        spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
+        members=members,
+        spans=np.stack(np.divmod(distinct, blocks + 1), axis=1),
         span_of=span_of,
     )
 
 
-def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[tuple[Ints, Ints, Ints], ...]:
+def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[Level, ...]:
     """Return (moves, their others, where each move's others begin) for each level of ``moves``."""
     order = np.lexsort((others, moves, depth[moves]))
     moves, others = moves[order], others[order]
@@ -218,192 +280,12 @@ def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[tuple[Ints, Ints,
     return tuple(found)
 
 
-@cache
-def distinct_names(ranks: int) -> list[str]:
-    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
-
-    >>> distinct_names(2)
-    ['ring', 'star']
-    """
-    kept: dict[tuple[bytes, ...], str] = {}
-    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
-        moves = moves_of(algorithm(name).emit, ranks)
-        spans = (moves.first * ELEMENTS // moves.blocks, moves.end * ELEMENTS // moves.blocks)
-        same = tuple(array.tobytes() for array in (moves.src, moves.dst, *spans))
-        kept.setdefault(same, name)
-    return sorted(kept.values())
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Work:
-    """What every lane and link must do in one exchange, by size of the bucket, shape (L, N)."""
-
-    sizes: dict[int, int]
-    """Column of each number of elements."""
-    fill_ps: Ints
-    work_ps: Ints
-    drain_ps: Ints
-    compute_ps: Ints
-    """(ranks, N) additions, and transfers where they hold the compute lane."""
-    chain_ps: Ints
-    """(N,) longest chain of moves."""
-
-    def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
-        """Return by bucket: the time that it and all after it take at least, once one is ready.
-
-        That is the largest over lanes and links of the least fill, all the work and the least
-        drain of these buckets.
-        """
-        columns = [self.sizes[n] for n in reversed(elements)]
-        fill, drain = (
-            np.minimum.accumulate(a[:, columns], axis=1) for a in (self.fill_ps, self.drain_ps)
-        )
-        work = np.cumsum(self.work_ps[:, columns], axis=1)
-        busy = np.where(work > 0, fill + work + drain, 0)
-        return tuple(busy.max(axis=0)[::-1].tolist())
-
-    def busiest_ps(self, elements: Sequence[int]) -> int:
-        """Return the work of the busiest compute lane over all buckets."""
-        return int(self.compute_ps[:, [self.sizes[n] for n in elements]].sum(axis=1).max())
-
-
-def work_of(
-    emit: Emit,
-    sizes: Sequence[int],
-    prices: Prices,
-    update_ps: Callable[[int], int],
-    routes: "Routes",
-) -> Work:
-    """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
-    moves, ranks = moves_of(emit, prices.ranks), prices.ranks
-    distinct = sorted(set(sizes))
-    edges = _edges(moves.blocks, distinct)
-    width = edges[moves.end] - edges[moves.first]
-    duration, idle = _durations(moves, edges, prices, routes)
-    update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
-    head, tail = moves.times(duration, update)
-
-    def lane(groups: _Groups, some: Ints) -> list[Ints]:
-        """Return fill, work and drain by rank."""
-        of = (head[some], duration[some], tail[some])
-        return [groups.by_key(f, a, ranks, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
-
-    lanes = [lane(moves.by_src, moves.sends), lane(moves.by_dst, moves.sends)]
-    fill, additions, _ = lane(moves.by_adder, moves.adds)
-    ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
-    fill = np.minimum(fill, ready)
-    if prices.holds_compute:
-        fill = np.minimum.reduce([fill, lanes[0][0], lanes[1][0]])
-        additions = additions + lanes[0][1] + lanes[1][1]
-        lanes = []
-    lanes.append([fill, additions + update, np.zeros_like(additions)])
-    lanes.append(_links(moves, width, (head + idle, tail), routes))
-    fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
-    return Work(
-        sizes={n: i for i, n in enumerate(distinct)},
-        fill_ps=fills,
-        work_ps=works,
-        drain_ps=drains,
-        compute_ps=additions,
-        chain_ps=(head + duration + tail).max(axis=0) - update,
-    )
-
-
-REDUCE = (np.minimum, np.add, np.minimum)
-EMPTY = (LATER, 0, LATER)
-"""Fill, work and drain of several moves, and of none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routes:
-    """Routes between the ranks of a placement."""
-
-    cluster: Cluster
-    placement: tuple[int, ...]
-    item_bytes: int
-
-    def route(self, src: int, dst: int) -> Route:
-        """Return the route from rank to rank."""
-        return self.cluster.route(self.placement[src], self.placement[dst])
-
-    def kind(self, src: int, dst: int) -> object:
-        """Return what is equal for moves that cost the same: links crossed, or who adds."""
-        if src == dst:
-            return self.cluster.devices[self.placement[src]].name
-        return tuple(id(link) for link in self.route(src, dst).links)
-
-
-def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tuple[Ints, Ints]:
-    """Time of each move alone, and the part of it in which no byte moves, shape (T, N).
-
-    ``edges`` is where the blocks begin and end.
-    """
-    ends = [divmod(pair, prices.ranks) for pair in moves.pairs.tolist()]
-    kinds: dict[object, tuple[int, int]] = {}
-    of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
-    place = {end: i for i, end in enumerate(kinds.values())}
-    kind_of = np.array([place[end] for end in of_pair])[moves.pair_of]
-    first, end = moves.spans.T
-    widths, width_of = np.unique(edges[end] - edges[first], return_inverse=True)
-    whole = np.zeros((len(kinds), len(widths)), dtype=np.int64)
-    idle = np.zeros_like(whole)
-    for row, (src, dst) in enumerate(kinds.values()):
-        if src == dst:
-            whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
-        else:
-            payload = widths * float(routes.item_bytes)
-            whole[row], idle[row] = lone_ps(routes.route(src, dst), payload)
-    at = width_of.reshape(len(moves.spans), -1)
-    rows = kind_of * len(moves.spans) + moves.span_of
-    by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))
-    all_ps, idle_ps = (array[rows] for array in by_kind)
-    return all_ps, idle_ps
-
-
-@overload
-def lone_ps(route: Route, payload_bytes: float) -> tuple[int, int]: ...
-@overload
-def lone_ps(route: Route, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
-def lone_ps(route: Route, payload_bytes: Any) -> Any:
-    """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
-    overhead = to_ps(route.overhead_s(payload_bytes))
-    return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
-
-
-def _links(moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes) -> list[Ints]:
-    """Return fill, work and drain of the links that the transfers cross, shape (links, N)."""
-    starts, rests = (array[moves.sends] for array in times)
-    of = (starts, width[moves.sends] * routes.item_bytes, rests)
-    by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
-    crossed = [
-        (place, link)
-        for place, pair in enumerate(moves.by_pair.keys.tolist())
-        for link in routes.route(*divmod(pair, moves.ranks)).link_ids
-    ]
-    place, link = np.array(crossed, dtype=np.int64).T
-    by_link = _Groups.of(link)
-    fill, payload, drain = (
-        by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
-    )
-    rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return [fill, work, drain]
-
-
-def landing_widths(emit: Emit, ranks: int, sizes: Sequence[int]) -> Ints:
-    """Return the widest addition of each rank in an exchange of each size, shape (ranks, N)."""
-    moves, edges = moves_of(emit, ranks), _edges(moves_of(emit, ranks).blocks, sizes)
-    width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
-    return moves.by_adder.by_key(np.maximum, width, ranks, 0)
-
-
-@cache
-def arrivals(emit: Emit, ranks: int) -> int:
-    """Return how many chunks land at the rank where most do, in one exchange."""
-    moves = moves_of(emit, ranks)
-    return int(np.bincount(moves.src[moves.adds]).max())
-
-
-def _edges(blocks: int, sizes: Sequence[int]) -> Ints:
+def block_edges(blocks: int, sizes: Sequence[int]) -> Ints:
     """Return where the blocks of an array of each size begin and end, shape (blocks + 1, N)."""
     return np.arange(blocks + 1)[:, None] * np.array(sizes, dtype=np.int64) // blocks
+
+
+def span_widths(edges: Ints, first: Ints, end: Ints) -> Ints:
+    """Return the elements of spans of blocks, given as ``block_edges``, shape (S, N)."""
+    found: Ints = edges[end] - edges[first]
+    return found

@@ -6,8 +6,8 @@ from dataclasses import replace
 from hwprofiles.units import MIB
 from planner.build import BlockBuilder, Rows, Value, chain
 from planner.calls import StepCalls
-from planner.collectives.base import algorithm, traffic
 from planner.input_calls import stage_calls
+from planner.landings import landings
 from planner.layer import INPUT, Layer, Shape
 from planner.layer_calls import layer_calls
 from planner.model import Block, ModelGraph
@@ -49,8 +49,7 @@ def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, O
 
 def added_widths(plan: Plan, elements: int) -> list[int]:
     """Return the distinct widths of the additions in one exchange of ``elements``."""
-    moved = traffic(algorithm(plan.algorithm).emit, elements, plan.workers)
-    return sorted({width for _, width in moved.adds})
+    return landings(plan.algorithm, plan.workers).added(elements)
 
 
 def space_calls(

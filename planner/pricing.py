@@ -16,7 +16,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, algorithm
+from planner.collectives.base import Prices
 from planner.cost import (
     ExchangeTimes,
     books_of,
@@ -31,21 +31,22 @@ from planner.cost import (
     transfer_prices,
     update_times,
 )
+from planner.exchange_work import Work
 from planner.factors import Factor
+from planner.landings import landings
 from planner.machine import Machine
 from planner.memory import Frame, PassMemory, frame, landing_top, pass_memory
 from planner.model import ModelGraph
-from planner.moves import Work, arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
-from planner.registers import ALIGNMENT_BYTES, frame_count
+from planner.registers import ALIGNMENT_BYTES
 from planner.rounds import PassTimes, Rounds
 from planner.space import Stripe
 
 Key = tuple[Any, ...]
-COPIES_A_TASK = 4
-"""Tasks that are copied from worker to worker, simulated and read in the time in which one more is
-lowered."""
+COPIES_A_TASK = 24
+"""Tasks that are written many at once (passes of further workers, moves of a bucket), simulated and
+read in the time in which one more is lowered."""
 
 
 BOUND_AXES = (
@@ -257,7 +258,6 @@ class StripePrices:
         own = {
             "own_bytes": self._over(slots[:1], partial(self._own_bytes, plan)),
             "frame_bytes": self._over((), lambda: self.shared.memory_of(plan).frame_bytes),
-            "frames": self._over(slots[1:], partial(self._frames, plan)),
             "landing_top": self._landing_tops(plan),
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
@@ -283,9 +283,6 @@ class StripePrices:
     def _own_bytes(self, plan: Plan, slots: int) -> int:
         return self.shared.memory_of(replace(plan, input_slots=slots)).own_bytes
 
-    def _frames(self, plan: Plan, slots: int) -> int:
-        return frame_count(self.shared.training, replace(plan, activation_slots=slots))
-
     def _landing_tops(self, plan: Plan) -> Factor:
         """Return where landing ends in the last frame."""
         axes = self.stripe.axes
@@ -309,7 +306,7 @@ class StripePrices:
         for name in axes["algorithm"]:
             strides = np.zeros((1, len(column)), dtype=np.int64)
             if self.stripe.workers > 1:
-                widths = landing_widths(algorithm(name).emit, self.stripe.workers, self._sizes)
+                widths = landings(name, self.stripe.workers).widths(self._sizes)
                 strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
             for rows, bucket_bytes in zip(found, axes["bucket_bytes"], strict=True):
                 own = strides[:, [column[n] for n in self.shared.cut(bucket_bytes).elements]]
@@ -336,7 +333,7 @@ class StripePrices:
     def _exchange_tasks(self, name: str, bucket_bytes: int) -> int:
         """Tasks of exchange and update."""
         workers = self.stripe.workers
-        moves = moves_of(algorithm(name).emit, workers).count if workers > 1 else 0
+        moves = landings(name, workers).moves if workers > 1 else 0
         return len(self.shared.cut(bucket_bytes).buckets) * (moves + workers)
 
     def _tasks(self, plan: Plan, name: str, bucket_bytes: int) -> int:
@@ -344,9 +341,9 @@ class StripePrices:
         return passes + self._exchange_tasks(name, bucket_bytes)
 
     def _effort(self, plan: Plan, name: str, bucket_bytes: int) -> int:
-        copied = (self.stripe.workers - 1) * self._pass_tasks(plan)
-        passes = self._pass_tasks(plan) + copied // COPIES_A_TASK
-        return passes + self._exchange_tasks(name, bucket_bytes)
+        updates = len(self.shared.cut(bucket_bytes).buckets) * self.stripe.workers
+        lowered = self._pass_tasks(plan) + updates
+        return lowered + (self._tasks(plan, name, bucket_bytes) - lowered) // COPIES_A_TASK
 
     def _spare(self, name: str, value: int, used: int) -> bool:
         """Whether fewer slots do as well, where at most ``used`` are ever taken."""
@@ -363,7 +360,7 @@ class StripePrices:
     def _arrivals(self, name: str) -> int:
         """Chunks that land in one exchange at the rank where most do."""
         workers = self.stripe.workers
-        return arrivals(algorithm(name).emit, workers) if workers > 1 else 0
+        return landings(name, workers).arrivals if workers > 1 else 0
 
     def _spare_overlap(self, bucket_bytes: int, overlap: bool) -> int:
         one = len(self.shared.cut(bucket_bytes).buckets) == 1
@@ -445,7 +442,7 @@ class StripePrices:
         """Return elements to the time of an exchange, for the buckets of every size."""
         key = (plan.placement, plan.algorithm, plan.landing_slots, cold)
         if key not in self.costs:
-            self.costs[key] = exchange_cost(plan, prices, work)
+            self.costs[key] = exchange_cost(plan, prices, work, self.cluster)
         return self.costs[key]
 
     def _work(

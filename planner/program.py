@@ -1,15 +1,19 @@
 """Programs: a task graph plus what the executor needs to give its tasks values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.layout import Layout, Place
-from planner.opcall import OpCall
 from planner.registers import Register
+from planner.task import ComputeTask, StageTask, Task, TransferTask, View
+from planner.tasklist import TaskList
 from sim.sharing import check_sharing
 from sim.taskgraph import TaskGraph
+
+__all__ = ["ComputeTask", "Program", "StageTask", "Task", "TransferTask", "View", "rank_of"]
 
 PHASES = ("load", "forward", "backward", "exchange", "update")
 
@@ -28,80 +32,11 @@ def rank_of(register_name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """An array inside one slot of one register of one rank."""
-
-    register: str
-    slot: int
-    offset_bytes: int
-    """From the start of the slot."""
-    shape: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeTask:
-    """One firing of a kernel on one rank; ``views`` are its arguments in order."""
-
-    name: str
-    rank: int
-    phase: str
-    call: OpCall
-    views: tuple[View, ...]
-    microbatch: int = 0
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Ranks that take part."""
-        return (self.rank,)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageTask:
-    """One firing of the input pipeline, in a process beside the worker that it feeds."""
-
-    name: str
-    rank: int
-    """Worker that it feeds."""
-    phase: str
-    """``read`` or ``decode``."""
-    call: OpCall
-    views: tuple[View, ...]
-    """What it writes, between the processes of the pipeline."""
-    microbatch: int
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """No worker takes part; the one that is fed hears of the end."""
-        return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferTask:
-    """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``."""
-
-    name: str
-    src: int
-    dst: int
-    source: View
-    target: View
-    phase: str = "exchange"
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Ranks that take part."""
-        return (self.src, self.dst)
-
-
-Task = ComputeTask | TransferTask | StageTask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """The one program of a step, or of several: what the simulator times and the executor runs."""
 
     graph: TaskGraph
-    tasks: tuple[Task, ...]
+    tasks: Sequence[Task]
     layouts: tuple[Layout, ...]
     """By rank."""
     register_names: tuple[str, ...]
@@ -177,6 +112,8 @@ class Program:
 
     def of_rank(self, rank: int) -> list[int]:
         """Tasks in which ``rank`` takes part, ascending."""
+        if isinstance(self.tasks, TaskList):
+            return self.tasks.of_rank(rank)
         return [i for i, info in enumerate(self.tasks) if rank in info.ranks]
 
     def arrivals(self, rank: int) -> list[int]:

@@ -4,14 +4,15 @@ One list serves the memory formula of the search, the task graph and the arena o
 ``planner.memory`` says where each lies.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from planner.calls import StepCalls
-from planner.collectives.base import algorithm, traffic
+from planner.landings import widest_landings
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES
+from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import optimizer
 from planner.packing import Lives
 from planner.passes import OUTSIDE, STATS, is_parameter, partial
@@ -54,7 +55,7 @@ def worker_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> tuple[Register, ...]:
     """Return the registers of ``rank``."""
-    landing = landing_registers(model, training, plan, rank)
+    landing = landing_registers(model, training, plan)[rank]
     return (*step_registers(model, training, plan), *landing)
 
 
@@ -116,8 +117,10 @@ def pass_registers(
         category.setdefault(register, kind)
         first.setdefault(register, at)
         last[register] = at
-        size[register] = max(size.get(register, 0), size_bytes)
+        if size_bytes > size.get(register, -1):
+            size[register] = size_bytes
 
+    touched_by = _touches()
     for at, firing in enumerate(model.passes):
         if firing.kind == "accumulate" and not accumulates:
             continue
@@ -130,11 +133,12 @@ def pass_registers(
             for owner in sorted({model.owner(firing.layer, name) for name in names}):
                 whole_bytes = model.layers[owner].parameter_count * item
                 touch(partial(model, owner), "gradients", at, whole_bytes)
+        work_bytes, arrays = touched_by(call)
         if call.work:
-            touch(firing.workspace, "workspace", at, sum(t.size_bytes for t in call.work))
-        for tensor in (*call.reads, *call.updates, *call.writes):
-            if not is_parameter(tensor) and (name := firing.places[tensor.name]) not in OUTSIDE:
-                touch(name, "activations", at, tensor.size_bytes)
+            touch(firing.workspace, "workspace", at, work_bytes)
+        for tensor, size_bytes in arrays:
+            if (name := firing.places[tensor]) not in OUTSIDE:
+                touch(name, "activations", at, size_bytes)
     slots = frame_count(training, plan)
     registers = tuple(
         Register(name=name, category=category[name], slots=slots, slot_bytes=size[name])
@@ -150,29 +154,46 @@ def pass_registers(
     return registers, lives
 
 
+def _touches() -> Callable[[OpCall], tuple[int, tuple[tuple[str, int], ...]]]:
+    """Return a call to its workspace and its arrays but parameters; equal layers share calls."""
+    known: dict[int, tuple[OpCall, int, tuple[tuple[str, int], ...]]] = {}
+
+    def touched_by(call: OpCall) -> tuple[int, tuple[tuple[str, int], ...]]:
+        if id(call) not in known:  # the call is kept, or another might get its id
+            arrays = (t for t in (*call.reads, *call.updates, *call.writes) if not is_parameter(t))
+            work_bytes = sum(t.size_bytes for t in call.work)
+            known[id(call)] = call, work_bytes, tuple((t.name, t.size_bytes) for t in arrays)
+        return known[id(call)][1:]
+
+    return touched_by
+
+
 def landing_registers(
-    model: ModelGraph, training: Training, plan: Plan, rank: int
-) -> list[Register]:
-    """Return one landing register a bucket, where the algorithm lands anything at ``rank``."""
-    found: list[Register] = []
+    model: ModelGraph, training: Training, plan: Plan
+) -> list[tuple[Register, ...]]:
+    """Return, by rank, one landing register a bucket, where the algorithm lands anything there."""
     if plan.workers == 1:
-        return found
-    item = DTYPE_BYTES[training.dtype]
-    for number, bucket in enumerate(plan_buckets(model, training, plan)):
-        moved = traffic(algorithm(plan.algorithm).emit, bucket.elements, plan.workers)
-        widest = moved.landing_elements(rank)
-        if widest:
-            landing = Register(
-                name=f"landing.{number}",
-                category="landing",
-                slots=plan.landing_slots,
-                slot_bytes=widest * item,
+        return [()]
+    item, cut = DTYPE_BYTES[training.dtype], plan_buckets(model, training, plan)
+    column = {n: i for i, n in enumerate(sorted({bucket.elements for bucket in cut}))}
+    widths = widest_landings(plan.algorithm, plan.workers, tuple(column)) * item
+    each: dict[bytes, tuple[Register, ...]] = {}
+    for row in widths:
+        if row.tobytes() not in each:
+            each[row.tobytes()] = tuple(
+                Register(
+                    name=f"landing.{number}",
+                    category="landing",
+                    slots=plan.landing_slots,
+                    slot_bytes=int(row[column[bucket.elements]]),
+                )
+                for number, bucket in enumerate(cut)
+                if row[column[bucket.elements]]
             )
-            found.append(landing)
-    return found
+    return [each[row.tobytes()] for row in widths]
 
 
-def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:
+def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the landing registers of the worker that has most of them, by bytes."""
-    each = [landing_registers(model, training, plan, rank) for rank in range(plan.workers)]
+    each = dict.fromkeys(landing_registers(model, training, plan))
     return max(each, key=lambda found: sum(register.arena_bytes for register in found))

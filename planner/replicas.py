@@ -4,13 +4,14 @@ Where two workers have the same kind of device, their passes are the same tasks 
 registers. A copy is what lowering again would give, number by number, in a fraction of the time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.lowering import Lowering, Passes
-from planner.program import ComputeTask
+from planner.lowering import LANES, Lowering, Passes
+from planner.task import ComputeTask
+from planner.tasklist import Copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,8 @@ class Template:
     """Of the graph."""
     passes: Passes
     infos: tuple[ComputeTask, ...]
-    names: tuple[str, ...]
-    """Of its actors, in the order of their ids."""
+    actors: int
+    """How many it has; they are the first ones."""
 
     @classmethod
     def of(cls, work: Lowering, passes: Passes) -> "Template":
@@ -33,30 +34,27 @@ class Template:
             block=work.graph.close_block(),
             passes=passes,
             infos=infos,
-            names=tuple(name for _, name in work.actors),
+            actors=work.actor_count,
         )
 
     def fits(self, work: Lowering, rank: int) -> bool:
         """Whether the passes of ``rank`` are those of worker 0 on lanes of its own."""
         kinds = [work.cluster.devices[work.plan.placement[r]] for r in (0, rank)]
-        lanes = [{lane for (r, _), lane in work.lanes.items() if r == own} for own in (0, rank)]
+        lanes = [{work.lanes[own, kind] for kind in LANES} for own in (0, rank)]
         return kinds[0] == kinds[1] and lanes[0].isdisjoint(lanes[1])
 
     def copy(self, work: Lowering, rank: int) -> Passes:
-        """Append the passes of ``rank``."""
-        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for r, kind in work.lanes if r == 0}
-        there = work.register_ids[rank]
-        registers = {i: there[name] for name, i in work.register_ids[0].items() if name in there}
-        actor = len(work.actors)
+        """Append the passes of ``rank``; no later task of a step writes what they write."""
+        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for kind in LANES}
+        registers = work.registers_of(0)
         shift = work.graph.repeat(
-            self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
+            self.block,
+            lanes=_lookup(lanes),
+            registers=np.arange(registers.stop) + work.registers_of(rank).start - registers.start,
+            actor=work.actor_count,
         )
-        work.actors.update({(rank, name): actor + i for i, name in enumerate(self.names)})
-        work.tasks += [replace(info, rank=rank) for info in self.infos]
-        last = work.last_writer
-        last.update(
-            {there: last[here] + shift for here, there in registers.items() if here in last}
-        )
+        work.actor_count += self.actors
+        work.tasks.extend(Copied(self.infos, rank))
         return Passes(
             gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
             reader={layer: task + shift for layer, task in self.passes.reader.items()},

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.units import KIB, MIB, Ints
-from planner.collectives.base import algorithm, algorithm_names, fits
+from planner.collectives.base import algorithm_names, fits
+from planner.landings import distinct_names
 from planner.model import ModelGraph
-from planner.moves import distinct_names, moves_of
+from planner.moves import moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.placements import packed
 from planner.plan import Plan, Training, buckets
@@ -200,8 +201,7 @@ def _algorithms(workers: int, asked: object, shaped: Sequence[str], *, every: bo
 
 def _joins_all_pairs(name: str) -> bool:
     """Whether in an algorithm every rank sends to every other; seen on few of them."""
-    moves = moves_of(algorithm(name).emit, FEW_RANKS)
-    return len(moves.by_pair.keys) == FEW_RANKS * (FEW_RANKS - 1)
+    return len(moves_of(name, FEW_RANKS).by_pair.keys) == FEW_RANKS * (FEW_RANKS - 1)
 
 
 def _slots(name: str, choices: Choices, constraints: Constraints) -> Sequence[int]:

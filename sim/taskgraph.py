@@ -213,6 +213,12 @@ class GraphBuilder:
         self._registers.append((slots, slot_bytes, device))
         return len(self._registers) - 1
 
+    def registers(self, device: int, rows: Sequence[tuple[int, int]]) -> range:
+        """Add registers of a device, each as (slots, bytes of a slot); return their ids."""
+        first = len(self._registers)
+        self._registers.extend((slots, slot_bytes, device) for slots, slot_bytes in rows)
+        return range(first, len(self._registers))
+
     def compute(
         self,
         lanes: Sequence[int],
@@ -287,6 +293,45 @@ class GraphBuilder:
         columns = {"duration_ps": overhead_ps, "payload_bytes": payload_bytes, "route": route}
         columns |= {"actor": actor, "priority": priority}
         return self._extend(columns, lanes, after, reads, writes)
+
+    def mixed(
+        self,
+        columns: dict[str, Column],
+        lanes: Ids,
+        after: Rows,
+        reads: Ids,
+        writes: Ids,
+    ) -> range:
+        """Append tasks of both kinds, as many as ``lanes`` has rows; return their ids.
+
+        Parameters
+        ----------
+        columns : dict
+            By name: duration_ps, payload_bytes, route (``NO_ROUTE`` where it computes), actor,
+            priority.
+        lanes, writes : int array, shape (n, k)
+            As in ``compute``, one row a task; -1 stands for none.
+        after : Rows
+            Ascending and without repeats, the writers of what is read among them.
+        reads : int array, shape (n,)
+            The task whose only item each reads, counted from the first of these; -1 for none.
+        """
+        self._close_block()
+        count, outs = len(lanes), as_table(writes, len(lanes))
+        block = Block(first=self.tasks, count=count, first_item=self._items)
+        block.columns.update({k: as_column(v, k in WIDE) for k, v in columns.items()})
+        block.rows["out"] = rows_of_table(outs, ordered=False)
+        items = np.append(self._items + np.cumsum((outs != NONE).any(axis=1)) - 1, NONE)
+        block.rows["in"] = rows_of_table(items[reads][:, None], ordered=True)
+        block.rows["lane"] = rows_of_table(lanes, ordered=True)
+        block.rows["dep"] = after
+        waiting = np.repeat(np.arange(self.tasks, self.tasks + count), after.lengths)
+        check_block(block, np.zeros((count, 0), dtype=np.int32))
+        if (after.ids >= waiting).any() or (after.ids < 0).any():
+            raise PlanError(f"tasks {block.first} to {block.end - 1}: only earlier dependencies")
+        self._blocks.append(block)
+        self._items += len(block.rows["out"].ids)
+        return range(block.first, block.end)
 
     def close_block(self) -> int:
         """End the block of the tasks added one by one; return its number."""

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.collectives.base import algorithm
 from planner.landing import Landing, Room, land
+from planner.landings import landings
 from planner.layout import layouts, memory_bytes
 from planner.memory import pass_memory, plan_arena_bytes
 from planner.model import ModelGraph, load_model, model_names
-from planner.moves import arrivals
 from planner.packing import Lives, alive, followed, pack, tops
 from planner.plan import Plan, Training
 from planner.predict import predict
@@ -188,7 +187,7 @@ def wholes(draw: st.DrawFn) -> tuple[ModelGraph, Training, Plan]:
     model = load_model(draw(st.sampled_from(RUNNABLE)))
     workers = draw(st.integers(1, 4))
     name = draw(st.sampled_from(ALGORITHMS)) if workers > 1 else "none"
-    used = arrivals(algorithm(name).emit, workers) if workers > 1 else 1
+    used = landings(name, workers).arrivals if workers > 1 else 1
     plan = dp(
         workers,
         max(model.norm_group, draw(st.sampled_from([1, 4, 32]))),

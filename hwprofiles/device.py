@@ -54,6 +54,10 @@ class Efficiency:
     source: str
 
 
+USUAL_DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""In the order in which they are tried."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One accelerator, socket or core. Every rate is dense, a peak, and in one direction."""
@@ -133,6 +137,16 @@ class Device:
             flop_per_s=rate, bytes_per_s=self.memory_bytes_per_s, source=self.source
         )
         return self._reached(peaks_only, dtype, work_class, channels)
+
+    def computes(self, dtype: str) -> bool:
+        """Whether there is a rate for all ops in ``dtype``."""
+        peaks = self.peak_flop_per_s
+        fitted = any(name.endswith(f"/{dtype}") for name in self.curves)
+        return fitted or dtype in peaks or (f"{dtype}_matrix" in peaks and "float32" in peaks)
+
+    def usual_dtype(self) -> str:
+        """Return what is trained in where nobody names a dtype: float32, or else the next best."""
+        return next((dtype for dtype in USUAL_DTYPES if self.computes(dtype)), USUAL_DTYPES[0])
 
     def _reached(self, peak: OpCurve, dtype: str, work_class: str, channels: int) -> OpCurve:
         """Return what is reached of the roofline at the peaks."""

@@ -15,10 +15,10 @@ from hwprofiles.parts import load_device, load_link
 from planner.collectives.base import Prices
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
+from planner.opcall import DTYPE_BYTES
 from planner.shapes import shaped_names, suits
 from planner.steps import add
 
-DTYPE = "float32"
 HOLDING_RANKS = 64
 """Most ranks whose closed form is worked out where transfers hold the compute lane: there it counts
 every transfer, and a ring has 2 n (n - 1) of them."""
@@ -38,8 +38,15 @@ class Network:
     """Whether all pairs have the same route, each by links of its own."""
     cluster: Callable[[int], Cluster]
     """The cluster that so many ranks need."""
+    dtype: str = "float32"
+    """Of the array that is exchanged."""
     shaped: tuple[str, ...] = ()
     """Algorithms with numbers that its fabric calls for."""
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an element of the array."""
+        return DTYPE_BYTES[self.dtype]
 
     def able(self, algorithm: str, ranks: int) -> bool:
         """Whether so many ranks can run an algorithm here."""
@@ -49,7 +56,7 @@ class Network:
     def add_ps(self, rank: int, elements: int) -> int:
         """Time in which ``rank`` adds what has arrived."""
         device = self.cluster(2).devices[0 if self.alike else rank]
-        return op_ps(CostBook(device=device, ops={}), add(elements, DTYPE))
+        return op_ps(CostBook(device=device, ops={}), add(elements, self.dtype))
 
     def prices(self, ranks: int) -> Prices:
         """Return what transfers and additions cost between the first ``ranks`` ranks.
@@ -65,7 +72,7 @@ class Network:
                 " give fewer"
             )
         cluster = self.cluster(2 if self.alike else ranks)
-        transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, DTYPE)
+        transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, self.dtype)
         first_pair: dict[tuple[int, ...], tuple[int, int]] = {}
         first_rank: dict[str, int] = {}
         add_ps = cache(self.add_ps)
@@ -94,8 +101,10 @@ class Network:
         )
 
 
-def flat_network(link: str, device: str, most_ranks: int) -> Network:
+def flat_network(link: str, device: str, most_ranks: int, dtype: str | None = None) -> Network:
     """Return machines at one switch that never blocks, each by one ``link`` both ways.
+
+    Without a ``dtype`` it is the usual one of the device.
 
     The NIC of a rank carries one transfer in and one out at a time, so whoever sends to the server
     of a star waits for its turn.
@@ -114,11 +123,15 @@ def flat_network(link: str, device: str, most_ranks: int) -> Network:
         most_ranks=HOLDING_RANKS if kind.transfers_hold_compute else most_ranks,
         alike=True,
         cluster=cluster,
+        dtype=dtype or kind.usual_dtype(),
     )
 
 
-def cluster_network(spec: str) -> Network:
-    """Return the devices of the cluster called ``spec``, as it numbers them."""
+def cluster_network(spec: str, dtype: str | None = None) -> Network:
+    """Return the devices of the cluster called ``spec``, as it numbers them.
+
+    Without a ``dtype`` it is the usual one of its devices.
+    """
     cluster = load_cluster(spec)
     devices = len(cluster.devices)
     routes = [cluster.route(0, other) for other in range(1, devices)]
@@ -136,6 +149,7 @@ def cluster_network(spec: str) -> Network:
         most_ranks=min(devices, HOLDING_RANKS) if holds else devices,
         alike=False,
         cluster=lambda ranks: cluster,
+        dtype=dtype or cluster.devices[0].usual_dtype(),
         shaped=shaped_names(cluster),
     )
 

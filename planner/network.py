@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import load_cluster
@@ -73,6 +73,8 @@ class Network:
             )
         cluster = self.cluster(2 if self.alike else ranks)
         transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, self.dtype)
+        if self.alike:
+            return self._alike_prices(ranks, transfer_ps)
         first_pair: dict[tuple[int, ...], tuple[int, int]] = {}
         first_rank: dict[str, int] = {}
         add_ps = cache(self.add_ps)
@@ -80,8 +82,6 @@ class Network:
         @cache
         def stand_in(src: int, dst: int) -> tuple[int, int]:
             """Return the first pair whose route has the same links; equal ones are one object."""
-            if self.alike:
-                return 0, 1
             links = tuple(map(id, cluster.route(src, dst).links))
             return first_pair.setdefault(links, (src, dst))
 
@@ -89,7 +89,7 @@ class Network:
             return transfer_ps(*stand_in(src, dst), elements)
 
         def own_add_ps(rank: int, elements: int) -> int:
-            name = cluster.devices[0 if self.alike else rank].name
+            name = cluster.devices[rank].name
             return add_ps(first_rank.setdefault(name, rank), elements)
 
         return Prices(
@@ -97,7 +97,17 @@ class Network:
             transfer_ps=lone_transfer_ps,
             add_ps=own_add_ps,
             holds_compute=cluster.devices[0].transfers_hold_compute,
-            alike=self.alike,
+        )
+
+    def _alike_prices(self, ranks: int, transfer_ps: Callable[[int, int, int], int]) -> Prices:
+        """Return the prices where those of ranks 0 and 1 are those of all."""
+        add_ps = cache(partial(self.add_ps, 0))
+        return Prices(
+            ranks=ranks,
+            transfer_ps=lambda src, dst, elements: transfer_ps(0, 1, elements),
+            add_ps=lambda rank, elements: add_ps(elements),
+            holds_compute=self.cluster(2).devices[0].transfers_hold_compute,
+            alike=True,
         )
 
 

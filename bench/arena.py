@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from foreplan.machines import load_machine
-from planner.landings import distinct_names, landings
 from planner.layout import memory_bytes
 from planner.model import ModelGraph, load_model
+from planner.moves import arrivals, distinct_names
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.space import Choices, distinct_sizes
@@ -36,7 +36,7 @@ def plans(model: ModelGraph, workers: int) -> Iterator[tuple[Training, Plan]]:
     for microbatch, (name, size, overlap, (frames, landing)) in product(
         sorted(microbatches), product(*axes)
     ):
-        used = landings(name, workers).arrivals if workers > 1 else 1
+        used = arrivals(name, workers) if workers > 1 else 1
         if landing > used:
             continue  # a slot that nothing ever takes
         plan = Plan(

@@ -34,6 +34,7 @@ GPU = (
     Case(model="gpt-2:1024", batch=8, dtype="bfloat16", optimizer="adamw"),
     Case(model="resnet-50", batch=32, dtype="bfloat16", ranks=8),
     Case(model="resnet-50", batch=128, dtype="bfloat16", disk=True),
+    Case(model="resnet-50", batch=128, dtype="float16"),
     *(Case(model=model, batch=128, dtype="tf32") for model in CONVNETS),
     Case(model="gpt-2:1024", batch=8, dtype="tf32", optimizer="adamw"),
     *(Case(model=model, batch=32, dtype="bfloat16") for model in CONVNETS),
@@ -53,6 +54,8 @@ REHEARSAL = (
     Case(model="gpt-nano", batch=2, dtype="float32", optimizer="adamw"),
     Case(model="mlp", batch=8, dtype="float32", disk=True),
     Case(model="mlp", batch=8, dtype="float32", ranks=4, cluster="v100-quad"),
+    Case(model="lenet-5", batch=8, dtype="float16"),
+    Case(model="mlp", batch=8, dtype="bfloat16"),
 )
 PROFILES = {
     "H200": ("h200-sxm-141g", "dgx-h200"),

@@ -5,8 +5,9 @@
 Every item runs in a process of its own and is kept in the state folder when it is done; started
 again, the script goes on with what is missing. It stops before an item that may not end in time and
 exits with 75, so that three runs of nine minutes, or one of half an hour, do all of it; 0 says that
-all is done, 5 that an item failed. Results: bench/results/gpu/NAME.json and docs/gpu.md; of a
-rehearsal, on NumPy at toy sizes, the same files in the state folder.
+all is done, 5 that an item failed. Results: bench/results/gpu-NAME.json, a section of
+docs/accuracy.md, and the same as gpu.md in the state folder; of a rehearsal, on NumPy at toy sizes,
+in the state folder alone.
 """
 
 import argparse
@@ -142,7 +143,7 @@ def _facts(rehearse: bool) -> dict[str, Any]:
     found |= versions()
     name = found["name"]
     profile, system = profile_of(name)
-    notes = engine().notes  # type: ignore[attr-defined] - CuPy's
+    notes = dict(engine().notes)
     return found | {
         "profile": profile,
         "system": system,
@@ -185,13 +186,15 @@ def _measured(item: str, rehearse: bool, folder: Path) -> Any:
     if not rehearse:
         from runtime.cuda.engine import engine
 
-        found |= {"plans": engine().plans, "notes": engine().notes}  # type: ignore[attr-defined]
+        found |= {"plans": dict(engine().plans), "notes": dict(engine().notes)}
     return found | {"case": asdict(case)}
 
 
 def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> int:
     """Predict what was measured, write results and table."""
-    from gpu_page import results, table
+    from gpu_page import results
+
+    from reports.gpus import gpu_section
 
     cases = [case for case in (REHEARSAL if options.rehearse else GPU) if case.key in items]
     found = results(
@@ -200,12 +203,12 @@ def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> int:
         {case: _done(folder, case.key) for case in cases},
     )
     name = "-".join(found["facts"].get("name", "unknown").replace("(R)", "").split())
-    place = folder if options.rehearse else ROOT / "bench" / "results" / "gpu"
+    place = folder if options.rehearse else ROOT / "bench" / "results"
     place.mkdir(parents=True, exist_ok=True)
-    (place / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
-    page = folder / "gpu.md" if options.rehearse else ROOT / "docs" / "gpu.md"
-    page.write_text(table([found]))
-    say(f"wrote {place / f'{name}.json'} and {page}")
+    record, page = place / f"gpu-{name}.json", folder / "gpu.md"
+    record.write_text(json.dumps(found, indent=1) + "\n")
+    page.write_text(gpu_section([found]))
+    say(f"wrote {record} and {page}; `python bench/published.py --page` puts it on the page")
     missing = [item for item in items if _done(folder, item) is None]
     for item in missing:
         say(f"failed: {item}; see {_place(folder, item)}")

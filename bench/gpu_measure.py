@@ -19,6 +19,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device as Profile
 from planner.lower import lower
 from planner.machine import Machine
+from planner.memory import plan_arena_bytes
 from planner.model import ModelGraph, load_model
 from planner.opcall import DTYPE_BYTES
 from planner.opsets import plan_calls
@@ -125,17 +126,19 @@ def _run(
     with _records(case, model, plan, device, folder) as fetch:
         trial.begin(fetch)
         trial.run(1, WARM_UP)
-        before = device.held_bytes
+        before, taken = device.held_bytes, device.taken
         steps = trial.run(BLOCKS, STEPS)
         if steps.step_s * MORE < MOST_MORE_S:  # memory that grows shows over many steps
             trial.run(1, MORE)
-        grown = device.held_bytes - before
+        grown, taken = device.held_bytes - before, device.taken - taken
     assert np.isfinite(steps.loss), f"{case.key}: the loss is {steps.loss}"
     return steps, {
-        "arena_bytes": program.arena_bytes(0),
+        "arena_bytes": trial.worker.arena.size_bytes,
+        "arena_predicted_bytes": plan_arena_bytes(model, training, plan),
         "arena_intact": trial.worker.arena.is_intact,
         "held_bytes": before,
         "grown_bytes": grown,
+        "taken": taken,
         "steps": trial.done,
     }
 

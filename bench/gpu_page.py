@@ -1,4 +1,4 @@
-"""Predictions of what `make gpu-check` has measured, and the table of them; needs no GPU."""
+"""Predictions of what `make gpu-check` has measured, and which claims hold; needs no GPU."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,13 +9,19 @@ from gpu_cases import Case
 from gpu_measure import bare_profile, machine_of, question, samples
 
 from hwprofiles.calibration import OpSample
+from hwprofiles.device import Device as Profile
 from hwprofiles.fit import fit_curves
 from hwprofiles.parts import load_device
 from planner.lower import lower
+from planner.program import ComputeTask, Program
 from runtime.trial import predicted_s
 
 HOST_BOUND_FRAC = 0.05
 """A step that issuing lengthens by more than this is called host-bound."""
+MOST_CALIBRATED_S = 180
+MEMORY = ("arena_bytes", "arena_predicted_bytes", "arena_intact", "held_bytes", "grown_bytes")
+MEMORY += ("taken",)
+"""What is said of the memory of a case: of the device, and how often steps asked for some."""
 MOST_MEASURED, MOST_OTHER, LEAST_SPEED = 0.08, 0.20, 0.8
 """What is asked of the medians: error (a), error (b), and speed over PyTorch's for each model."""
 Measured = Mapping[Case, Mapping[str, Any] | None]
@@ -44,13 +50,19 @@ def _row(
     own = samples(found["ops"])
     issue_s = {name: op["issue_s"] for name, op in found["ops"].items()}
 
-    def step_s(profile: Any, ops: Mapping[str, OpSample], system: str) -> tuple[float, float]:
+    def lowered(profile: Profile, ops: Mapping[str, OpSample], system: str) -> Program:
         machine = machine_of(case, profile, ops, system)
         cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
-        return predicted_s(lower(model, training, plan, cluster, books), issue_s)
+        return lower(model, training, plan, cluster, books)
 
     bare = bare_profile(facts["name"], facts["memory_bytes"], case.dtype)
-    free_s, own_s = step_s(bare, own, facts["system"])
+    program = lowered(bare, own, facts["system"])
+    free_s, own_s = predicted_s(program, issue_s)
+    fired = [
+        info.call.signature
+        for info in program.tasks
+        if isinstance(info, ComputeTask) and info.rank == 0
+    ]
     row: dict[str, Any] = {
         "case": case.key,
         "samples_per_s": case.batch / found["step_s"],
@@ -59,11 +71,10 @@ def _row(
         "from_ops_error": own_s / found["step_s"] - 1,
         "is_host_bound": own_s > (1 + HOST_BOUND_FRAC) * free_s,
         "without_issue_s": free_s,
+        "issue_s": sum(issue_s[signature] for signature in fired),
         "loop_s": found["loop_s"],
-        "arena_bytes": found["arena_bytes"],
-        "arena_intact": found["arena_intact"],
-        "held_bytes": found["held_bytes"],
-        "grown_bytes": found["grown_bytes"],
+        "calibrated_s": found["calibrated_s"],
+        **{name: found[name] for name in MEMORY},
         "steps": found["steps"],
         "notes": found.get("notes", {}),
         "torch": found["torch"],
@@ -73,21 +84,22 @@ def _row(
         return row
     others = _others(case, measured)
     if others:
-        curves = fit_curves(others.values())
-        fitted = replace(bare, curves=curves)
-        row |= _against(found, "from_curves", step_s(fitted, {}, ""))
-    if facts["profile"]:
-        row |= _against(found, "from_datasheet", step_s(load_device(facts["profile"]), {}, ""))
+        fitted = lowered(replace(bare, curves=fit_curves(samples(others).values())), {}, "")
+        usual_s = median(op["issue_s"] for op in others.values())
+        row |= _against(found, "from_curves", predicted_s(fitted, dict.fromkeys(fired, usual_s))[1])
+    if facts["profile"]:  # which says nothing of the host
+        by_peaks = lowered(load_device(facts["profile"]), {}, "")
+        row |= _against(found, "from_datasheet", predicted_s(by_peaks, {})[0])
     if found["torch"] and "step_s" in found["torch"]:
         row["speed_of_torch"] = found["torch"]["step_s"] / found["step_s"]
     return row
 
 
-def _against(found: Mapping[str, Any], name: str, both: tuple[float, float]) -> dict[str, float]:
-    return {f"{name}_s": both[1], f"{name}_error": both[1] / found["step_s"] - 1}
+def _against(found: Mapping[str, Any], name: str, step_s: float) -> dict[str, float]:
+    return {f"{name}_s": step_s, f"{name}_error": step_s / found["step_s"] - 1}
 
 
-def _others(case: Case, measured: Measured) -> dict[str, OpSample]:
+def _others(case: Case, measured: Measured) -> dict[str, Any]:
     """Return the ops of all other models in the dtype of a case, to which curves are fitted.
 
     Classes that only this model has keep its own ops of other batches; without any, there are no
@@ -103,7 +115,7 @@ def _others(case: Case, measured: Measured) -> dict[str, OpSample]:
         if result is not None and other.dtype == case.dtype and other.batch != case.batch:
             rest = own_class - seen
             found |= {k: op for k, op in result["ops"].items() if op["op_class"] in rest}
-    return samples(found) if own_class <= {op["op_class"] for op in found.values()} else {}
+    return found if own_class <= {op["op_class"] for op in found.values()} else {}
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -129,43 +141,19 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             f"speed over PyTorch's: least {least:.2f} ({case}), median"
             f" {median(speeds.values()):.2f}, asked {LEAST_SPEED}: {held}"
         )
-    grown = [row["case"] for row in rows if row["grown_bytes"] or not row["arena_intact"]]
-    lines.append(f"memory that grew in the timed steps: {', '.join(grown) or 'none'}")
+    spent_s = sum(row["calibrated_s"] for row in rows)
+    held = "holds" if spent_s <= MOST_CALIBRATED_S else "fails"
+    lines.append(f"calibration: {spent_s:.0f} s, asked {MOST_CALIBRATED_S} s: {held}")
+    for words, odd in (
+        ("arena other than predicted, or written past", _arena_is_odd),
+        ("memory that grew in the timed steps", lambda row: row["grown_bytes"]),
+        ("steps that asked for memory", lambda row: row["taken"]),
+    ):
+        lines.append(f"{words}: {', '.join(row['case'] for row in rows if odd(row)) or 'none'}")
+    bound = [row["case"] for row in rows if row["is_host_bound"]]
+    lines.append(f"predicted to be bound by the host: {', '.join(bound) or 'none'}")
     return lines
 
 
-def table(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page."""
-    lines = ["# GPUs", "", "Written by `make gpu-check` from `bench/results/gpu`.", ""]
-    for one in found:
-        facts = one["facts"]
-        named = {k: v for k, v in facts.items() if isinstance(v, str | int) and k != "name"}
-        lines += [f"## {facts.get('name', 'unknown')}", ""]
-        if facts.get("rehearsal"):
-            lines += ["A rehearsal: NumPy on a CPU, toy sizes. Nothing here was run by a GPU.", ""]
-        lines += [", ".join(f"{k} {v}" for k, v in named.items() if v != ""), ""]
-        lines += [f"Kernels against their NumPy twins: {one['contract']['closing']}.", ""]
-        lines += [*(f"- {line}" for line in one["verdicts"]), ""]
-        lines += [
-            "| case | samples/s | measured | (a) from ops | (b) from curves | (b) from datasheet"
-            " | over PyTorch | bound by |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-            *map(_line, one["rows"]),
-            "",
-        ]
-        replayed = [row for row in one["rows"] if "words" in row]
-        lines += [f"- {row['case']}: {row['words']}." for row in replayed]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    def error(name: str) -> str:
-        return f"{row[name]:+.1%}" if name in row else "-"
-
-    speed = f"{row['speed_of_torch']:.2f}" if "speed_of_torch" in row else "-"
-    return (
-        f"| {row['case']} | {row['samples_per_s']:,.0f} | {row['measured_s'] * 1e3:.3f} ms"
-        f" | {error('from_ops_error')} | {error('from_curves_error')}"
-        f" | {error('from_datasheet_error')} | {speed}"
-        f" | {'host' if row['is_host_bound'] else 'device'} |"
-    )
+def _arena_is_odd(row: Mapping[str, Any]) -> bool:
+    return row["arena_bytes"] != row["arena_predicted_bytes"] or not row["arena_intact"]

@@ -1,6 +1,7 @@
 """The same model, batch and dtype in PyTorch eager, as its users run it: what we are measured by.
 
-Channels last, cuDNN's benchmark of algorithms, a fused optimizer. Batch statistics are those of
+Channels last, cuDNN's benchmark of algorithms, a fused optimizer; halves by automatic casts, with
+float32 parameters, and float16 with a scaled loss. Batch statistics are those of
 the whole batch and dropout is PyTorch's own, so it computes another function of equal cost.
 """
 
@@ -15,6 +16,7 @@ from foreplan import torch_twin
 from planner.layer import INPUT, Layer
 from planner.model import MODEL_INPUT, ModelGraph
 from planner.plan import Training
+from planner.precision import has_masters, scales_loss
 
 WARM_UP, BLOCKS, STEPS = 5, 6, 5
 
@@ -60,12 +62,13 @@ def step(
     torch: Any, model: ModelGraph, training: Training, where: str
 ) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return one step of training, and what waits for it."""
-    kind = {"tf32": "float32"}.get(training.dtype, training.dtype)
-    dtype = getattr(torch, kind)
-    rounds = training.dtype == "tf32"
+    is_half, rounds = has_masters(training.dtype), training.dtype == "tf32"
+    dtype = torch.float64 if training.dtype == "float64" else torch.float32
+    narrow = getattr(torch, training.dtype) if is_half else dtype
+    scaler = torch.amp.GradScaler(where, enabled=scales_loss(training.dtype))
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounds
-    x, labels = _batch(torch, model, training.batch, dtype, where)
+    x, labels = _batch(torch, model, training.batch, narrow, where)
     own = [_parameters(torch, layer, dtype, where) for layer in model.layers]
     flat = [leaf for of_layer in own for leaf in of_layer.values()]
     fused = {"fused": True} if where == "cuda" else {}
@@ -78,6 +81,14 @@ def step(
     lenders = model.lenders
 
     def run() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(where, narrow, enabled=is_half):
+            loss = forward()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    def forward() -> Any:
         values = {INPUT: x, MODEL_INPUT: x}
         for i, layer in enumerate(model.layers):
             read = {
@@ -88,12 +99,9 @@ def step(
             values[layer.name] = output(torch, layer, {**read, **own[i], **lent})
         (head,) = model.heads
         logits = values[model.layers[head].name]
-        loss = torch.nn.functional.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
         )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
 
     return run, torch.cuda.synchronize if where == "cuda" else lambda: None
 

@@ -1,13 +1,14 @@
 """Predict published rows, leave each source out, and write what pages and intervals rest on.
 
 ``make published TABLES="cnn.csv tpu.csv"`` after every new fit, with the tables of that fit; a few
-minutes. Writes planner/published/spread.toml, bench/results/published.json, docs/published.png and
+minutes. Published pipelines, which are shipped with their layouts, are predicted beside them.
+Writes planner/published/spread.toml, bench/results/published.json, docs/published.png and
 docs/accuracy.md; ``bench/published.py --page`` writes the last alone.
 """
 
 import sys
 import tomllib
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +26,7 @@ def main(paths: list[Path]) -> int:
     from planner.published.assess import assess
     from planner.published.give_back import experiment
     from planner.published.leave_out import refits, spread_of
+    from planner.published.pipelined import PIPELINES
     from planner.published.record import published_record, table_record
     from planner.published.rows import read_rows
     from planner.records import SCHEMA, write_bytes, write_text
@@ -38,7 +40,7 @@ def main(paths: list[Path]) -> int:
     given_back = experiment(found)
     write_text(spread.FILE, spread.written(spread_of(found.rows, given_back.left)))
     tables = []
-    for path in paths:
+    for path in (*paths, PIPELINES):
         with progress(f"predicting {path.name}", quiet=False) as step:
             rows = assess(read_rows(path), progress=lambda done, total: step(done, total, ""))
         tables.append(table_record(path, rows, found.rows))
@@ -57,11 +59,12 @@ def write_page() -> None:
     from reports.accuracy import accuracy_page
 
     results = RECORD.parent
-    checks = sorted([*results.glob("*workers*.json"), *results.glob("input-*.json")])
-    results = {f.name: read_record(f, Measurement, "a measurement file") for f in checks}
+    found = sorted([*results.glob("*workers*.json"), *results.glob("input-*.json")])
+    checks = {f.name: read_record(f, Measurement, "a measurement file") for f in found}
     record = read_record(RECORD, PublishedRecord, "a record of published rows")
     why = tomllib.loads(WHY.read_text(encoding="utf-8"))
-    write_text(ROOT / "docs" / "accuracy.md", accuracy_page(results, record, why))
+    gpus = [loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("gpu-*.json"))]
+    write_text(ROOT / "docs" / "accuracy.md", accuracy_page(checks, record, why, gpus))
 
 
 if __name__ == "__main__":

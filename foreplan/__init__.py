@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foreplan.api import calibrate, execute, models, plan, report, trace
-    from foreplan.datasets import write_digits, write_synthetic, write_text
+    from foreplan.datasets import (
+        write_digits,
+        write_synthetic,
+        write_synthetic_for,
+        write_text,
+    )
     from foreplan.inquiry import diff, explain, what_if
     from foreplan.library import collective
     from foreplan.pictures import talk, topology
+    from foreplan.pipelining import pipeline
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +29,7 @@ __all__ = [
     "execute",
     "explain",
     "models",
+    "pipeline",
     "plan",
     "report",
     "talk",
@@ -31,6 +38,7 @@ __all__ = [
     "what_if",
     "write_digits",
     "write_synthetic",
+    "write_synthetic_for",
     "write_text",
 ]
 
@@ -38,11 +46,13 @@ _ELSEWHERE = {
     "collective": "library",
     "diff": "inquiry",
     "explain": "inquiry",
+    "pipeline": "pipelining",
     "talk": "pictures",
     "topology": "pictures",
     "what_if": "inquiry",
     "write_digits": "datasets",
     "write_synthetic": "datasets",
+    "write_synthetic_for": "datasets",
     "write_text": "datasets",
 }
 """Module of each function that is not in ``foreplan.api``."""

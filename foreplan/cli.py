@@ -22,6 +22,7 @@ from foreplan.commands import (
     hw,
     input,
     models,
+    pipeline,
     plan,
     report,
     simulate,
@@ -45,6 +46,7 @@ app.command("estimate")(plan.estimate)
 app.command("explain")(explain.explain)
 app.command("what-if")(what_if.what_if)
 app.command("diff")(diff.diff)
+app.command("pipeline")(pipeline.pipeline)
 app.command("execute")(execute.execute)
 app.command("input")(input.plan_input)
 app.command("report")(report.report)

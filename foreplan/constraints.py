@@ -7,6 +7,7 @@ from pathlib import Path
 from hwprofiles.errors import ForeplanError, PlanError, RecordError
 from hwprofiles.units import parse_bytes, parse_s
 from planner.collectives.base import plan_algorithm
+from planner.library_choice import is_policy
 from planner.space import Constraints
 
 
@@ -23,7 +24,7 @@ def _flag(text: str) -> bool:
 
 
 def _algorithm(text: str) -> str:
-    return text if text == "none" else plan_algorithm("algorithm", text)
+    return text if text == "none" or is_policy(text) else plan_algorithm("algorithm", text)
 
 
 COUNTS: dict[str, Callable[[str], object]] = dict.fromkeys(

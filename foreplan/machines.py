@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from hwprofiles.calibration import Calibration
 from hwprofiles.cluster import Cluster
-from hwprofiles.clusters import cluster_facts, load_cluster
+from hwprofiles.clusters import cluster_facts, load_cluster, split_spec
 from hwprofiles.costs import CostBook
-from hwprofiles.errors import ProfileError
+from hwprofiles.errors import BackendUnavailable, ProfileError
 from hwprofiles.identity import Identity, probe_identity
 from hwprofiles.local import LocalFacts, local_cluster, local_facts
 from hwprofiles.opstore import OpStore
 from hwprofiles.units import KW
 from planner.evidence import Evidence, Shift
+from planner.fitted_links import fitted_links
 from planner.machine import Machine, NodeRates
 from planner.opcall import OpCall
 from planner.published.fitted import DATASHEET, fitted_cluster
@@ -45,10 +46,17 @@ class Local:
         Raises
         ------
         BackendUnavailable
-            When there is no such backend, or it is not installed.
+            When there is no such backend, it is not installed, or it is none of the host.
         """
+        chosen = backend(by)
+        if not chosen.is_host:
+            raise BackendUnavailable(
+                f"cluster '{LOCAL}:{by}': expected a backend that computes on cores of this"
+                " machine; plan on a cluster of such devices (`foreplan hw list`), run it with"
+                f" `foreplan execute --backend {by}`, and measure its ops with `make gpu-check`"
+            )
         store = OpStore.at_home(os.environ)
-        return cls(facts=local_facts(), store=store, backend=backend(by))
+        return cls(facts=local_facts(), store=store, backend=chosen)
 
     @property
     def name(self) -> str:
@@ -139,13 +147,18 @@ def load_machine(name: str, software: str = "", shifts: Sequence[Shift] = ()) ->
     """Return the machine called ``name``: ``local``, a shipped cluster, or a TOML file.
 
     With ``software`` its devices are as efficient as published runs of that were, shifted by runs
-    of one's own; else at their datasheet's peaks. ``local`` is measured, and shifted only.
+    of one's own, and its links as their transport stacks use them; else all is the datasheet's.
+    ``local`` is measured, and shifted only.
     """
     if by := local_backend(name):
         return shifted_machine(Local.here(by).machine(), shifts)
     cluster, evidence = load_cluster(name), None
     if software:
         cluster, evidence = fitted_cluster(cluster, software, shifts)
+        cluster, stacks = fitted_links(cluster)
+        if stacks:
+            known = evidence or Evidence()
+            evidence = replace(known, system=split_spec(name)[0], stacks=stacks)
     books = {device.name: CostBook(device=device, ops={}) for device in cluster.devices}
     return Machine(
         name=name,

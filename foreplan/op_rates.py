@@ -88,14 +88,14 @@ def measured_on() -> dict[str, str]:
 
 
 def available() -> list[Backend]:
-    """Return the backends whose libraries are there, NumPy's first."""
+    """Return the backends of the host whose libraries are there, NumPy's first."""
     found = []
     for name in sorted(backend_names(), key=lambda name: name != "numpy"):
         try:
             found.append(backend(name))
         except BackendUnavailable:
             continue
-    return found
+    return [each for each in found if each.is_host]
 
 
 def op_rates(rounds: int, progress: Callable[[int, int], None]) -> Iterator[OpRate]:
@@ -171,7 +171,7 @@ def _step(name: str, training: Training, by: Backend) -> Run:
         None,
         lambda step, microbatch, raw: np.copyto(raw, records),
         lambda step, microbatch, task: Stream(0, step, 0, 0),
-        device=by.device,
+        device=by.device(),
     )
     return worker.loop.run
 

@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hwprofiles.errors import PlanError
+from hwprofiles.registry import lookup, names
+from planner.collectives.base import algorithm
 from planner.network import Network, cluster_network, flat_network
 from planner.topology import (
     MOST_RANKS,
-    SIMPLEST,
     Progress,
     TopologyMap,
     rank_counts,
     sampled,
+    simple_names,
     topology_map,
 )
 
@@ -37,8 +40,9 @@ def topology(  # noqa: PLR0913, as many as the command has options
     engine: str | None = None,
     dtype: str | None = None,
     progress: Progress = lambda done, total: None,
+    operation: str = "all_reduce",
 ) -> list[TopologyMap]:
-    """Return, network by network, which all-reduce is fastest.
+    """Return, network by network, which algorithm is fastest.
 
     Parameters
     ----------
@@ -49,9 +53,9 @@ def topology(  # noqa: PLR0913, as many as the command has options
         A tuple of two is a range, of which powers of two and the numbers between them are taken;
         a list is what it says.
     first_bytes, last_bytes : int
-        Range of the array that every rank holds.
+        Range of the array that every rank holds, of an all-to-all what it has for all.
     algorithms : sequence of str, optional
-        Default: every all-reduce, but no sharded star on clusters of more than 64 devices.
+        Default: all that do ``operation``, but no sharded star on clusters of more than 64 devices.
     device : str
         On which arrivals are added, for ``links``.
     samples, seed, engine
@@ -60,7 +64,11 @@ def topology(  # noqa: PLR0913, as many as the command has options
         Of the array; default: float32, or what the devices compute in instead.
     progress : function
         Called with how many parts of the work are done, and how many there are.
+    operation : str
+        all_reduce, all_gather, all_to_all, broadcast, ...
     """
+    operations = sorted({algorithm(name).OPERATION for name in names("planner.collectives")})
+    lookup("operation", operation, operations, error=PlanError)
     networks = [flat_network(link, device, MOST_RANKS, dtype) for link in links]
     networks += [cluster_network(spec, dtype) for spec in clusters]
     counts = [_counts(network, ranks) for network in networks]
@@ -72,8 +80,9 @@ def topology(  # noqa: PLR0913, as many as the command has options
             count,
             first_bytes,
             last_bytes,
-            _algorithms(network, algorithms),
+            algorithms or _algorithms(network, operation),
             _shifted(progress, before, total),
+            operation,
         )
         before += len(count)
         if samples:
@@ -104,12 +113,10 @@ def _counts(network: Network, ranks: tuple[int, int] | Sequence[int]) -> tuple[i
     return tuple(ranks)
 
 
-def _algorithms(network: Network, asked: Sequence[str] | None) -> Sequence[str]:
-    if asked:
-        return asked
+def _algorithms(network: Network, operation: str) -> Sequence[str]:
     many = not network.alike and network.most_ranks > FEW_RANKS
-    simple = [name for name in SIMPLEST if not (many and name == "sharded_star")]
-    return [*simple, *network.shaped]
+    simple = [n for n in simple_names(operation) if not (many and n == "sharded_star")]
+    return [*simple, *network.numbered(operation)]
 
 
 def talk(

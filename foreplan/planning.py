@@ -24,7 +24,9 @@ from planner.search import search, search_front
 from planner.space import Constraints
 
 LEAST_MICROBATCH = 4
-"""Smallest microbatch whose ops ``calibrate`` times for a model; smaller ones use the curves."""
+"""Smallest microbatch whose ops ``calibrate`` times for a model; smaller ones use the curves.
+
+A batch that gives a worker no more is one microbatch."""
 
 
 def tool() -> str:
@@ -57,7 +59,8 @@ def calibrate(
     counts = {}
     for w in [workers] if workers else range(1, local.facts.physical_cores + 1):
         if model and training:
-            calls = space_calls(load_model(model), training, w, LEAST_MICROBATCH)
+            least = max(1, min(LEAST_MICROBATCH, training.batch // w))
+            calls = space_calls(load_model(model), training, w, least)
             refuse_missing(model, calls.values())
         else:
             calls = general_calls(training.dtype if training else "float32")

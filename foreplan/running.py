@@ -9,9 +9,11 @@ from foreplan.datasets import record_files
 from foreplan.machines import Local, local_backend
 from foreplan.planfiles import pick_plan, read_plans
 from hwprofiles.errors import PlanError
+from planner.collectives.base import is_switched
 from planner.measurement import Measurement
 from planner.model import load_model
 from planner.opsets import plan_calls
+from planner.plan import Plan
 from planner.predict import predict
 from planner.program import TransferTask
 from planner.records import (
@@ -23,6 +25,7 @@ from planner.records import (
 )
 
 if TYPE_CHECKING:
+    from runtime.backends import Backend
     from runtime.execute import Checkpoints, Options
     from runtime.launch import Launch
 
@@ -79,10 +82,17 @@ def execute(
 
     start = start or launch
     plans = read_plans(path)
-    by = _backend(path, plans, backend)
+    chosen = _backend(path, plans, backend)
+    by = chosen.name
     model = load_model(plans.model)
     needed = plan_calls(model, plans.training, plans.plans[0].plan)
     refuse_missing(plans.model, needed.values())  # the same kernels for every plan
+    if check and not chosen.is_host:
+        raise PlanError(
+            f"--check: expected a backend that computes on cores of this machine, got {by!r}; leave"
+            " out --check, and hold the GPU against its predictions with `make gpu-check`"
+        )
+    _check_switch(path, pick_plan(plans, pick).plan)
     if replay is not None:
         _check_replay(plans, pick, replay, check or bool(checkpoint_every or resume))
     beside = output or Path("measurement.json")
@@ -122,7 +132,16 @@ def execute(
     return run_check(again, gate=gate, say=say)
 
 
-def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
+def _check_switch(path: Path, plan: Plan) -> None:
+    """Refuse a plan that leaves its sums to a switch: workers are joined by memory and messages."""
+    if plan.workers > 1 and is_switched(plan.algorithm):
+        raise PlanError(
+            f"{path}: plan {plan.label!r} adds up in a switch ({plan.algorithm}), and none that"
+            " adds joins the workers here; --pick another plan, or plan with --fix algorithm=ring"
+        )
+
+
+def _backend(path: Path, plans: PlanFile, asked: str | None) -> "Backend":
     """Return the backend to run with; costs of one backend say nothing of another."""
     from runtime.backends import backend
 
@@ -133,7 +152,7 @@ def _backend(path: Path, plans: PlanFile, asked: str | None) -> str:
             f"{path}: priced with backend {planned!r}, got --backend {asked!r}; plan on"
             f" {cluster} to run with that one"
         )
-    return backend(asked or planned or "numpy").name
+    return backend(asked or planned or "numpy")
 
 
 def _check_replay(plans: PlanFile, pick: int, rank: int, more: bool) -> None:

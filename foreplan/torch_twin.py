@@ -27,7 +27,7 @@ def output(torch: Any, layer: Layer, t: Tensors) -> Any:
     attrs, x = dict(layer.attrs), t[layer.input_names[0]]
     functional = torch.nn.functional
     match layer.kind:
-        case "conv2d" | "avg_pool" | "max_pool" | "batch_norm" | "lrn":
+        case "conv2d" | "avg_pool" | "max_pool" | "batch_norm" | "lrn" | "upsample":
             result = _of_maps(torch, layer, t)
         case "linear":
             result = functional.linear(x, t["w"].T, t["b"])
@@ -64,6 +64,8 @@ def _of_maps(torch: Any, layer: Layer, t: Tensors) -> Any:
             parts = x.split(attrs.get("group", NORM_GROUP))
             normed = [norm(part, None, None, t["w"], t["b"], training=True) for part in parts]
             result = normed[0] if len(normed) == 1 else torch.cat(normed)
+        case "upsample":
+            result = functional.interpolate(x, scale_factor=attrs.get("factor", 2))
         case "lrn":
             size = attrs["size"]
             result = functional.local_response_norm(x, size, alpha=size * 1e-4, k=2.0)

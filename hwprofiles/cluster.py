@@ -1,7 +1,7 @@
 """Clusters: devices and switches joined by directed links."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,18 @@ class Cluster:
                 f" one, but device 0 does not reach {island}; add a host or a network"
             )
         return cluster
+
+    def with_links(self, links: Sequence[Link]) -> "Cluster":
+        """Return the same wires with other figures; ``links`` in the order of this cluster's."""
+        fabric = self.fabric
+        return replace(
+            self,
+            links=tuple(links),
+            _after={node: _in_order(fabric.succ[node], links) for node in fabric},
+            _before={node: _in_order(fabric.pred[node], links) for node in fabric},
+            _routes={},
+            _ways={},
+        )
 
     def route(self, src: int, dst: int) -> Route:
         """Return the links from device ``src`` to ``dst``, as :attr:`routing` chooses.

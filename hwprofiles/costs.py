@@ -7,6 +7,7 @@ from typing import Protocol
 from hwprofiles.calibration import OpSample
 from hwprofiles.device import Device
 from hwprofiles.grade import Grade
+from hwprofiles.tiles import Product
 
 
 class Work(Protocol):
@@ -39,6 +40,10 @@ class Work(Protocol):
     @property
     def channels(self) -> int:
         """The smaller side of a convolution's product of matrices; 0 where it does not matter."""
+
+    @property
+    def product(self) -> Product | None:
+        """The product of matrices that it is; None where it is none, or many small ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +110,11 @@ class CostBook:
                 source=f"median of {sample.repeats} repeats {where}",
             )
         curve = self.device.curve(
-            op.op_class, op.dtype, work_class=op.work_class, channels=op.channels
+            op.op_class,
+            op.dtype,
+            work_class=op.work_class,
+            channels=op.channels,
+            product=op.product,
         )
         return OpCost(
             seconds=launch_s + curve.time_s(float(op.flop), float(op.moved_bytes)),

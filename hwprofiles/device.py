@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hwprofiles.errors import ProfileError
 from hwprofiles.grade import Grade
 from hwprofiles.roofline import roofline_s
+from hwprofiles.tiles import Product, tiled_frac, transformed_frac
 from hwprofiles.units import Q
 
 MATRIX_OPS = ("attention", "conv", "linear", "matmul")
@@ -35,8 +36,6 @@ class OpCurve:
 
 NARROW = ("float16", "bfloat16")
 """Dtypes that are computed in float32 where that is faster, as on GeForce cards."""
-CHANNELS_GAIN = 1.2
-"""Makes an efficiency that of about 100 channels where half of it is reached with 22."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +44,15 @@ class Efficiency:
 
     peak_frac: Mapping[str, float]
     """Fraction of the unit's peak by ``CLASS/DTYPE`` (``OpCall.work_class``)."""
-    half_channels: Mapping[str, float]
-    """By dtype: channels at which a convolution reaches half of what many channels reach."""
     memory_frac: float
     """Fraction of the memory's rate."""
+    elementwise_frac: Mapping[str, float]
+    """By dtype: the same of ops that compute no product; above 1 where they are fused, so that less
+    is moved than they declare."""
     kernel_s: float
     """Time of a kernel beside its work: launch, tail, small work."""
+    elementwise_kernel_s: float
+    """The same of ops that compute no product; 0 where they are part of the kernel before."""
     source: str
 
 
@@ -78,6 +80,8 @@ class Device:
     source: str = ""
     curves: Mapping[str, OpCurve] = field(default_factory=dict)
     """Fitted roofline by op class; a class without one falls back to the efficiency."""
+    cores: int = 1
+    """Cores that tiles of a product are dealt to (streaming multiprocessors)."""
     efficiency: Efficiency | None = None
     """What published runs say of its generation; without it the datasheet's peaks are reached."""
 
@@ -98,13 +102,23 @@ class Device:
                 f" got {self.launch_overhead_s}"
             )
 
+    def uses_matrix(self, dtype: str) -> bool:
+        """Return whether products run on a matrix unit; a TPU has no other rate."""
+        return self.kind == "tpu" or f"{dtype}_matrix" in self.peak_flop_per_s
+
     def curve(
-        self, op_class: str, dtype: str, *, work_class: str = "memory", channels: int = 0
+        self,
+        op_class: str,
+        dtype: str,
+        *,
+        work_class: str = "memory",
+        channels: int = 0,
+        product: Product | None = None,
     ) -> OpCurve:
         """Return the roofline to use for an op: the fitted one of its class, else the peaks'.
 
-        ``work_class`` and ``channels`` choose the fraction of the peaks where an efficiency is
-        known; ``channels`` 0 means that their number does not matter.
+        The last three choose the fraction of the peaks where an efficiency is known;
+        ``channels`` 0 means that their number does not matter.
 
         Raises
         ------
@@ -136,7 +150,8 @@ class Device:
         peaks_only = OpCurve(
             flop_per_s=rate, bytes_per_s=self.memory_bytes_per_s, source=self.source
         )
-        return self._reached(peaks_only, dtype, work_class, channels)
+        shape = self.shape_frac(dtype, work_class, channels, product)
+        return self._reached(peaks_only, dtype, work_class, shape)
 
     def computes(self, dtype: str) -> bool:
         """Whether there is a rate for all ops in ``dtype``."""
@@ -148,20 +163,31 @@ class Device:
         """Return what is trained in where nobody names a dtype: float32, or else the next best."""
         return next((dtype for dtype in USUAL_DTYPES if self.computes(dtype)), USUAL_DTYPES[0])
 
-    def _reached(self, peak: OpCurve, dtype: str, work_class: str, channels: int) -> OpCurve:
+    def shape_frac(
+        self, dtype: str, work_class: str, channels: int, product: Product | None
+    ) -> float:
+        """Return the share of a unit's peak that the shape of an op leaves."""
+        tiled = tiled_frac(product, self.cores) if product else 1.0
+        if self.uses_matrix(dtype):
+            return tiled
+        return tiled * transformed_frac(work_class, channels)
+
+    def _reached(self, peak: OpCurve, dtype: str, work_class: str, shape: float) -> OpCurve:
         """Return what is reached of the roofline at the peaks."""
         known = self.efficiency
         if known is None:
             return peak
-        frac = 1.0 if work_class == "memory" else known.peak_frac.get(f"{work_class}/{dtype}")
-        if frac is None:
+        if work_class == "memory":
+            frac, memory_frac = 1.0, known.elementwise_frac.get(dtype, known.memory_frac)
+            overhead_s = known.elementwise_kernel_s
+        elif (reached := known.peak_frac.get(f"{work_class}/{dtype}")) is not None:
+            frac, memory_frac, overhead_s = reached * shape, known.memory_frac, known.kernel_s
+        else:
             return peak
-        if channels:
-            frac *= CHANNELS_GAIN * channels / (channels + known.half_channels[dtype])
         return OpCurve(
             flop_per_s=peak.flop_per_s * frac,
-            bytes_per_s=peak.bytes_per_s * known.memory_frac,
-            overhead_s=known.kernel_s,
+            bytes_per_s=peak.bytes_per_s * memory_frac,
+            overhead_s=overhead_s,
             grade=Grade.FITTED,
             source=known.source,
         )

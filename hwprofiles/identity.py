@@ -40,7 +40,9 @@ PASSED = (
     "LANG",
     "FOREPLAN_HOME",
 )
-"""Passed through where set, with every ``XDG_*``; they say where things are, not how fast."""
+"""Passed through where set; they say where things are, not how fast."""
+PASSED_PREFIXES = ("XDG_", "CUDA_", "CUPY_", "NCCL_", "NVIDIA_")
+"""So are these: which GPUs there are and how they are reached is for their libraries to read."""
 PROBE_TIMEOUT_S = 60
 _PROBE = """
 import json, numpy, threadpoolctl
@@ -169,7 +171,7 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environ.items()
-        if name in PASSED or name in RATE_VARIABLES or name.startswith("XDG_")
+        if name in (*PASSED, *RATE_VARIABLES) or name.startswith(PASSED_PREFIXES)
     }
     stated = dict.fromkeys(THREAD_VARIABLES, "1") | {POLLS_BEFORE_YIELD: "1", "PYTHONHASHSEED": "0"}
     return kept | stated

@@ -47,6 +47,7 @@ def load_device(name_or_path: str | Path) -> Device:
         memory_bytes=content.memory.total_bytes,
         memory_bytes_per_s=content.memory.bandwidth_gb_per_s * GB,
         peak_flop_per_s=content.peak.flop_per_s,
+        cores=content.compute.cores or 1 if content.compute else 1,
         launch_overhead_s=execution.launch_overhead_us * US if execution else 0.0,
         transfers_hold_compute=execution.transfers_hold_compute if execution else False,
         power_w=power.board_w if power else None,

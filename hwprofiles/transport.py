@@ -19,6 +19,10 @@ from hwprofiles.units import US
 DATA = "transports.toml"
 SHARED = "library"
 """The stack that holds what all links have in common."""
+PROTOCOLS = ("ll", "ll128", "simple")
+"""Wire protocols: a flag beside every word, one in every 128 bytes, or none among the data."""
+WIRE_SHARE = {"ll": 0.5, "ll128": 120 / 128, "simple": 1.0}
+"""Data in what a protocol sends: 8 of 16 bytes, 120 of 128. Source: NVIDIA/nccl (v2.30.7-1)."""
 FRACTIONS = ("share",)
 """How the names of constants end that have no unit; the others are microseconds in the file."""
 
@@ -65,9 +69,14 @@ def stack_of(link: str) -> str | None:
     return _stacks_of_links().get(link.rpartition(" x ")[2])
 
 
-def library_of(stack: str) -> str:
-    """Return the library of a stack and the family of its releases."""
-    return str(transports()["stacks"][stack]["library"])
+def protocols_of(stack: str) -> tuple[str, ...]:
+    """Return the protocols that a stack can use."""
+    return tuple(transports()["stacks"][stack].get("protocols", PROTOCOLS))
+
+
+def fitted_stacks() -> frozenset[str]:
+    """Return the stacks some of whose constants are fitted; all those of the others are assumed."""
+    return frozenset(name for name, block in transports()["stacks"].items() if block["fitted"])
 
 
 def seen_stacks() -> frozenset[str]:

@@ -12,12 +12,13 @@ from functools import cache
 import numpy as np
 
 from hwprofiles.units import Ints, to_ps
-from planner.collectives.base import Tasks
+from planner.collectives.base import Tasks, is_switched, name_at
 from planner.emitted import Emitted, emitted
 from planner.lowering import PRIORITY, Lowering
 from planner.moves import block_edges
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
+from planner.registers import landing_name
 from planner.task import ComputeTask, Task, TransferTask, View
 from sim.blocks import Rows, narrow
 from sim.taskgraph import NO_ROUTE
@@ -118,19 +119,25 @@ class BucketBlock:
     work: Lowering
     number: int
     bucket: Bucket
+    name: str
+    """Of the algorithm."""
     moves: Template
     edges: Ints
     """(blocks + 1,) where blocks begin in the bucket."""
 
     @classmethod
     def of(cls, work: Lowering, number: int, bucket: Bucket) -> "BucketBlock | None":
-        """Return the exchange of a bucket; None where some of its blocks are empty."""
-        moves = template(work.plan.algorithm, work.plan.workers)
-        blocks = moves.emitted.blocks
-        if bucket.elements < blocks:
+        """Return the exchange of a bucket; None where it must be emitted task by task.
+
+        That is through a switch, by several rings at once, and where some blocks are empty.
+        """
+        name = name_at(work.plan.algorithm, bucket.elements)
+        moves = None if is_switched(name) else template(name, work.plan.workers)
+        if moves is None or moves.emitted.channels > 1 or bucket.elements < moves.emitted.blocks:
             return None
+        blocks = moves.emitted.blocks
         edges = block_edges(blocks, [bucket.elements])[:, 0]
-        return cls(work=work, number=number, bucket=bucket, moves=moves, edges=edges)
+        return cls(work=work, number=number, bucket=bucket, name=name, moves=moves, edges=edges)
 
     def append(self, ready: Sequence[Tasks]) -> list[Tasks]:
         """Append all tasks; return each rank's last ones.
@@ -223,7 +230,7 @@ class BucketBlock:
     @property
     def landing(self) -> str:
         """Name of the register where chunks of this bucket land."""
-        return f"landing.{self.number}"
+        return landing_name(self.number)
 
     def __len__(self) -> int:
         return len(self.moves.src)
@@ -251,7 +258,7 @@ class BucketBlock:
                 views=(arrived, own),
             )
         return TransferTask(
-            name=f"{work.plan.algorithm}.{self.number}[{first}:{end}]",
+            name=f"{self.name}.{self.number}[{first}:{end}]",
             src=src,
             dst=dst,
             source=own,

@@ -1,13 +1,17 @@
 """The exchange of one bucket: spans of an algorithm become views of the flat gradient."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Tasks
+from planner.collectives.base import Span, Spans, Tasks, name_at, width_of
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
 from planner.program import ComputeTask, TransferTask, View
+from planner.registers import landing_name
+from planner.switching import SWITCH, route_between
 
 
 @dataclass(slots=True)
@@ -23,8 +27,10 @@ class BucketExchange:
     group: tuple[int, ...]
     ready: tuple[Tasks, ...] = ()
     """By rank of the group: its last gradients, after which the landing register may be used."""
-    last_landing: dict[int, int] = field(default_factory=dict)
-    landed: dict[int, int] = field(default_factory=dict)
+    last_landing: dict[str, int] = field(default_factory=dict)
+    """By register, with its rank: the last arrival."""
+    landed: Counter[str] = field(default_factory=Counter)
+    """By register, with its rank: arrivals so far."""
     last_add: dict[int, int] = field(default_factory=dict)
     fold: None = None
 
@@ -38,67 +44,104 @@ class BucketExchange:
         """Gradients in the bucket."""
         return self.bucket.elements
 
-    @property
-    def landing(self) -> str:
-        """Name of the register where chunks of this bucket land."""
-        return f"landing.{self.number}"
-
-    def _slot(self, rank: int, elements: int) -> View:
-        work = self.work
+    def _slot(self, rank: int, channel: int, elements: int) -> View:
+        work, register = self.work, landing_name(self.number, channel)
         slots = max(1, work.plan.landing_slots)
         return View(
-            register=self.landing,
-            slot=self.landed.get(rank, 0) % slots,
+            register=register,
+            slot=self.landed[_at(register, rank)] % slots,
             offset_bytes=0,
             shape=(elements,),
             dtype=work.training.dtype,
         )
 
+    def _own(self, span: Span) -> View:
+        first, end = span
+        return self.work.flat("gradients", self.bucket.first + first, end - first)
+
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order (FIFO).
 
         The first of them waits for the gradients of the receiver too, until which its passes may
         use the bytes, and for the earlier buckets that land there.
         """
-        del channel
-        work, (first, end) = self.work, span
+        assert not more, "a message of a plan is one view"
+        work = self.work
         may_land = self.ready[dst] if self.ready else ()
         src, dst = self.group[src], self.group[dst]
         earlier = (work.landed.get((dst, b)) for b in work.layouts[dst].landing_after[self.number])
         may_land = (*may_land, *(task for task in earlier if task is not None))
-        own = work.flat("gradients", self.bucket.first + first, end - first)
-        target = self._slot(dst, end - first) if landing else own
-        deps = set(after)
+        own = self._own(span)
+        target = self._slot(dst, channel, width_of(span)) if landing else own
+        deps, place = set(after), _at(target.register, dst)
         if landing:
-            deps.update([self.last_landing[dst]] if dst in self.last_landing else may_land)
-        route = work.cluster.route(work.plan.placement[src], work.plan.placement[dst])
-        payload = (end - first) * DTYPE_BYTES[work.training.dtype]
+            deps.update([self.last_landing[place]] if place in self.last_landing else may_land)
+        lanes = [work.lane(src, "send", channel), work.lane(dst, "receive", channel)]
+        task = self._transfer(
+            TransferTask(name=self._name(span), src=src, dst=dst, source=own, target=target),
+            lanes,
+            width_of(span),
+            deps,
+            writes=[work.register_ids[dst][target.register]] if landing else [],
+        )
+        if landing:
+            self.last_landing[place] = task
+            self.landed[place] += 1
+        return task
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Append a transfer of the sum of all ranks, from the switch that adds it."""
+        rank = self.group[rank]
+        return self._switched(SWITCH, rank, self.work.lane(rank, "receive"), span, after)
+
+    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Append a transfer to the switch, which copies it to all ranks."""
+        rank = self.group[rank]
+        return self._switched(rank, SWITCH, self.work.lane(rank, "send"), span, after)
+
+    def _switched(self, src: int, dst: int, lane: int, span: Span, after: Tasks) -> int:
+        own, name = self._own(span), self._name(span)
+        info = TransferTask(name=name, src=src, dst=dst, source=own, target=own, members=self.group)
+        return self._transfer(info, [lane], width_of(span), set(after), writes=[])
+
+    def _name(self, span: Span) -> str:
+        name = name_at(self.work.plan.algorithm, self.elements)
+        return f"{name}.{self.number}[{span[0]}:{span[1]}]"
+
+    def _transfer(
+        self,
+        info: TransferTask,
+        lanes: Sequence[int],
+        elements: int,
+        deps: set[int],
+        writes: Sequence[int],
+    ) -> int:
+        work, payload = self.work, elements * DTYPE_BYTES[self.work.training.dtype]
+        route = route_between(work.cluster, work.plan.placement, info.src, info.dst)
+        actor = (info.src, f"send.{self.number}.{info.dst}")
         task = work.graph.transfer(
-            [work.lanes[src, "send"], work.lanes[dst, "receive"]],
+            lanes,
             to_ps(route.overhead_s(payload)),
             payload_bytes=payload,
             route=work.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
-            actor=work.actor(src, f"send.{self.number}.{dst}"),
+            actor=work.actor(*actor),
             priority=PRIORITY["exchange"],
-            after=sorted({*deps, *work.entry((src, dst), deps)}),
-            writes=[work.register_ids[dst][self.landing]] if landing else (),
+            after=sorted({*deps, *work.entry(info.ranks, deps)}),
+            writes=writes,
         )
         work.tails -= deps
         work.tails.add(task)
-        if landing:
-            self.last_landing[dst] = task
-            self.landed[dst] = self.landed.get(dst, 0) + 1
-        work.tasks.append(
-            TransferTask(
-                name=f"{work.plan.algorithm}.{self.number}[{first}:{end}]",
-                src=src,
-                dst=dst,
-                source=own,
-                target=target,
-            )
-        )
+        work.tasks.append(info)
         return task
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
@@ -107,15 +150,19 @@ class BucketExchange:
         rank = self.group[rank]
         info = work.tasks[arrived]
         assert isinstance(info, TransferTask)
-        own = work.flat("gradients", self.bucket.first + first, end - first)
         addition = ComputeTask(
             name=f"add.{self.number}[{first}:{end}]",
             rank=rank,
             phase="exchange",
             call=work.calls.add(end - first),
-            views=(info.target, own),
+            views=(info.target, self._own(span)),
         )
         turn = [self.last_add[rank]] if rank in self.last_add else []
-        task = work.compute(addition, after=[*after, *turn], reads=[(arrived, self.landing)])
+        reads = [(arrived, info.target.register)]
+        task = work.compute(addition, after=[*after, *turn], reads=reads)
         self.last_add[rank] = work.landed[rank, self.number] = task
         return task
+
+
+def _at(register: str, rank: int) -> str:
+    return f"{register}@{rank}"

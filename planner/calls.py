@@ -9,8 +9,9 @@ from planner.input_calls import InputCalls, input_calls
 from planner.layer_calls import LayerCalls, layer_calls
 from planner.model import ModelGraph
 from planner.opcall import OpCall
-from planner.optimizer import update
+from planner.optimizer import closing, update
 from planner.plan import Plan, Training
+from planner.precision import judge
 
 REUSE_STEP_BYTES = 2 * MIB
 """Coldness is rounded up to a multiple of this, which keeps distinct measurements few."""
@@ -52,7 +53,7 @@ class StepCalls:
         inputs = input_calls(model, training, plan) if plan.decode_workers else None
         load = inputs.copy if inputs else steps.load(model, samples, training.dtype)
         loss = steps.loss(model, samples, training.dtype, training.batch)
-        updated = update(training, model.parameter_count).moved_bytes
+        updated = sum(call.moved_bytes for call in closing(training, model.parameter_count))
         fired = [call for calls in layers for call in calls.fired]
         counts = Counter(map(id, fired))  # equal layers share their calls
         own_bytes = {id(call): call.moved_bytes for call in {id(c): c for c in fired}.values()}
@@ -94,6 +95,11 @@ class StepCalls:
     def add(self, elements: int) -> OpCall:
         """Return the addition of ``elements`` gradients."""
         call = steps.add(elements, self.training.dtype)
+        return replace(call, reuse_bytes=self.step_reuse_bytes)
+
+    def judge(self, elements: int) -> OpCall:
+        """Return the check of all gradients of a scaled loss."""
+        call = judge(elements, self.training.dtype)
         return replace(call, reuse_bytes=self.step_reuse_bytes)
 
     def update(self, elements: int) -> OpCall:

@@ -7,7 +7,7 @@ one bucket, no overlap and no contention the closed form is the simulation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
 from operator import add
@@ -18,12 +18,14 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, Ints
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, algorithm
+from planner.collectives.base import Prices, algorithm, is_switched
 from planner.exchange_work import Routes, Work, lone_ps, work_of
+from planner.folded_work import folded_work
 from planner.lowering import op_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training
+from planner.precision import scales_loss
 from planner.registers import frame_count, plan_buckets
 from planner.rounds import PassTimes, Rounds
 
@@ -39,7 +41,9 @@ class ExchangeTimes:
     cost_ps: tuple[int, ...]
     """By bucket: one uncontended exchange."""
     update_ps: tuple[int, ...]
-    """By bucket."""
+    """By bucket: what follows its exchange; where a judge looks at all, that and all updates."""
+    updates_ps: int
+    """All updates, and what the judge takes."""
     rest_ps: tuple[int, ...]
     """By bucket: busiest lane or link of it and all after it, with fill and drain."""
     after_ps: int
@@ -115,20 +119,36 @@ def exchange_prices(
     )
 
 
-def update_times(calls: StepCalls, books: Sequence[CostBook]) -> Callable[[int], int]:
-    """Return elements to the time of their update on the quickest device, each worked out once."""
+@dataclass(frozen=True, slots=True)
+class UpdateTimes:
+    """Elements to the time of their update on the quickest device, each worked out once."""
 
-    @cache
-    def update_ps(elements: int) -> int:
-        return min(op_ps(book, calls.update(elements)) for book in books)
+    calls: StepCalls
+    books: Sequence[CostBook]
+    known: dict[int, int] = field(default_factory=dict)
 
-    return update_ps
+    def __call__(self, elements: int) -> int:
+        """Return the time of one update."""
+        if elements not in self.known:
+            self.known[elements] = self._quickest_ps(self.calls.update(elements))
+        return self.known[elements]
+
+    def _quickest_ps(self, call: OpCall) -> int:
+        return min(op_ps(book, call) for book in self.books)
+
+    def of_buckets(self, elements: Sequence[int]) -> tuple[tuple[int, ...], int]:
+        """Return what follows the exchange of each bucket, and what all of it takes."""
+        each = tuple(map(self, elements))
+        if not scales_loss(self.calls.training.dtype):
+            return each, sum(each)
+        judged = self._quickest_ps(self.calls.judge(sum(elements))) + sum(each)
+        return (judged,) * len(each), judged
 
 
 def exchange_times(
     cut: Sequence[Bucket],
     cost_ps: Callable[[int], int],
-    update_ps: Callable[[int], int],
+    update_ps: UpdateTimes,
     work: Work | None,
 ) -> ExchangeTimes:
     """Price the exchange and the update of every bucket of ``cut``.
@@ -137,10 +157,12 @@ def exchange_times(
     exchange with.
     """
     elements = [bucket.elements for bucket in cut]
+    following_ps, updates_ps = update_ps.of_buckets(elements)
     return ExchangeTimes(
         buckets=tuple(cut),
         cost_ps=tuple(map(cost_ps, elements)),
-        update_ps=tuple(map(update_ps, elements)),
+        update_ps=following_ps,
+        updates_ps=updates_ps,
         rest_ps=work.rest_ps(elements) if work else (0,) * len(elements),
         after_ps=work.busiest_ps(elements) if work else 0,
     )
@@ -151,11 +173,13 @@ def exchange_cost(
 ) -> Callable[[int], int]:
     """Return elements to the time of one uncontended exchange, each worked out once.
 
-    On large clusters it is the longest chain of moves, which is quicker found and never longer.
+    On large clusters it is the longest chain of moves, which is quicker found and never longer; so
+    it is through a switch, where flows that share a port make whole rates that are no whole
+    numbers.
     """
     if work is None:
         return lambda elements: 0
-    if len(cluster.devices) > COST_UP_TO_DEVICES:
+    if len(cluster.devices) > COST_UP_TO_DEVICES or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
     module = algorithm(plan.algorithm)
     return cache(lambda elements: module.cost_ps(elements, prices))
@@ -173,7 +197,8 @@ def exchange_work(
     if plan.workers == 1:
         return None
     routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=DTYPE_BYTES[dtype])
-    return work_of(plan.algorithm, elements, prices, update_ps, routes)
+    asked = plan.algorithm, elements, prices, update_ps, routes
+    return folded_work(*asked) or work_of(*asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +236,7 @@ def estimate(
     calls = StepCalls.of(model, training, plan)
     transfer_ps = transfer_prices(plan.placement, cluster, training.dtype)
     prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
-    cut, update_ps = plan_buckets(model, training, plan), update_times(calls, used)
+    cut, update_ps = plan_buckets(model, training, plan), UpdateTimes(calls, used)
     elements = [bucket.elements for bucket in cut]
     work = exchange_work(plan, elements, prices, update_ps, cluster, training.dtype)
     return compose(
@@ -280,7 +305,7 @@ def compose(
     Where kinds are mixed, the exchange begins when the quickest device is ready.
     """
     at = starts(passes, rounds)
-    updates = sum(exchange.update_ps)
+    updates = exchange.updates_ps
     tails = [c + u for c, u in zip(exchange.cost_ps, exchange.update_ps, strict=True)]
     places = np.array([bucket.place for bucket in exchange.buckets])
     ready = [at.begin_ps] * len(places)

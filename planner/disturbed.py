@@ -14,7 +14,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.errors import LinkLost, PlanError
 from hwprofiles.units import PS_PER_S, Floats
 from planner.plan import Plan
-from planner.program import ComputeTask, Program
+from planner.program import ComputeTask, Program, TransferTask
 from planner.records import edges_of
 from planner.reprice import time_again
 from planner.wires import WireName, name_wires
@@ -161,12 +161,13 @@ def detours(cluster: Cluster, plan: Plan, program: Program) -> Detour:
     pairs = {
         cluster.route(src, dst).link_ids: (src, dst)
         for info in program.tasks
-        if len(info.ranks) == 2
+        if isinstance(info, TransferTask) and not info.members
         for src, dst in [tuple(plan.placement[rank] for rank in info.ranks)]
     }
 
     def detour(links: Sequence[int], failed: frozenset[int]) -> Sequence[int] | None:
-        return cluster.way_round(*pairs[tuple(links)], failed)
+        ends = pairs.get(tuple(links))  # none leads round a switch that adds
+        return cluster.way_round(*ends, failed) if ends else None
 
     return detour
 

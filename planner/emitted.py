@@ -10,7 +10,7 @@ from functools import cache
 
 from hwprofiles.errors import PlanError
 from planner.collectives._symmetry import Symmetry
-from planner.collectives.base import Span, Tasks, algorithm, chunk_spans
+from planner.collectives.base import TURN, Span, Spans, Tasks, algorithm, chunk_spans, is_switched
 from planner.folded_exchange import FoldedExchange, Orbit
 
 ELEMENTS = 10_000_019
@@ -44,6 +44,8 @@ class Emitted:
     """All moves of an algorithm, in the order in which one rank at a time could do them."""
 
     ranks: int
+    channels: int
+    """Moves are as they should be only if it is one."""
     blocks: int
     moves: tuple[Move, ...]
     last: tuple[Tasks, ...]
@@ -60,7 +62,9 @@ def emitted(name: str, ranks: int) -> Emitted:
     place = {edge: at for at, edge in enumerate([spans[0][0], *(end for _, end in spans)])}
     assert all(m.first in place and m.end in place for m in notes.moves), "blocks are chunk_spans"
     moves = (replace(m, first=place[m.first], end=place[m.end]) for m in notes.moves)
-    return Emitted(ranks=ranks, blocks=blocks, moves=tuple(moves), last=tuple(last))
+    return Emitted(
+        ranks=ranks, channels=notes.channels, blocks=blocks, moves=tuple(moves), last=tuple(last)
+    )
 
 
 @dataclass(slots=True)
@@ -72,13 +76,23 @@ class _Notes:
     moves: list[Move] = field(default_factory=list)
     landed: dict[int, int] = field(default_factory=dict)
     added: dict[int, int] = field(default_factory=dict)
+    channels: int = 1
     fold: None = None
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
-        del channel
+        assert not more, "a message of a plan is one span"
+        self.channels = max(self.channels, channel + 1)
         number = len(self.moves)
         if landing:
             # the first of them waits until the receiver needs the bytes no more
@@ -120,6 +134,8 @@ class EmittedFold:
 @cache
 def symmetry(name: str, ranks: int) -> Symmetry | None:
     """Return what turns one rank of an algorithm into another; None where they are not alike."""
+    if TURN in name or is_switched(name):
+        return None
     found = getattr(algorithm(name), "symmetry", None)
     try:
         return found(ranks) if found else None
@@ -155,9 +171,18 @@ class _FoldedNotes(FoldedExchange):
     spans: list[Span] = field(default_factory=list)
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer and its blocks."""
+        assert not more, "a message of a plan is one span"
         self.spans.append(span)
         return FoldedExchange.send(
             self, src, dst, span, after=after, landing=landing, channel=channel

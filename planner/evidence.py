@@ -31,6 +31,21 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StackEvidence:
+    """What the figures of links rest on that go through one transport stack."""
+
+    name: str
+    library: str
+    """With the family of its releases."""
+    links: tuple[str, ...]
+    """Those of the machine, by name of their part."""
+    rows: int
+    sources: int
+    interval_frac: tuple[float, float]
+    """What a collective of much data takes at least and at most, over its prediction: 80 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Recorded in a plan file."""
 
@@ -43,6 +58,9 @@ class Evidence:
     deviation_many: float | None = None
     """The same for more than ``many_workers``."""
     many_workers: int = 0
+    system: str = ""
+    """Whose links have the figures of ``stacks``; empty where all are the datasheet's."""
+    stacks: tuple[StackEvidence, ...] = ()
 
     def interval_s(self, step_s: float, workers: int) -> tuple[float, float] | None:
         """Return the 80 % interval of a step, None where the grade says it."""

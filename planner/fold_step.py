@@ -1,6 +1,6 @@
 """One data-parallel step of many alike workers, folded: one worker stands for all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Floats, Ints, to_ps
-from planner.collectives.base import Tasks, algorithm
+from planner.collectives.base import Algorithm, Tasks, algorithm, name_at
 from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
 from planner.layout import worker_layout
@@ -17,7 +17,7 @@ from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training, buckets
-from planner.registers import Register
+from planner.registers import Register, landing_name
 from sim.fold import Ways, check_fold
 from sim.taskgraph import TaskGraph
 
@@ -74,11 +74,14 @@ def fold_step(
         Microbatch(work, 0, number, None).append(passes)
     fold = _Fold(work, plan, fabric)
     after = fold.landing_after(training)
-    for number, bucket in enumerate(work.buckets):
-        layers = bucket.layers if plan.overlap else tuple(work.offsets)
-        ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
-        done = fold.exchange(number, ready, after[number])
-        work.update(0, number, bucket, done, passes)
+
+    def exchanged() -> Iterator[tuple[Tasks]]:
+        for number, bucket in enumerate(work.buckets):
+            layers = bucket.layers if plan.overlap else tuple(work.offsets)
+            ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
+            yield (fold.exchange(number, ready, after[number]),)
+
+    work.updates(exchanged(), [passes])
     return work.graph.build()
 
 
@@ -98,15 +101,16 @@ class _Fold:
         landing = []
         for number in range(len(self.work.buckets)):
             exchange = self._exchange(number)
-            algorithm(self.plan.algorithm).emit(exchange, {0: ()})
-            landing.append(
+            self._algorithm(number).emit(exchange, {0: ()})
+            landing += [
                 Register(
-                    name=f"landing.{number}",
+                    name=landing_name(number, channel),
                     category="landing",
                     slots=self.plan.landing_slots,
-                    slot_bytes=_landing_bytes(exchange),
+                    slot_bytes=slot_bytes,
                 )
-            )
+                for channel, slot_bytes in _landing_bytes(exchange).items()
+            ]
         work = self.work
         return worker_layout(work.model, training, self.plan, landing, work.calls).landing_after
 
@@ -120,16 +124,19 @@ class _Fold:
         begun = tuple(map(fold.token, ready))
         earlier = tuple(fold.token(self.landed[bucket]) for bucket in after)
         exchange.ready = {0: (*begun, *earlier)}
-        (done,) = algorithm(self.plan.algorithm).emit(exchange, {0: begun})
+        (done,) = self._algorithm(number).emit(exchange, {0: begun})
         self._check(exchange)
-        seat = Seat(
-            send=work.lanes[0, "send"],
-            receive=work.lanes[0, "receive"],
-            landing=work.graph.register(0, self.plan.landing_slots, _landing_bytes(exchange)),
-        )
+        seats = {
+            channel: Seat(
+                send=work.lane(0, "send", channel),
+                receive=work.lane(0, "receive", channel),
+                landing=work.graph.register(0, self.plan.landing_slots, slot_bytes),
+            )
+            for channel, slot_bytes in _landing_bytes(exchange).items()
+        }
         exchange.write(
             work.graph,
-            lambda rank, channel: seat,
+            lambda rank, channel: seats[channel],
             lambda rank: work.lanes[0, "compute"],
             self.routes.__getitem__,
             lambda rank, n: work.price_ps(0, work.calls.add(n)),
@@ -137,15 +144,20 @@ class _Fold:
         self.landed[number] = exchange.last_add[0] // fold.order
         return tuple(sorted({token // fold.order for token in done}))
 
+    def _algorithm(self, number: int) -> Algorithm:
+        elements = self.work.buckets[number].elements
+        return algorithm(name_at(self.plan.algorithm, elements))
+
     def _exchange(self, number: int, first: int = 0) -> FoldedExchange:
         """Return the exchange of one bucket, padded to whole blocks, with nothing in it yet."""
         plan, bucket = self.plan, self.work.buckets[number]
-        blocks = symmetry_of(plan.algorithm, plan.workers, 0, self.fabric).block_count
+        name = name_at(plan.algorithm, bucket.elements)
+        blocks = symmetry_of(name, plan.workers, 0, self.fabric).block_count
         elements = -(-bucket.elements // blocks) * blocks
         return FoldedExchange(
             ranks=plan.workers,
             elements=elements,
-            fold=symmetry_of(plan.algorithm, plan.workers, elements, self.fabric),
+            fold=symmetry_of(name, plan.workers, elements, self.fabric),
             item_bytes=DTYPE_BYTES[self.work.training.dtype],
             first=first,
         )
@@ -169,7 +181,11 @@ class _Fold:
         }
 
 
-def _landing_bytes(exchange: FoldedExchange) -> int:
-    """Return the bytes of the widest arrival that is added."""
-    widest = max((o.elements for o in exchange.orbits if o.arrived >= 0), default=0)
-    return widest * exchange.item_bytes
+def _landing_bytes(exchange: FoldedExchange) -> dict[int, int]:
+    """Return by channel the bytes of the widest arrival, all of which are added."""
+    found: dict[int, int] = {}
+    for orbit in exchange.orbits:
+        if orbit.lands:
+            size_bytes = orbit.elements * exchange.item_bytes
+            found[orbit.channel] = max(size_bytes, found.get(orbit.channel, 0))
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from planner.collectives._symmetry import Symmetry
-from planner.collectives.base import Span, Tasks
+from planner.collectives.base import Span, Spans, Tasks, width_of
 from sim.taskgraph import GraphBuilder
 
 Way = tuple[int, int, int]
@@ -56,7 +56,15 @@ class FoldedExchange:
     last_add: dict[int, int] = field(default_factory=dict)
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Note a transfer; arrivals of one landing register keep their order."""
         if landing:
@@ -64,7 +72,7 @@ class FoldedExchange:
         orbit = Orbit(
             src=src,
             dst=dst,
-            elements=span[1] - span[0],
+            elements=width_of(span, *more),
             after=after,
             channel=channel,
             lands=landing,

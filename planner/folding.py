@@ -15,7 +15,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.errors import PlanError
 from hwprofiles.units import Floats, Ints, to_ps
 from planner.collectives._symmetry import Symmetry
-from planner.collectives.base import algorithm
+from planner.collectives.base import algorithm, is_switched
 from planner.folded_exchange import FoldedExchange, Orbit, Seat, Way
 from planner.opcall import DTYPE_BYTES
 from sim.engine import simulate
@@ -160,6 +160,11 @@ def symmetry_of(name: str, ranks: int, elements: int, fabric: Fabric) -> Symmetr
         When its ranks are not alike, or no two of them could be here.
     """
     found = getattr(algorithm(name), "symmetry", None)
+    if found is None and is_switched(name):
+        raise PlanError(
+            f"fold: a flow of algorithm {name!r} crosses the links of all ranks at once; simulate"
+            " it unfolded"
+        )
     if found is None:
         raise PlanError(
             f"fold: the ranks of algorithm {name!r} do not all do alike (one is a root or a"

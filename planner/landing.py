@@ -3,9 +3,13 @@
 A bucket may land once its last gradient on this worker is there, above what the passes use from
 then on. Landing registers lie one below the other, in turn, from the top of a room; where the next
 one finds no place it begins at the top again, and its first arrival waits until those whose bytes
-it takes have been added up. Waiting costs time where the network is slow, so the room is what the
-largest needs alone and ``SLACK_FRAC`` of the arena more: buckets wait only where side by side they
-would take more than that.
+it takes have been added up. Such a room is what the largest needs alone and ``SLACK_FRAC`` of the
+arena more.
+
+Waiting for a bucket that was added up long ago costs no time; waiting for one that is still under
+way does, where the network is slow. So all lie side by side if that takes hardly more
+(``CHEAP_FRAC``), or somewhat more (``WORTH_FRAC``) where the room would not even hold ``IN_A_ROW``
+buckets that follow one another, and if no more than ``SLACK_FRAC`` of that is never alive.
 """
 
 from dataclasses import dataclass
@@ -15,10 +19,13 @@ import numpy as np
 from hwprofiles.units import Ints
 
 SLACK_FRAC = 1 / 16
-"""What room for several buckets at once may add to an arena: with gaps it stays below a tenth. Of
-2,745 plans simulated with and without waiting 70 took longer, all but one of AlexNet, at most 13 %;
-of 369 groups of plans that differ in exchange alone, two got a slower best one, by 2.1 % at most.
-With 1/4 none of 715 took longer, but arenas of GPT-2 were up to 1.22 times what may be alive."""
+"""What room for several buckets at once may add to an arena: with gaps it stays below a tenth. With
+1/4 arenas of GPT-2 were up to 1.22 times what may be alive."""
+CHEAP_FRAC, WORTH_FRAC = 1 / 8, 1 / 5
+"""What not to wait may add to an arena: GPT-2 needs 0.11 in a ring and in double binary trees,
+AlexNet 0.18 at most."""
+IN_A_ROW = 4
+"""Buckets that follow one another and are often under way at once."""
 LINE_BYTES = 64
 """Rooms are cut to lines, as registers are."""
 
@@ -29,6 +36,8 @@ class Room:
 
     free_from: Ints
     """(B,) by bucket: the byte of the frame from which on nothing else is in use, descending."""
+    held_bytes: Ints
+    """(B,) by bucket: the most that is alive of the frame from then on."""
     frame_bytes: int
     kept_bytes: int
     """What lives from step to step, beside the frame."""
@@ -45,14 +54,26 @@ class Room:
         Notes
         -----
         Side by side the later of two buckets lies lower, at the first byte that is free to it, so
-        bucket b and all before it lie above ``free_from[b]``.
+        bucket b and those before it lie above ``free_from[b]``.
         """
-        each = np.diff(landed, prepend=0, axis=-1)
-        apart: Ints = (self.free_from + landed).max(axis=-1)
-        alone = np.maximum((self.free_from + each).max(axis=-1), self.frame_bytes)
-        slack = ((self.kept_bytes + alone) * SLACK_FRAC).astype(np.int64)
-        top: Ints = np.minimum(apart, alone + slack // LINE_BYTES * LINE_BYTES)
+        apart: Ints = self._holding(landed, landed.shape[-1])
+        alone = np.maximum(self._holding(landed, 1), self.frame_bytes)
+        arena = self.kept_bytes + alone
+        slack = (arena * SLACK_FRAC).astype(np.int64)
+        shared = alone + slack // LINE_BYTES * LINE_BYTES
+        would_hurt = self._holding(landed, IN_A_ROW) > shared
+        worth = alone + arena * np.where(would_hurt, WORTH_FRAC, CHEAP_FRAC)
+        alive = self.kept_bytes + (self.held_bytes + landed).max(axis=-1)
+        is_filled = self.kept_bytes + apart <= alive * (1 + SLACK_FRAC)
+        top: Ints = np.where((apart <= worth) & is_filled, apart, np.minimum(apart, shared))
         return top
+
+    def _holding(self, landed: Ints, count: int) -> Ints:
+        """Return the byte at which room for any ``count`` buckets in a row ends."""
+        before = np.zeros_like(landed)
+        before[..., count:] = landed[..., :-count]
+        found: Ints = (self.free_from + landed - before).max(axis=-1)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ LEAST = dict.fromkeys(
 MOST = {"percent": 99} | dict.fromkeys(("bias", "ceil", "causal", "tied"), 1)
 SWITCHES = ("bias", "ceil", "causal", "tied")
 """Attributes that are yes or no."""
-MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten")
+MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten", "upsample")
 """Kinds that take maps ``(C, H, W)``."""
 TOKENS = ("attention", "first_token", "positions", "unembedding")
 """Kinds that take tokens ``(S, F)``."""

@@ -16,6 +16,7 @@ from planner.registers import (
     Register,
     frame_count,
     fullest_landing,
+    landing_bucket,
     landing_registers,
     own_registers,
     plan_buckets,
@@ -107,7 +108,7 @@ class _Shared:
         cls, model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
     ) -> "_Shared":
         packed, cut = frame(model, training, plan, calls), plan_buckets(model, training, plan)
-        own, size = own_registers(model, training, plan), packed.size_bytes
+        own = own_registers(model, training, plan)
         stride = np.array([register.stride_bytes for register in packed.registers], dtype=np.int64)
         return cls(
             own=own,
@@ -116,7 +117,7 @@ class _Shared:
             first_upright=plan.microbatches(training.batch) % 2,
             after=packed.after[last_layers(cut if plan.overlap else cut[-1:] * len(cut))],
             held=np.append(alive(packed.lives, stride), 0),
-            room=landing_room(packed.free_from, size, kept_bytes(own), cut, overlap=plan.overlap),
+            room=landing_room(packed, kept_bytes(own), cut, overlap=plan.overlap),
         )
 
     def land(self, landing: Sequence[Register]) -> Landing:
@@ -145,12 +146,13 @@ class _Shared:
         """Return the arena of a rank with these registers, which is else ``alike``."""
         begin = alike.size_bytes - self.frame.size_bytes
         places, landed = dict(alike.places), self.land(landing)
-        by_name = {register.name: register for register in landing}
-        for bucket, at in enumerate(landed.first_byte.tolist()):
-            if found := by_name.get(f"landing.{bucket}"):
-                # slot 0, which is always used, ends where the arena does
-                last = begin + at + found.arena_bytes - found.stride_bytes
-                places[found.name] = Place(first_byte=last, step_bytes=-found.stride_bytes)
+        ends = begin + landed.first_byte + bytes_by_bucket(landing, len(self.after))
+        for register in landing:
+            # slot 0, which is always used, ends where the arena does; other channels lie below
+            bucket = landing_bucket(register.name)
+            last = int(ends[bucket]) - register.stride_bytes
+            places[register.name] = Place(first_byte=last, step_bytes=-register.stride_bytes)
+            ends[bucket] -= register.arena_bytes
         return replace(
             alike,
             registers=(*alike.registers, *landing),

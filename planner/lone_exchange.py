@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Tasks, algorithm
+from planner.collectives.base import Span, Spans, Tasks, algorithm, width_of
 from planner.opcall import DTYPE_BYTES
+from planner.switching import SWITCH, Joined, route_between
 from sim.taskgraph import GraphBuilder, TaskGraph
 
 
@@ -84,15 +85,23 @@ class LoneExchange:
         return self.channels[rank, number]
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Append a transfer; arrivals of one landing register keep their order."""
         here, there = self.channel(src, channel), self.channel(dst, channel)
         turn = [there.last] if landing and there.last is not None else []
         task = self._transfer(
             [here.send, there.receive],
-            [self.cluster.route(src, dst)],
-            span,
+            self.cluster.route(src, dst),
+            width_of(span, *more),
             after=[*after, *turn],
             writes=[there.landing] if landing else (),
         )
@@ -103,39 +112,30 @@ class LoneExchange:
 
     def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
         """Append a transfer to ``rank`` from all others, added where their routes meet."""
-        routes = [self.cluster.route(src, rank) for src in range(self.ranks) if src != rank]
-        routes.append(self._own_way(rank, into=False))
-        return self._transfer([self.channel(rank, 0).receive], routes, span, after=after)
+        route = route_between(self.cluster, range(self.ranks), SWITCH, rank)
+        return self._transfer([self.channel(rank, 0).receive], route, width_of(span), after=after)
 
     def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
         """Append a transfer from ``rank`` to all, copied where their routes part."""
-        routes = [self.cluster.route(rank, dst) for dst in range(self.ranks) if dst != rank]
-        routes.append(self._own_way(rank, into=True))
-        return self._transfer([self.channel(rank, 0).send], routes, span, after=after)
-
-    def _own_way(self, rank: int, *, into: bool) -> Route:
-        """Return the link between a rank and the switch: what it holds itself goes there too."""
-        pair = ((rank + 1) % self.ranks, rank) if into else (rank, (rank + 1) % self.ranks)
-        route, place = self.cluster.route(*pair), -1 if into else 0
-        return Route(links=(route.links[place],), link_ids=(route.link_ids[place],))
+        route = route_between(self.cluster, range(self.ranks), rank, SWITCH)
+        return self._transfer([self.channel(rank, 0).send], route, width_of(span), after=after)
 
     def _transfer(
         self,
         lanes: Sequence[int],
-        routes: Sequence[Route],
-        span: Span,
+        route: Route | Joined,
+        elements: int,
         *,
         after: Sequence[int],
         writes: Sequence[int] = (),
     ) -> int:
-        """Append one flow over all links of ``routes``, each once, as far as the farthest."""
-        payload = (span[1] - span[0]) * DTYPE_BYTES[self.dtype]
-        links = dict.fromkeys(link for route in routes for link in route.link_ids)
+        """Append one flow."""
+        payload = elements * DTYPE_BYTES[self.dtype]
         return self.graph.transfer(
             lanes,
-            max(to_ps(route.overhead_s(payload)) for route in routes),
+            to_ps(route.overhead_s(payload)),
             payload_bytes=payload,
-            route=self.graph.path(tuple(links), min(r.flow_cap_bytes_per_s for r in routes)),
+            route=self.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
             after=after,
             writes=writes,
         )

@@ -42,11 +42,17 @@ def lower(
     for _ in range(steps):
         passes = _passes(work, feeds, alike=alike)
         all_ready = _ready(work, passes, tuple(work.offsets))
-        for number, bucket in enumerate(work.buckets):
-            ready = _ready(work, passes, bucket.layers) if plan.overlap else all_ready
-            done = _exchange(work, number, bucket, ready, at_once=alike)
-            for rank in range(plan.workers):
-                work.update(rank, number, bucket, done[rank], passes[rank])
+        exchanged = (
+            _exchange(
+                work,
+                number,
+                bucket,
+                _ready(work, passes, bucket.layers) if plan.overlap else all_ready,
+                at_once=alike,
+            )
+            for number, bucket in enumerate(work.buckets)
+        )
+        work.updates(exchanged, passes)
         work.end_step()
     return work.program()
 

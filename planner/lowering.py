@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -12,8 +12,9 @@ from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
-from planner.optimizer import optimizer
+from planner.optimizer import update_arrays
 from planner.plan import Bucket, Plan, Training, parameter_offsets
+from planner.precision import SCALING, scales_loss
 from planner.program import Program
 from planner.registers import Register, frame_count, plan_buckets
 from planner.rings import ring_registers
@@ -143,6 +144,15 @@ class Lowering:
             self.actor_count += 1
         return self.actors[rank, name]
 
+    def lane(self, rank: int, kind: str, channel: int = 0) -> int:
+        """Return a lane of a rank; each channel of an exchange has lanes of its own."""
+        key = (rank, f"{kind}.{channel}" if channel else kind)
+        if key not in self.lanes:
+            device = self.plan.placement[rank]
+            holds = self.cluster.devices[device].transfers_hold_compute
+            self.lanes[key] = self.lanes[rank, kind] if holds else self.graph.lane(device)
+        return self.lanes[key]
+
     def program(self) -> Program:
         """Freeze."""
         return Program(
@@ -211,15 +221,8 @@ class Lowering:
         return self.prices[key]
 
     def flat(self, register: str, first: int, elements: int) -> View:
-        """Return a slice of a flat array: parameters, gradients or a state of the optimizer."""
-        item = DTYPE_BYTES[self.training.dtype]
-        return View(
-            register=register,
-            slot=0,
-            offset_bytes=first * item,
-            shape=(elements,),
-            dtype=self.training.dtype,
-        )
+        """Return a slice of the flat parameters or gradients."""
+        return flat_view(register, first, elements, self.training.dtype)
 
     def parameter(self, layer: int, name: str, register: str, slot: int = 0) -> View:
         """Return ``w`` or ``b`` of a layer, or its gradient in a slot of ``register``."""
@@ -230,15 +233,54 @@ class Lowering:
             at += prod(shape)
         raise AssertionError(name)
 
-    def update(self, rank: int, number: int, bucket: Bucket, done: Tasks, passes: Passes) -> None:
+    def updates(self, exchanged: Iterable[Sequence[Tasks]], passes: Sequence[Passes]) -> None:
+        """Append the updates of all buckets; ``exchanged`` appends one exchange as it is asked for.
+
+        It yields the last tasks of each rank. Each update follows its exchange; those of a scaled
+        loss follow the judge, who looks at all gradients.
+        """
+        if not scales_loss(self.training.dtype):
+            for number, done in enumerate(exchanged):
+                for rank, of_rank in enumerate(passes):
+                    self._update(rank, number, done[rank], of_rank)
+            return
+        last = [{t for done in of for t in done} for of in zip(*exchanged, strict=True)]
+        for rank, of_rank in enumerate(passes):
+            judged = self._judge(rank, tuple(sorted(last[rank])))
+            for number in range(len(self.buckets)):
+                self._update(rank, number, (judged,), of_rank)
+
+    def _judge(self, rank: int, done: Tasks) -> int:
+        """Append the check of all gradients."""
+        count = self.model.parameter_count
+        call = self.calls.judge(count)
+        scaling = flat_view(SCALING, 0, call.updates[0].elements, call.updates[0].dtype)
+        views = (self.flat("gradients", 0, count), scaling)
+        info = ComputeTask(name="judge", rank=rank, phase="update", call=call, views=views)
+        return self.compute(info, after=done)
+
+    def _update(self, rank: int, number: int, done: Tasks, passes: Passes) -> None:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        arrays = (*FLAT, *optimizer(self.training.optimizer).STATES)
+        bucket = self.buckets[number]
+        call = self.calls.update(bucket.elements)
         readers = (passes.reader[i] for i in bucket.layers if i in passes.reader)
+        pairs = zip(update_arrays(self.training), call.tensors, strict=True)
         info = ComputeTask(
             name=f"update.{number}",
             rank=rank,
             phase="update",
-            call=self.calls.update(bucket.elements),
-            views=tuple(self.flat(name, bucket.first, bucket.elements) for name in arrays),
+            call=call,
+            views=tuple(
+                flat_view(name, bucket.first * (name != SCALING), tensor.elements, tensor.dtype)
+                for name, tensor in pairs
+            ),
         )
         self.compute(info, after=sorted({*done, *readers}))
+
+
+def flat_view(register: str, first: int, elements: int, dtype: str) -> View:
+    """Return a slice of a flat array: parameters, gradients or what the optimizer keeps."""
+    item = DTYPE_BYTES[dtype]
+    return View(
+        register=register, slot=0, offset_bytes=first * item, shape=(elements,), dtype=dtype
+    )

@@ -17,12 +17,13 @@ from planner.calls import StepCalls
 from planner.landing import Room
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
-from planner.packing import Lives, followed, pack, tops
+from planner.packing import Lives, alive, followed, pack, tops
 from planner.plan import Bucket, Plan, Training
 from planner.registers import (
     Register,
     frame_count,
     fullest_landing,
+    landing_bucket,
     own_registers,
     pass_registers,
     plan_buckets,
@@ -42,6 +43,8 @@ class Frame:
     """(L,) by layer: the position after the last gradient of its parameters, 0 without any."""
     free_from: Ints
     """(L,) by layer: the byte from which on nothing of the frame is in use from ``after`` on."""
+    held_bytes: Ints
+    """(L,) by layer: the most that is alive of the frame from ``after`` on."""
     follows: Ints
     """(T,) by position: which one of the microbatch before must be over, where it has a frame."""
 
@@ -61,6 +64,7 @@ def frame(
             landing[position + 1] = owned * DTYPE_BYTES[training.dtype]
     at = pack(lives, stride, landing)
     highest = tops(lives, at + stride)
+    held = np.append(alive(lives, stride), 0)
     return Frame(
         registers=registers,
         lives=lives,
@@ -68,6 +72,7 @@ def frame(
         size_bytes=int(highest[0]),
         after=after,
         free_from=highest[after],
+        held_bytes=np.maximum.accumulate(held[::-1])[::-1][after],
         follows=followed(lives, at + stride),
     )
 
@@ -85,23 +90,25 @@ class PassMemory:
     """Those of them that live from step to step."""
     frame_bytes: int
     frames: int
-    free_from: Ints
-    """(L,) as in :class:`Frame`."""
+    packed: Frame
 
     def landing_from(self, cut: Sequence[Bucket], *, overlap: bool) -> Room:
         """Return the room in which the buckets of ``cut`` land."""
-        return landing_room(self.free_from, self.frame_bytes, self.kept_bytes, cut, overlap=overlap)
+        return landing_room(self.packed, self.kept_bytes, cut, overlap=overlap)
 
 
-def landing_room(
-    free_from: Ints, frame_bytes: int, kept_bytes: int, cut: Sequence[Bucket], *, overlap: bool
-) -> Room:
+def landing_room(packed: Frame, kept_bytes: int, cut: Sequence[Bucket], *, overlap: bool) -> Room:
     """Return the room in which the buckets of ``cut`` land.
 
     Without overlap nothing lands before all passes are over.
     """
-    begin = free_from[last_layers(cut)] if overlap else np.zeros(len(cut), dtype=np.int64)
-    return Room(free_from=begin, frame_bytes=frame_bytes, kept_bytes=kept_bytes)
+    last = last_layers(cut)
+    return Room(
+        free_from=packed.free_from[last] * overlap,
+        held_bytes=packed.held_bytes[last] * overlap,
+        frame_bytes=packed.size_bytes,
+        kept_bytes=kept_bytes,
+    )
 
 
 def last_layers(cut: Sequence[Bucket]) -> list[int]:
@@ -120,7 +127,7 @@ def pass_memory(
         kept_bytes=kept_bytes(own),
         frame_bytes=packed.size_bytes,
         frames=frame_count(training, plan),
-        free_from=packed.free_from,
+        packed=packed,
     )
 
 
@@ -140,9 +147,11 @@ def landed_bytes(model: ModelGraph, training: Training, plan: Plan) -> Ints:
 
 
 def bytes_by_bucket(landing: Sequence[Register], count: int) -> Ints:
-    """Return the bytes of each bucket's landing register, shape (B,), 0 where it has none."""
-    found = {register.name: register.arena_bytes for register in landing}
-    return np.array([found.get(f"landing.{b}", 0) for b in range(count)], dtype=np.int64)
+    """Return the bytes of each bucket's landing registers, shape (B,), 0 where it has none."""
+    found = np.zeros(count, dtype=np.int64)
+    for register in landing:
+        found[landing_bucket(register.name)] += register.arena_bytes
+    return found
 
 
 def landing_top(room: Room, landed: Ints) -> Ints:

@@ -6,6 +6,7 @@ from planner.inputs import Feed
 from planner.lowering import FLAT, Lowering, Passes
 from planner.opcall import OpCall, Tensor
 from planner.passes import Firing, is_parameter, partial
+from planner.precision import SCALING
 from planner.program import ComputeTask, View
 
 AHEAD = ("x", "labels", "raw")
@@ -118,7 +119,7 @@ class Microbatch:
                     self._view(firing.layer, register, tensor, workspace_at * in_workspace)
                 )
                 workspace_at += tensor.size_bytes if in_workspace else 0
-            if register in FLAT:
+            if register in (*FLAT, SCALING):  # whole from step to step, no slot to take
                 continue
             if tensor in call.reads or tensor in call.updates:
                 read[register] = None

@@ -269,8 +269,8 @@ class ModelGraph:
 
     @property
     def record_dtype(self) -> str:
-        """Of the numbers of a text on disk: the smallest with room for tokens and labels."""
-        most = max(self.numbers_below, self.classes)
+        """Of a sample on disk: bytes, or of a text the smallest with room for what it numbers."""
+        most = max(self.numbers_below, self.classes) if self.reads_tokens else 0
         return "uint8" if most <= 1 << 8 else "uint16" if most <= 1 << 16 else "uint32"
 
     @property
@@ -289,22 +289,27 @@ class ModelGraph:
         return sum(layer.moment_count for layer in self.layers)
 
     @property
+    def record_labels(self) -> int:
+        """Labels that stand before a sample on disk; that of a last token is one token more."""
+        return self.labels if self.reads_tokens and not self.next_token else 1
+
+    @property
     def record_bytes(self) -> int:
         """Bytes of one record on disk: its labels and a sample."""
         if self.reads_tokens:
-            labels = 1 if self.next_token else self.labels
-            return DTYPE_BYTES[self.record_dtype] * (labels + prod(self.record_shape))
+            return DTYPE_BYTES[self.record_dtype] * (self.record_labels + prod(self.record_shape))
         return label_bytes(self.classes) + prod(self.record_shape)
 
     @property
     def data_command(self) -> str:
-        """Command that writes records for it, or nothing.
+        """Command that writes records for it.
 
-        The digits, random ones where it takes others, or text where it reads bytes.
+        The digits, text where it reads bytes, or random ones where it takes others.
         """
         if self.reads_tokens:
             is_bytes = self.next_token and self.record_dtype == "uint8"
-            return f"foreplan data text --seq {self.record_shape[0]}" if is_bytes else ""
+            text = f"text --seq {self.record_shape[0]}"
+            return f"foreplan data {text if is_bytes else f'synthetic --model {self.name}'}"
         if (self.record_shape, self.full_scale) == ((8, 8), 16):
             return "foreplan data digits"
         shape = "x".join(map(str, self.record_shape))

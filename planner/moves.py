@@ -1,25 +1,87 @@
 """The moves of an algorithm as arrays: who waits for whom, who sends to whom, where chunks land.
 
-Moves are those of all ranks, or of a few that stand for all where the fabric treats the others as
-it treats them. Index letters: T moves, N sizes of a bucket, K ranks that stand for all, P pairs of
-ranks, S spans of blocks.
+An algorithm is emitted once for each number of ranks; its moves are the same for every size, only
+the blocks are wider. Index letters: T moves, N sizes of a bucket, B buckets of a cut.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hwprofiles.units import Floats, Ints
-from planner.emitted import emitted, emitted_fold, symmetry
-from planner.folded_exchange import Orbit
+from hwprofiles.units import Ints
+from planner.collectives.base import (
+    Emit,
+    Span,
+    Spans,
+    Tasks,
+    algorithm,
+    algorithm_names,
+    chunk_spans,
+    name_at,
+    turns,
+)
 
-FOLD_FROM_RANKS = 17
-"""Ranks from which on a few may stand for others: every block is then as wide as the narrowest, and
-every pair as quick as the quickest that it stands for."""
+ELEMENTS = 10_000_019
+"""Size at which an algorithm is emitted: all its blocks differ in where they begin."""
+
+
+@dataclass(slots=True)
+class _Notes:
+    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``).
+
+    A switch that adds is one rank more, with lanes for all.
+    """
+
+    ranks: int
+    elements: int = ELEMENTS
+    rows: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    """(source, destination, first element, end, channel); an addition has the same rank twice."""
+    after: list[tuple[int, ...]] = field(default_factory=list)
+    landed: dict[tuple[int, int], int] = field(default_factory=dict)
+    added: dict[int, int] = field(default_factory=dict)
+    fold: None = None
+
+    def send(
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
+    ) -> int:
+        """Note a transfer; arrivals of one landing register keep their order."""
+        assert not more, "a message of a plan is one span"
+        deps = after
+        if landing:
+            before = self.landed.get((dst, channel))
+            deps = after if before is None else (*after, before)
+            self.landed[dst, channel] = len(self.rows)
+        return self._note((src, dst, *span, channel), deps)
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note a transfer from the switch."""
+        return self._note((self.ranks, rank, *span, 0), after)
+
+    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note a transfer to the switch."""
+        return self._note((rank, self.ranks, *span, 0), after)
+
+    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
+        """Note an addition; those of one rank keep their order."""
+        turn = (self.added[rank],) if rank in self.added else ()
+        self.added[rank] = len(self.rows)
+        return self._note((rank, rank, *span, self.rows[arrived][4]), (*after, arrived, *turn))
+
+    def _note(self, row: tuple[int, int, int, int, int], after: tuple[int, ...]) -> int:
+        self.rows.append(row)
+        self.after.append(after)
+        return len(self.rows) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,71 +113,50 @@ class Groups:
 
 
 Level = tuple[Ints, Ints, Ints]
-"""Moves, the others that they wait for or that wait for them, and where each move's begin."""
+"""Moves, those that they wait for or that wait for them, and where each move's others begin."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Moves:
     """The transfers and additions of an algorithm on so many ranks."""
 
     ranks: int
-    seats: int
-    """Ranks that stand for all, K."""
     blocks: int
     src: Ints
     dst: Ints
-    """(T,) places among the ranks that stand for all; equal for an addition."""
+    """(T,) ranks, or their number for a switch; equal for an addition."""
+    channels: int
+    first: Ints
+    end: Ints
+    """(T,) blocks."""
     levels: tuple[Level, ...]
-    """Forward, level after level: what each move waits for."""
+    """Forward: (moves, those they wait for, where each move's begin), level after level."""
     back: tuple[Level, ...]
-    """Backward, from the last level: what waits for each move."""
+    """Backward: (moves, those that wait for them, where each move's begin), from the last level."""
     last: tuple[Ints, ...]
-    """By rank that stands for others: moves after which its copy is final."""
+    """By rank: moves after which its copy is final."""
     sends: Ints
     adds: Ints
     """Moves that are transfers, and additions."""
+    by_src: Groups
+    by_dst: Groups
+    by_pair: Groups
+    """Of ``sends``, by seat, rank x channels + channel, and by pair, source x (ranks + 1) +
+    destination."""
+    by_adder: Groups
+    by_landing: Groups
+    """Of ``adds``, by rank and by seat."""
+    pairs: Ints
     pair_of: Ints
-    """(T,) which pair of ranks a move has."""
-    members: tuple[Ints, ...]
-    """By pair: source and destination of all pairs that it stands for, shape (order, 2)."""
+    """(P,) pairs; (T,) which of them a move has."""
     spans: Ints
-    """(S, 2) first and last block of what is moved."""
     span_of: Ints
-    """(T,) which span a move has."""
+    """(S, 2) first and last block of what is moved; (T,) which of them a move has."""
 
     @property
-    def folded(self) -> bool:
-        """Whether a few ranks stand for all."""
-        return self.seats < self.ranks
-
-    @cached_property
-    def by_src(self) -> Groups:
-        """Transfers by the rank that sends."""
-        return Groups.of(self.src[self.sends])
-
-    @cached_property
-    def by_dst(self) -> Groups:
-        """Transfers by the rank that receives."""
-        return Groups.of(self.dst[self.sends])
-
-    @cached_property
-    def by_adder(self) -> Groups:
-        """Additions by rank."""
-        return Groups.of(self.src[self.adds])
-
-    @cached_property
-    def by_pair(self) -> Groups:
-        """Transfers by pair."""
-        return Groups.of(self.pair_of[self.sends])
-
-    def widths(self, sizes: Sequence[int]) -> Ints:
-        """Return how many elements each span has in a bucket of each size, shape (S, N)."""
-        first, end = self.spans.T
-        if self.folded:
-            narrowest = np.array(sizes, dtype=np.int64) // self.blocks
-            found: Ints = (end - first)[:, None] * narrowest
-            return found
-        return span_widths(block_edges(self.blocks, sizes), first, end)
+    def count(self) -> int:
+        """Number of moves."""
+        return len(self.src)
 
     def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
         """Return the earliest start of every move, and what must follow its end, shape (T, N).
@@ -126,145 +167,80 @@ class Moves:
         update_ps : int array, shape (N,)
             The update that follows the last moves.
         """
-        head, tail = np.zeros_like(duration_ps), np.zeros_like(duration_ps)
-        for moves, before, starts in self.levels:
-            head[moves] = np.maximum.reduceat(head[before] + duration_ps[before], starts, axis=0)
-        tail[np.concatenate(self.last)] = update_ps
-        for moves, after, starts in self.back:
-            rest = np.maximum.reduceat(tail[after] + duration_ps[after], starts, axis=0)
-            tail[moves] = np.maximum(tail[moves], rest)
-        return head, tail
+        return chain_times(self.levels, self.back, self.last, duration_ps, update_ps)
+
+
+def chain_times(
+    levels: Sequence[Level],
+    back: Sequence[Level],
+    last: Sequence[Ints],
+    duration_ps: Ints,
+    update_ps: Ints,
+) -> tuple[Ints, Ints]:
+    """Return the earliest start of every move, and what must follow its end, shape (T, N)."""
+    head, tail = np.zeros_like(duration_ps), np.zeros_like(duration_ps)
+    for moves, before, starts in levels:
+        head[moves] = np.maximum.reduceat(head[before] + duration_ps[before], starts, axis=0)
+    tail[np.concatenate(last)] = update_ps
+    for moves, after, starts in back:
+        rest = np.maximum.reduceat(tail[after] + duration_ps[after], starts, axis=0)
+        tail[moves] = np.maximum(tail[moves], rest)
+    return head, tail
 
 
 @cache
-def moves_of(name: str, ranks: int) -> Moves:
-    """Return the moves of an algorithm on so many ranks, all of them."""
-    found = emitted(name, ranks)
-    rows = np.array([(m.src, m.dst, m.first, m.end) for m in found.moves], dtype=np.int64)
-    src, dst, first, end = rows.reshape(-1, 4).T
-    pairs, pair_of = np.unique(src * ranks + dst, return_inverse=True)
-    members = np.stack(np.divmod(pairs, ranks), axis=1)[:, None]
-    return _moves(
+def moves_of(emit: Emit, ranks: int) -> Moves:
+    """Return the moves of an algorithm on so many ranks."""
+    notes = _Notes(ranks)
+    last = emit(notes, [()] * ranks)
+    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 5)
+    cuts, channel = rows[:, 2:4], rows[:, 4]
+    channels = int(channel.max(initial=0)) + 1
+    blocks = len(np.unique(cuts)) - 1
+    spans = chunk_spans(ELEMENTS, blocks)
+    edges = np.array([spans[0][0], *(end for _, end in spans)])
+    assert np.isin(cuts, edges).all(), "an algorithm cuts its array by chunk_spans"
+    levels, back = levels_of(notes.after)
+    src, dst = rows[:, 0], rows[:, 1]
+    sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
+    first, end = np.searchsorted(edges, rows[:, 2]), np.searchsorted(edges, rows[:, 3])
+    every_pair = src * (ranks + 1) + dst
+    pairs, pair_of = np.unique(every_pair, return_inverse=True)
+    spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
+    return Moves(
         ranks=ranks,
-        seats=ranks,
-        blocks=found.blocks,
-        ends=(src, dst),
-        adds=np.array([m.adds for m in found.moves], dtype=bool),
-        after=[[task for task in m.after if task >= 0] for m in found.moves],
-        last=found.last,
+        blocks=blocks,
+        src=src,
+        dst=dst,
+        channels=channels,
+        first=first,
+        end=end,
+        levels=levels,
+        back=back,
+        last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
+        sends=sends,
+        adds=adds,
+        by_src=Groups.of((src * channels + channel)[sends]),
+        by_dst=Groups.of((dst * channels + channel)[sends]),
+        by_pair=Groups.of(every_pair[sends]),
+        by_adder=Groups.of(src[adds]),
+        by_landing=Groups.of((src * channels + channel)[adds]),
+        pairs=pairs,
         pair_of=pair_of,
-        members=tuple(members),
-        spans=(first, end),
+        spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
+        span_of=span_of,
     )
 
 
-@cache
-def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> Moves:
-    """Return the moves of the ranks that ``kept`` leaves of the digits of all others."""
-    found = emitted_fold(name, ranks, kept)
-    fold, orbits = found.fold, found.orbits
-    seat = {rank: place for place, rank in enumerate(fold.ranks())}
-    ends = [[seat[fold.home(rank)[0]] for rank in (o.src, o.dst)] for o in orbits]
-    pairs: dict[tuple[int, int], int] = {}
-    pair_of = [pairs.setdefault(found.exchange.way(o)[:2], len(pairs)) for o in orbits]
-    src, dst = np.array(ends, dtype=np.int64).T
-    return _moves(
-        ranks=ranks,
-        seats=len(seat),
-        blocks=fold.block_count,
-        ends=(src, dst),
-        adds=np.array([o.arrived >= 0 for o in orbits]),
-        after=[sorted({token // fold.order for token in o.after} | _arrived(o)) for o in orbits],
-        last=found.last,
-        pair_of=np.array(pair_of, dtype=np.int64),
-        members=tuple(np.stack([fold.members(a), fold.members(b)], axis=1) for a, b in pairs),
-        spans=tuple(np.array(found.spans, dtype=np.int64).T),
-    )
-
-
-def _arrived(orbit: Orbit) -> set[int]:
-    return {orbit.arrived} if orbit.arrived >= 0 else set()
-
-
-def fitting_moves(name: str, ranks: int, rates: Callable[[Ints], Floats]) -> Moves:
-    """Return the moves of the fewest ranks that stand for others with pairs as fast as theirs.
-
-    ``rates`` gives, for pairs of ranks of shape (n, 2), what tells fast ones from slow ones. Where
-    ranks are few or not alike, the moves are those of all.
-    """
-    found = symmetry(name, ranks) if ranks >= FOLD_FROM_RANKS else None
-    if found is None:
-        return moves_of(name, ranks)
-    members = _members(name, ranks)
-    pairs = np.concatenate(members)
-    rate, pair = rates(pairs), np.repeat(np.arange(len(members)), ranks)
-    for kept in found.choices():
-        key = pair * ranks + _homes(name, ranks, kept)[pairs[:, 0]]
-        groups = Groups.of(key)
-        least, most = (groups.reduce(f, rate[:, None]) for f in (np.minimum, np.maximum))
-        if (least == most).all():
-            return folded_moves(name, ranks, kept)
-    return moves_of(name, ranks)
-
-
-@cache
-def _members(name: str, ranks: int) -> tuple[Ints, ...]:
-    """Return the pairs of ranks by what turns one into another, each of shape (ranks, 2)."""
-    found = symmetry(name, ranks)
-    assert found is not None, "only what is alike folds"
-    folded = emitted_fold(name, ranks, (1,) * len(found.sizes))
-    ways = dict.fromkeys(folded.exchange.way(orbit)[:2] for orbit in folded.orbits)
-    fold = folded.fold
-    return tuple(np.stack([fold.members(a), fold.members(b)], axis=1) for a, b in ways)
-
-
-@cache
-def _homes(name: str, ranks: int, kept: tuple[int, ...]) -> Ints:
-    """Return by rank the one that stands for it."""
-    found = symmetry(name, ranks)
-    assert found is not None, "only what is alike folds"
-    fold = replace(found, kept=kept)
-    return np.array([fold.home(rank)[0] for rank in range(ranks)], dtype=np.int64)
-
-
-def _moves(  # noqa: PLR0913, the columns of moves
-    *,
-    ranks: int,
-    seats: int,
-    blocks: int,
-    ends: tuple[Ints, Ints],
-    adds: npt.NDArray[np.bool_],
-    after: Sequence[Sequence[int]],
-    last: Sequence[Sequence[int]],
-    pair_of: Ints,
-    members: tuple[Ints, ...],
-    spans: tuple[Ints, Ints],
-) -> Moves:
-    """Put moves in levels, and what they have in common together."""
+def levels_of(after: Sequence[Sequence[int]]) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    """Return moves level after level, forward and backward, given what each waits for."""
     level: list[int] = []
     for waits in after:
         level.append(1 + max((level[task] for task in waits), default=-1))
     waiting = np.repeat(np.arange(len(after)), [len(waits) for waits in after])
     waited = np.array([task for waits in after for task in waits], dtype=np.int64)
     depth = np.array(level, dtype=np.int64)
-    first, end = spans
-    distinct, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
-    return Moves(
-        ranks=ranks,
-        seats=seats,
-        blocks=blocks,
-        src=ends[0],
-        dst=ends[1],
-        levels=_by_level(depth, waiting, waited),
-        back=_by_level(depth, waited, waiting)[::-1],
-        last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
-        sends=np.flatnonzero(~adds),
-        adds=np.flatnonzero(adds),
-        pair_of=pair_of,
-        members=members,
-        spans=np.stack(np.divmod(distinct, blocks + 1), axis=1),
-        span_of=span_of,
-    )
+    return _by_level(depth, waiting, waited), _by_level(depth, waited, waiting)[::-1]
 
 
 def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[Level, ...]:
@@ -280,12 +256,68 @@ def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[Level, ...]:
     return tuple(found)
 
 
+@cache
+def distinct_names(ranks: int) -> list[str]:
+    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
+
+    >>> distinct_names(2)
+    ['ring', 'star']
+    """
+    by_depth: dict[int, list[str]] = {}
+    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
+        by_depth.setdefault(algorithm(name).steps(ranks), []).append(name)
+    kept: list[str] = []
+    for names in by_depth.values():
+        kept += {_program(name, ranks): name for name in reversed(names)}.values()
+    return sorted(kept)
+
+
+def _program(name: str, ranks: int) -> tuple[bytes, ...]:
+    """Return what is equal for equal programs."""
+    moves = moves_of(algorithm(name).emit, ranks)
+    spans = (moves.first * ELEMENTS // moves.blocks, moves.end * ELEMENTS // moves.blocks)
+    return tuple(array.tobytes() for array in (moves.src, moves.dst, *spans))
+
+
+def by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:
+    """Return the sizes that each of the algorithms runs which a name stands for."""
+    found: dict[str, list[int]] = {}
+    for elements in sizes:
+        found.setdefault(name_at(name, elements), []).append(elements)
+    return found
+
+
+def landing_widths(name: str, ranks: int, sizes: Sequence[int]) -> Ints:
+    """Return the widest addition of each rank in an exchange of each size.
+
+    Shape (ranks, channels, N).
+    """
+    parts = by_name(name, sizes)
+    found = np.zeros((ranks, channels_of(parts, ranks), len(sizes)), dtype=np.int64)
+    columns = {elements: i for i, elements in enumerate(sizes)}
+    for part, some in parts.items():
+        moves = moves_of(algorithm(part).emit, ranks)
+        edges = block_edges(moves.blocks, some)
+        width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
+        widest = moves.by_landing.by_key(np.maximum, width, ranks * moves.channels, 0)
+        at = [columns[elements] for elements in some]
+        found[:, : moves.channels, at] = widest.reshape(ranks, moves.channels, -1)
+    return found
+
+
+def channels_of(names: Iterable[str], ranks: int) -> int:
+    """Return the most channels of any of some algorithms."""
+    return max((moves_of(algorithm(name).emit, ranks).channels for name in names), default=1)
+
+
+@cache
+def arrivals(name: str, ranks: int) -> int:
+    """Return how many chunks land in the register where most do, in one exchange."""
+    every = (moves_of(algorithm(part).emit, ranks) for part, _ in turns(name))
+    each = (np.diff(m.by_landing.starts, append=len(m.adds)).max(initial=0) for m in every)
+    return max(map(int, each))
+
+
 def block_edges(blocks: int, sizes: Sequence[int]) -> Ints:
     """Return where the blocks of an array of each size begin and end, shape (blocks + 1, N)."""
     return np.arange(blocks + 1)[:, None] * np.array(sizes, dtype=np.int64) // blocks
-
-
-def span_widths(edges: Ints, first: Ints, end: Ints) -> Ints:
-    """Return the elements of spans of blocks, given as ``block_edges``, shape (S, N)."""
-    found: Ints = edges[end] - edges[first]
-    return found

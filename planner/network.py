@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
+import numpy as np
+
 from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import load_cluster
 from hwprofiles.costs import CostBook
@@ -12,13 +14,15 @@ from hwprofiles.errors import PlanError
 from hwprofiles.fabrics.flat import build as flat
 from hwprofiles.link import Link
 from hwprofiles.parts import load_device, load_link
-from planner.collectives.base import Prices
+from hwprofiles.units import Ints
+from planner.collectives.base import Prices, algorithm, is_switched
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
 from planner.opcall import DTYPE_BYTES
-from planner.shapes import shaped_names, suits
+from planner.shapes import PIECED, shaped_names, suits
 from planner.steps import add
 
+UNKNOWN = -1
 HOLDING_RANKS = 64
 """Most ranks whose closed form is worked out where transfers hold the compute lane: there it counts
 every transfer, and a ring has 2 n (n - 1) of them."""
@@ -41,17 +45,21 @@ class Network:
     dtype: str = "float32"
     """Of the array that is exchanged."""
     shaped: tuple[str, ...] = ()
-    """Algorithms with numbers that its fabric calls for."""
+    """Algorithms with numbers that its fabric calls for, of any operation."""
 
     @property
     def item_bytes(self) -> int:
         """Bytes of an element of the array."""
         return DTYPE_BYTES[self.dtype]
 
-    def able(self, algorithm: str, ranks: int) -> bool:
+    def able(self, name: str, ranks: int) -> bool:
         """Whether so many ranks can run an algorithm here."""
-        few = self.alike and algorithm != "in_network"  # that one asks who is at the switch
-        return suits(algorithm, self.cluster(2 if few else ranks), ranks)
+        few = self.alike and not is_switched(name)  # that one asks who is at the switch
+        return suits(name, self.cluster(2 if few else ranks), ranks)
+
+    def numbered(self, operation: str) -> list[str]:
+        """Return the algorithms with numbers that suit it and do an operation."""
+        return [n for n in (*self.shaped, *PIECED) if operation == algorithm(n).OPERATION]
 
     def add_ps(self, rank: int, elements: int) -> int:
         """Time in which ``rank`` adds what has arrived."""
@@ -92,11 +100,26 @@ class Network:
             name = cluster.devices[rank].name
             return add_ps(first_rank.setdefault(name, rank), elements)
 
+        devices = len(cluster.devices)
+        kind_of = np.full(devices * devices, UNKNOWN, dtype=np.int32)
+        number: dict[object, int] = {}
+
+        def kinds(src: Ints, dst: Ints) -> Ints:
+            """Return one number for each route that has the same links, and for each device."""
+            pairs = src * devices + dst
+            for pair in np.unique(pairs[kind_of[pairs] == UNKNOWN]).tolist():
+                a, b = divmod(pair, devices)
+                kind = cluster.devices[a].name if a == b else stand_in(a, b)
+                kind_of[pair] = number.setdefault(kind, len(number))
+            found: Ints = kind_of[pairs].astype(np.int64)
+            return found
+
         return Prices(
             ranks=ranks,
             transfer_ps=lone_transfer_ps,
             add_ps=own_add_ps,
             holds_compute=cluster.devices[0].transfers_hold_compute,
+            kinds=kinds,
         )
 
     def _alike_prices(self, ranks: int, transfer_ps: Callable[[int, int, int], int]) -> Prices:

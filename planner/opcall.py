@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
+from hwprofiles.tiles import Product
+
 DTYPE_BYTES = {"uint8": 1, "uint16": 2, "uint32": 4, "int64": 8, "bfloat16": 2, "float16": 2}
 DTYPE_BYTES |= {"tf32": 4, "float32": 4, "float64": 8}
 PIECE = 1 << 15
@@ -64,6 +66,8 @@ class OpCall:
     """What of a peak it reaches, on devices that are known by published runs."""
     channels: int = 0
     """The smaller side of a convolution's product of matrices; 0 where it does not matter."""
+    product: Product | None = None
+    """The product of matrices that it is; None where it is none, or many small ones."""
     reread_bytes: int = 0
     """What is read a second time, because it is too large to be still in a cache."""
     untouched_bytes: int = 0

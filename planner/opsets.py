@@ -6,14 +6,15 @@ from dataclasses import replace
 from hwprofiles.units import MIB
 from planner.build import BlockBuilder, Rows, Value, chain
 from planner.calls import StepCalls
+from planner.collectives.base import algorithm, traffic
 from planner.input_calls import stage_calls
-from planner.landings import landings
 from planner.layer import INPUT, Layer, Shape
 from planner.layer_calls import layer_calls
 from planner.model import Block, ModelGraph
 from planner.opcall import OpCall
 from planner.optimizer import optimizer_names, update
 from planner.plan import Plan, Source, Training
+from planner.precision import judge, scales_loss
 from planner.registers import plan_buckets
 from planner.space import Constraints, plan_space
 from planner.steps import add, load, loss
@@ -44,12 +45,15 @@ def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, O
         calls.append(step.update(bucket.elements))
         if plan.workers > 1:
             calls += [step.add(width) for width in added_widths(plan, bucket.elements)]
+    if scales_loss(training.dtype):
+        calls.append(step.judge(model.parameter_count))
     return {call.signature: call for call in calls}
 
 
 def added_widths(plan: Plan, elements: int) -> list[int]:
     """Return the distinct widths of the additions in one exchange of ``elements``."""
-    return landings(plan.algorithm, plan.workers).added(elements)
+    moved = traffic(algorithm(plan.algorithm).emit, elements, plan.workers)
+    return sorted({width for _, width in moved.adds})
 
 
 def space_calls(
@@ -107,6 +111,7 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
         calls += _text(tokens, features, heads, vocab, samples, dtype)
     for elements in (100, 3000, 20_000, 100_000, 400_000):
         calls.append(add(elements, dtype))
+        calls += [judge(elements, dtype)] * scales_loss(dtype)
         for name in optimizer_names():
             calls.append(update(Training(batch=1, dtype=dtype, optimizer=name), elements))
     for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 14)):

@@ -11,6 +11,7 @@ from typing import Protocol
 from planner.layer_calls import LayerCalls
 from planner.model import ModelGraph
 from planner.opcall import OpCall, Tensor
+from planner.precision import SCALING
 from planner.steps import loss
 
 PARAMETERS = ("w", "b")
@@ -22,7 +23,7 @@ STATS = "loss.stats"
 LOADED = ("x", "labels")
 """Registers that a load fills."""
 
-OUTSIDE = (*LOADED, STATS, "gradients")
+OUTSIDE = (*LOADED, STATS, "gradients", SCALING)
 """Registers that firings name and that live on outside of the passes."""
 
 
@@ -132,6 +133,7 @@ class _Order:
         logits = (self.model.wiring.outputs[i] for i in self.model.heads)
         places = dict(zip((t.name for t in call.reads), logits, strict=False))
         places |= {t.name: f"loss.{t.name}" for t in call.writes} | {"labels": "labels"}
+        places[SCALING] = SCALING
         return Firing(name="loss", phase="forward", layer=-1, kind="loss", places=places)
 
     def _of(self, i: int, name: str, kind: str, *, phase: str = "backward") -> Firing:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from hwprofiles.cluster import Cluster
 from hwprofiles.units import KIB, MIB
 from planner.model import ModelGraph
+from planner.shapes import meets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,7 @@ class Verdict(Enum):
     DOES_NOT_DIVIDE = "the batch is not workers x microbatch x a whole number"
     SPLITS_NORM_GROUP = "the microbatch is not a multiple of the model's norm group"
     TOO_MANY_WORKERS = "more workers than the cluster has devices"
+    NO_SUCH_SWITCH = "no switch that adds joins the devices of its workers"
     OUT_OF_MEMORY = "the static arena is larger than a device's memory"
     TOO_SLOW = "a step takes longer than is allowed, whatever happens"
 
@@ -159,6 +161,8 @@ def verdict(model: ModelGraph, training: Training, plan: Plan, cluster: Cluster)
         return Verdict.DOES_NOT_DIVIDE
     if plan.microbatch % model.norm_group:
         return Verdict.SPLITS_NORM_GROUP
+    if not meets(plan.algorithm, cluster, plan.placement):
+        return Verdict.NO_SUCH_SWITCH
     return Verdict.FITS
 
 

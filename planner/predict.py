@@ -18,8 +18,10 @@ from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
+from planner.precision import MASTERS, SCALING
 from planner.program import PHASES, Program, TransferTask
 from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
+from planner.switching import route_between
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
 from sim.engine import simulate
@@ -95,9 +97,7 @@ def predict(
         stages = forecast(model, training, plan, loads, step_ps)
     one = lower(model, training, plan, cluster, books).graph if window.steps else graph
     shares = grade_shares(program, timeline, machine, plan)
-    headline = max(
-        (g for g, share in shares.items() if share >= HEADLINE_FRAC), default=Grade.MEASURED
-    )
+    headline = headline_of(shares)
     step_s = step_ps / PS_PER_S
     static = [r.arena_bytes for r in program.registers[0] if r.name in RESIDENT]
     live = peak_live_bytes(graph, timeline)
@@ -107,7 +107,7 @@ def predict(
         closed_form_s=least_ps / PS_PER_S,
         bound_s=closed.bound_ps / PS_PER_S,
         samples_per_s=training.batch / step_s,
-        interval_s=_interval_s(step_s, headline, machine, plan.workers),
+        interval_s=interval_of(step_s, headline, machine, plan.workers),
         phases_s=phase_seconds(program, timeline, 0, window),
         memory_bytes=memory_bytes(model, training, plan),
         arena_bytes=arena,
@@ -123,7 +123,12 @@ def predict(
     return prediction, program, timeline
 
 
-def _interval_s(
+def headline_of(shares: Mapping[Grade, float]) -> Grade:
+    """Return the weakest grade that covers enough of the critical path."""
+    return max((g for g, share in shares.items() if share >= HEADLINE_FRAC), default=Grade.MEASURED)
+
+
+def interval_of(
     step_s: float, headline: Grade, machine: Machine, workers: int
 ) -> tuple[float, float]:
     """Return the interval that runs left out say, else that of the grade."""
@@ -135,6 +140,8 @@ RESIDENT = (
     "parameters",
     "gradients",
     *(state for name in optimizer_names() for state in optimizer(name).STATES),
+    MASTERS,
+    SCALING,
 )
 """Registers that live from step to step, beside those that tasks fill and free."""
 
@@ -179,7 +186,7 @@ def grade_shares(
             book = books[cluster.devices[plan.placement[info.rank]].name]
             grade = book.cost(info.call).grade
         else:
-            route = cluster.route(plan.placement[info.src], plan.placement[info.dst])
+            route = route_between(cluster, plan.placement, info.src, info.dst)
             grade = max(link.grade for link in route.links)
         totals[grade] += length
     path_ps = sum(totals.values()) or 1

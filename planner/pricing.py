@@ -15,9 +15,10 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.collectives.base import Prices
+from planner.collectives.base import Prices, algorithm, name_at
 from planner.cost import (
     ExchangeTimes,
+    UpdateTimes,
     books_of,
     exchange_cost,
     exchange_prices,
@@ -25,15 +26,15 @@ from planner.cost import (
     exchange_work,
     rounds_of,
     transfer_prices,
-    update_times,
 )
 from planner.exchange_work import Work
 from planner.factors import Factor
-from planner.landings import landings
 from planner.memory import landing_top
+from planner.moves import arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Verdict, verdict
 from planner.registers import ALIGNMENT_BYTES
+from planner.shapes import meets
 from planner.shared_prices import Key, Shared
 from planner.space import Stripe
 from planner.step_times import Exchanges, Waits
@@ -105,6 +106,7 @@ class StripePrices:
         """Factors that do not depend on the microbatch."""
         return {
             "memory_bytes": self._over(("placement",), self._memory_bytes),
+            "misplaced": self._over(("placement", "algorithm"), self._misplaced),
             "spare_landing": self._over(("algorithm", "landing_slots"), self._spare_landing),
             "spare_overlap": self._over(("bucket_bytes", "overlap"), self._spare_overlap),
         }
@@ -138,10 +140,11 @@ class StripePrices:
         column = {n: i for i, n in enumerate(self._sizes)}
         found = [list[Ints]() for _ in axes["bucket_bytes"]]
         for name in axes["algorithm"]:
-            strides = np.zeros((1, len(column)), dtype=np.int64)
+            strides = np.zeros((1, 1, len(column)), dtype=np.int64)
             if self.stripe.workers > 1:
-                widths = landings(name, self.stripe.workers).widths(self._sizes)
+                widths = landing_widths(name, self.stripe.workers, self._sizes)
                 strides = -(-widths * item // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+            strides = strides.sum(axis=1)
             for rows, bucket_bytes in zip(found, axes["bucket_bytes"], strict=True):
                 own = strides[:, [column[n] for n in self.shared.cut(bucket_bytes).elements]]
                 rows.append(slots * np.cumsum(own[int(np.argmax(own.sum(axis=1)))]))
@@ -152,6 +155,9 @@ class StripePrices:
         """Sizes of the buckets of all cuts, in elements."""
         cuts = (self.shared.cut(size) for size in self.stripe.axes["bucket_bytes"])
         return sorted({n for cut in cuts for n in cut.elements})
+
+    def _misplaced(self, placement: tuple[int, ...], name: str) -> int:
+        return not meets(name, self.cluster, placement)
 
     def _memory_bytes(self, placement: tuple[int, ...]) -> int:
         return min(self.cluster.devices[device].memory_bytes for device in placement)
@@ -167,8 +173,11 @@ class StripePrices:
     def _exchange_tasks(self, name: str, bucket_bytes: int) -> int:
         """Tasks of exchange and update."""
         workers = self.stripe.workers
-        moves = landings(name, workers).moves if workers > 1 else 0
-        return len(self.shared.cut(bucket_bytes).buckets) * (moves + workers)
+        elements = self.shared.cut(bucket_bytes).elements
+        if workers == 1:
+            return len(elements)
+        emits = (algorithm(name_at(name, n)).emit for n in elements)
+        return sum(moves_of(emit, workers).count + workers for emit in emits)
 
     def _tasks(self, plan: Plan, name: str, bucket_bytes: int) -> int:
         passes = self.stripe.workers * self._pass_tasks(plan)
@@ -194,7 +203,7 @@ class StripePrices:
     def _arrivals(self, name: str) -> int:
         """Chunks that land in one exchange at the rank where most do."""
         workers = self.stripe.workers
-        return landings(name, workers).arrivals if workers > 1 else 0
+        return arrivals(name, workers) if workers > 1 else 0
 
     def _spare_overlap(self, bucket_bytes: int, overlap: bool) -> int:
         one = len(self.shared.cut(bucket_bytes).buckets) == 1
@@ -244,7 +253,7 @@ class StripePrices:
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]
-        update_ps, cut = update_times(calls, books), self.shared.cut(bucket_bytes).buckets
+        update_ps, cut = UpdateTimes(calls, books), self.shared.cut(bucket_bytes).buckets
         rows = []
         for name in self.stripe.axes["algorithm"]:
             of_slots: dict[int, ExchangeTimes] = {}

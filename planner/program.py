@@ -52,9 +52,7 @@ class Program:
     def label(self, task: int) -> str:
         """Name of a task for people, with the ranks that run it."""
         info = self.tasks[task]
-        if isinstance(info, StageTask):
-            return f"{info.name}@{info.rank}"
-        return f"{info.name}@{'->'.join(map(str, info.ranks))}"
+        return f"{info.name}@{info.way if isinstance(info, TransferTask) else info.rank}"
 
     @property
     def registers(self) -> tuple[tuple[Register, ...], ...]:

@@ -23,6 +23,11 @@ class Switch:
     """Least size at which ``above`` wins; one element less, and ``below`` does."""
 
 
+def whole(name: str, elements: int, ranks: int) -> int:
+    """Return the size of the array that an algorithm exchanges: of an all-to-all, all rows."""
+    return elements * ranks if algorithm(name).OPERATION == "all_to_all" else elements
+
+
 class Race:
     """The algorithms against each other, between one number of ranks."""
 
@@ -38,7 +43,9 @@ class Race:
         """Return the closed form of each, ``NEVER`` of one that does not suit so many ranks."""
         if elements not in self.known:
             costs = (
-                algorithm(name).cost_ps(elements, self.prices) if able else NEVER
+                algorithm(name).cost_ps(whole(name, elements, self.ranks), self.prices)
+                if able
+                else NEVER
                 for name, able in zip(self.names, self.able, strict=True)
             )
             self.known[elements] = tuple(costs)

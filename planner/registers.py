@@ -4,19 +4,20 @@ One list serves the memory formula of the search, the task graph and the arena o
 ``planner.memory`` says where each lies.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from planner.calls import StepCalls
-from planner.landings import widest_landings
+from planner.collectives.base import algorithm, traffic
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES, OpCall
+from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
 from planner.packing import Lives
-from planner.passes import OUTSIDE, STATS, is_parameter, partial
+from planner.passes import OUTSIDE, STATS, Firing, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
+from planner.precision import MASTERS, has_masters, kept_dtype, scaling
 from planner.steps import load, loss
 
 ALIGNMENT_BYTES = 64  # one cache line, and the widest vector register (AVX-512)
@@ -64,18 +65,28 @@ def step_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[R
     return (*own_registers(model, training, plan), *pass_registers(model, training, plan)[0])
 
 
+def lasting_registers(training: Training, parameters: int) -> tuple[Register, ...]:
+    """Return what so many parameters take from step to step, gradients included."""
+    item, kept_item = (DTYPE_BYTES[name] for name in (training.dtype, kept_dtype(training.dtype)))
+    kept = ((MASTERS,) * has_masters(training.dtype)) + optimizer(training.optimizer).STATES
+    rows = [("parameters", "parameters", parameters * item)]
+    rows += [("gradients", "gradients", parameters * item)]
+    rows += [(name, "optimizer", parameters * kept_item) for name in kept]
+    if has_masters(training.dtype):
+        rows.append((scaling().name, "optimizer", scaling().size_bytes))
+    return tuple(
+        Register(name=name, category=category, slots=1, slot_bytes=size)
+        for name, category, size in rows
+    )
+
+
 def own_registers(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the registers that share their place with no other: alive all step, or loaded."""
-    flat_bytes = model.parameter_count * DTYPE_BYTES[training.dtype]
 
     def register(name: str, category: str, slots: int, slot_bytes: int) -> Register:
         return Register(name=name, category=category, slots=slots, slot_bytes=slot_bytes)
 
-    found = [
-        register("parameters", "parameters", 1, flat_bytes),
-        register("gradients", "gradients", 1, flat_bytes),
-        *(register(x, "optimizer", 1, flat_bytes) for x in optimizer(training.optimizer).STATES),
-    ]
+    found = list(lasting_registers(training, model.parameter_count))
     x, labels, raw = load(model, plan.microbatch, training.dtype).writes
     *_, stats = loss(model, plan.microbatch, training.dtype, training.batch).writes
     rounds = plan.microbatches(training.batch)
@@ -106,39 +117,22 @@ def pass_registers(
     """
     calls = calls or StepCalls.of(model, training, plan)
     accumulates = plan.microbatches(training.batch) > 1
-    item = DTYPE_BYTES[training.dtype]
     size: dict[str, int] = {}
     category: dict[str, str] = {}
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     pivot = 0
 
-    def touch(register: str, kind: str, at: int, size_bytes: int) -> None:
-        category.setdefault(register, kind)
-        first.setdefault(register, at)
-        last[register] = at
-        if size_bytes > size.get(register, -1):
-            size[register] = size_bytes
-
-    touched_by = _touches()
     for at, firing in enumerate(model.passes):
         if firing.kind == "accumulate" and not accumulates:
             continue
         if firing.kind == "loss":
             pivot = at
-        parameters = model.layers[firing.layer].parameter_count
-        call = firing.call(calls, parameters)
-        if firing.kind == "weight_grad" and accumulates:
-            names = {**model.layers[firing.layer].parameters, **model.layers[firing.layer].borrowed}
-            for owner in sorted({model.owner(firing.layer, name) for name in names}):
-                whole_bytes = model.layers[owner].parameter_count * item
-                touch(partial(model, owner), "gradients", at, whole_bytes)
-        work_bytes, arrays = touched_by(call)
-        if call.work:
-            touch(firing.workspace, "workspace", at, work_bytes)
-        for tensor, size_bytes in arrays:
-            if (name := firing.places[tensor]) not in OUTSIDE:
-                touch(name, "activations", at, size_bytes)
+        for name, kind, size_bytes in touched(model, calls, firing, accumulates=accumulates):
+            category.setdefault(name, kind)
+            first.setdefault(name, at)
+            last[name] = at
+            size[name] = max(size.get(name, 0), size_bytes)
     slots = frame_count(training, plan)
     registers = tuple(
         Register(name=name, category=category[name], slots=slots, slot_bytes=size[name])
@@ -154,43 +148,76 @@ def pass_registers(
     return registers, lives
 
 
-def _touches() -> Callable[[OpCall], tuple[int, tuple[tuple[str, int], ...]]]:
-    """Return a call to its workspace and its arrays but parameters; equal layers share calls."""
-    known: dict[int, tuple[OpCall, int, tuple[tuple[str, int], ...]]] = {}
+def touched(
+    model: ModelGraph, calls: StepCalls, firing: Firing, *, accumulates: bool
+) -> Iterator[tuple[str, str, int]]:
+    """Yield name, category and bytes of each register of a frame that an op touches.
 
-    def touched_by(call: OpCall) -> tuple[int, tuple[tuple[str, int], ...]]:
-        if id(call) not in known:  # the call is kept, or another might get its id
-            arrays = (t for t in (*call.reads, *call.updates, *call.writes) if not is_parameter(t))
-            work_bytes = sum(t.size_bytes for t in call.work)
-            known[id(call)] = call, work_bytes, tuple((t.name, t.size_bytes) for t in arrays)
-        return known[id(call)][1:]
-
-    return touched_by
+    ``accumulates`` says whether gradients of several microbatches are added up.
+    """
+    layer = model.layers[firing.layer]
+    call = firing.call(calls, layer.parameter_count)
+    if firing.kind == "weight_grad" and accumulates:
+        names = {**layer.parameters, **layer.borrowed}
+        for owner in sorted({model.owner(firing.layer, name) for name in names}):
+            elements = model.layers[owner].parameter_count
+            yield partial(model, owner), "gradients", elements * DTYPE_BYTES[calls.training.dtype]
+    if call.work:
+        yield firing.workspace, "workspace", sum(t.size_bytes for t in call.work)
+    for tensor in (*call.reads, *call.updates, *call.writes):
+        if not is_parameter(tensor) and (name := firing.places[tensor.name]) not in OUTSIDE:
+            yield name, "activations", tensor.size_bytes
 
 
 def landing_registers(
     model: ModelGraph, training: Training, plan: Plan
 ) -> list[tuple[Register, ...]]:
-    """Return, by rank, one landing register a bucket, where the algorithm lands anything there."""
+    """Return, by rank, the landing registers of each bucket, one a channel by which any lands.
+
+    Ranks that have equal ones share them.
+    """
     if plan.workers == 1:
         return [()]
-    item, cut = DTYPE_BYTES[training.dtype], plan_buckets(model, training, plan)
-    column = {n: i for i, n in enumerate(sorted({bucket.elements for bucket in cut}))}
-    widths = widest_landings(plan.algorithm, plan.workers, tuple(column)) * item
-    each: dict[bytes, tuple[Register, ...]] = {}
-    for row in widths:
-        if row.tobytes() not in each:
-            each[row.tobytes()] = tuple(
+    item, emit = DTYPE_BYTES[training.dtype], algorithm(plan.algorithm).emit
+    cut = plan_buckets(model, training, plan)
+    widest = [traffic(emit, bucket.elements, plan.workers).widest for bucket in cut]
+    channels = sorted({channel for moved in widest for _, channel in moved})
+    each: dict[tuple[int, ...], tuple[Register, ...]] = {}
+    found = []
+    for rank in range(plan.workers):
+        row = tuple(moved.get((rank, c), 0) for moved in widest for c in channels)
+        if row not in each:
+            names = (landing_name(number, c) for number in range(len(cut)) for c in channels)
+            each[row] = tuple(
                 Register(
-                    name=f"landing.{number}",
+                    name=name,
                     category="landing",
                     slots=plan.landing_slots,
-                    slot_bytes=int(row[column[bucket.elements]]),
+                    slot_bytes=elements * item,
                 )
-                for number, bucket in enumerate(cut)
-                if row[column[bucket.elements]]
+                for name, elements in zip(names, row, strict=True)
+                if elements
             )
-    return [each[row.tobytes()] for row in widths]
+        found.append(each[row])
+    return found
+
+
+def landing_name(bucket: int, channel: int = 0) -> str:
+    """Return the name of the register where a bucket lands by a channel.
+
+    >>> landing_name(3), landing_name(3, 1)
+    ('landing.3', 'landing.3.1')
+    """
+    return f"landing.{bucket}.{channel}" if channel else f"landing.{bucket}"
+
+
+def landing_bucket(name: str) -> int:
+    """Return the bucket of a landing register, by its name.
+
+    >>> landing_bucket("landing.3.1")
+    3
+    """
+    return int(name.split(".")[1])
 
 
 def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:

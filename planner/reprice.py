@@ -19,6 +19,7 @@ from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
 from planner.program import Program, TransferTask
+from planner.switching import route_between
 from sim.engine import run
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
@@ -89,7 +90,7 @@ class Lowered:
         for (device, call), tasks in self._ops.items():
             duration_ps[tasks] = op_ps(books[device], call)
         for (src, dst), tasks in self._sends.items():
-            route = cluster.route(plan.placement[src], plan.placement[dst])
+            route = route_between(cluster, plan.placement, src, dst)
             payload = graph.payload_bytes[tasks].astype(np.float64)
             duration_ps[tasks] = to_ps(route.overhead_s(payload))
         caps = [
@@ -114,4 +115,4 @@ def time_again(graph: TaskGraph) -> Timeline:
 
 
 def _route(cluster: Cluster, plan: Plan, pair: tuple[int, int]) -> tuple[int, ...]:
-    return cluster.route(plan.placement[pair[0]], plan.placement[pair[1]]).link_ids
+    return route_between(cluster, plan.placement, *pair).link_ids

@@ -6,12 +6,14 @@ next bound is no smaller than the K-th best simulated one, no candidate left can
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from hwprofiles.errors import NothingFits
 from hwprofiles.units import PS_PER_S
 from planner.certificate import Candidate, Found, SearchResult, certify
+from planner.library_choice import is_policy, library_algorithm
 from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.objective import Objective
@@ -43,16 +45,31 @@ def machine_space(
     constraints: Constraints | None = None,
     choices: Choices | None = None,
 ) -> Space:
-    """Return the plans of a model on a machine, placements worth a look included."""
+    """Return the plans of a model on a machine, placements worth a look included.
+
+    Raises
+    ------
+    PlanError
+        When a library is to choose the algorithms, and its choice on this machine is not known.
+    """
+    held, policy = constraints or Constraints(), None
+    if is_policy(name := held.fixed.get("algorithm")):
+        policy = str(name)
+        held = replace(held, fixed={k: v for k, v in held.fixed.items() if k != "algorithm"})
     return plan_space(
         model,
         training,
         machine.devices,
         placements=lambda workers: list(placements(machine.cluster(workers), workers).values()),
         shaped=lambda workers: offered(machine.cluster(workers), workers),
+        named=partial(_named, policy, machine, training.dtype) if policy else None,
         choices=choices,
-        constraints=constraints,
+        constraints=held,
     )
+
+
+def _named(policy: str, machine: Machine, dtype: str, workers: int) -> str:
+    return library_algorithm(policy, machine, workers, dtype)
 
 
 def search(  # noqa: PLR0913, the question, and how far to go

@@ -1,12 +1,17 @@
 """Which algorithms with numbers suit a cluster: by its nodes, its dimensions and its switches."""
 
+from collections.abc import Sequence
 from math import prod
 
 from hwprofiles.cluster import Cluster
-from planner.collectives.base import fits, numbered_names
+from planner.collectives.base import fits, is_switched, numbered_names
 
 REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 """Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""
+
+
+PIECED = tuple(f"chain_broadcast:{pieces}" for pieces in (4, 16, 64, 256))
+"""What suits any fabric, by how finely the array is cut."""
 
 
 def shaped_names(cluster: Cluster) -> tuple[str, ...]:
@@ -14,34 +19,43 @@ def shaped_names(cluster: Cluster) -> tuple[str, ...]:
     found: list[str] = []
     devices, routing = len(cluster.devices), cluster.routing
     if 1 < node_ranks(cluster) < devices:
-        found += [f"{name}:{node_ranks(cluster)}" for name in ("hierarchical", *_HALVING)]
+        found += [f"{name}:{node_ranks(cluster)}" for name in _OF_NODES]
     dims = [size for size in reversed(routing.dims) if size > 1]
     if len(dims) > 1:
         found.append(f"torus:{'x'.join(map(str, dims))}")
     ways = direct_links(cluster)
-    found += [f"multi_ring:{count}" for count in sorted({2, ways}) if 1 < count <= ways]
+    if cluster.devices[0].transfers_hold_compute:
+        ways = 0  # there is one lane for all
+    found += [f"multi_ring:{count}" for count in sorted({2, 4, ways}) if 1 < count <= ways]
     if reduces(cluster):
         found.append("in_network")
     return tuple(found)
 
 
-_HALVING = ("hierarchical_halving",)
+_OF_NODES = ("hierarchical", "hierarchical_halving", "hierarchical_all_to_all")
 
 
-def offered(cluster: Cluster, ranks: int, *, alone: bool = False) -> tuple[str, ...]:
-    """Return those that suit so many ranks; with ``alone`` those that no plan can use too."""
-    able = numbered_names(alone=alone)
+def offered(cluster: Cluster, ranks: int) -> tuple[str, ...]:
+    """Return the all-reduces among them that suit so many ranks."""
+    able = numbered_names()
     found = [name for name in shaped_names(cluster) if name.partition(":")[0] in able]
     return tuple(name for name in found if suits(name, cluster, ranks))
+
+
+def meets(name: str, cluster: Cluster, placement: Sequence[int]) -> bool:
+    """Whether the devices have the switch that an algorithm needs: one of their node, that adds."""
+    if len(placement) < 2 or not is_switched(name):
+        return True
+    return reduces(cluster) and len({device // node_ranks(cluster) for device in placement}) == 1
 
 
 def suits(name: str, cluster: Cluster, ranks: int) -> bool:
     """Whether so many ranks, the first devices in order, can run an algorithm."""
     stem = name.partition(":")[0]
-    if stem in ("hierarchical", *_HALVING) and ":" in name and ranks <= int(name.split(":")[1]):
+    if stem in _OF_NODES and ":" in name and ranks <= int(name.split(":")[1]):
         return False
-    if stem == "in_network":
-        return reduces(cluster) and ranks <= node_ranks(cluster)
+    if is_switched(name):
+        return ranks > 1 and meets(name, cluster, range(ranks))
     return fits(name, ranks)
 
 

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.units import KIB, MIB, Ints
-from planner.collectives.base import algorithm_names, fits
-from planner.landings import distinct_names
+from planner.collectives.base import algorithm, algorithm_names, fits
 from planner.model import ModelGraph
-from planner.moves import moves_of
+from planner.moves import distinct_names, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.placements import packed
 from planner.plan import Plan, Training, buckets
@@ -201,7 +200,9 @@ def _algorithms(workers: int, asked: object, shaped: Sequence[str], *, every: bo
 
 def _joins_all_pairs(name: str) -> bool:
     """Whether in an algorithm every rank sends to every other; seen on few of them."""
-    return len(moves_of(name, FEW_RANKS).by_pair.keys) == FEW_RANKS * (FEW_RANKS - 1)
+    return len(moves_of(algorithm(name).emit, FEW_RANKS).by_pair.keys) == FEW_RANKS * (
+        FEW_RANKS - 1
+    )
 
 
 def _slots(name: str, choices: Choices, constraints: Constraints) -> Sequence[int]:
@@ -211,13 +212,14 @@ def _slots(name: str, choices: Choices, constraints: Constraints) -> Sequence[in
     return [asked] if isinstance(asked, int) else values
 
 
-def plan_space(
+def plan_space(  # noqa: PLR0913, the question, and who answers parts of it
     model: ModelGraph,
     training: Training,
     devices: int,
     *,
     placements: Placements = lambda workers: [packed(workers)],
     shaped: Callable[[int], Sequence[str]] = lambda workers: (),
+    named: Callable[[int], str] | None = None,
     choices: Choices | None = None,
     constraints: Constraints | None = None,
 ) -> Space:
@@ -225,7 +227,7 @@ def plan_space(
 
     Of algorithms that are the same on so many workers one is tried, and of bucket sizes that cut
     the gradient alike, unless one is asked for. ``shaped`` gives, by number of workers, the
-    algorithms with numbers to try.
+    algorithms with numbers to try; ``named`` the one that takes the place of all.
     """
     choices, constraints = choices or Choices(), constraints or Constraints()
     whole = model.parameter_count * DTYPE_BYTES[training.dtype]
@@ -241,12 +243,13 @@ def plan_space(
         alone = workers == 1
         # where no batch divides nobody looks at an algorithm twice
         every_name = training.batch % workers > 0
+        asked_for = constraints.fixed.get("algorithm")
+        if named and not every_name:
+            asked_for = named(workers)
         axes: dict[str, Sequence[Any]] = {
             "microbatch": divisors(training.batch),
             "placement": placements(workers),
-            "algorithm": _algorithms(
-                workers, constraints.fixed.get("algorithm"), shaped(workers), every=every_name
-            ),
+            "algorithm": _algorithms(workers, asked_for, shaped(workers), every=every_name),
             "bucket_bytes": [whole] if alone else sizes,
             "overlap": choices.overlap,
             **{name: _slots(name, choices, constraints) for name in SLOTS},

@@ -70,7 +70,7 @@ class Exchanges:
             tail_ps=tail,
             after_ps=np.array([row.after_ps for row in rows]),
             longest_ps=np.maximum(rest, tail).max(axis=1),
-            update_ps=int(updates.sum()),
+            update_ps=rows[0].updates_ps,
         )
 
     def lane_ps(self, waits: Waits) -> Ints:

@@ -1,10 +1,12 @@
 """Op calls of a training step that belong to no layer: load, loss, sum."""
 
 from dataclasses import replace
+from math import prod
 
 from planner.layer import batched
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall, Tensor
+from planner.precision import scales_loss, scaling
 
 
 def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
@@ -44,9 +46,10 @@ def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
     """Softmax cross-entropy over the global ``batch``: its sum, hits, and the logits' gradient.
 
     The loss of a sample is the mean over its labels; of several heads, the sum of theirs.
-    ``stats`` holds (sum of losses / batch, correct answers), float64. Five FLOP a logit.
+    ``stats`` holds (sum of losses / batch, correct answers), float64. Five FLOP a logit. The
+    gradient of float16 is scaled (``planner.precision``), the loss is not.
     """
-    several = len(model.heads) > 1
+    several, scaled = len(model.heads) > 1, scales_loss(dtype)
     logits = tuple(
         Tensor(name=f"x{i}" if several else "x", shape=(samples, *shape), dtype=dtype)
         for i, shape in enumerate(model.logit_shapes)
@@ -54,14 +57,34 @@ def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
     gradients = tuple(replace(t, name=f"d{t.name}") for t in logits)
     stats = Tensor(name="stats", shape=(2,), dtype="float64")
     return OpCall(
-        kernel=f"softmax_cross_entropy.{'heads' if several else 'forward'}",
+        kernel=f"softmax_cross_entropy.{'scaled_' * scaled}{'heads' if several else 'forward'}",
         op_class="softmax",
         dtype=dtype,
         flop=5 * sum(t.elements for t in logits),
-        reads=(*logits, _labels(model, samples)),
+        reads=(*logits, _labels(model, samples), *(scaling(),) * scaled),
         writes=(*gradients, stats),
         settings=(("batch", batch),),
     )
+
+
+def record_limits(model: ModelGraph) -> tuple[int, ...]:
+    """Return what each number of a record of text is below: its labels, then its sample.
+
+    >>> from planner.model import load_model
+    >>> record_limits(load_model("bert-base:4"))
+    (2, 30522, 30522, 30522, 30522, 30522, 2, 2, 2, 2, 4)
+    """
+    limits = [model.numbers_below] * prod(model.input_shape)
+    for layer, producers in zip(model.layers, model.producers, strict=True):
+        for name, producer in zip(layer.input_names, producers, strict=True):
+            if producer < 0 and name in layer.indices:
+                first = dict(layer.attrs).get("first", 0)
+                for i in range(first, first + layer.out_shape[0]):
+                    limits[i] = min(limits[i], layer.indices[name])
+    if model.next_token:
+        return (*limits, model.classes)
+    labels = [shape[-1] for shape in model.logit_shapes for _ in range(prod(shape[:-1]))]
+    return (*labels, *limits)
 
 
 def _labels(model: ModelGraph, samples: int) -> Tensor:

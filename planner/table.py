@@ -114,6 +114,7 @@ class Section:
         verdict[arena > np.minimum(made["memory_bytes"], limits["memory_bytes"])] = CODE[
             Verdict.OUT_OF_MEMORY
         ]
+        verdict[made["misplaced"] != 0] = CODE[Verdict.NO_SUCH_SWITCH]
         return Block(
             rows=rows + self.first,
             workers=self.stripe.workers,

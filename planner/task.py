@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from planner.opcall import OpCall
+from planner.switching import SWITCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,11 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferTask:
-    """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``."""
+    """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``.
+
+    One end may be a switch (``planner.switching.SWITCH``): from it comes the sum of ``source`` at
+    all ``members``, and what goes to it becomes ``target`` at all of them.
+    """
 
     name: str
     src: int
@@ -64,11 +69,17 @@ class TransferTask:
     source: View
     target: View
     phase: str = "exchange"
+    members: tuple[int, ...] = ()
 
     @property
     def ranks(self) -> tuple[int, ...]:
         """Ranks that take part."""
-        return (self.src, self.dst)
+        return self.members or (self.src, self.dst)
+
+    @property
+    def way(self) -> str:
+        """From where to where, e.g. ``0->1``."""
+        return "->".join("switch" if end == SWITCH else str(end) for end in (self.src, self.dst))
 
 
 Task = ComputeTask | TransferTask | StageTask

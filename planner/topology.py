@@ -1,4 +1,4 @@
-"""Which all-reduce is fastest where: over ranks and bytes, by closed form and by simulation.
+"""Which algorithm is fastest where: over ranks and bytes, by closed form and by simulation.
 
 A column of the map is one number of ranks. Along it the fastest algorithm is looked for at sizes
 that are equally far apart on a logarithmic scale; where it changes between two of them, bisection
@@ -21,7 +21,7 @@ from planner.collectives.halving_doubling import core
 from planner.collectives.in_network import PIECES
 from planner.lone_exchange import exchange_graph
 from planner.network import Network
-from planner.race import NEVER, Race, Switch
+from planner.race import NEVER, Race, Switch, whole
 from sim.engine import choose, run
 
 SIMPLEST = ("star", "ring", "tree", "halving_doubling", "double_binary_tree", "sharded_star")
@@ -57,9 +57,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TopologyMap:
-    """The fastest all-reduce on one network."""
+    """The fastest algorithm of a collective on one network."""
 
     network: Network
+    operation: str
     algorithms: tuple[str, ...]
     ranks: Ints
     """(R,)"""
@@ -90,6 +91,12 @@ class TopologyMap:
         return list(zip(names, edges, ends, strict=True))
 
 
+def simple_names(operation: str) -> list[str]:
+    """Return the algorithms of an operation that take no numbers, the simplest first."""
+    found = algorithm_names(operation)
+    return [name for name in SIMPLEST if name in found] + [n for n in found if n not in SIMPLEST]
+
+
 def rank_counts(first: int, last: int) -> tuple[int, ...]:
     """Return numbers of ranks from ``first`` to ``last``: all up to 8, then two an octave.
 
@@ -108,6 +115,7 @@ def topology_map(
     last_bytes: int,
     algorithms: Sequence[str] = SIMPLEST,
     progress: Progress = lambda done, total: None,
+    operation: str = "all_reduce",
 ) -> TopologyMap:
     """Return the fastest of ``algorithms`` for each number of ranks and each size.
 
@@ -116,15 +124,18 @@ def topology_map(
     ranks : sequence of int
         Each at least 2 and at most ``network.most_ranks``.
     first_bytes, last_bytes : int
-        The array on one rank; whole elements are exchanged.
+        The array on one rank, of an all-to-all what it has for all; whole elements.
     progress : function
         Called with how many numbers of ranks are done, and how many there are.
+    operation : str
+        What all of them do.
 
     Raises
     ------
     PlanError
         Numbers of ranks, sizes or algorithms that cannot be.
     """
+    _check_operation(operation, algorithms)
     names = _checked(network, ranks, first_bytes, last_bytes, algorithms)
     item_bytes = network.item_bytes
     sizes = _sizes(first_bytes, last_bytes, item_bytes)
@@ -139,6 +150,7 @@ def topology_map(
         progress(column + 1, len(ranks))
     return TopologyMap(
         network=network,
+        operation=operation,
         algorithms=names,
         ranks=np.array(ranks),
         payload_bytes=np.array(sizes) * item_bytes,
@@ -180,6 +192,7 @@ def sampled(
     for done in range(count):
         ranks = int(rng.choice(able))
         part = math.lcm(ranks, core(ranks), 2) * _parts(found.algorithms, found.network, ranks)
+        part = whole(found.algorithms[0], part, ranks)
         elements = math.ceil(float(np.exp(rng.uniform(lowest, highest))) / part) * part
         samples.append(_simulated(found, ranks, elements, engine))
         progress(done + 1, count)
@@ -204,9 +217,8 @@ def _simulated(found: TopologyMap, ranks: int, elements: int, engine: str | None
         if not able:
             times.append(NEVER)
             continue
-        graph = exchange_graph(
-            name, elements, network.cluster(ranks), ranks, network.add_ps, network.dtype
-        )
+        size, cluster = whole(name, elements, ranks), network.cluster(ranks)
+        graph = exchange_graph(name, size, cluster, ranks, network.add_ps, network.dtype)
         used = engine or choose(graph.tasks)
         times.append(run(graph, used).makespan_ps)
     return Sample(
@@ -225,6 +237,7 @@ def record(found: TopologyMap) -> dict[str, object]:
     network = found.network
     return {
         "network": network.name,
+        "operation": found.operation,
         "bandwidth_bytes_per_s": network.bandwidth_bytes_per_s,
         "latency_s": network.latency_s,
         "algorithms": list(found.algorithms),
@@ -253,6 +266,25 @@ def _sizes(first_bytes: int, last_bytes: int, item_bytes: int) -> list[int]:
     return sorted({round(float(size)) for size in np.geomspace(first, last, count)})
 
 
+def spoken(operation: str) -> str:
+    """Return the name of an operation for people.
+
+    >>> spoken("all_reduce"), spoken("broadcast")
+    ('an all-reduce', 'a broadcast')
+    """
+    return f"{'an' if operation.startswith('a') else 'a'} {operation.replace('_', '-')}"
+
+
+def _check_operation(operation: str, algorithms: Sequence[str]) -> None:
+    known = [*simple_names(operation), *numbered_names(operation)]
+    for name in algorithms:
+        if name.partition(":")[0] not in known:
+            raise PlanError(
+                f"algorithm {name!r}: expected {spoken(operation)}, one of {', '.join(known)}"
+            )
+        algorithm(name)
+
+
 def _checked(
     network: Network,
     ranks: Sequence[int],
@@ -261,14 +293,6 @@ def _checked(
     algorithms: Sequence[str],
 ) -> tuple[str, ...]:
     """Return the algorithms, the simplest first, or say what is wrong."""
-    numbered = numbered_names(alone=True)
-    for name in algorithms:
-        if name not in algorithm_names() and name.partition(":")[0] not in numbered:
-            raise PlanError(
-                f"algorithm {name!r}: expected an all-reduce, one of"
-                f" {', '.join([*SIMPLEST, *numbered])}"
-            )
-        algorithm(name)
     for count in ranks:
         if not any(network.able(name, count) for name in algorithms):
             raise PlanError(
@@ -285,5 +309,6 @@ def _checked(
             f"bytes: expected {network.item_bytes} B or more and then a larger size, got"
             f" {first_bytes} B to {last_bytes} B; give FIRST:LAST"
         )
-    others = [name for name in algorithms if name not in SIMPLEST]
-    return (*(name for name in SIMPLEST if name in algorithms), *others)
+    simple = simple_names(algorithm(algorithms[0]).OPERATION)
+    others = [name for name in algorithms if name not in simple]
+    return (*(name for name in simple if name in algorithms), *others)

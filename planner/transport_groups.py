@@ -13,9 +13,9 @@ from hwprofiles.clusters import load_wires, plan_cluster
 from hwprofiles.compose import NIC, NodePlan
 from hwprofiles.errors import ProfileError
 from hwprofiles.tiers import Tier, describe
-from hwprofiles.transport import seen_stacks, stack_of, transports
+from hwprofiles.transport import protocols_of, seen_stacks, stack_of, transports
 from hwprofiles.units import KIB
-from planner.transport_law import PROTOCOLS, Group, Lane
+from planner.transport_law import Group, Lane
 
 SMALL_BYTES = 64 * KIB
 """Below this size a call is latency above all."""
@@ -77,7 +77,7 @@ def lane(stack: str, bytes_per_s: float, port_bytes_per_s: float) -> Lane:
         stack=stack,
         bytes_per_s=bytes_per_s,
         port_bytes_per_s=port_bytes_per_s,
-        protocols=tuple(_block(stack).get("protocols", PROTOCOLS)),
+        protocols=protocols_of(stack),
     )
 
 

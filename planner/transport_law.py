@@ -21,12 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hwprofiles.errors import PlanError
-from hwprofiles.transport import SHARED, Constants
+from hwprofiles.transport import PROTOCOLS, SHARED, WIRE_SHARE, Constants
 
-PROTOCOLS = ("ll", "ll128", "simple")
-"""Wire protocols: a flag beside every word, one in every 128 bytes, or none among the data."""
-WIRE_SHARE = {"ll": 0.5, "ll128": 120 / 128, "simple": 1.0}
-"""Data in what a protocol sends: 8 of 16 bytes, 120 of 128. Source: NVIDIA/nccl (v2.30.7-1)."""
 LL_BYTES_PER_S = (39.0e9, 20.4e9)
 """Most that LL moves between two nodes, and between more. Source: NVIDIA/nccl, src/graph/tuning.cc
 (v2.30.7-1), the row of hosts of Intel's kind."""

@@ -51,11 +51,11 @@ def name_wires(
 
 
 def _tier(start: End, end: End, routing: Routing) -> Tier:
-    nodes = {_node(start, routing), _node(end, routing)}
+    nodes = {node_of(start, routing), node_of(end, routing)}
     return "intra" if len(nodes) == 1 and None not in nodes else "inter"
 
 
-def _node(end: End, routing: Routing) -> str | None:
+def node_of(end: End, routing: Routing) -> str | None:
     """Return the number of the node that ``end`` belongs to, None for a switch of the network."""
     many = bool(routing.node_devices or routing.exits)
     if not many:

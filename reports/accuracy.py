@@ -1,19 +1,25 @@
 """The accuracy page: committed checks and published runs, from the files in bench/results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hwprofiles.units import format_frac, format_s
 from planner.measurement import Measurement, Split, Verdict
 from planner.published.record import PublishedRecord
+from reports.gpus import gpu_section
 from reports.published import published_parts
 
 
 def accuracy_page(
-    results: Mapping[str, Measurement], published: PublishedRecord, why: Mapping[str, str]
+    results: Mapping[str, Measurement],
+    published: PublishedRecord,
+    why: Mapping[str, str],
+    gpus: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the page in Markdown; ``results`` by file name, those without a check left out.
 
-    ``why`` explains the largest residuals of published rows, by ``case_id``.
+    ``why`` explains the largest residuals of published rows, by ``case_id``; ``gpus`` are the
+    records of `make gpu-check`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -29,7 +35,10 @@ def accuracy_page(
         if m.check is not None and m.split is not None
     ]
     parts = published_parts(published, why)
-    return environment.get_template("accuracy.md.j2").render(rows=rows, published=parts)
+    section = gpu_section(gpus) if gpus else ""
+    return environment.get_template("accuracy.md.j2").render(
+        rows=rows, published=parts, gpus=section
+    )
 
 
 def _row(name: str, m: Measurement, check: Verdict, split: Split) -> dict[str, str]:

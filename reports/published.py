@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hwprofiles.units import format_s
+from planner.published.pipelined import PIPELINES
 from planner.published.record import PublishedRecord, PublishedRow, TableRecord
 from planner.published.summary import Summary, figures
 
@@ -40,6 +41,12 @@ def published_parts(record: PublishedRecord, why: Mapping[str, str]) -> dict[str
         ],
         "worst": [{**_row(row), "why": why.get(row.case_id, "not explained yet")} for row in worst],
         "talk": [_row(row) for row in main.rows if row.case_id.startswith(TALK)],
+        "pipelines": [
+            _row(row)
+            for table in record.tables
+            if table.name == PIPELINES.name
+            for row in table.rows
+        ],
         "apart": [(reason, count) for reason, count in main.apart.items()][:WORST],
         "apart_rows": sum(main.apart.values()),
     }

@@ -20,6 +20,7 @@ from reports.canvas import (
     ORANGE,
     PINK,
     RC,
+    SKY,
     WIDE_IN,
     grid,
     keys_above,
@@ -35,6 +36,7 @@ PHASE_COLOURS = {
     "backward": ORANGE,
     "exchange": GREEN,
     "update": AMBER,
+    "recompute": SKY,
 }
 LANE_IN, LANES_IN = 0.62, 9.0
 """Height of a lane, and the most that all lanes of a figure take."""
@@ -68,16 +70,19 @@ def shown_ranks(ranks: int, panels: int) -> list[int]:
 
 
 @style.context(RC, after_reset=True)
-def timeline_figure(panels: Sequence[Panel]) -> str:
-    """Draw the panels one above the other: computation, and exchange in a strip below it."""
+def timeline_figure(panels: Sequence[Panel], lanes: str = "rank") -> str:
+    """Draw the panels one above the other: computation, and exchange in a strip below it.
+
+    ``lanes`` is what a lane is called.
+    """
     whole_s = max(last_s(panel.spans) for panel in panels) or 1.0
     scale, unit = time_unit(whole_s)
-    lanes = [shown_ranks(panel.ranks, len(panels)) for panel in panels]
-    most = max(map(len, lanes))
+    shown = [shown_ranks(panel.ranks, len(panels)) for panel in panels]
+    most = max(map(len, shown))
     lane_in = min(LANE_IN, LANES_IN / (len(panels) * most))
     figure, all_axes = grid(WIDE_IN, 1.0 + len(panels) * (0.45 + lane_in * most), len(panels))
     present = set[str]()
-    for axes, panel, ranks in zip(all_axes, panels, lanes, strict=True):
+    for axes, panel, ranks in zip(all_axes, panels, shown, strict=True):
         some = panel.spans[panel.spans["rank"].isin(ranks)]
         spans = merged(some, FINEST * whole_s) if len(some) > MOST_SPANS else some
         present |= set(spans["phase"])
@@ -85,7 +90,7 @@ def timeline_figure(panels: Sequence[Panel]) -> str:
         end_s = last_s(panel.spans)
         axes.axvline(end_s / scale, color=INK, linewidth=1, linestyle=(0, (3, 2)))
         axes.set_title(f"{short(panel.title, 60)}: ends after {format_s(end_s)}", loc="left")
-        axes.set_yticks(range(len(ranks)), [f"rank {rank}" for rank in ranks])
+        axes.set_yticks(range(len(ranks)), [f"{lanes} {rank}" for rank in ranks])
         axes.set_ylim(most - 0.45, -0.55)
         axes.set_xlim(0, 1.01 * whole_s / scale)
         axes.grid(axis="x")

@@ -1,4 +1,4 @@
-"""The map of topologies as a picture: which all-reduce is fastest, by ranks and bytes.
+"""The map of topologies as a picture: which algorithm is fastest, by ranks and bytes.
 
 A panel is a network; where there are many, numbers of ranks that are powers of two stand in a row
 above the others, for halving and doubling is at its best there. A band is one number of ranks, and
@@ -37,7 +37,17 @@ COLOURS = {
     "multi_ring": "#7d7d1c",
     "in_network": "#303030",
 }
-"""By algorithm, whatever its numbers."""
+"""By all-reduce, whatever its numbers."""
+OTHERS = {
+    "all_gather": BLUE,
+    "bruck_all_gather": ORANGE,
+    "all_to_all": BLUE,
+    "bruck_all_to_all": ORANGE,
+    "hierarchical_all_to_all": "#5b3a8e",
+    "broadcast": GREEN,
+    "chain_broadcast": BLUE,
+}
+"""By algorithm of an operation that has several."""
 CLOSE = ((0.01, 0.45), (0.1, 0.72), (np.inf, 1.0))
 """Strength of the colour where the runner-up is slower by less than a share."""
 TITLES = ("ranks: powers of two", "ranks: other numbers", "ranks")
@@ -54,7 +64,7 @@ Colour = tuple[float, float, float]
 
 def colour_of(name: str) -> str:
     """Return the colour of an algorithm."""
-    return COLOURS.get(name.partition(":")[0], GREY)
+    return (COLOURS | OTHERS).get(name.partition(":")[0], GREY)
 
 
 @style.context({**RC, "font.size": 11.0, "axes.spines.top": True, "axes.spines.right": True})
@@ -78,7 +88,7 @@ def draw_topology(maps: Sequence[TopologyMap]) -> Figure:
         axes.set_title(f"{network.name}\n{rate}, {format_s(network.latency_s)} a message")
     for axes in grid[-1]:
         axes.set_xlabel("array that every rank holds")
-    figure.suptitle("The fastest all-reduce", fontsize=15, fontweight="bold")
+    figure.suptitle(f"The fastest {_name(maps[0].operation)}", fontsize=15, fontweight="bold")
     figure.legend(
         handles=_keys(maps),
         loc="outside lower center",
@@ -164,7 +174,7 @@ def _strengths(
     parts: list[tuple[float, float, float]] = []
     for left, right in pairwise(cuts):
         nearest = int(np.abs(np.log(sizes / np.sqrt(left * right))).argmin())
-        share = next(s for limit, s in CLOSE if margins[nearest] < limit)
+        share = next((s for limit, s in CLOSE if margins[nearest] < limit), CLOSE[-1][1])
         goes_on = parts and parts[-1][2] == share
         parts.append((parts.pop()[0] if goes_on else left, right, share))
     return parts

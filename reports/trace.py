@@ -244,7 +244,7 @@ def _facts(program: Program, task: int) -> tuple[str, dict[str, Any]]:
     """Return the name of an op and what a viewer shows of it."""
     info = program.tasks[task]
     if isinstance(info, TransferTask):
-        name = f"{info.name} {info.src} to {info.dst}"
+        name = f"{info.name} {info.way.replace('->', ' to ')}"
         return name, {"task": task, "bytes": int(program.graph.payload_bytes[task])}
     call = info.call
     facts = {"task": task, "op": call.signature, "flop": call.flop, "bytes": call.moved_bytes}

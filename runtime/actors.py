@@ -11,7 +11,8 @@ a particular message, so no order of arrival can block another.
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -94,6 +95,16 @@ class ActorLoop:
         self.end_ns = [0] * len(firings)
         self.stall_ns = 0
         """Waited so far for what an input pipeline gets ready, with nothing else to do."""
+
+    def with_fires(
+        self, wrap: Callable[[int, Callable[[], object]], Callable[[], object]]
+    ) -> "ActorLoop":
+        """Return a loop of the same firings, kernel ``i`` run as ``wrap(i, fire)``."""
+        other = copy(self)
+        other._firings = tuple(
+            replace(f, fire=wrap(i, f.fire)) if f.fire else f for i, f in enumerate(self._firings)
+        )
+        return other
 
     def run(self, *, traced: bool = False, freed: Callable[[int], None] | None = None) -> None:
         """Run one step; with ``traced``, note start and end of every task.

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from planner.opcall import DTYPE_BYTES
 from planner.program import ComputeTask, Program, StageTask, View, rank_of
 from runtime.actors import ActorLoop, Firing
 from runtime.arena import Arena, Array
-from runtime.device import HOST, Device
+from runtime.device import HOST, Device, Messages
 from runtime.feed import Feed
 from runtime.kernels import Stream, changing
 
@@ -38,6 +39,8 @@ class Worker:
     loading_ns: list[int]
     """The one that loading writes: how long it has taken so far, where steps do it themselves."""
     feed: Feed | None
+    device: Device
+    messages: Messages
 
     def is_fed(self, register: str) -> bool:
         """Whether a register is of this rank's input pipeline, and not of its arena."""
@@ -48,6 +51,28 @@ class Worker:
         if self.feed and self.is_fed(view.register):
             return self.feed.ring.array(view)
         return self.arena.view(view)
+
+    def flat(self, register: str) -> Array:
+        """Return a flat array: parameters, gradients or what the optimizer keeps."""
+        dtype = next(
+            view.dtype
+            for info in self.program.tasks
+            if isinstance(info, ComputeTask) and info.phase == "update" and info.rank == self.rank
+            for view in info.views
+            if view.register == register
+        )
+        slot_bytes = next(
+            r.slot_bytes for r in self.program.registers[self.rank] if r.name == register
+        )
+        return self.arena.view(
+            View(
+                register=register,
+                slot=0,
+                offset_bytes=0,
+                shape=(slot_bytes // DTYPE_BYTES[dtype],),
+                dtype=dtype,
+            )
+        )
 
     def begin_at(self, step: int) -> None:
         """Let the next step to run be ``step``: an input pipeline begins with it anew."""
@@ -151,6 +176,8 @@ def bind(
         ),
         loading_ns=loading_ns,
         feed=feed,
+        device=device,
+        messages=messages,
     )
 
 
@@ -182,7 +209,7 @@ def _copies(
 
     The first is for timing alone; the second gives the slot back.
     """
-    run = device.kernel(info.call.kernel)
+    run = device.kernel(info.call)
     targets = _arrays(info, arena, len(info.call.reads))  # what it reads lies outside the arena
 
     def paced() -> None:
@@ -220,7 +247,7 @@ def _fire(
         "step": lambda: step[0],
     }
     settings |= {name: now[name] for name in changing(info.call.kernel)}
-    return partial(device.kernel(info.call.kernel), *_arrays(info, arena), **settings)
+    return partial(device.kernel(info.call), *_arrays(info, arena), **settings)
 
 
 def _arrays(info: ComputeTask, arena: Arena, first: int = 0) -> list[Array]:

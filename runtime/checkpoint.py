@@ -1,11 +1,11 @@
 """Checkpoints: the whole state of training after some step, in one file.
 
 Layout: 8 bytes ``fp-state``, the length of the header as little-endian uint32, the header as JSON,
-then parameters, states of the optimizer (by name, as the header has them) and the loss of every
-step so far, and the SHA-256 of all before it. The
-header says what the state belongs to. A checkpoint resumes bit-identically only under the same
-model, plan, training and records, for another plan adds gradients in another order: so anything
-else is refused, and the difference named. Which records a step reads follows from its number.
+then parameters and what the optimizer keeps (name, dtype and count as the header has them), the
+loss of every step so far, and the SHA-256 of all before it. The header says what the state belongs
+to. A checkpoint resumes bit-identically only under the same model, plan, training, records and
+backend, for another plan adds gradients in another order: so anything else is refused, and the
+difference named. Which records a step reads follows from its number.
 """
 
 import hashlib
@@ -21,11 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.errors import RecordError
+from runtime.arena import dtype_of
 from runtime.files import replace_whole
 
 MAGIC = b"fp-state"
-SCHEMA = 2
+SCHEMA = 3
 CHECKSUM_BYTES = hashlib.sha256().digest_size
+PARAMETERS = "parameters"
 KEPT = 2
 """Checkpoints that stay in a folder: the newest and the one before."""
 
@@ -102,9 +104,10 @@ def write_checkpoint(folder: Path, state: State, belongs: Mapping[str, Any]) -> 
     header = {
         "schema": SCHEMA,
         "step": state.step,
-        "dtype": str(state.parameters.dtype),
-        "count": state.parameters.size,
-        "optimizer": list(state.optimizer),
+        "arrays": [
+            [name, str(array.dtype), array.size]
+            for name, array in {PARAMETERS: state.parameters, **state.optimizer}.items()
+        ],
         "belongs": belongs,
     }
     text = json.dumps(header, sort_keys=True).encode()
@@ -143,14 +146,15 @@ def read_checkpoint(path: Path, belongs: Mapping[str, Any]) -> State:
                 _difference(found, value),
                 "resume with the plan and the data it was written with",
             )
-    dtype, count = np.dtype(header["dtype"]), header["count"]
-    size, states = count * dtype.itemsize, header["optimizer"]
-    parts = [np.frombuffer(body, dtype, count, offset=i * size) for i in range(1 + len(states))]
+    found, at = dict[str, Floats](), 0
+    for name, dtype, count in header["arrays"]:
+        found[name] = np.frombuffer(body, dtype_of(dtype), count, offset=at)
+        at += found[name].nbytes
     return State(
         step=header["step"],
-        parameters=parts[0],
-        optimizer=dict(zip(states, parts[1:], strict=True)),
-        losses=np.frombuffer(body, np.float64, offset=len(parts) * size),
+        parameters=found.pop(PARAMETERS),
+        optimizer=found,
+        losses=np.frombuffer(body, np.float64, offset=at),
     )
 
 

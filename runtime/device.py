@@ -5,14 +5,15 @@ whose calls return before the work is done.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from planner.opcall import Tensor
-from planner.program import TransferTask
+from planner.opcall import OpCall, Tensor
+from planner.program import Program, TransferTask
 from runtime.actors import Request
+from runtime.halves import needs_width, widened
 from runtime.kernels import Kernel, kernel
 from runtime.prefetch import Slot
 
@@ -32,6 +33,19 @@ class Messages(Protocol):
         """Return the message of a task, from or to ``array`` of the arena."""
         ...
 
+    def alone(self, program: Program) -> Sequence[tuple[int, ...]]:
+        """Return the fewest messages that can be sent without any other, all of them in turn.
+
+        The same on all ranks.
+        """
+        ...
+
+
+def one_by_one(program: Program) -> tuple[tuple[int, ...], ...]:
+    """Return every message of a program by itself."""
+    tasks = enumerate(program.tasks)
+    return tuple((task,) for task, info in tasks if isinstance(info, TransferTask))
+
 
 class Device(Protocol):
     """Where one rank computes."""
@@ -47,8 +61,8 @@ class Device(Protocol):
         """Return the axes of a tensor in the order of memory, the slowest first."""
         ...
 
-    def kernel(self, name: str) -> Kernel:
-        """Return the function that runs op calls whose ``kernel`` is ``name``."""
+    def kernel(self, call: OpCall) -> Kernel:
+        """Return the function that runs an op call."""
         ...
 
     def put(self, target: Any, values: Any) -> None:
@@ -59,7 +73,7 @@ class Device(Protocol):
         """Return a copy on the host, of all that was queued before."""
         ...
 
-    def messages(self, rank: int, comm: Any, program: Any) -> Messages:
+    def messages(self, rank: int, comm: Any, program: Program) -> Messages:
         """Return how the messages of ``rank`` are sent and received."""
         ...
 
@@ -86,6 +100,16 @@ class Device(Protocol):
     @property
     def held_bytes(self) -> int:
         """What is held on the device: the arena, workspaces and what is left over."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How often memory of the device was asked for so far; steps must not."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What is done another way than meant, and why."""
         ...
 
     def release(self) -> None:
@@ -119,6 +143,10 @@ class HostMessages:
         receive: Request = self._comm.Recv_init(array, info.src, tag=task)
         return receive
 
+    def alone(self, program: Program) -> tuple[tuple[int, ...], ...]:
+        """Return each message by itself."""
+        return one_by_one(program)
+
 
 class HostDevice:
     """One core and its memory, NumPy's kernels."""
@@ -138,9 +166,10 @@ class HostDevice:
         """Return the axes as they are: C-contiguous."""
         return tuple(range(len(tensor.shape)))
 
-    def kernel(self, name: str) -> Kernel:
-        """Return a kernel."""
-        return self._kernels(name)
+    def kernel(self, call: OpCall) -> Kernel:
+        """Return a kernel, on copies in float32 where it knows no halves."""
+        run = self._kernels(call.kernel)
+        return widened(run) if needs_width(call) else run
 
     def put(self, target: Any, values: Any) -> None:
         """Copy."""
@@ -150,7 +179,7 @@ class HostDevice:
         """Return a copy."""
         return np.array(array)
 
-    def messages(self, rank: int, comm: Any, program: Any) -> HostMessages:
+    def messages(self, rank: int, comm: Any, program: Program) -> HostMessages:
         """Return MPI's."""
         del program
         return HostMessages(rank, comm)
@@ -176,6 +205,16 @@ class HostDevice:
     def held_bytes(self) -> int:
         """Nothing is counted."""
         return 0
+
+    @property
+    def taken(self) -> int:
+        """Nothing is counted; ``runtime.proof`` asks Python."""
+        return 0
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Nothing: what a host lacks is refused."""
+        return {}
 
     def release(self) -> None:
         """Do nothing: it goes back by itself."""

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hwprofiles.units import MIB
 from planner.layer import INPUT, MODEL_INPUT
 from planner.model import ModelGraph
 from planner.opcall import OpCall
@@ -16,7 +18,9 @@ from runtime.kernels import kernel
 from runtime.records import RecordFile
 
 SAMPLES = 64
-"""Samples at a time, which bounds the memory; rounded to whole norm groups."""
+"""Samples at a time, rounded to whole norm groups; fewer where the output of a layer is large."""
+MOST_BYTES = 256 * MIB
+"""Of one output."""
 
 Arrays = dict[str, Array]
 
@@ -45,7 +49,8 @@ def evaluate(
         When the records are not those of the model.
     """
     group = model.norm_group
-    most = max(1, SAMPLES // group) * group
+    largest = max(prod(layer.out_shape) for layer in model.layers) * np.dtype(dtype).itemsize
+    most = max(1, min(SAMPLES, MOST_BYTES // largest) // group) * group
     by_layer = _by_layer(model, parameters)
     total = hits = 0.0
     with RecordFile(path) as records:

@@ -31,6 +31,7 @@ from planner.predict import INTERVAL_FRAC, phase_seconds
 from planner.program import ComputeTask, Program, StageTask, TransferTask
 from planner.records import SCHEMA, PlanFile, RankedPlan
 from planner.steady import period_ps, window_of
+from runtime.backends import backend
 from runtime.drift import drift, spread
 from runtime.launch import TIMEOUT_S, Launch, launch
 from runtime.proof import STEPS
@@ -112,7 +113,7 @@ def run_once(
         "traced": options.traced if detailed else 0,
         "solo": detailed,
         "prove": options.prove and detailed,
-        "sentinels": True,
+        "sentinels": backend(options.backend).is_host,
         "expected": {name: list(times) for name, times in options.expected_s.items()},
         "parameters": str(options.parameters.resolve()) if options.parameters else "",
         "checkpoints": _asked(options.checkpoints),
@@ -236,7 +237,8 @@ def _with_details(
     program = lower(load_model(plans.model), plans.training, plan, cluster, books)
     predicted = simulate(program.graph)
     traced, solo = answer["traced"], {int(k): v for k, v in answer["solo"].items()}
-    launch_s = cluster.devices[plan.placement[0]].launch_overhead_s
+    is_host = backend(answer["backend"]).is_host  # a device has its next op when one ends
+    launch_s = cluster.devices[plan.placement[0]].launch_overhead_s * is_host
     # a stage of the input runs in another process: its mean in the run stands for it alone, too
     stages = runs[-1].input.stages if runs[-1].input else {}
     beside = {
@@ -303,6 +305,7 @@ def _with_details(
             "numpy": np.__version__,
             "backend": answer["backend"],
             **({"backend library": answer["library"]} if answer["library"] else {}),
+            **({} if is_host else {"notes": answer["notes"], "issue_s": answer["issue_s"]}),
         },
     )
 

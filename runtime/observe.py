@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from planner.opcall import OpCall
-from planner.program import ComputeTask, TransferTask
+from planner.program import ComputeTask
 from runtime.backends import Backend
 from runtime.bind import Worker
-from runtime.timing import COLD_BYTES, Sweeper, cooler
+from runtime.op_timer import time_runs
+from runtime.timing import COLD_BYTES, Sweeper, cooler, repeat
 from runtime.voice import Voice
 
 SOLO_ROUNDS, SOLO_S = 12, 1.0
 """Repeats of each task alone, fewer where all of it takes longer; the median counts."""
 LEAST_ROUNDS = 3
+SOLO_BLOCKS = 3
+"""Of each task on a device."""
+ALIKE_S = 2.0
+"""Spent on the tasks of one op call; those that are left take as long as the median of these."""
 LOADED = ("x", "labels", "raw")
 """Registers that hold the records of the last step to the end, as those of a pipeline do."""
 PLAUSIBLE = np.abs(np.random.default_rng(0).normal(1, 0.1, 1 << 14))
@@ -34,13 +39,14 @@ def traced(
     if not steps:
         return None
     starts, ends = [], []
+    clock = _DeviceClock(worker)
     for i in range(steps):
         worker.step[0] = first_step + i
         comm.Barrier()
-        worker.loop.run(traced=True)
+        start_ns, end_ns = clock.run()
         voice.marks += 1
-        starts.append(list(worker.loop.start_ns))
-        ends.append(list(worker.loop.end_ns))
+        starts.append(start_ns)
+        ends.append(end_ns)
     gathered = comm.gather((worker.tasks, np.array(starts), np.array(ends)))
     if gathered is None:
         return None
@@ -62,49 +68,119 @@ def traced(
     }
 
 
+class _DeviceClock:
+    """Steps of a worker with the times of all its tasks, by the clock of the host.
+
+    A host does a task when it is called. A device does it later, so its own moments are noted
+    around each, and set on the host's clock where a step begins, when the device has nothing to do.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker, self._device = worker, worker.device
+        self._moments: dict[int, tuple[Any, Any]] = {}
+        self._loop = worker.loop if worker.device.is_host else worker.loop.with_fires(self._around)
+
+    def _around(self, task: int, fire: Callable[[], object]) -> Callable[[], object]:
+        def noted() -> None:
+            begin = self._device.now()
+            fire()
+            self._moments[task] = (begin, self._device.now())
+
+        return noted
+
+    def run(self) -> tuple[list[int], list[int]]:
+        """Run one step; return start and end of each firing, ns."""
+        self._device.finish()
+        zero, zero_ns = self._device.now(), time.perf_counter_ns()
+        self._loop.run(traced=True)
+        self._device.finish()
+        start_ns, end_ns = list(self._loop.start_ns), list(self._loop.end_ns)
+        for task, (begin, end) in self._moments.items():
+            start_ns[task] = zero_ns + round(begin.seconds_since(zero) * 1e9)
+            end_ns[task] = zero_ns + round(end.seconds_since(zero) * 1e9)
+        return start_ns, end_ns
+
+
 def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, float]:
     """Median seconds of each task alone, on the worker's own arrays, as cold as in calibration.
 
-    Ranks run their n-th kernel at the same time. The values in the arena are spoilt by this, so it
-    comes last.
+    Ranks run their n-th kernel at the same time. Tasks of one op call stand in a row, and where a
+    large model has many of them, the first few are timed for all. The values in the arena are
+    spoilt by this, so it comes last.
     """
     found: dict[int, float] = {}
-    cool = cache(lambda call: cooler(call, by=by))
     infos = worker.program.tasks
-    kernels = [t for t in worker.tasks if isinstance(infos[t], ComputeTask)]
+    kernels = _alike_together(worker)
     local = {task: i for i, task in enumerate(worker.tasks)}
+    alone_s = _on_host(worker, by) if worker.device.is_host else _on_device(worker)
+    alike: dict[OpCall, list[float]] = {}
+    spent_s = 0.0
     for position in range(comm.allreduce(len(kernels), op=_max())):
-        comm.Barrier()
+        is_enough = comm.allreduce(spent_s, op=_max()) > ALIKE_S  # one answer on all ranks
         voice.marks += 1
         if position < len(kernels):
             task = kernels[position]
             info, fire = infos[task], worker.fires[local[task]]
             assert isinstance(info, ComputeTask)
             assert fire is not None
-            _fill_operands(worker, info)
-            arrays = [worker.array(view) for view in info.views]
-            fresh = [arrays[i] for i in info.call.fresh]
-            written_over = _written_over(info.call, arrays)
-            found[task] = _alone_s(fire, cool(info.call), fresh, written_over)
+            if info.call not in alike:
+                alike[info.call], spent_s = [], 0.0
+            elif is_enough:
+                found[task] = float(np.median(alike[info.call]))
+                continue
+            began = time.perf_counter()
+            found[task] = alone_s(info, fire)
+            alike[info.call].append(found[task])
+            spent_s += time.perf_counter() - began
     sweep = Sweeper(COLD_BYTES)
-    for task, transfer in enumerate(infos):
-        if not isinstance(transfer, TransferTask):
-            continue
-        request = worker.requests[local[task]] if task in local else None
-        seconds = []
+    groups = worker.messages.alone(worker.program)
+    seconds = np.zeros((SOLO_ROUNDS, len(groups)))
+    for i, number in np.ndindex(seconds.shape):
+        waiting = [worker.requests[local[task]] for task in groups[number] if task in local]
         voice.marks += 1
-        for _ in range(SOLO_ROUNDS):
-            sweep()
-            comm.Barrier()
-            start = time.perf_counter_ns()
-            if request is not None:
-                request.Start()
-                while not request.Test():
-                    pass
-            seconds.append((time.perf_counter_ns() - start) / 1e9)
-        if request is not None:
-            found[task] = float(np.median(seconds))
+        sweep()
+        comm.Barrier()
+        start = time.perf_counter_ns()
+        for request in waiting:
+            request.Start()
+        while waiting:
+            waiting = [request for request in waiting if not request.Test()]
+        seconds[i, number] = (time.perf_counter_ns() - start) / 1e9
+    for group, median_s in zip(groups, np.median(seconds, axis=0).tolist(), strict=True):
+        found |= {task: median_s for task in group if task in local}
     return found
+
+
+Alone = Callable[[ComputeTask, Callable[[], object]], float]
+"""Median seconds of a task alone."""
+
+
+def _on_host(worker: Worker, by: Backend) -> Alone:
+    """Return what times a task on a core, as cold as a step finds it."""
+    cool = lru_cache(1)(lambda call: cooler(call, by=by))  # it holds arrays of the op's size
+
+    def alone_s(info: ComputeTask, fire: Callable[[], object]) -> float:
+        _fill_operands(worker, info)
+        arrays = [worker.array(view) for view in info.views]
+        fresh = [arrays[i] for i in info.call.fresh]
+        return _alone_s(fire, cool(info.call), fresh, _written_over(info.call, arrays))
+
+    return alone_s
+
+
+def _on_device(worker: Worker) -> Alone:
+    """Return what times a task on a device, blocks of calls one behind the other."""
+    return lambda info, fire: float(np.median(time_runs(worker.device, [fire], SOLO_BLOCKS)[0]))
+
+
+def _alike_together(worker: Worker) -> list[int]:
+    """Return the kernel tasks, those of one op call in a row, calls in the order of the step."""
+    kernels: dict[OpCall, list[int]] = {}
+    for task in worker.tasks:
+        info = worker.program.tasks[task]
+        if isinstance(info, ComputeTask):
+            kernels.setdefault(info.call, []).append(task)
+    return [task for alike in kernels.values() for task in alike]
 
 
 def _written_over(call: OpCall, arrays: list[Any]) -> list[Any]:
@@ -125,10 +201,7 @@ def _fill_operands(worker: Worker, info: ComputeTask) -> None:
         is_read = tensor in (*call.reads, *call.updates)
         if view.register in worker.kept or is_loaded or not is_read:
             continue
-        flat = worker.arena.view(view).reshape(-1)
-        for first in range(0, len(flat), len(PLAUSIBLE)):
-            part = flat[first : first + len(PLAUSIBLE)]
-            np.copyto(part, PLAUSIBLE[: len(part)], casting="unsafe")
+        repeat(PLAUSIBLE, worker.arena.view(view))
 
 
 def _alone_s(

@@ -70,21 +70,14 @@ def bound(device: Device, call: OpCall) -> Callable[[], object]:
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = [filled(device, tensor) for tensor in call.tensors]
-    return partial(device.kernel(call.kernel), *arrays, **settings)
+    return partial(device.kernel(call), *arrays, **settings)
 
 
 def time_call(device: Device, call: OpCall, *, blocks: int = BLOCKS) -> OpTime:
     """Time one op; the medians over blocks."""
     size = sum(tensor.size_bytes for tensor in call.tensors)
     sets = 1 if device.is_host else max(1, min(MOST_SETS, ceil(CACHE_BYTES / max(size, 1))))
-    runs = [bound(device, call) for _ in range(sets)]
-    for run in runs * WARM_UP:
-        run()
-    device.finish()
-    once_s, issue_s = _block(device, runs, 2, hold_s=0.0)
-    calls = max(1, min(MOST_CALLS, ceil(BLOCK_S / max(once_s, 1e-7))))
-    pairs = [_block(device, runs, calls, hold_s=2 * calls * issue_s) for _ in range(blocks)]
-    seconds, issues = zip(*pairs, strict=True)
+    seconds, issues = time_runs(device, [bound(device, call) for _ in range(sets)], blocks)
     low, median, high = np.percentile(seconds, (25, 50, 75))
     return OpTime(
         sample=OpSample(
@@ -99,6 +92,19 @@ def time_call(device: Device, call: OpCall, *, blocks: int = BLOCKS) -> OpTime:
         ),
         issue_s=float(np.median(issues)),
     )
+
+
+def time_runs(
+    device: Device, runs: list[Callable[[], object]], blocks: int
+) -> tuple[list[float], list[float]]:
+    """Return seconds of a call on the device, and of the host to issue it, of each block."""
+    for run in runs * WARM_UP:
+        run()
+    device.finish()
+    once_s, issue_s = _block(device, runs, 2, hold_s=0.0)
+    calls = max(1, min(MOST_CALLS, ceil(BLOCK_S / max(once_s, 1e-7))))
+    pairs = [_block(device, runs, calls, hold_s=2 * calls * issue_s) for _ in range(blocks)]
+    return [seconds for seconds, _ in pairs], [issued for _, issued in pairs]
 
 
 def _block(

@@ -2,7 +2,8 @@
 
 Layout: 8 bytes ``foreplan``, the length of the header as little-endian uint32, the header as JSON,
 zeros up to a multiple of 64, then the records: the label (one byte; for more than 256 classes two,
-the lower first) and the sample, row by row.
+the lower first) and the sample, row by row. Records of text are numbers of one width, the lower
+byte first: the labels and then the sample.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from itertools import chain
 from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,8 @@ from runtime.files import replace_by_parts
 MAGIC = b"foreplan"
 SCHEMA: Final = 1
 ALIGNMENT = 64  # bytes; a cache line
-MOST_CLASSES = 65536  # a label has at most two bytes
+MOST_CLASSES = 65536  # a label beside bytes has at most two
+WIDTH_BYTES = {"uint8": 1, "uint16": 2, "uint32": 4}
 MAX_HEADER_BYTES = 65536  # a longer one is damage, not data
 VERIFY_RECORDS = 1024  # read at a time when the whole file is checked
 
@@ -46,11 +48,11 @@ class RecordHeader(BaseModel):
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     count: int = Field(ge=1)
     record_bytes: int = Field(ge=2)
-    """Bytes of a record: the label and the sample."""
+    """Bytes of a record: the labels and the sample."""
     sample_shape: tuple[int, ...] = Field(strict=False)
     full_scale: int = Field(ge=1, le=255)
     """Byte of a sample that stands for 1."""
-    classes: int = Field(ge=1, le=MOST_CLASSES)
+    classes: int = Field(ge=1)
     seed: int
     """Seed of the order of the records."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -58,6 +60,10 @@ class RecordHeader(BaseModel):
     encoding: Literal["raw", "zlib"] = "raw"
     stored_bytes: int = Field(default=0, ge=0)
     """Bytes of a record in the file, where it is compressed."""
+    dtype: Literal["uint8", "uint16", "uint32"] = "uint8"
+    """Of the numbers of a sample; of text wider than a byte, of its labels too."""
+    labels: int = Field(default=1, ge=1)
+    """Before a sample."""
 
     @property
     def size_bytes(self) -> int:
@@ -66,19 +72,23 @@ class RecordHeader(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
-        label = label_bytes(self.classes)
-        if self.record_bytes != label + prod(self.sample_shape):
+        width = WIDTH_BYTES[self.dtype]
+        most = 1 << 8 * max(2, width)
+        if self.classes > most:
+            raise ValueError(f"classes must be at most {most} beside {self.dtype} samples")
+        label = self.labels * (width if width > 1 else label_bytes(self.classes))
+        if self.record_bytes != label + width * prod(self.sample_shape):
             raise ValueError(
-                f"record_bytes must be {label} + the product of {self.sample_shape}, got"
-                f" {self.record_bytes}"
+                f"record_bytes must be {label} + {f'{width} x ' if width > 1 else ''}the product of"
+                f" {self.sample_shape}, got {self.record_bytes}"
             )
         return self
 
 
 def _packed(header: RecordHeader) -> bytes:
     """Return the bytes before the first record."""
-    plain = {"encoding", "stored_bytes"} if header.encoding == "raw" else set()
-    text = json.dumps(header.model_dump(by_alias=True, exclude=plain), sort_keys=True).encode()
+    fields = header.model_dump(by_alias=True, exclude_defaults=True) | {"schema": header.schema_}
+    text = json.dumps(fields, sort_keys=True).encode()
     size = len(MAGIC) + _LENGTH.size + len(text)
     return MAGIC + _LENGTH.pack(len(text)) + text + bytes(-size % ALIGNMENT)
 
@@ -142,11 +152,7 @@ def packed_records(samples: Bytes, labels: npt.NDArray[np.integer], classes: int
 def write_blocks(
     path: Path,
     blocks: Callable[[], Iterable[Bytes]],
-    *,
-    sample_shape: tuple[int, ...],
-    classes: int,
-    seed: int,
-    full_scale: int,
+    **fields: Any,
 ) -> RecordHeader:
     """Write the records of ``blocks``, whole or not at all, and return the header of the file.
 
@@ -155,8 +161,8 @@ def write_blocks(
     path : Path
     blocks : callable
         Gives the packed records block by block; called twice, for the hash stands before them.
-    sample_shape, classes, seed, full_scale
-        Fields of the header.
+    fields
+        Of the header: those that do not follow from the records.
 
     Raises
     ------
@@ -170,11 +176,8 @@ def write_blocks(
     header = RecordHeader(
         count=count,
         record_bytes=record_bytes,
-        sample_shape=sample_shape,
-        full_scale=full_scale,
-        classes=classes,
-        seed=seed,
         sha256=digest.hexdigest(),
+        **fields,
     )
     save_records(path, header, blocks())
     return header

@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwprofiles.calibration import OpSample, TransferSample
-from planner.opcall import OpCall
+from planner.opcall import TRAINING_DTYPES, OpCall
 from runtime.actors import ActorLoop, Firing
+from runtime.arena import dtype_of
 from runtime.backends import Backend, backend
 from runtime.kernels import Stream, changing
 
@@ -36,6 +38,8 @@ TRANSFER_BYTES = (
 TRANSFER_ROUNDS = 40
 DISPATCHES = 200
 SENTINEL_CALLS = 200
+DRAWN = 1 << 20
+"""Random values of an array, which repeat where it is larger."""
 
 
 class Sweeper:
@@ -64,9 +68,9 @@ def bound_call(
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
     for tensor in call.tensors:
-        array: Any = np.zeros(tensor.shape, dtype=tensor.dtype)
-        if tensor.dtype.startswith("float"):
-            array[...] = rng.standard_normal(tensor.shape) * 0.1
+        array: Any = np.zeros(tensor.shape, dtype_of(tensor.dtype))
+        if tensor.dtype in TRAINING_DTYPES:
+            repeat(rng.standard_normal(min(tensor.elements, DRAWN)) * 0.1, array)
             if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken
                 np.abs(array, out=array)
         elif tensor.below:
@@ -74,8 +78,17 @@ def bound_call(
         arrays.append(array)
     if fetch is not None and call.reads:
         fetch(arrays[0])  # what a kernel decodes must be what it expects
-    run = partial((by or backend("numpy")).kernel(call.kernel), *arrays, **settings)
+    kernel = (by or backend("numpy")).device().kernel(call)
+    run = partial(kernel, *arrays, **settings)
     return run, [arrays[i] for i in call.fresh]
+
+
+def repeat(values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+    """Fill ``out`` with ``values``, over and over, in any dtype."""
+    flat = out.reshape(-1, copy=False)
+    for first in range(0, len(flat), len(values)):
+        part = flat[first : first + len(values)]
+        np.copyto(part, values[: len(part)], casting="unsafe")
 
 
 def cooler(
@@ -84,8 +97,10 @@ def cooler(
     """Return what leaves the caches as a step does before it comes to the op: data gone, code not.
 
     It touches ``call.reuse_bytes``, then runs the same op on arrays of its own, for a step runs its
-    kernels on other layers all the while.
+    kernels on other layers all the while. An op that moves more than caches hold finds itself cold.
     """
+    if call.moved_bytes > MOST_SWEPT_BYTES:
+        return lambda: None
     if fetch is None and "fetch" in changing(call.kernel):
         return Sweeper(call.reuse_bytes)
     elsewhere, _ = bound_call(call, fetch, by)

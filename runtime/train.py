@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,33 @@ from hwprofiles.errors import PlanError, RecordError
 from planner.calls import StepCalls
 from planner.jsonable import to_jsonable
 from planner.lower import lower
-from planner.model import ModelGraph, load_model
+from planner.model import load_model
 from planner.opsets import sentinels
-from planner.plan import Training, parameter_offsets
-from planner.program import ComputeTask, View
+from planner.plan import Training
 from planner.records import PlanFile, RankedPlan, parse_record
 from runtime.arena import Array
-from runtime.backends import backend
+from runtime.backends import Backend, backend
 from runtime.bind import Worker, bind
-from runtime.checkpoint import Keeper, State, read_checkpoint, write_checkpoint
+from runtime.checkpoint import Keeper, State, read_checkpoint
+from runtime.device import Device
 from runtime.drift import refuse_drift
 from runtime.evaluate import evaluate
 from runtime.feed import Feed
-from runtime.initial import initial_parameters
 from runtime.kernels import Stream
 from runtime.meter import Meter
 from runtime.observe import solo, traced
 from runtime.order import Order
+from runtime.parameters import read, set_first
+from runtime.prefetch import Prefetch
 from runtime.proof import prove_arena
 from runtime.records import RecordFile, check_source
 from runtime.replay import Replayed
+from runtime.run import Run
 from runtime.timing import time_sentinels
 from runtime.voice import Voice
+
+READ_AHEAD = 2
+"""Firings whose records are read before they are asked for, for a device: one lands, one leaves."""
 
 
 def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] | None:
@@ -48,14 +52,16 @@ def train_ranks(job: dict[str, Any], comm: Any, voice: Voice) -> dict[str, Any] 
     plans = parse_record(job["plans"], PlanFile, "plan file")
     ranked = plans.plans[job["pick"]]
     total = job["warmup"] + job["steps"]
+    by = backend(job.get("backend", "numpy"))
     with RecordFile(Path(job["train"])) as records:
-        keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records))
+        keeper = Keeper.of(job.get("checkpoints"), _belongs(plans, ranked, records, by))
     state = _stored(total, comm, keeper)
     if (replayed := job.get("replay")) is not None:
         comm = Replayed(replayed)
-    worker, records = _prepare(plans, ranked, job, comm, state.step if state else 0)
-    with records, worker.feed or contextlib.nullcontext():
-        return _train(worker, plans, ranked, job, comm, voice, keeper, state)
+    with contextlib.ExitStack() as open_until_done:
+        begin = state.step if state else 0
+        worker = _prepare(plans, ranked, job, comm, open_until_done, begin)
+        return _train(worker, plans, ranked, job, comm, voice, by, keeper, state)
 
 
 def _train(  # noqa: PLR0913 - what the job names, and where to begin
@@ -65,34 +71,35 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     job: dict[str, Any],
     comm: Any,
     voice: Voice,
+    by: Backend,
     keeper: Keeper | None,
     state: State | None,
 ) -> dict[str, Any] | None:
     """Train, measure and look closer, on a bound worker."""
     training, model = plans.training, load_model(plans.model)
     total = job["warmup"] + job["steps"]
-    by = backend(job.get("backend", "numpy"))
     before = time_sentinels(sentinels(), comm, by) if job["sentinels"] else {}
     refuse_drift(job["expected"], before)
     begin = state.step if state else 0
     beside = comm.gather(prove_arena(worker, comm, voice, begin)) if job.get("prove") else None
     first, losses = _resume(worker, total, comm, state)
-    stats = _stats(worker, ranked.plan.microbatches(training.batch))
     # a resumed run may have fewer steps left than there are to warm up
     meter = Meter(worker, first + min(job["warmup"], total - first - 1))
-    seconds = _steps(worker, first, losses, stats, comm, voice, keeper, meter)
+    run = Run(worker, losses, meter)
+    seconds = run.steps(first, comm, voice, keeper)
     seconds = comm.gather(seconds[meter.first - first :])
     inputs = comm.gather(meter.found())
-    losses = comm.gather(losses)
-    digest = hashlib.sha256(_flat(worker, "parameters").tobytes()).hexdigest()
+    losses = comm.gather(run.losses(total))
+    parameters = worker.device.get(worker.flat("parameters"))
+    digest = hashlib.sha256(parameters.tobytes()).hexdigest()
     digests = comm.gather(digest)
     intact = comm.gather(worker.arena.is_intact)
     sizes = comm.gather(worker.arena.size_bytes)
     # before the traced steps, which train on: losses, accuracy and parameters are of one moment
     tested: tuple[float | None, float | None] = (None, None)
     if comm.rank == 0 and not isinstance(comm, Replayed):
-        trained = _layer_order(model, _flat(worker, "parameters"))
-        tested = evaluate(model, training.dtype, trained, Path(job["test"]))
+        trained = read(worker, model, training)
+        tested = evaluate(model, str(trained.dtype), trained, Path(job["test"]))
         if job["parameters"]:
             np.save(job["parameters"], trained)
     inside = traced(worker, total, job["traced"], comm, voice)
@@ -108,6 +115,8 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
     return {
         "library": by.library,
         "exempt": by.allocates,
+        "notes": dict(worker.device.notes),
+        "issue_s": run.issue_s(meter.first - first),
         "seconds": np.mean(seconds, axis=0).tolist(),
         # of a rank whose peers are not there: it does not train
         "losses": [] if isinstance(comm, Replayed) else np.sum(losses, axis=0).tolist(),
@@ -127,11 +136,16 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
 
 
 def _prepare(
-    plans: PlanFile, ranked: RankedPlan, job: dict[str, Any], comm: Any, first: int = 0
-) -> tuple[Worker, RecordFile]:
+    plans: PlanFile,
+    ranked: RankedPlan,
+    job: dict[str, Any],
+    comm: Any,
+    open_until_done: contextlib.ExitStack,
+    first: int = 0,
+) -> Worker:
     """Lower, compare with the plan file, allocate, bind, and set the first parameters.
 
-    An input pipeline begins with step ``first``.
+    What feeds the worker begins with step ``first``; it is closed with ``open_until_done``.
     """
     model, training, plan = load_model(plans.model), plans.training, ranked.plan
     machine = plans.to_machine()
@@ -146,9 +160,9 @@ def _prepare(
     rank = comm.rank
     if isinstance(comm, Replayed):
         rank = comm.stands_for
-        device = machine.cluster(plan.workers).devices[plan.placement[rank]]
-        comm.foretell(program, holds=device.transfers_hold_compute)
-    records = RecordFile(Path(job["train"]))
+        seat = machine.cluster(plan.workers).devices[plan.placement[rank]]
+        comm.foretell(program, holds=seat.transfers_hold_compute)
+    records = open_until_done.enter_context(RecordFile(Path(job["train"])))
     check_source(records, training.source, model.record_bytes)
     if training.source.cold:
         records.drop()
@@ -163,73 +177,63 @@ def _prepare(
     if calls:
         path, cores = Path(job["train"]), job.get("cores", [])
         feed = Feed(calls, plan, training.source, path, order, cores, first)
-    fetch, stream = _supply(training, order, records)
-    by = backend(job.get("backend", "numpy"))
-    worker = bind(program, rank, comm, fetch, stream, feed, by.device)
-    flat = _flat(worker, "parameters")
-    start = initial_parameters(model, training.dtype, training.seed)
-    offsets, at = parameter_offsets(model), 0
-    for i, layer in enumerate(model.layers):
-        count = layer.parameter_count
-        if count:
-            flat[offsets[i] : offsets[i] + count] = start[at : at + count]
-            at += count
-    return worker, records
+    device = backend(job.get("backend", "numpy")).device()
+    device.compute_as(training.dtype)
+    fetch = _fetch(order, records)
+    if not device.is_host and not feed:
+        shape = (plan.microbatch, model.record_bytes)
+        ahead = _ahead(device, shape, order, records, first)
+        fetch = open_until_done.enter_context(ahead).fetch
+    worker = bind(program, rank, comm, fetch, _stream(training, order), feed, device)
+    if feed:
+        open_until_done.enter_context(feed)
+    set_first(worker, model, training)
+    return worker
 
 
-def _supply(
-    training: Training, order: Order, records: RecordFile
-) -> tuple[Callable[[int, int, Array], None], Callable[[int, int, str], Stream]]:
-    """Return how a rank reads records, and what its random numbers depend on."""
+Fetch = Callable[[int, int, Array], None]
+
+
+def _fetch(order: Order, records: RecordFile) -> Fetch:
+    """Return how a rank reads records when a step asks for them."""
 
     def fetch(step: int, microbatch: int, raw: Array) -> None:
         records.read_into(order.first(step, microbatch), raw)  # type: ignore[arg-type]
 
+    return fetch
+
+
+def _ahead(
+    device: Device, shape: tuple[int, int], order: Order, records: RecordFile, first: int
+) -> Prefetch:
+    """Return what reads the records of the next firing while a device computes this one."""
+
+    def read_firing(firing: int, out: Any) -> None:
+        step, microbatch = divmod(firing, order.rounds)
+        records.read_into(order.first(first + step, microbatch), out)
+
+    return Prefetch([device.slot(shape) for _ in range(READ_AHEAD)], read_firing)
+
+
+def _stream(training: Training, order: Order) -> Callable[[int, int, str], Stream]:
+    """Return what the random numbers of a firing depend on."""
+
     def stream(step: int, microbatch: int, task: str) -> Stream:
         return Stream(training.seed, step, crc32(task.encode()), order.place(microbatch))
 
-    return fetch, stream
+    return stream
 
 
-def _flat(worker: Worker, register: str) -> Any:
-    """Return one of the flat arrays (parameters, gradients, states of the optimizer)."""
-    view = next(
-        view
-        for info in worker.program.tasks
-        if isinstance(info, ComputeTask) and info.phase == "update" and info.rank == worker.rank
-        for view in info.views
-        if view.register == register
-    )
-    reg = next(r for r in worker.program.registers[worker.rank] if r.name == register)
-    item = np.dtype(view.dtype).itemsize
-    whole = View(
-        register=register,
-        slot=0,
-        offset_bytes=0,
-        shape=(reg.slot_bytes // item,),
-        dtype=view.dtype,
-    )
-    return worker.arena.view(whole)
-
-
-def _layer_order(model: ModelGraph, flat: Any) -> Any:
-    """Return the parameters in layer order, whatever order they lie in."""
-    offsets = parameter_offsets(model)
-    parts = [
-        flat[offsets[i] : offsets[i] + layer.parameter_count]
-        for i, layer in enumerate(model.layers)
-        if layer.parameters
-    ]
-    return np.concatenate(parts)
-
-
-def _belongs(plans: PlanFile, ranked: RankedPlan, records: RecordFile) -> dict[str, Any]:
-    """Return what a state of this training belongs to."""
+def _belongs(
+    plans: PlanFile, ranked: RankedPlan, records: RecordFile, by: Backend
+) -> dict[str, Any]:
+    """Return what a state of this training belongs to; a backend has its own bits, and order."""
     return {
         "model": plans.model_sha256,
         "plan": to_jsonable(ranked.plan),
         "training": to_jsonable(plans.training),
         "records": records.header.sha256,
+        "backend": by.name,
     }
 
 
@@ -257,69 +261,8 @@ def _resume(worker: Worker, total: int, comm: Any, state: State | None) -> tuple
     losses = np.zeros(total)
     if state is None:
         return 0, losses
-    _flat(worker, "parameters")[...] = state.parameters
-    for name, array in state.optimizer.items():
-        _flat(worker, name)[...] = array
+    for name, array in {"parameters": state.parameters, **state.optimizer}.items():
+        worker.device.put(worker.flat(name), array)
     if comm.rank == 0:
         losses[: state.step] = state.losses
     return state.step, losses
-
-
-def _stats(worker: Worker, microbatches: int) -> list[Array]:
-    """Return where each microbatch of a step leaves its loss."""
-    return [
-        worker.arena.view(
-            View(register="loss.stats", slot=i, offset_bytes=0, shape=(2,), dtype="float64")
-        )
-        for i in range(microbatches)
-    ]
-
-
-def _steps(  # noqa: PLR0913 - what is run, and all that looks on
-    worker: Worker,
-    first: int,
-    losses: Any,
-    stats: list[Array],
-    comm: Any,
-    voice: Voice,
-    keeper: Keeper | None,
-    meter: Meter,
-) -> Any:
-    """Run steps from ``first`` on, note this rank's share of each loss; return their seconds."""
-    total = len(losses)
-    seconds = np.zeros(total - first)
-    comm.Barrier()
-    last = time.perf_counter_ns()
-    for step in range(first, total):
-        worker.step[0] = step
-        meter.at(step)
-        worker.loop.run()
-        losses[step] = sum(float(s[0]) for s in stats)
-        now = time.perf_counter_ns()
-        seconds[step - first] = (now - last) / 1e9
-        last = now
-        voice.marks += 1
-        if step % 20 == 19:
-            voice.at(step + 1, total)
-            last = time.perf_counter_ns()
-        if keeper and keeper.is_due(step + 1, total):
-            _keep(worker, losses[: step + 1], comm, keeper)
-            last = time.perf_counter_ns()
-    meter.at(total)
-    return seconds
-
-
-def _keep(worker: Worker, losses: Any, comm: Any, keeper: Keeper) -> None:
-    """Write a checkpoint on rank 0, whose state is that of all; the others wait, untimed."""
-    shares = comm.gather(losses)
-    if comm.rank == 0:
-        registers = worker.program.registers[0]
-        states = [register.name for register in registers if register.category == "optimizer"]
-        state = State(
-            step=len(losses),
-            parameters=_flat(worker, "parameters"),
-            optimizer={name: _flat(worker, name) for name in states},
-            losses=np.sum(shares, axis=0),
-        )
-        write_checkpoint(keeper.folder, state, keeper.belongs)
-    comm.Barrier()

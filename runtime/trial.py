@@ -6,21 +6,19 @@ No workers are started. Peers, where a plan has them, are replayed (``runtime.re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from hwprofiles.units import PS_PER_S, to_ps
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES, Tensor
 from planner.passes import STATS
-from planner.plan import Training, parameter_offsets
+from planner.plan import Training
 from planner.program import ComputeTask, Program, View
 from runtime.bind import Worker, bind
 from runtime.device import Device
-from runtime.initial import initial_parameters
 from runtime.kernels import Stream
+from runtime.parameters import set_first
 from runtime.replay import Replayed
 from sim.heap_engine import simulate
 from sim.issue import issued
@@ -72,29 +70,7 @@ class Trial:
             lambda step, microbatch, task: Stream(0, step, 0, microbatch),
             device=self.device,
         )
-        self._set_parameters()
-
-    def _set_parameters(self) -> None:
-        """Write first parameters where and as the device wants them."""
-        kind = "float64" if self.training.dtype == "float64" else "float32"
-        start = initial_parameters(self.model, kind, self.training.seed)
-        offsets, at = parameter_offsets(self.model), 0
-        item = DTYPE_BYTES[self.training.dtype]
-        for i, layer in enumerate(self.model.layers):
-            first = offsets.get(i, 0)
-            for name, shape in layer.parameters.items():
-                size = prod(shape)
-                view = View(
-                    register="parameters",
-                    slot=0,
-                    offset_bytes=first * item,
-                    shape=shape,
-                    dtype=self.training.dtype,
-                )
-                tensor = Tensor(name=name, shape=shape, dtype=self.training.dtype)
-                values = start[at : at + size].reshape(shape)
-                self.device.put(self.worker.arena.view(view, tensor), values)
-                first, at = first + size, at + size
+        set_first(self.worker, self.model, self.training)
 
     def run(self, blocks: int, steps: int) -> Steps:
         """Run ``blocks`` times ``steps`` steps."""

@@ -64,7 +64,8 @@ def check_identity(expected: dict[str, Any]) -> None:
 
 def run(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> object:
     """Do the job; return this rank's result, which only rank 0 has."""
-    pin(job["cores"], comm.rank)
+    if backend(job.get("backend", "numpy")).is_host:
+        pin(job["cores"], comm.rank)
     check_identity(job["identity"])
     if job["kind"] == "calibrate":
         from runtime.calibrate import calibrate_ranks

@@ -13,7 +13,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
 from planner.build import BlockBuilder, Rows, Value, chain
-from planner.collectives.base import algorithm_names, numbered_names
+from planner.collectives.base import algorithm_names, is_switched, numbered_names
 from planner.cost import holds_compute
 from planner.layer import INPUT
 from planner.lower import lower
@@ -27,8 +27,10 @@ from planner.space import Constraints, plan_space
 from sim.taskgraph import TaskGraph
 
 ALGORITHMS = tuple(algorithm_names())
-NUMBERED = tuple(numbered_names())
+NUMBERED = tuple(name for name in numbered_names() if not is_switched(name))
 """They choose their numbers by the number of ranks."""
+BY_SIZE = ("double_binary_tree@20@ring", "star@40@halving_doubling")
+"""They take turns within the buckets of small models."""
 OP_CLASSES = ("add", "load", "sgd", "softmax", "tanh_forward", "linear_weight_grad", "flatten")
 BANDWIDTHS = (0.3e9, 1e9, 7e9, 50e9)
 LATENCIES_S = (0.0, 1e-7, 3.3e-6, 5e-5)
@@ -252,7 +254,9 @@ def plans(draw: st.DrawFn, model: ModelGraph, devices: int, rounds=(1, 2, 3, 4))
         workers=workers,
         microbatch=microbatch,
         placement=tuple(draw(st.permutations(range(devices)))[:workers]),
-        algorithm=draw(st.sampled_from((*ALGORITHMS, *NUMBERED))) if workers > 1 else "none",
+        algorithm=draw(st.sampled_from((*ALGORITHMS, *NUMBERED, *BY_SIZE)))
+        if workers > 1
+        else "none",
         bucket_bytes=draw(st.sampled_from([4, max(4, whole // 3), whole])),
         overlap=draw(st.booleans()) and workers > 1,
         input_slots=draw(slots),

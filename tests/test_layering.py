@@ -30,7 +30,8 @@ OWNERS = {
     "networkx": {"hwprofiles/cluster.py"},
     "onnx": {"planner/onnxfile.py"},
     "ml_dtypes": {"runtime/arena.py", "runtime/cuda/cupy_engine.py"},
-    "numba": {"sim/arrays/compiled.py"},
+    "llvmlite": {"runtime/kernels/_vectors.py"},
+    "numba": {"runtime/kernels/_vectors.py", "sim/arrays/compiled.py"},
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
     "pydantic": {

@@ -11,6 +11,7 @@ from planner.collectives.base import algorithm_names, numbered_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
 from planner.optimizer import optimizer_names
+from planner.pipeline import schedule_names
 from runtime.backends import backend_names
 from runtime.kernels import __name__ as kernels
 
@@ -42,32 +43,36 @@ roce-gaudi-2-x3 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-
 xgmi-3-x16
 """
 CLUSTERS = """
-atlas-900 aws-p2-16xlarge aws-p2-8xlarge aws-p3-16xlarge aws-p3dn-24xlarge aws-p4d-24xlarge
-aws-p4de-24xlarge aws-p5-48xlarge aws-p5en-48xlarge aws-p6-b200-48xlarge aws-p6-b300-48xlarge
-aws-trn1-32xlarge aws-trn2-48xlarge azure-nd40rs-v2 azure-nd96amsr-v4 azure-nd96asr-v4
-azure-nd96isr-h100-v5 azure-nd96isr-h200-v5 azure-nd96isr-mi300x-v5 big-basin-p100 dell-dss8440
-dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g dgx-a100-80g dgx-b200 dgx-b300 dgx-h100 dgx-h200
-dual-xeon-e5-2660-v3 eos frontier gaudi-2-8 gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g
-gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g gcp-a4-highgpu-8g gcp-a4x hgx-h800 k40-quad
-meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 piz-daint-xc50 selene tpu-v2 tpu-v2-board tpu-v3
-tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-quad
+a100-pcie-40g-8 a100-pcie-80g-8 atlas-900 aws-p2-16xlarge aws-p2-8xlarge aws-p3-16xlarge
+aws-p3dn-24xlarge aws-p4d-24xlarge aws-p4de-24xlarge aws-p5-48xlarge aws-p5en-48xlarge
+aws-p6-b200-48xlarge aws-p6-b300-48xlarge aws-trn1-32xlarge aws-trn2-48xlarge azure-nd40rs-v2
+azure-nd96amsr-v4 azure-nd96asr-v4 azure-nd96isr-h100-v5 azure-nd96isr-h200-v5
+azure-nd96isr-mi300x-v5 big-basin-p100 dell-dss8440 dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g
+dgx-a100-80g dgx-b200 dgx-b300 dgx-h100 dgx-h200 dual-xeon-e5-2660-v3 eos frontier gaudi-2-8
+gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g
+gcp-a4-highgpu-8g gcp-a4x gtx-1080-ti-8 hgx-h800 k40-quad meta-24k-infiniband meta-24k-roce mi300x-8
+mi355x-8 p40-octo piz-daint-xc50 quadro-rtx-8000-8 rtx-2080-ti-8 rtx-3090-8 selene tpu-v2
+tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-pcie-16g-8 v100-quad
 """
 MODELS = """
-alexnet alexnet-cifar alexnet-owt alexnet-ungrouped bert-base bert-large cifar10-quick densenet-121
-densenet-161 densenet-169 densenet-201 efficientnet-b0 efficientnet-b1 efficientnet-b2
-efficientnet-b3 efficientnet-b4 efficientnet-b5 efficientnet-v2-l efficientnet-v2-m
-efficientnet-v2-s efficientnet-widese-b0 efficientnet-widese-b4 electra-base
-electra-base-discriminator googlenet gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-v3
-lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.4 overfeat resnet-101
-resnet-101-v1-5 resnet-101d resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20
-resnet-200 resnet-200d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
-resnext-101-32x4d resnext-101-32x8d resnext-101-64x4d resnext-50-32x4d se-resnet-50 se-resnext-101
-se-resnext-50 squeezenet vgg-11 vgg-11-bn vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19 vgg-19-bn
-wide-resnet-101-2 wide-resnet-50-2
+alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base bert-large
+cifar10-quick cspresnet-50 densenet-121 densenet-161 densenet-169 densenet-201 eca-resnet-50d
+efficientnet-b0 efficientnet-b1 efficientnet-b2 efficientnet-b3 efficientnet-b4 efficientnet-b5
+efficientnet-b6 efficientnet-b7 efficientnet-v2-l efficientnet-v2-m efficientnet-v2-s
+efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator googlenet
+gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-resnet-v2 inception-v3 inception-v4
+lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
+mobilenet-v2-1.4 mobilenet-v3 mobilenet-v3-small overfeat resnet-101 resnet-101-v1-5 resnet-101d
+resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20 resnet-200 resnet-200d
+resnet-26 resnet-26d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
+resnet-v2-101 resnet-v2-152 resnet-v2-50 resnext-101-32x4d resnext-101-32x8d resnext-101-64x4d
+resnext-50-32x4d resnext-50d-32x4d se-resnet-101 se-resnet-152 se-resnet-50 se-resnext-101
+se-resnext-101-32x8d se-resnext-50 senet-154 squeezenet squeezenet-1-1 u-net-5-64 vgg-11 vgg-11-bn
+vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19 vgg-19-bn wide-resnet-101-2 wide-resnet-50-2
 """
 LAYERS = """
 add attention avg_pool batch_norm concat conv2d dropout embedding first_token flatten gate gelu
-layer_norm linear lrn max_pool pick_tokens positions relu sigmoid silu tanh unembedding
+layer_norm linear lrn max_pool pick_tokens positions relu sigmoid silu tanh unembedding upsample
 """
 PINNED = {
     "models": (models, MODELS.split()),
@@ -75,24 +80,27 @@ PINNED = {
         algorithm_names,
         ["double_binary_tree", "halving_doubling", "ring", "sharded_star", "star", "tree"],
     ),
-    "numbered": (numbered_names, ["hierarchical", "hierarchical_halving", "torus"]),
-    "alone": (
-        lambda: sorted(set(numbered_names(alone=True)) - set(numbered_names())),
-        ["in_network", "multi_ring"],
+    "numbered": (
+        numbered_names,
+        ["hierarchical", "hierarchical_halving", "in_network", "multi_ring", "torus"],
     ),
     "primitives": (
-        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names(alone=True)}),
+        lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names()}),
         [
             "all_gather",
             "all_to_all",
             "broadcast",
+            "bruck_all_gather",
+            "bruck_all_to_all",
             "chain_broadcast",
             "gather",
+            "hierarchical_all_to_all",
             "reduce",
             "reduce_scatter",
             "scatter",
         ],
     ),
+    "schedules": (schedule_names, ["gpipe", "one_f_one_b"]),
     "optimizers": (optimizer_names, ["adamw", "sgd"]),
     "layers": (lambda: names(layers), LAYERS.split()),
     "kernels": (
@@ -120,15 +128,17 @@ PINNED = {
             "pick_tokens",
             "positions",
             "relu",
+            "scaling",
             "sgd",
             "sigmoid",
             "silu",
             "softmax_cross_entropy",
             "tanh",
             "unembedding",
+            "upsample",
         ],
     ),
-    "backends": (backend_names, ["numpy", "onednn"]),
+    "backends": (backend_names, ["cuda", "numpy", "onednn"]),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
     "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),
@@ -160,8 +170,9 @@ def test_names_are_these(kind):
 def test_every_op_of_the_general_set_has_a_kernel():
     """Kinds of single convnets, and BERT's heads, are timed only as ops of a plan: no curve."""
     calls = {**general_calls("float32"), **general_calls("float64"), **sentinels()}
+    calls |= general_calls("float16")  # whose loss is scaled
     files = {call.kernel.partition(".")[0] for call in calls.values()}
-    rare = {"concat", "gate", "sigmoid", "silu", "first_token", "pick_tokens"}
+    rare = {"concat", "gate", "sigmoid", "silu", "first_token", "pick_tokens", "upsample"}
     assert files == set(names(kernels)) - rare
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Quiet
+from foreplan.commands.options import Quiet, Seq
 from foreplan.console import out, progress
 
 app = typer.Typer(help="Write record files to train on.", no_args_is_help=True)
@@ -61,8 +61,12 @@ def pack(
 
 @app.command()
 def synthetic(
-    shape: Annotated[str, typer.Option(help="Of a sample, e.g. 3x224x224.")],
+    shape: Annotated[str | None, typer.Option(help="Of a sample, e.g. 3x224x224.")] = None,
     classes: Annotated[int, typer.Option(min=1, max=65536, help="Number of labels.")] = 1000,
+    model: Annotated[
+        str | None, typer.Option(help="Whose samples and labels, instead of a shape; e.g. gpt-2.")
+    ] = None,
+    seq: Seq = None,
     count: Annotated[int, typer.Option(min=2, help="Samples in all.")] = 160,
     output: Folder = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of samples and labels.")] = 0,
@@ -71,18 +75,19 @@ def synthetic(
     """Write random samples, 80 % to train on: for throughput, for there is nothing to learn."""
     import foreplan
     from hwprofiles.errors import RecordError
+    from planner.model import with_tokens
 
-    sides = shape.split("x")
+    if (shape is None) == (model is None):
+        given = "both" if shape else "none"
+        raise RecordError(f"data synthetic: expected --shape or --model, got {given}; give one")
+    sides = shape.split("x") if shape else []
     if not all(side.isascii() and side.isdecimal() for side in sides):
         raise RecordError(f"--shape {shape!r}: expected sides like 3x224x224; give such a shape")
     with progress("writing", quiet=quiet) as step:
-        paths = foreplan.write_synthetic(
-            tuple(map(int, sides)),
-            classes,
-            count,
-            output,
-            seed,
-            progress=lambda done, total: step(done, total, ""),
-        )
+        more = (count, output, seed, lambda done, total: step(done, total, ""))
+        if model:
+            paths = foreplan.write_synthetic_for(with_tokens(model, seq), *more)
+        else:
+            paths = foreplan.write_synthetic(tuple(map(int, sides)), classes, *more)
     for path in paths:
         out(f"wrote {path}")

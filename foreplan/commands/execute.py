@@ -140,6 +140,22 @@ def show_input(found: "InputRun") -> None:
     out(f"input: {'; '.join([waited, source, *busy])}")
 
 
+HOST_BOUND_FRAC = 0.95
+"""A step that the host issues for as much of it is called host-bound."""
+
+
+def show_device(found: "Measurement") -> None:
+    """Print how a device was kept at work, and what was done another way than meant."""
+    from hwprofiles.units import format_s
+
+    issue_s = found.environment.get("issue_s")
+    if issue_s is not None:
+        bound = "host-bound" if issue_s >= HOST_BOUND_FRAC * found.step_s else "device-bound"
+        out(f"{bound}: the host issues a step in {format_s(issue_s, 4)}")
+    for name, why in found.environment.get("notes", {}).items():
+        out(f"{name}: {why}")
+
+
 def show_measurement(found: "Measurement") -> None:
     """Print predicted beside measured, by phase, and where the error comes from."""
     from hwprofiles.units import format_bytes, format_frac, format_s
@@ -172,6 +188,7 @@ def show_measurement(found: "Measurement") -> None:
         )
     if last.input:
         show_input(last.input)
+    show_device(found)
     if last.test_accuracy is not None:
         loss = "" if last.test_loss is None else f", loss {last.test_loss:.3f},"
         out(

@@ -111,14 +111,16 @@ def calibrate(
     from foreplan.training import training_of
     from hwprofiles.errors import ProfileError
     from planner.model import with_tokens
+    from planner.precision import HALVES
 
     cores = _physical_cores()
     if workers is not None and workers > cores:
         raise ProfileError(
             f"--workers {workers}: this machine has {cores} cores; give at most that"
         )
-    if dtype not in ("float32", "float64"):
-        raise ProfileError(f"--dtype {dtype!r}: NumPy computes in float32 or float64")
+    able = ("float32", "float64", *HALVES * (backend == "numpy"))
+    if dtype not in able:
+        raise ProfileError(f"--dtype {dtype!r}: backend {backend!r} computes in {', '.join(able)}")
     training = training_of(optimizer, batch=batch, dtype=dtype)
     with progress("calibrating", quiet=quiet) as step:
         counts = foreplan.calibrate(

@@ -32,6 +32,7 @@ from foreplan.shifts import show_shifts
 if TYPE_CHECKING:
     from planner.evidence import Evidence
     from planner.machine import Machine
+    from planner.plan import Plan
     from planner.records import PlanFile
 
 INTERRUPTED = 130
@@ -79,6 +80,13 @@ def plan(
     deadline: Annotated[
         str, typer.Option(help="Time in which --samples must be done, e.g. 2h.")
     ] = "",
+    collectives: Annotated[
+        str,
+        typer.Option(
+            help="Who chooses how gradients are exchanged: best (by simulation), or nccl (by that"
+            " library's tables, bucket by bucket)."
+        ),
+    ] = "best",
     software: Software = USUAL_SOFTWARE,
     calibrate: Calibrate = None,
     dtype: UsualDtype = None,
@@ -124,7 +132,7 @@ def plan(
         seed=seed,
     )
     limits = [*(most or []), *_deadline(deadline, samples, batch)]
-    asked = read_constraints(fix or [], limits, constraints)
+    asked = read_constraints([*(fix or []), *_library(collectives, fix or [])], limits, constraints)
     pair = _pair(pareto)
     with progress("planning", quiet=quiet) as step:
 
@@ -168,6 +176,22 @@ def _usual_dtype(machine: "Machine", *, quiet: bool) -> str:
     if found != "float32":
         note(f"dtype {found}: the devices have no rate for float32; --dtype sets it", quiet=quiet)
     return found
+
+
+def _library(name: str, fix: list[str]) -> list[str]:
+    """Return the choice of a library as a choice of the algorithm."""
+    from hwprofiles.errors import PlanError
+    from planner.policies.base import BEST, policy
+
+    policy(name)
+    if name == BEST:
+        return []
+    if told := [text for text in fix if text.startswith("algorithm=")]:
+        raise PlanError(
+            f"--collectives {name}: expected that nobody else chooses the algorithm, got --fix"
+            f" {told[0]}; leave one of them out"
+        )
+    return [f"algorithm={name}"]
 
 
 def _deadline(text: str, samples: float, batch: int) -> list[str]:
@@ -217,7 +241,8 @@ def estimate(
         int | None, typer.Option(min=1, help="Samples of one pass; default: all of a worker's.")
     ] = None,
     algorithm: Annotated[
-        str, typer.Option(help="How gradients are exchanged, e.g. ring, star or tree.")
+        str,
+        typer.Option(help="How gradients are exchanged, e.g. ring, star or tree; nccl: as NCCL."),
     ] = "ring",
     bucket: Annotated[str, typer.Option(help="Bucket size, e.g. 64KiB; default: one bucket.")] = "",
     overlap: Annotated[bool, typer.Option(help="Exchange during the backward pass.")] = False,
@@ -234,17 +259,21 @@ def estimate(
     from hwprofiles.units import format_bytes, format_s, parse_bytes
     from planner.collectives.base import algorithm as collective
     from planner.collectives.base import plan_algorithm
+    from planner.library_choice import is_policy, library_algorithm
     from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
-    plan_algorithm("--algorithm", algorithm)
-    collective(algorithm).steps(workers)
-    graph = load_model(with_tokens(model, seq))
     machine = informed_machine(cluster, software, calibrate)
     dtype = dtype or _usual_dtype(machine, quiet=json)
     training = training_of(optimizer, batch=batch, dtype=dtype)
+    if is_policy(algorithm):
+        algorithm = library_algorithm(algorithm, machine, workers, dtype)
+    else:
+        plan_algorithm("--algorithm", algorithm)
+        collective(algorithm).steps(workers)
+    graph = load_model(with_tokens(model, seq))
     whole = graph.parameter_count * DTYPE_BYTES[dtype]
     chosen = Plan(
         workers=workers,
@@ -287,7 +316,27 @@ def show_evidence(evidence: "Evidence | None") -> None:
             f"devices as published runs of {evidence.software} reached them; --software names other"
             " software, or `datasheet`"
         )
+    for stack in evidence.stacks:
+        least, most = (f"{frac - 1:+.0%}" for frac in stack.interval_frac)
+        out(
+            f"links {', '.join(stack.links)} as {stack.name} uses them ({stack.library}; fitted to"
+            f" {stack.rows} rows of {stack.sources} sources, 80 % interval {least} to {most})"
+        )
     show_shifts(evidence.shifts)
+
+
+def show_exchange(asked: object, plan: "Plan", dtype: str) -> None:
+    """Print which algorithms a library's tables choose, where they do."""
+    from hwprofiles.units import format_bytes
+    from planner.collectives.base import turns
+    from planner.library_choice import is_policy
+    from planner.opcall import DTYPE_BYTES
+
+    if not is_policy(asked):
+        return
+    first, *later = turns(plan.algorithm)
+    text = "".join(f", {name} from {format_bytes(n * DTYPE_BYTES[dtype])}" for name, n in later)
+    out(f"exchange as {asked} chooses, by the size of a bucket: {first[0]}{text}")
 
 
 def show_plans(found: "PlanFile", samples: float = 0) -> None:
@@ -307,6 +356,7 @@ def show_plans(found: "PlanFile", samples: float = 0) -> None:
         f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})"
     )
     show_evidence(found.evidence)
+    show_exchange((found.fixed or {}).get("algorithm"), found.plans[0].plan, found.training.dtype)
     out()
     rows = [
         (

@@ -1,4 +1,4 @@
-"""``topology``: which all-reduce is fastest, by ranks, bytes and network, as a map."""
+"""``topology``: which algorithm is fastest, by ranks, bytes and network, as a map."""
 
 import csv
 import sys
@@ -18,6 +18,9 @@ LINKS = ("ethernet-10g", "ethernet-100g", "infiniband-ndr-400g")
 
 
 def topology(
+    operation: Annotated[
+        str, typer.Argument(help="all-reduce, all-gather, all-to-all, broadcast, ...")
+    ] = "all-reduce",
     ranks: Annotated[
         str, typer.Option(help="A range (2:4096) or numbers (3,6,12) of ranks.")
     ] = "2:4096",
@@ -53,7 +56,7 @@ def topology(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Map which all-reduce (star, tree, ring, ...) is fastest, and where it changes."""
+    """Map which algorithm (star, tree, ring, ...) is fastest, and where it changes."""
     import foreplan
     from hwprofiles.errors import PlanError
     from planner.opcall import TRAINING_DTYPES
@@ -78,6 +81,7 @@ def topology(
             engine=engine,
             dtype=dtype,
             progress=lambda done, total: step(done, total, ""),
+            operation=operation.replace("-", "_"),
         )
     if output is not None:
         from reports.fabric_figure import save

@@ -176,7 +176,7 @@ def _show_apart(found: "Sequence[Assessed]") -> None:
 
 
 def _show_worst(found: "Sequence[Assessed]") -> None:
-    told = [row for row in found if row.error is not None and row.in_scope and not row.flagged]
+    told = [row for row in found if row.covered and row.in_scope and not row.flagged]
     worst = sorted(told, key=lambda row: -abs(row.error or 0))[:WORST]
     out()
     table(

@@ -7,6 +7,9 @@ as it is posted, is therefore posted only when the old value has gone.
 
 Where an exchange folds, it is told the moves of the ranks that stand for all, and a block is kept
 under its name there; what is kept of a move at another rank is a turned token.
+
+ASSUMES: one message carries several spans as it goes, as a kernel or a vector datatype does: it is
+as long as one span of all their bytes, and nothing is packed before or after.
 """
 
 from collections.abc import Sequence
@@ -44,7 +47,10 @@ class Copies:
 
     def move(self, src: int, dst: int, first: int, end: int = 0) -> None:
         """Replace blocks ``first`` to ``end`` (default: one) of ``dst`` by those of ``src``."""
-        blocks = range(first, end or first + 1)
+        self.carry(src, dst, range(first, end or first + 1))
+
+    def carry(self, src: int, dst: int, blocks: Sequence[int]) -> None:
+        """Replace some blocks of ``dst``, ascending, by those of ``src``: one message."""
         after = {*self._readable(src, blocks), *self._writable(dst, blocks)}
         sent = self._send(src, dst, blocks, after, landing=False)
         self._write(dst, blocks, sent)
@@ -69,12 +75,22 @@ class Copies:
         """Return the elements of some blocks."""
         return self.spans[blocks[0]][0], self.spans[blocks[-1]][1]
 
-    def _readable(self, rank: int, blocks: range) -> set[int]:
+    def _pieces(self, blocks: Sequence[int]) -> list[Span]:
+        """Return the elements of some blocks, neighbours as one span."""
+        if isinstance(blocks, range):
+            return [self.span(blocks)]
+        found: list[Span] = []
+        for begin, end in (self.spans[block] for block in blocks):
+            joins = bool(found) and found[-1][1] == begin
+            found.append((found.pop()[0] if joins else begin, end))
+        return found
+
+    def _readable(self, rank: int, blocks: Sequence[int]) -> set[int]:
         rank, blocks, turn = self._home(rank, blocks)
         found = {t for b in blocks for t in self.written.get((rank, b), self.ready[rank])}
         return self._turned(found, turn)
 
-    def _writable(self, rank: int, blocks: range) -> set[int]:
+    def _writable(self, rank: int, blocks: Sequence[int]) -> set[int]:
         """Tasks to wait for; readers stand for the writer, which they follow."""
         rank, blocks, turn = self._home(rank, blocks)
         found: set[int] = set()
@@ -83,10 +99,18 @@ class Copies:
             found.update(self.read.get((rank, b), written))
         return self._turned(found, turn)
 
-    def _send(self, src: int, dst: int, blocks: range, after: set[int], *, landing: bool) -> int:
-        span, waits = self.span(blocks), tuple(sorted(after))
+    def _send(
+        self, src: int, dst: int, blocks: Sequence[int], after: set[int], *, landing: bool
+    ) -> int:
+        span, *more = self._pieces(blocks)
         sent = self.exchange.send(
-            src, dst, span, after=waits, landing=landing, channel=self.channel
+            src,
+            dst,
+            span,
+            after=tuple(sorted(after)),
+            landing=landing,
+            channel=self.channel,
+            more=tuple(more),
         )
         src, blocks, turn = self._home(src, blocks)
         (kept,) = self._turned({sent}, turn, back=True)
@@ -94,20 +118,22 @@ class Copies:
             self.read.setdefault((src, b), []).append(kept)
         return sent
 
-    def _write(self, rank: int, blocks: range, task: int) -> None:
+    def _write(self, rank: int, blocks: Sequence[int], task: int) -> None:
         rank, blocks, turn = self._home(rank, blocks)
         kept = tuple(self._turned({task}, turn, back=True))
         for b in blocks:
             self.written[rank, b] = kept
             self.read.pop((rank, b), None)
 
-    def _home(self, rank: int, blocks: range) -> tuple[int, range, Turn]:
+    def _home(self, rank: int, blocks: Sequence[int]) -> tuple[int, Sequence[int], Turn]:
         """Return under which rank and blocks a copy is kept, and the turn that leads to it."""
         fold = self.exchange.fold
         if fold is None:
             return rank, blocks, ()
         at, turn = fold.home(rank)
-        return at, fold.blocks_home(blocks, turn), turn
+        if isinstance(blocks, range):
+            return at, fold.blocks_home(blocks, turn), turn
+        return at, [fold.blocks_home(range(b, b + 1), turn)[0] for b in blocks], turn
 
     def _turned(self, tokens: set[int], turn: Turn, *, back: bool = False) -> set[int]:
         fold = self.exchange.fold

@@ -7,7 +7,7 @@ run of blocks. Clocks of closed forms are arrays by rank, picoseconds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import isqrt, prod
 
 import numpy as np
@@ -142,15 +142,11 @@ class _Ring:
     @classmethod
     def of(cls, levels: Levels, prices: Prices, elements: int, level: int) -> "_Ring":
         n, size = prices.ranks, levels.sizes[level]
-        ranks = np.arange(n)
-        before = np.empty(n, dtype=np.int64)
-        before[[levels.after(rank, level) for rank in range(n)]] = ranks
-        blocks = chunk_edges(elements, levels.blocks)
-        starts = np.array([levels.held(rank, level, 0) for rank in range(n)])
-        first, width = starts[:, :1], (starts[:, 1] - starts[:, 0])[:, None]
+        before, places, first, width = _seats(levels, level, n)
+        ranks, blocks = np.arange(n), chunk_edges(elements, levels.blocks)
         return cls(
             before=before,
-            places=np.array([levels.digit(rank, level) for rank in range(n)]),
+            places=places,
             edges=blocks[first + width * np.arange(size + 1)],
             transfer_ps=cache(lambda w: prices.transfers_ps(before, ranks, np.full(n, w))),
             add_ps=cache(lambda w: prices.every_add_ps(ranks, np.full(n, w))),
@@ -168,6 +164,19 @@ class _Ring:
     def adds_ps(self, widths: Ints) -> Ints:
         """Return the time in which each rank adds so much."""
         return _of_width(widths, self.add_ps)
+
+
+@lru_cache(maxsize=64)
+def _seats(levels: Levels, level: int, n: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return of ``n`` ranks, the one before each, its place, its first block, blocks of a place.
+
+    The last two are columns.
+    """
+    before = np.empty(n, dtype=np.int64)
+    before[[levels.after(rank, level) for rank in range(n)]] = np.arange(n)
+    places = np.array([levels.digit(rank, level) for rank in range(n)])
+    starts = np.array([levels.held(rank, level, 0) for rank in range(n)])
+    return before, places, starts[:, :1], (starts[:, 1] - starts[:, 0])[:, None]
 
 
 def _of_width(widths: Ints, price_ps: Callable[[int], Ints]) -> Ints:

@@ -9,9 +9,12 @@ Source: Thakur, Rabenseifner and Gropp, Int. J. High Perform. Comput. Appl. 19 (
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from planner.collectives._copies import Copies
+from planner.collectives._lanes import Busy, block_widths, watched
 from planner.collectives._symmetry import Symmetry
-from planner.collectives.base import Exchange, Prices, Tasks, traffic
+from planner.collectives.base import Exchange, Prices, Tasks
 
 OPERATION = "all_to_all"
 
@@ -39,7 +42,14 @@ def symmetry(ranks: int) -> Symmetry:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the busiest lane."""
-    loads = traffic(emit, elements, prices.ranks).loads(prices)
-    if prices.holds_compute:
-        return max(load.total_ps for load in loads)
-    return max(max(load.send_ps, load.receive_ps) for load in loads)
+    n, own = prices.ranks, watched(prices.ranks)
+    distance = np.arange(1, n)[:, None]
+    to, sender = (own + distance) % n, (own - distance) % n
+    busy = Busy.of(
+        prices,
+        to,
+        block_widths(elements, n * n, own * n + to),
+        sender,
+        block_widths(elements, n * n, sender * n + own),
+    )
+    return busy.longest_ps(prices)

@@ -10,12 +10,14 @@ An algorithm is a module with
   picoseconds;
 - ``steps(ranks)``: that time when a transfer takes 1 and an addition nothing;
 - ``symmetry(ranks)``, where all ranks do alike: what turns one into another, so that it can be
-  emitted folded (``planner.folding``).
+  emitted folded (``planner.folding``);
+- ``busbw_factor(ranks)``, where a rank's link carries more of the array than the bus factor of the
+  operation says.
 
 A module that says what its ``NUMBERS`` are takes them after the other arguments of each of these,
 and chooses them by the number of ranks where none are given: ``torus:4x4x8`` is the module
-``torus`` with 4, 4 and 8. One that is ``ALONE`` needs lanes, or a switch, which the workers of a
-plan do not have: it is priced and simulated, and no plan uses it.
+``torus`` with 4, 4 and 8. Names may take turns by size (``BySize``). One that is ``SWITCHED`` needs
+a switch that adds between its ranks, and ``emit`` is given a ``SwitchedExchange``.
 
 What its lanes are busy for and where arrivals land follows from what it emits (:func:`traffic`).
 Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so that
@@ -23,6 +25,7 @@ Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so tha
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +43,9 @@ from planner.collectives._symmetry import Symmetry
 
 Tasks = tuple[int, ...]
 Span = tuple[int, int]
+Spans = tuple[Span, ...]
+TURN = "@"
+"""Between the names of algorithms, and the numbers of elements, that take turns by size."""
 Ready = Sequence[Tasks] | Mapping[int, Tasks]
 """By rank: tasks after which its copy may be read and written."""
 
@@ -63,11 +69,20 @@ class Exchange(Protocol):
         ...
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
         """Move ``span`` from ``src`` to ``dst``, into its landing register or in place.
 
-        Transfers of one channel take turns on the lanes of a rank.
+        Transfers of one channel take turns on the lanes of a rank. The same message carries
+        ``more`` spans where an algorithm has them; no all-reduce does.
         """
         ...
 
@@ -104,6 +119,9 @@ class Prices:
     landing_slots: int = 1
     alike: bool = False
     """Whether all ranks and all pairs have one price: then one of each width stands for all."""
+    kinds: Callable[[Ints, Ints], Ints] | None = None
+    """Where few prices are known to serve many: which one pairs of ranks have, or a rank that adds
+    (both the same)."""
 
     def chunks(self, elements: int) -> list[tuple[int, int]]:
         """Return the chunks to price, as (number, elements): all, or one of each width if alike."""
@@ -129,21 +147,33 @@ class Prices:
         """Return the time of each of many transfers."""
         if self.alike:
             return _by_width(elements, lambda width: self.transfer_ps(0, 1, width))
-        moves = zip(src.tolist(), dst.tolist(), elements.tolist(), strict=True)
-        return np.array([self.transfer_ps(*move) for move in moves], dtype=np.int64)
+        at, back = self._distinct(src, dst, elements)
+        moves = zip(src[at].tolist(), dst[at].tolist(), elements[at].tolist(), strict=True)
+        return np.array([self.transfer_ps(*move) for move in moves], dtype=np.int64)[back]
 
     def every_add_ps(self, ranks: Ints, elements: Ints) -> Ints:
         """Return the time of each of many additions."""
         if self.alike:
             return _by_width(elements, lambda width: self.add_ps(0, width))
-        sums = zip(ranks.tolist(), elements.tolist(), strict=True)
-        return np.array([self.add_ps(*one) for one in sums], dtype=np.int64)
+        at, back = self._distinct(ranks, ranks, elements)
+        sums = zip(ranks[at].tolist(), elements[at].tolist(), strict=True)
+        return np.array([self.add_ps(*one) for one in sums], dtype=np.int64)[back]
+
+    def _distinct(self, src: Ints, dst: Ints, elements: Ints) -> tuple[Ints, Ints]:
+        """Return the places of one of each price, and which of these each has."""
+        if self.kinds is None or not len(src):
+            every = np.arange(len(src))
+            return every, every
+        keys = self.kinds(src, dst) * (int(elements.max()) + 1) + elements
+        _, at, back = np.unique(keys, return_index=True, return_inverse=True)
+        return at, back.reshape(-1)
 
     def on(self, group: Sequence[int]) -> "Prices":
         """Return the prices of the ranks of ``group``: its rank ``i`` is rank ``group[i]``."""
         return replace(
             self,
             ranks=len(group),
+            kinds=None,
             transfer_ps=lambda src, dst, n: self.transfer_ps(group[src], group[dst], n),
             add_ps=lambda rank, n: self.add_ps(group[rank], n),
         )
@@ -236,10 +266,94 @@ class Numbered:
         """
         return int(self.module.steps(ranks, *self.numbers))
 
-    def symmetry(self, ranks: int) -> Symmetry:
-        """What turns one rank into another."""
-        found: Symmetry = self.module.symmetry(ranks, *self.numbers)
-        return found
+    @property
+    def symmetry(self) -> Callable[[int], Symmetry] | None:
+        """What turns one rank into another, None where they do not all do alike."""
+        own = getattr(self.module, "symmetry", None)
+        return own and (lambda ranks: own(ranks, *self.numbers))
+
+    def busbw_factor(self, ranks: int) -> float:
+        """What a rank's link carries of the array."""
+        own = getattr(self.module, "busbw_factor", None)
+        return float(own(ranks, *self.numbers)) if own else busbw_factor(self.OPERATION, ranks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BySize:
+    """Algorithms that take turns as arrays grow: ``tree@1024@ring`` is a tree below 1,024 elements.
+
+    What is asked for a number of elements is asked of the one that runs them.
+    """
+
+    names: tuple[str, ...]
+    """For small arrays first."""
+    limits: tuple[int, ...]
+    """Elements from which on the next name holds."""
+
+    OPERATION = "all_reduce"
+
+    def name_at(self, elements: int) -> str:
+        """Return the algorithm of so many elements."""
+        return self.names[bisect_right(self.limits, elements)]
+
+    def emit(self, exchange: Exchange, ready: Ready) -> list[Tasks]:
+        """Append the tasks; return each rank's last ones."""
+        return algorithm(self.name_at(exchange.elements)).emit(exchange, ready)
+
+    def cost_ps(self, elements: int, prices: Prices) -> int:
+        """Time of one uncontended run."""
+        return algorithm(self.name_at(elements)).cost_ps(elements, prices)
+
+    def steps(self, ranks: int) -> int:
+        """Longest chain of transfers, of the algorithm that has most."""
+        return max(algorithm(name).steps(ranks) for name in self.names)
+
+
+def name_by_size(names: Sequence[str], limits: Sequence[int]) -> str:
+    """Return the name of algorithms that take turns from so many elements on.
+
+    >>> name_by_size(["double_binary_tree", "ring"], [1024]), name_by_size(["ring"], [])
+    ('double_binary_tree@1024@ring', 'ring')
+    """
+    return (
+        "".join(f"{name}@{limit}@" for name, limit in zip(names, limits, strict=False)) + names[-1]
+    )
+
+
+def name_at(name: str, elements: int) -> str:
+    """Return the name of the algorithm that runs so many elements.
+
+    >>> name_at("tree@1024@ring", 1023), name_at("tree@1024@ring", 1024), name_at("ring", 5)
+    ('tree', 'ring', 'ring')
+    """
+    found = algorithm(name) if TURN in name else None
+    return found.name_at(elements) if isinstance(found, BySize) else name
+
+
+def turns(name: str) -> list[tuple[str, int]]:
+    """Return the algorithms that a name stands for, each with the elements from which it runs.
+
+    >>> turns("tree@1024@ring"), turns("ring")
+    ([('tree', 0), ('ring', 1024)], [('ring', 0)])
+    """
+    found = algorithm(name) if TURN in name else None
+    if not isinstance(found, BySize):
+        return [(name, 0)]
+    return list(zip(found.names, (0, *found.limits), strict=True))
+
+
+def _by_size(name: str) -> BySize:
+    parts = name.split(TURN)
+    names_, limits = parts[::2], parts[1::2]
+    whole = [int(text) for text in limits if re.fullmatch("[1-9][0-9]{0,17}", text)]
+    if len(names_) != len(limits) + 1 or len(whole) < len(limits) or whole != sorted(set(whole)):
+        raise PlanError(
+            f"algorithm {name!r}: expected names with rising numbers of elements between them, such"
+            " as tree@1024@ring, from which on the next one holds"
+        )
+    for part in names_:
+        algorithm(part)
+    return BySize(names=tuple(names_), limits=tuple(whole))
 
 
 @cache
@@ -250,26 +364,29 @@ def algorithm_names(operation: str = "all_reduce") -> list[str]:
 
 
 @cache
-def numbered_names(operation: str = "all_reduce", *, alone: bool = False) -> list[str]:
-    """Return the algorithms that take numbers; with ``alone`` those that no plan can use too."""
-    return [
-        stem
-        for stem in names("planner.collectives")
-        if operation == _module(stem).OPERATION
-        and _takes_numbers(stem)
-        and (alone or not getattr(_module(stem), "ALONE", False))
-    ]
+def numbered_names(operation: str = "all_reduce") -> list[str]:
+    """Return the algorithms that take numbers."""
+    every = names("planner.collectives")
+    return [s for s in every if operation == _module(s).OPERATION and _takes_numbers(s)]
+
+
+def is_switched(name: str) -> bool:
+    """Whether an algorithm needs a switch that adds between its ranks, be it for some sizes."""
+    parts = (part for part, _ in turns(name))
+    return any(hasattr(_module(part.partition(":")[0]), "SWITCHED") for part in parts)
 
 
 @cache
 def algorithm(name: str) -> Algorithm:
-    """Return the algorithm called ``name``, its numbers after a colon.
+    """Return the algorithm called ``name``, its numbers after a colon, or several by size.
 
     Raises
     ------
     PlanError
         When there is none, or its numbers are none.
     """
+    if TURN in name:
+        return _by_size(name)
     stem, colon, text = name.partition(":")
     known = names("planner.collectives")
     module = _module(lookup("collective algorithm", stem, known, error=PlanError))
@@ -292,7 +409,8 @@ def plan_algorithm(where: str, name: str) -> str:
         Naming the nearest ones that there are, or what the numbers of this one are.
     """
     known = [*algorithm_names(), *numbered_names()]
-    lookup(where, name.partition(":")[0], known, error=PlanError)
+    for part in name.split(TURN)[::2]:
+        lookup(where, part.partition(":")[0], known, error=PlanError)
     algorithm(name)
     return name
 
@@ -334,6 +452,15 @@ def busbw_factor(operation: str, ranks: int) -> float:
     return halves * (ranks - 1) / ranks
 
 
+def width_of(*spans: Span) -> int:
+    """Return the number of elements of spans.
+
+    >>> width_of((0, 2), (7, 10))
+    5
+    """
+    return sum(end - begin for begin, end in spans)
+
+
 def chunk_spans(elements: int, chunks: int) -> list[Span]:
     """Cut ``elements`` into nearly equal spans.
 
@@ -342,6 +469,17 @@ def chunk_spans(elements: int, chunks: int) -> list[Span]:
     """
     edges = [i * elements // chunks for i in range(chunks + 1)]
     return list(pairwise(edges))
+
+
+def carried_frac(name: str, ranks: int) -> float:
+    """What a rank's link carries of the array: the bus factor, or more as the algorithm claims.
+
+    >>> carried_frac("all_to_all", 8), carried_frac("bruck_all_to_all", 8)
+    (0.875, 1.5)
+    """
+    found = algorithm(name)
+    own = getattr(found, "busbw_factor", None)
+    return float(own(ranks)) if own else busbw_factor(found.OPERATION, ranks)
 
 
 def chunk_edges(elements: int, chunks: int) -> Ints:
@@ -366,29 +504,49 @@ class Traffic:
     """By source, destination and elements."""
     adds: Counter[tuple[int, int]] = field(default_factory=Counter)
     """By rank and elements."""
-    widest: dict[int, int] = field(default_factory=dict)
-    """Widest addition of each rank that adds."""
+    widest: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Widest addition of each rank that adds, by rank and channel."""
     fold: None = None
 
     def send(
-        self, src: int, dst: int, span: Span, *, after: Tasks, landing: bool, channel: int = 0
+        self,
+        src: int,
+        dst: int,
+        span: Span,
+        *,
+        after: Tasks,
+        landing: bool,
+        channel: int = 0,
+        more: Spans = (),
     ) -> int:
-        """Note a transfer."""
-        del after, landing, channel
-        self.sends[src, dst, span[1] - span[0]] += 1
+        """Note a transfer; all of a channel are one task, for nobody asks which waits for which."""
+        del after, landing
+        self.sends[src, dst, width_of(span, *more)] += 1
+        return channel
+
+    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
+        """Note nothing: what a switch adds lands nowhere."""
+        del rank, span, after
         return 0
+
+    spread = collect
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
         """Note an addition."""
-        del arrived, after
+        del after
         width = span[1] - span[0]
         self.adds[rank, width] += 1
-        self.widest[rank] = max(width, self.widest.get(rank, 0))
-        return 0
+        self.widest[rank, arrived] = max(width, self.landing_elements(rank, arrived))
+        return arrived
 
-    def landing_elements(self, rank: int) -> int:
-        """Widest arrival that ``rank`` has to add; 0 where none lands."""
-        return self.widest.get(rank, 0)
+    @property
+    def channels(self) -> int:
+        """Number of channels by which something lands."""
+        return 1 + max((channel for _, channel in self.widest), default=0)
+
+    def landing_elements(self, rank: int, channel: int = 0) -> int:
+        """Widest arrival by a channel that ``rank`` has to add; 0 where none lands."""
+        return self.widest.get((rank, channel), 0)
 
     def loads(self, prices: Prices) -> list[Load]:
         """Busy time of each rank."""

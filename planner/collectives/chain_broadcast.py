@@ -6,9 +6,11 @@ transfer of all of it. Source: van de Geijn and Watts (SUMMA), Concurrency 9 (19
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hwprofiles.errors import PlanError
 from planner.collectives._copies import Copies
-from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_spans
+from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_edges
 
 OPERATION = "broadcast"
 NUMBERS = "the number of pieces"
@@ -39,11 +41,12 @@ def emit(exchange: Exchange, ready: Sequence[Tasks], *pieces: int) -> list[Tasks
 
 def cost_ps(elements: int, prices: Prices, *pieces: int) -> int:
     """Time of one uncontended run: a rank sends what it has, a piece after the other."""
-    spans = chunk_spans(elements, pieces_of(pieces))
-    has = [0] * len(spans)
-    for rank in range(prices.ranks - 1):
-        sent = 0
-        for piece, (begin, end) in enumerate(spans):
-            sent = max(sent, has[piece]) + prices.transfer_ps(rank, rank + 1, end - begin)
-            has[piece] = sent
-    return max(has[-1], busiest_ps(emit, elements, prices, *pieces))
+    widths = np.diff(chunk_edges(elements, pieces_of(pieces)))
+    hops = np.arange(prices.ranks - 1)
+    found, of_piece = np.unique(widths, return_inverse=True)
+    hop_ps = [prices.transfers_ps(hops, hops + 1, np.full(len(hops), width)) for width in found]
+    has = np.zeros(len(widths), dtype=np.int64)
+    for each in np.transpose(hop_ps)[:, of_piece]:
+        done = np.cumsum(each)  # as if all were there at once
+        has = done + np.maximum.accumulate(has - (done - each))
+    return max(int(has[-1]), busiest_ps(emit, elements, prices, *pieces))

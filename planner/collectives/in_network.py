@@ -17,7 +17,7 @@ from planner.collectives.base import Exchange, Prices, Span, Tasks, chunk_spans
 
 OPERATION = "all_reduce"
 NUMBERS = "the number of pieces of a rank's part"
-ALONE = True
+SWITCHED = True
 PIECES = 8
 
 

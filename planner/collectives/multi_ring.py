@@ -21,7 +21,6 @@ from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_
 
 OPERATION = "all_reduce"
 NUMBERS = "the number of channels"
-ALONE = True
 
 
 def strides(ranks: int, channels: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,30 +1,25 @@
-"""Convolution as matmuls over shifted rows, a tile of rows at a time.
+"""Convolution, direct: every tap reads its input where it lies, so only ``x`` is kept.
 
-Only the S shifts of a row of the input are gathered, ``rows[h, j, c, q, n] = x[c, h - pad, q s + j
-- pad, n]``; the columns of an output row (im2col) are then R rows of those in one piece. They live
-in a workspace, and are gathered again for the weight gradient: only ``x`` is kept. That is how
-libraries of GPUs save the columns too (implicit GEMM). Source of the method: Chellapilla, Puri and
-Simard, ICFHR 2006; of the tiles: Chetlur et al., cuDNN (2014), section 3.2; of gathering along one
-side alone: Cho and Brand, MEC, ICML 2017.
+The workspace is as large as S shifts of the rows of a tile, and the weights in another order. On a
+CPU it holds as many rows of the input as fit, each packed once with its border of zeros; a GPU's
+fallback gathers columns in it (im2col), a tile at a time. Sources: of columns a tile at a time,
+Chetlur et al., cuDNN (2014), section 3.2; of direct convolution with sums held in registers,
+Georganas et al., SC 2018.
 """
 
 from dataclasses import replace
 from math import prod
 
+from hwprofiles.tiles import Product, product
 from hwprofiles.units import MIB
 from planner.layer import Layer, Shape
 from planner.opcall import DTYPE_BYTES, Attrs, OpCall
 
 TILE_BYTES = 8 * MIB
-"""Most that the shifted rows of a tile take, unless one row of the output takes more.
+"""Most that the shifts of a tile's rows take, unless those of one row of the output take more."""
 
-The rows that two tiles share are gathered twice. On one core of a Sapphire Rapids Xeon (2 MiB of
-second-level cache), 4, 8 and 13 MiB gave 73, 87 and 90 GFLOP/s at 64 maps of 56 x 56; deeper
-convolutions did not care.
-"""
-
-FIRST_CHANNELS = 4
-"""With at most so many input channels a convolution is a network's first: images have three."""
+SPARE = 16
+"""Elements of workspace after the last packed row: the most that a vector of a CPU holds."""
 
 ATTRIBUTES = {"channels": True, "kernel": True} | dict.fromkeys(
     ("kernel_w", "stride", "pad", "pad_w", "groups", "bias"), False
@@ -68,8 +63,8 @@ def parameters(in_shape: Shape, **attrs: int) -> dict[str, Shape]:
 def _tile(layer: Layer, g: dict[str, int], samples: int, dtype: str, phase: str) -> tuple[int, int]:
     """Return the rows of a tile, and the elements of its workspace.
 
-    The workspace holds the shifted rows, the weights in another order, and what one row adds: to
-    ``dw``, or to the shifted rows that are added to ``dx``.
+    That is S shifts of the rows that it reads, the weights, and as much as a row gives to ``dw`` or
+    to the rows of ``dx``; and never less than what the packed rows of one output row take.
     """
     (channels, height, width), (maps, rows, columns) = layer.in_shape, layer.out_shape
     high, weights, part = g["kernel"], prod(layer.parameters["w"]), 0
@@ -82,7 +77,20 @@ def _tile(layer: Layer, g: dict[str, int], samples: int, dtype: str, phase: str)
         part = high * line
     most = TILE_BYTES // DTYPE_BYTES[dtype] // line
     tile = max(1, min(rows, (most - high) // g["stride"] + 1))
-    return tile, ((tile - 1) * g["stride"] + high) * line + weights + part
+    elements = ((tile - 1) * g["stride"] + high) * line + weights + part
+    return tile, max(elements, samples * _packed(layer, g, phase) + weights + SPARE)
+
+
+def _packed(layer: Layer, g: dict[str, int], phase: str) -> int:
+    """Return the elements of a sample in the packed rows that one row of the result needs."""
+    (channels, _, width), (maps, _, columns) = layer.in_shape, layer.out_shape
+    high, wide, stride = g["kernel"], g["kernel_w"], g["stride"]
+    if phase == "input_grad":
+        first, last = g["pad_w"] // stride, (width - 1 + g["pad_w"]) // stride
+        reached = last - first + 1 + (wide - 1) // stride
+        return maps * ((high - 1) // stride + 1) * reached
+    together = min(wide, stride)
+    return channels * high * (together * (columns - 1) + wide)
 
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
@@ -116,34 +124,44 @@ def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) ->
     area, (given, made) = g["kernel"] * g["kernel_w"], (layer.in_shape[0], g["channels"])
     # the smaller side of the product: maps that come out, or taps of the maps that go in
     fewer = min(given, made * area) if phase == "input_grad" else min(made, given * area)
+    one = g["groups"] == 1
     return replace(
         call,
-        work_class=_work_class(layer.in_shape[0], g),
-        channels=0 if g["groups"] > 1 else fewer,
+        work_class=_work_class(given, g),
+        channels=fewer if one else 0,
+        product=_product(layer, phase, samples, call.flop) if one else None,
     )
+
+
+def _product(layer: Layer, phase: str, samples: int, flop: int) -> Product:
+    """Return the product of matrices that the convolution is; a stride thins that of the input."""
+    (given, *area), (made, *places_out) = layer.in_shape, layer.out_shape
+    if phase == "input_grad":
+        rows = samples * prod(area)
+        return (rows, given, max(1, flop // (2 * rows * given)))
+    taps = prod(layer.parameters["w"][1:])
+    return product(phase, samples * prod(places_out), taps, made)
 
 
 def _work_class(inputs: int, g: dict[str, int]) -> str:
     """Return the class of work, which says what of a peak is reached."""
     if g["groups"] > 1:
         return "conv_depthwise" if g["groups"] == inputs else "conv_grouped"
-    if inputs <= FIRST_CHANNELS:
-        return "conv_first"
     if g["kernel"] != g["kernel_w"]:
         return "conv_strip"
-    return {1: "conv_1x1", 3: "conv_3x3"}.get(g["kernel"], "conv_large")
+    return {1: "linear", 3: "conv_3x3"}.get(g["kernel"], "conv_large")
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
-    """Gather shifted rows, then ``y = w cols + b``."""
+    """``y`` = ``b`` + sums over taps and channels of ``w x``."""
     return _call(layer, samples, dtype, "forward", "x w b -> y")
 
 
 def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
-    """Gather them again; ``dw = dy cols^T``, ``db`` = sums of ``dy``."""
+    """``dw`` = sums over samples and places of ``dy x``, ``db`` = sums of ``dy``."""
     return _call(layer, samples, dtype, "weight_grad", "x dy -> dw db")
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
-    """``dy`` convolved with the turned kernel, or ``w^T dy`` scattered onto ``dx`` (col2im)."""
+    """``dy`` convolved with the turned kernel."""
     return _call(layer, samples, dtype, "input_grad", "dy w -> dx")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hwprofiles.tiles import product
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
@@ -17,8 +18,13 @@ def parameters(in_shape: Shape, *, features: int) -> dict[str, Shape]:
 
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
-    flop = 2 * layer.elements("x", samples) * layer.out_shape[-1]
-    return replace(layer.op(phase, samples, dtype, arguments, flop=flop), work_class="linear")
+    inputs, outputs = layer.in_shape[-1], layer.out_shape[-1]
+    elements = layer.elements("x", samples)
+    return replace(
+        layer.op(phase, samples, dtype, arguments, flop=2 * elements * outputs),
+        work_class="linear",
+        product=product(phase, elements // inputs, inputs, outputs),
+    )
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:

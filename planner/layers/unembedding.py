@@ -7,6 +7,7 @@ backward pass meets this layer first, which writes its share, and the embedding 
 
 from dataclasses import replace
 
+from hwprofiles.tiles import product
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
@@ -46,5 +47,10 @@ def _b(layer: Layer, name: str) -> str:
 
 
 def _call(layer: Layer, samples: int, dtype: str, phase: str, arguments: str) -> OpCall:
-    flop = 2 * layer.elements("x", samples) * layer.out_shape[-1]
-    return replace(layer.op(phase, samples, dtype, arguments, flop=flop), work_class="linear")
+    inputs, outputs = layer.in_shape[-1], layer.out_shape[-1]
+    elements = layer.elements("x", samples)
+    return replace(
+        layer.op(phase, samples, dtype, arguments, flop=2 * elements * outputs),
+        work_class="linear",
+        product=product(phase, elements // inputs, inputs, outputs),
+    )

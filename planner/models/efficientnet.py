@@ -1,6 +1,6 @@
 """EfficientNet and EfficientNetV2: inverted bottlenecks with squeeze-and-excitation and SiLU.
 
-B0 to B5 are one network in several widths, depths and sizes of image: 5,288,548 to 30,389,784
+B0 to B7 are one network in several widths, depths and sizes of image: 5,288,548 to 66,347,960
 parameters. ``efficientnet-widese-b0`` and ``-b4`` are those of NVIDIA DeepLearningExamples, whose
 squeeze is a quarter of the expanded channels in the place of the block's input channels. In V2 the
 first stages have plain 3x3 convolutions where the others have 1x1 and depthwise ones (fused); it is
@@ -94,6 +94,8 @@ VARIANTS = {
     "efficientnet-b3": Variant(side=300, dropout=30, width=1.2, depth=1.4),
     "efficientnet-b4": Variant(side=380, dropout=40, width=1.4, depth=1.8),
     "efficientnet-b5": Variant(side=456, dropout=40, width=1.6, depth=2.2),
+    "efficientnet-b6": Variant(side=528, dropout=50, width=1.8, depth=2.6),
+    "efficientnet-b7": Variant(side=600, dropout=50, width=2.0, depth=3.1),
     "efficientnet-v2-s": Variant(side=300, dropout=20, stages=SMALL, stem=24, source=SECOND),
     "efficientnet-v2-m": Variant(side=384, dropout=30, stages=MEDIUM, stem=24, source=SECOND),
     "efficientnet-v2-l": Variant(side=384, dropout=40, stages=LARGE, stem=32, source=SECOND),

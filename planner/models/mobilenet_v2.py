@@ -1,15 +1,21 @@
 """MobileNetV2: inverted residuals, narrow between blocks and wide within.
 
-Its ReLU6 are counted as ReLU. 3,504,872 parameters at width 1; widths 0.5 and 1.4 as in timm.
+Its ReLU6 are counted as ReLU. 3,504,872 parameters at width 1; widths 0.5 and 1.4, and
+those of other width and depth, as in timm.
 Source: Sandler et al., CVPR 2018, table 2.
 """
+
+from math import ceil
 
 from planner.build import BlockBuilder, Row, Value
 from planner.layer import NORM_GROUP
 from planner.model import ModelGraph
 
 WIDTHS = {"mobilenet-v2": 1.0, "mobilenet-v2-0.5": 0.5, "mobilenet-v2-1.4": 1.4}
-NAMES = tuple(WIDTHS)
+DEEPER = {"mobilenet-v2-1.1d": (1.1, 1.2), "mobilenet-v2-1.2d": (1.2, 1.4)}
+"""Width and depth; the first and last layers are as wide, and the first and last stages as deep, as
+those of the network itself."""
+NAMES = (*WIDTHS, *DEEPER)
 STAGES = (
     # expansion, channels, blocks, stride of the first
     (1, 16, 1, 1),
@@ -24,15 +30,17 @@ STAGES = (
 
 def build(name: str) -> ModelGraph:
     """Return MobileNetV2 in one width."""
-    width = WIDTHS[name]
+    width, depth = DEEPER.get(name) or (WIDTHS[name], 1.0)
+    ends = 1.0 if name in DEEPER else width
     row = Row((3, 224, 224))
-    row.add("stem", _stem, channels=multiple_of_8(32 * width))
+    row.add("stem", _stem, channels=multiple_of_8(32 * ends))
     for i, (expansion, channels, count, stride) in enumerate(STAGES, 1):
         options = {"expansion": expansion, "channels": multiple_of_8(channels * width)}
         row.add(f"stage{i}.first", _inverted, stride=stride, **options)
-        if count > 1:
-            row.add(f"stage{i}", _inverted, count=count - 1, stride=1, **options)
-    row.add("classifier", _classifier, channels=multiple_of_8(1280 * max(1.0, width)))
+        blocks = ceil(count * depth) if 1 < i < len(STAGES) else count
+        if blocks > 1:
+            row.add(f"stage{i}", _inverted, count=blocks - 1, stride=1, **options)
+    row.add("classifier", _classifier, channels=multiple_of_8(1280 * max(1.0, ends)))
     return row.model(name, "Sandler et al., CVPR 2018, table 2", NORM_GROUP)
 
 

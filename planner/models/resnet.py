@@ -18,7 +18,11 @@ CIFAR = "He, Zhang, Ren and Sun, CVPR 2016, section 4.2, with option B"
 BAG = "He, Tong et al., CVPR 2019, section 4.1 (ResNet-D); as in timm"
 WIDE = "Zagoruyko and Komodakis, BMVC 2016; torchvision"
 SQUEEZE = "Hu, Shen and Sun, CVPR 2018, table 1"
+CHANNELS = "Wang et al., CVPR 2020 (ECA-Net); sizes as in timm"
+FULL, BY_CHANNELS = 1, 2
+"""Ways to squeeze: by two layers over all channels, or by a short convolution along them."""
 STAGES = {
+    26: (2, 2, 2, 2),
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
     50: (3, 4, 6, 3),
@@ -27,6 +31,7 @@ STAGES = {
     200: (3, 24, 36, 3),
 }
 """Residual blocks of each stage."""
+BOTTLENECKED = STAGES.keys() - {18, 34}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +48,7 @@ class Variant:
     deep: int = 0
     """1: three 3x3 convolutions in the stem, and a projection reads means of 2x2 (ResNet-D)."""
     squeeze: int = 0
-    """1: every residual passes a squeeze-and-excitation gate."""
+    """``FULL`` or ``BY_CHANNELS``: every residual passes a gate."""
 
     def options(self, stage: int) -> dict[str, int]:
         """Return the options of the bottlenecks of a stage."""
@@ -82,6 +87,20 @@ VARIANTS = {
     ),
 }
 VARIANTS |= {
+    "eca-resnet-50d": Variant(
+        depth=50, late_stride=1, deep=1, squeeze=BY_CHANNELS, source=CHANNELS
+    ),
+    "resnet-26": Variant(depth=26, late_stride=1, source=f"{RESNET}; depth as in timm"),
+    "resnext-50d-32x4d": Variant(
+        depth=50, groups=32, width=128, late_stride=1, deep=1, source=f"{RESNEXT}; {BAG}"
+    ),
+    "se-resnet-101": Variant(depth=101, squeeze=FULL, source=SQUEEZE),
+    "se-resnet-152": Variant(depth=152, squeeze=FULL, source=SQUEEZE),
+    "se-resnext-101-32x8d": Variant(
+        depth=101, groups=32, width=256, late_stride=1, squeeze=FULL, source=SQUEEZE
+    ),
+}
+VARIANTS |= {
     f"resnet-{depth}d": Variant(depth=depth, late_stride=1, deep=1, source=BAG) for depth in STAGES
 }
 SMALL = {"resnet-20": 3, "resnet-56": 9}
@@ -98,7 +117,7 @@ def build(name: str) -> ModelGraph:
     row.add("stem", _deep_stem if variant.deep else _stem)
     for i, count in enumerate(STAGES[variant.depth]):
         body, options = _basic, {"channels": 64 << i, "deep": variant.deep}
-        if variant.depth >= 50:
+        if variant.depth in BOTTLENECKED:
             body, options = _bottleneck, variant.options(i)
         row.add(f"stage{i + 1}.first", body, stride=1 if i == 0 else 2, **options)
         row.add(f"stage{i + 1}", body, count=count - 1, stride=1, **options)
@@ -154,17 +173,26 @@ def _bottleneck(b: BlockBuilder, x: Value, *, stride: int, **options: int) -> Va
     )
     y = b.conv_norm("conv3", y, options["channels"], 1)
     if options["squeeze"]:
-        y = _excited(b, y)
+        y = excited(b, y) if options["squeeze"] == FULL else _weighted(b, y)
     return _joined(b, x, y, stride, options["deep"])
 
 
-def _excited(b: BlockBuilder, x: Value, reduction: int = 16) -> Value:
+def excited(b: BlockBuilder, x: Value, reduction: int = 16) -> Value:
     """Scale every channel by what two small layers make of the means of all channels."""
     channels, side, _ = x.shape
     s = b.layer("squeeze", "avg_pool", x, window=side)
     s = b.conv_relu("squeeze_down", s, channels // reduction, 1)
     s = b.layer("squeeze_gate", "sigmoid", b.conv("squeeze_up", s, channels, 1))
     return b.layer("gate", "gate", x, s)
+
+
+def _weighted(b: BlockBuilder, x: Value) -> Value:
+    """Scale every channel by the sigmoid of its mean.
+
+    The convolution of 3 to 7 weights along the means is left out.
+    """
+    s = b.layer("squeeze", "avg_pool", x, window=x.shape[1])
+    return b.layer("gate", "gate", x, b.layer("squeeze_gate", "sigmoid", s))
 
 
 def _classifier(b: BlockBuilder, x: Value, *, classes: int = 1000) -> Value:

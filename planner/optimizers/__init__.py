@@ -8,5 +8,7 @@ An optimizer is a module with
 - ``FLOP``: of a parameter's update.
 
 Its kernel ``NAME.update`` takes parameters, gradients and the states, all of them updated (the
-gradients are scratch), and the settings by name; ``step`` too, if it counts updates.
+gradients are scratch), and the settings by name; ``step`` too, if it counts updates. Its kernel
+``NAME.mixed`` does so for halves: it takes their gradients and the scale of the loss
+(``planner.precision``), masters and states in float32, and the parameters, which it writes.
 """

@@ -79,6 +79,9 @@ def _assessed(row: Row, table: Table) -> Assessed:
     if not scope:
         reason = "a model out of scope" + (f"; {reason}" if reason else "")
     both = predicted is not None and published is not None
+    guessed = case.stages.guessed if case and case.stages else ()
+    if guessed and not reason:
+        reason = f"a layout that is not stated ({', '.join(guessed)})"
     return Assessed(
         case_id=row.case_id,
         source=row.source,
@@ -88,9 +91,9 @@ def _assessed(row: Row, table: Table) -> Assessed:
         error=predicted / published - 1 if predicted and published else None,
         interval_s=_interval(predicted, case, table) if predicted and case else None,
         grade="fitted" if both else "",
-        layout_stated=case is not None,
+        layout_stated=case is not None and not guessed,
         assumed=case.assumed if case else {},
-        covered=both,
+        covered=both and not guessed,
         flagged=row.flagged,
         in_scope=scope,
         reason=reason,

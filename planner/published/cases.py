@@ -2,25 +2,25 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hwprofiles.cluster import Cluster
-from hwprofiles.clusters import load_cluster, plan_cluster
+from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.errors import ModelError, ProfileError
 from hwprofiles.parts import load_device
+from hwprofiles.units import MIB
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
 
-BUCKET_BYTES = 25 * 2**20
-"""PyTorch's default of ``DistributedDataParallel(bucket_cap_mb=25)``; Horovod fuses up to 64 MB."""
 MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 LONG_TEXT = 512
@@ -42,6 +42,10 @@ class Case:
     training: Training
     plan: Plan
     stack: str
+    stages: Stages | None = None
+    """Where it runs in stages, one on each worker."""
+    images_per_node_s: float | None = None
+    """What the cores of a host decode; None where there are no files, or the host is not known."""
     passes_only: bool = False
     """Whether only forward and backward were timed: no input, no update."""
     assumed: Mapping[str, Any] = field(default_factory=dict)
@@ -96,24 +100,49 @@ def express(told: Mapping[str, str]) -> Case:
         samples = _samples(told, dtype)
     else:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
+    stages = _stages(told, workers, assumed)
     system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
+    method = _method(told)
+    rounds = 1 if stages else _rounds(told, workers * samples)
+    batch = samples * (stages.microbatches if stages else rounds * workers)
+    if rounds > 1:
+        assumed["global_batch"] = batch
     return Case(
         model=model,
         device=device,
         system=system,
-        training=Training(batch=workers * samples, dtype=dtype),
+        training=Training(batch=batch, dtype=dtype),
         plan=Plan(
             workers=workers,
             microbatch=samples,
             placement=placement,
-            algorithm=_method(told) if workers > 1 else "none",
-            bucket_bytes=BUCKET_BYTES,
-            overlap=workers > 1,
+            algorithm=method["algorithm"] if workers > 1 else "none",
+            bucket_bytes=method["bucket_mib"] * MIB,
+            overlap=workers > 1 and not stages and method.get("overlap", True),
         ),
         stack=stack,
+        stages=stages,
+        images_per_node_s=_decoded(told, system),
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
+
+
+def _stages(told: Mapping[str, str], workers: int, assumed: dict[str, Any]) -> Stages | None:
+    """Return the stages of a run whose method is a pipeline; add what they assume."""
+    try:
+        schedule = _ruled("schedules", "comm_method", told.get("comm_method", ""))
+    except Unsaid:
+        return None
+    try:
+        found = stages_of(told, workers, schedule)
+    except ValueError:
+        raise Unsaid(
+            "micro_batches is no whole number, or layer_balance no list of one for each device"
+        ) from None
+    taken = {"micro_batches": found.microbatches, "layer_balance": "the best"}
+    assumed |= {column: taken[column] for column in found.guessed}
+    return found
 
 
 def _model(told: Mapping[str, str]) -> str:
@@ -134,16 +163,22 @@ def _model(told: Mapping[str, str]) -> str:
 
 def _named(shown: str, tokens: str) -> str:
     """Return the built-in model that a table calls ``shown``."""
-    key, prefixes = _key(shown), _names()["prefixes"]
+    key = _key(shown)
     known = {_key(name): name for name in model_names()} | _names()["models"]
-    for found in (f"{key}:{tokens}", key):
-        if found in known:
-            return str(known[found])
-    for prefix in prefixes["drop"]:
-        rest = re.sub(f"^{prefix}", prefixes["put"].get(prefix, ""), key)
-        if rest != key and rest in known:
-            return str(known[rest])
+    for bare in (key, *_without("suffixes", "{}$", key)):
+        for found in (f"{bare}:{tokens}", bare, *_without("prefixes", "^{}", bare)):
+            if found in known:
+                return str(known[found])
     raise Unsaid(f"model {shown!r} is not built in" if shown else "model is not stated")
+
+
+def _without(table: str, place: str, key: str) -> Iterator[str]:
+    """Yield a name without what may stand at one of its ends."""
+    rules = _names()[table]
+    for part in rules["drop"]:
+        rest = re.sub(place.format(part), rules["put"].get(part, ""), key)
+        if rest != key:
+            yield rest
 
 
 @cache
@@ -160,17 +195,20 @@ def _at_side(name: str, side: int) -> str:
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
-    A device without a rate for 16 bits computes in float32; frameworks compute float32 on matrix
-    units that round its products (TF32) unless they are told not to.
+    A device without a rate for 16 bits computes in float32, a TPU in the dtype that it has;
+    frameworks compute float32 on matrix units that round its products (TF32) unless they are told
+    not to.
     """
     told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
-    dtype = _names()["precisions"].get(told_as)
+    dtype: str | None = _names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
-    known = load_device(device).peak_flop_per_s
+    known: Mapping[str, float] = load_device(device).peak_flop_per_s
     if dtype == "float32" and "tf32_matrix" in known:
         return "tf32"
-    return dtype if {dtype, f"{dtype}_matrix"} & known.keys() else "float32"
+    if {dtype, f"{dtype}_matrix"} & known.keys():
+        return dtype
+    return "float32" if "float32" in known else next(iter(known)).removesuffix("_matrix")
 
 
 def _placed(
@@ -205,11 +243,15 @@ def _slice(pod: str, chips: int, dimensions: int) -> str:
     return found
 
 
-def _method(told: Mapping[str, str]) -> str:
-    """Return the algorithm that stands for how gradients are exchanged."""
-    said = told.get("comm_method", "")
-    rules = _names()["methods"]["rules"]
-    return str(next(found for rule, found in rules if re.search(rule, said)))
+def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return how gradients are exchanged: the first entry of the table that fits."""
+    found: Mapping[str, Any] = next(
+        entry
+        for entry in _names()["methods"]
+        if re.search(entry.get("method", ""), told.get("comm_method", ""))
+        and re.search(entry.get("framework", ""), told.get("framework", ""))
+    )
+    return found
 
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:
@@ -229,9 +271,41 @@ def _key(name: str) -> str:
     return re.sub("[ ._-]", "", name.lower())
 
 
+def _decoded(told: Mapping[str, str], system: str) -> float | None:
+    """Return the images that a host decodes, 1/s, where it does."""
+    usual = _names()["decoded"]
+    on_host = re.search(usual["frameworks"], told.get("framework", ""))
+    if not system or told.get("input_data") != usual["input_data"] or not on_host:
+        return None
+    host = cluster_facts(system).host
+    return float(host.cores * usual["images_per_core_s"]) if host and host.cores else None
+
+
+def _rounds(told: Mapping[str, str], at_once: int) -> int:
+    """Return the batches whose gradients are added up before they are exchanged.
+
+    Their number is seldom stated; what is trained by large batches has usual ones.
+    """
+    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
+    for usual in _names()["accumulated"]:
+        whole = usual["batch"].get(tokens[1], 0) if tokens else 0
+        if re.search(usual["models"], told["model"]):
+            return max(1, round(whole / at_once))
+    return 1
+
+
 def _samples(told: Mapping[str, str], dtype: str) -> int:
-    """Return the samples of a device; of two, "8 : 16", the first is that of float32."""
-    several = told["batch_per_device"].split(" : ")
+    """Return the samples of a device; of two, "8 : 16", the first is that of float32.
+
+    Two may have run together: "7638" was "76, 38", and "128128" one number for both.
+    """
+    text = told["batch_per_device"]
+    half = len(text) // 2
+    several = text.split(" : ")
+    if text.isdigit() and half > 1 and text == 2 * text[:half]:
+        several = [text[:half]]
+    elif text.isdigit() and half > 1 and int(text[:half]) == 2 * int(text[half:]):
+        several = [text[half:], text[:half]]
     narrow = dtype not in ("float32", "tf32")
     return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 

@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hwprofiles.device import CHANNELS_GAIN
-from hwprofiles.efficiency import Table, on_matrix
+from hwprofiles.device import NARROW, Device
+from hwprofiles.efficiency import Table
 from hwprofiles.parts import load_device
+from hwprofiles.tiles import Product
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
 from planner.layer_calls import layer_calls
-from planner.optimizer import update
+from planner.opcall import OpCall
+from planner.optimizer import closing
 from planner.plan import Training
 from planner.published.cases import Case
 from planner.published.predict import bounds, model_of
@@ -30,8 +32,21 @@ NONE = -1
 """Index of the constant 1."""
 RUNS = 512
 """Runs whose ops are kept; those of one model, batch and dtype are the same."""
-Work = tuple[str, str, int, int, int]
-"""Op class, class of work, channels, FLOP and bytes moved."""
+SELDOM = 0.3
+"""An op that computes no product is bound by memory where its arithmetic, at the peak, takes so
+much of the time that its traffic does: the constants do not turn that around."""
+
+
+class Work(NamedTuple):
+    """What the time of an op depends on."""
+
+    op_class: str
+    kind: str
+    """Class of work."""
+    channels: int
+    product: Product | None
+    flop: int
+    moved: int
 
 
 @dataclass(slots=True)
@@ -66,15 +81,15 @@ class Ops:
     run: Ints
     """(T,) which run."""
     products_s: Floats
-    """(T,) arithmetic at the peak, were it reached."""
+    """(T,) arithmetic at what the shape of the op leaves of the peak."""
     memory_s: Floats
     """(T,) traffic at the peak."""
-    channels: Ints
-    """(T,)"""
     count: Ints
     """(T,) how often the op fires in a step."""
+    kernels: Ints
+    """(T,) how many kernels that takes."""
     places: Ints
-    """(7, T) constants: peak, class, half_channels, products, memory_frac, memory, kernel."""
+    """(7, T) constants: peak, class, products, memory_frac, memory, narrow, kernel."""
 
     def alone_s(self, logs: Floats) -> tuple[Floats, Floats]:
         """Return the sum of the ops of every run, seconds, and its derivatives.
@@ -83,21 +98,19 @@ class Ops:
         derivatives are by.
         """
         values = np.append(np.exp(logs), 1.0)  # the last is NONE
-        peak, ratio, half, products, memory_frac, traffic, kernel_s = values[self.places]
-        matters = self.places[2] != NONE
-        reached = CHANNELS_GAIN * self.channels / (self.channels + half)
-        frac = peak * ratio * np.where(matters, reached, 1.0) / products
-        products_s, memory_s = self.products_s / frac, self.memory_s * traffic / memory_frac
+        peak, ratio, products, memory_frac, traffic, narrow, kernel_s = values[self.places]
+        products_s = self.products_s * products / (peak * ratio) * self.count
+        memory_s = self.memory_s * traffic / (memory_frac * narrow) * self.count
         bound = products_s >= memory_s
         computed, moved = np.where(bound, products_s, 0.0), np.where(bound, 0.0, memory_s)
-        slower: Floats = np.where(matters, half / (self.channels + half), 0.0)
-        by_place = (-computed, -computed, computed * slower, computed, -moved, moved, kernel_s)
+        started = kernel_s * self.kernels
         width = len(logs) + 1
         slopes: Floats = np.zeros(self.runs * width)
+        by_place = (-computed, -computed, computed, -moved, moved, -moved, started)
         for place, slope in zip(self.places, by_place, strict=True):
             at = self.run * width + place % width
-            slopes += np.bincount(at, weights=slope * self.count, minlength=len(slopes))
-        busy_s = (computed + moved + kernel_s) * self.count
+            slopes += np.bincount(at, weights=slope, minlength=len(slopes))
+        busy_s = computed + moved + started
         total = np.bincount(self.run, weights=busy_s, minlength=self.runs).astype(np.float64)
         return total, slopes.reshape(self.runs, width)[:, :-1]
 
@@ -111,8 +124,8 @@ class Ops:
             run=number[self.run[kept]],
             products_s=self.products_s[kept],
             memory_s=self.memory_s[kept],
-            channels=self.channels[kept],
             count=self.count[kept],
+            kernels=self.kernels[kept],
             places=self.places[:, kept],
         )
 
@@ -146,25 +159,39 @@ class Bounds:
 
 
 def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
-    """Return the ops of all runs; constants that they need are added to ``known``."""
+    """Return the ops of all runs; constants that they need are added to ``known``.
+
+    Ops that compute no product are one: their traffic, under as many kernels.
+    """
     rows: list[tuple[float, ...]] = []
     places: list[tuple[int, ...]] = []
     for number, case in enumerate(cases):
         device, dtype = load_device(case.device), case.training.dtype
-        at = _places(case, known, on_matrix(device, dtype))
-        for (op_class, kind, channels, flop, moved), count in work_of(case).items():
-            peak = device.curve(op_class, dtype)
-            times = (flop / peak.flop_per_s, moved / peak.bytes_per_s)
-            rows.append((number, *times, channels, count))
-            places.append(at(kind, bool(channels)))
-    run, products_s, memory_s, channels_of, counts = np.array(rows).T
+        at = _places(case, known, device)
+        fused = case.stack in known.priors["fused"]
+        moved_s, fired = 0.0, 0
+        for op, count in work_of(case).items():
+            peak = device.curve(op.op_class, dtype)
+            products_s, memory_s = op.flop / peak.flop_per_s, op.moved / peak.bytes_per_s
+            if op.kind != "memory":
+                products_s /= device.shape_frac(dtype, op.kind, op.channels, op.product)
+                rows.append((number, products_s, memory_s, count, count))
+                places.append(at(op.kind))
+            elif products_s < SELDOM * memory_s:
+                moved_s, fired = moved_s + memory_s * count, fired + count
+            else:
+                rows.append((number, products_s, memory_s, count, 0 if fused else count))
+                places.append(at(op.kind))
+        rows.append((number, 0.0, moved_s, 1, 0 if fused else fired))
+        places.append(at("memory"))
+    run, products_s_of, memory_s_of, counts, kernels = np.array(rows).T
     return Ops(
         runs=len(cases),
         run=run.astype(np.int64),
-        products_s=products_s,
-        memory_s=memory_s,
-        channels=channels_of.astype(np.int64),
+        products_s=products_s_of,
+        memory_s=memory_s_of,
         count=counts.astype(np.int64),
+        kernels=kernels.astype(np.int64),
         places=np.array(places).T,
     )
 
@@ -179,7 +206,8 @@ def bounds_of(cases: Sequence[Case], alone_s: Floats, table: Table) -> Bounds:
     afters: list[float] = []
     for case, own_s in zip(cases, alone_s.tolist(), strict=True):
         first.append(len(shares))
-        found = _bounds(case, own_s, table) if case.plan.workers > 1 else [(1.0, 0.0)]
+        lone = case.plan.microbatch == case.training.batch
+        found = [(1.0, 0.0)] if lone else _bounds(case, own_s, table)
         for share, after_s in found:
             shares.append(share)
             afters.append(after_s)
@@ -195,28 +223,28 @@ def _bounds(case: Case, alone_s: float, table: Table) -> list[tuple[float, float
     return kept
 
 
-def _places(
-    case: Case, known: Constants, is_matrix: bool
-) -> Callable[[str, bool], tuple[int, ...]]:
-    """Return the places of an op's constants, by its class of work and whether channels matter."""
-    name = generation_of(case.device, known.priors)
+def _places(case: Case, known: Constants, device: Device) -> Callable[[str], tuple[int, ...]]:
+    """Return the places of an op's constants, by its class of work."""
+    name, dtype = generation_of(case.device, known.priors), case.training.dtype
     block = known.priors["generations"][name]
+    is_matrix = device.uses_matrix(dtype)
     unit = "matrix" if is_matrix else "vector"
     ratios = known.priors["units"][unit]
-    key = case.training.dtype if is_matrix else "float32"
+    key = dtype if is_matrix else "float32"
     peak = known.place(f"{name}.peak_frac.{key}", block["peak_frac"][key], "peak_frac")
     memory_frac = known.place(f"{name}.memory_frac", block["memory_frac"], "memory_frac")
     kernel = known.place(f"{name}.kernel_us", block["kernel_us"] * US, "kernel_us")
-    half = known.place(f"{unit}.half_channels", ratios["half_channels"], "half_channels")
     products = known.place(f"{case.stack}.products", 1.0, "stack")
     traffic = known.place(f"{case.stack}.memory", 1.0, "stack")
+    narrow = NONE
+    if is_matrix and dtype in NARROW:
+        narrow = known.place(f"{unit}.narrow", ratios["narrow"], "narrow")
 
-    def at(kind: str, matters: bool) -> tuple[int, ...]:
+    def at(kind: str) -> tuple[int, ...]:
         if kind == "memory":
-            return (NONE, NONE, NONE, NONE, memory_frac, traffic, kernel)
+            return (NONE, NONE, NONE, memory_frac, traffic, narrow, kernel)
         ratio = known.place(f"{unit}.classes.{kind}", ratios["classes"][kind], "class")
-        rest = (half if matters else NONE, products, memory_frac, traffic, kernel)
-        return (peak, ratio, *rest)
+        return (peak, ratio, products, memory_frac, traffic, NONE, kernel)
 
     return at
 
@@ -231,15 +259,27 @@ def generation_of(device: str, priors: Mapping[str, Any]) -> str:
 
 def work_of(case: Case) -> Counter[Work]:
     """Return the ops of one step on one worker, and how often each fires."""
-    training = case.training
-    return _work_of(case.model, training.dtype, case.plan.microbatch, case.passes_only)
+    training, samples = case.training, case.plan.microbatch
+    rounds = case.plan.microbatches(training.batch)
+    return _work_of(case.model, training.dtype, samples, rounds, case.passes_only)
 
 
 @lru_cache(maxsize=RUNS)
-def _work_of(name: str, dtype: str, samples: int, passes_only: bool) -> Counter[Work]:
+def _work_of(name: str, dtype: str, samples: int, rounds: int, passes_only: bool) -> Counter[Work]:
     model, training = model_of(name), Training(batch=samples, dtype=dtype)
     calls = [call for layer in layer_calls(model, samples, dtype) for call in layer.fired]
     calls.append(steps.loss(model, samples, dtype, samples))
     if not passes_only:
-        calls += [steps.load(model, samples, dtype), update(training, model.parameter_count)]
-    return Counter((c.op_class, c.work_class, c.channels, c.flop, c.moved_bytes) for c in calls)
+        calls.append(steps.load(model, samples, dtype))
+    found = Counter(map(_work, calls))
+    for work in found:
+        found[work] *= rounds
+    if not passes_only:
+        found += Counter(map(_work, closing(training, model.parameter_count)))
+    return found
+
+
+def _work(call: OpCall) -> Work:
+    return Work(
+        call.op_class, call.work_class, call.channels, call.product, call.flop, call.moved_bytes
+    )

@@ -29,7 +29,7 @@ PRIORS = Path(__file__).with_name("priors.toml")
 TARGET = Path(efficiency.__file__).parent / "data" / efficiency.DATA
 RESIDUAL = 0.1
 """Scale of a residual: 10 %."""
-PULL = 0.5
+PULL = 1.0
 """Weight of a constant's distance from its prior, in widths."""
 SHARE = 0.5
 """Exponent by which the weight of a row falls with the rows of its source."""
@@ -57,7 +57,7 @@ def samples(rows: Iterable[Row], most: int = MANY) -> list[Sample]:
         except Unsaid:
             continue
         step_s = row.step_s(case.training.batch)
-        if step_s and not row.flagged and case.plan.workers <= most:
+        if step_s and not row.flagged and case.plan.workers <= most and not case.stages:
             found.append(Sample(row=row, case=case, published_s=step_s))
     return sorted(found, key=lambda sample: sample.case.model)  # each model is built once
 
@@ -176,7 +176,7 @@ def content(
 
     units = {
         unit: {
-            "half_channels": of(f"{unit}.half_channels", block["half_channels"]),
+            **({"narrow": of(f"{unit}.narrow", block["narrow"])} if "narrow" in block else {}),
             "classes": {
                 kind: of(f"{unit}.classes.{kind}", ratio)
                 for kind, ratio in block["classes"].items()
@@ -201,6 +201,7 @@ def content(
         name: {
             "products": of(f"{name}.products", 1.0),
             "memory": of(f"{name}.memory", 1.0),
+            "fused": name in known.priors["fused"],
             "source": source(s for s in found if s.case.stack == name),
         }
         for name in stacks

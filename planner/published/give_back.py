@@ -4,6 +4,7 @@ Every row of a source with at most ``CHOICES``, else that many drawn by a seed, 
 family (:mod:`planner.published.shift`); what the shift does not know is the rest of the source.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -18,6 +19,7 @@ from planner.published.spread import Spread
 
 CHOICES = 20
 SEED = 8
+FEW_MANY = (False, True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,9 @@ class Experiment:
     sources: tuple[GivenBack, ...]
     overall: GivenBack
     """Over the rows of all sources."""
-    left: Mapping[bool, Sequence[float]]
-    """Logarithms left in rows of the family, up to ``MANY`` devices and beyond."""
+    left: Mapping[bool, Sequence[Sequence[float]]]
+    """By row, where its software is known from other sources: logarithms that are left after shifts
+    by others of its family; of rows up to ``MANY`` devices and beyond."""
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ class _Tally:
 def experiment(found: Refits) -> Experiment:
     """Give one row of each source back, one choice after the other."""
     whole, kin = _Tally.empty(), _Tally.empty()
-    left: dict[bool, list[float]] = {False: [], True: []}
+    left: dict[int, list[float]] = defaultdict(list)
     sources = []
     generator = np.random.default_rng(SEED)
     for source, logs in found.without.items():
@@ -96,11 +99,13 @@ def experiment(found: Refits) -> Experiment:
                 whole.add(i, row.error, after)
                 if row.family == found.rows[given].family:
                     kin.add(i, row.error, after)
-                    left[row.many].append(-float(np.log1p(after)))
+                    if row.seen:
+                        left[i].append(-float(np.log1p(after)))
         sources.append(_given_back(source, own, len(chosen), whole, kin))
     every = range(len(found.rows))
     overall = _given_back("all", every, sum(s.choices for s in sources), whole, kin)
-    return Experiment(sources=tuple(sources), overall=overall, left=left)
+    parted = {many: [x for i, x in left.items() if found.rows[i].many == many] for many in FEW_MANY}
+    return Experiment(sources=tuple(sources), overall=overall, left=parted)
 
 
 def _after_s(found: Refits, alone_s: Floats, given: int, spread: Spread) -> Floats:

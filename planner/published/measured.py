@@ -41,5 +41,5 @@ def _measured(path: Path) -> Shift:
     grade = found.ranked.prediction.grade
     claim = next(frac for known, frac in INTERVAL_FRAC.items() if known.label == grade)
     between = log1p(claim) / TO_80
-    spread = Spread(interval={}, between={"seen": between}, within=LOCAL_WITHIN)
+    spread = Spread(interval={}, between={"seen": between}, within={"seen": LOCAL_WITHIN})
     return shift_of(LOCAL_FAMILY, [-log1p(found.error_frac)], spread, seen=True)

@@ -102,7 +102,7 @@ def table_record(
                 left_out_s=_short(left_s[row.case_id]) if row.case_id in left_s else None,
             )
             for row in counted
-            if row.predicted and row.published
+            if row.covered and row.predicted and row.published
         ),
         apart=dict(Counter(_reason(row) for row in assessed if _reason(row)).most_common()),
     )

@@ -3,9 +3,8 @@
 A family is a generation of software on a generation of devices. Let ``y`` be the mean logarithm of
 measured over predicted time of ``n`` rows of a family, ``b`` the deviation with which sources lie
 about our predictions and ``w`` that of the rows of one source about its middle, both known from
-sources left out (:mod:`planner.published.spread`; ``b`` apart for software that no row was fitted
-to, ``w`` that of the family where enough rows say it). The source of the rows then lies, by Bayes'
-rule for normal variables, at the shift
+sources left out (:mod:`planner.published.spread`; apart for software that no row was fitted to).
+The source of the rows then lies, by Bayes' rule for normal variables, at the shift
 
     s = y n b^2 / (n b^2 + w^2)
 
@@ -31,8 +30,10 @@ from planner.published.spread import Spread, shipped
 
 def shift_of(family: str, logs: Sequence[float], spread: Spread, *, seen: bool) -> Shift:
     """Return the shift that rows ask for; ``logs`` are those of measured over predicted times."""
-    between = spread.between["seen" if seen else "unseen"] ** 2 * len(logs)
-    weight = between / (between + spread.within_of(family) ** 2)
+    known = "seen" if seen else "unseen"
+    between = spread.between[known] ** 2 * len(logs)
+    within = spread.within[known] ** 2
+    weight = between / (between + within) if between + within else 0.0
     told = fmean(logs)
     return Shift(family=family, rows=len(logs), told=told, weight=weight, log=weight * told)
 

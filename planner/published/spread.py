@@ -8,15 +8,19 @@ its size, divided by ``TO_80``, so that a few wild rows do not set it.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from math import exp
 from pathlib import Path
 
 FILE = Path(__file__).with_name("spread.toml")
 TO_80 = 1.2816
 """Deviations within which 80 % of a normal variable lie."""
+NEAR = 1e-9
+"""Sums of weights that are apart by less are equal."""
 LEAST_ROWS = 8
 """Fewer rows say nothing of their own about a spread; those of all are taken."""
 
@@ -29,19 +33,13 @@ class Spread:
     """By class (:func:`class_of`): what the 80 % interval is made of."""
     between: Mapping[str, float]
     """Of the middles of sources from our predictions, by whether their software is ``seen``."""
-    within: float
+    within: Mapping[str, float]
     """Of the rows of one source and family about their middle."""
-    families: Mapping[str, float] = field(default_factory=dict)
-    """The same by family, where enough rows say it."""
 
     def interval_s(self, predicted_s: float, kind: str) -> tuple[float, float]:
         """Return the 80 % interval of a predicted time."""
         reach = exp(TO_80 * self.interval[kind])
         return predicted_s / reach, predicted_s * reach
-
-    def within_of(self, family: str) -> float:
-        """Return the deviation of the rows of a source of a family."""
-        return self.families.get(family, self.within)
 
 
 def class_of(*, seen: bool, many: bool, shifted: bool = False) -> str:
@@ -62,8 +60,14 @@ def deviation(logs: Iterable[float]) -> float:
     >>> round(deviation([0.1, -0.2, 0.3, -0.4, 5.0]), 4)
     0.3121
     """
-    sizes = sorted(map(abs, logs))
-    return sizes[max(0, -(-4 * len(sizes) // 5) - 1)] / TO_80
+    return deviation_of([[x] for x in logs])
+
+
+def deviation_of(groups: Iterable[Sequence[float]]) -> float:
+    """Return the same of groups that count alike, however many logarithms they have."""
+    every = sorted((abs(x), 1 / len(group)) for group in groups for x in group)
+    inside = list(accumulate(weight for _, weight in every))
+    return every[bisect_left(inside, 0.8 * inside[-1] - NEAR)][0] / TO_80
 
 
 @cache
@@ -74,8 +78,8 @@ def shipped() -> Spread:
 
 def written(spread: Spread) -> str:
     """Return the text of ``spread.toml``."""
-    lines = ["# Written by `make published`; see spread.py.", "", f"within = {spread.within:.3g}"]
-    for name in ("interval", "between", "families"):
+    lines = ["# Written by `make published`; see spread.py."]
+    for name in ("interval", "between", "within"):
         lines += ["", f"[{name}]"]
         lines += [f'"{key}" = {value:.3g}' for key, value in getattr(spread, name).items()]
     return "\n".join(lines) + "\n"

@@ -43,7 +43,7 @@ def figures(errors: Sequence[float]) -> tuple[float, float, float]:
 def summary(rows: Iterable[Assessed]) -> Summary:
     """Summarise rows; those that cannot be expressed count against the coverage."""
     every = list(rows)
-    told = [row for row in every if row.error is not None]
+    told = [row for row in every if row.covered and row.error is not None]
     errors = [row.error for row in told if row.error is not None]
     inside = [
         row.interval_s[0] <= row.published <= row.interval_s[1]

@@ -11,12 +11,15 @@ A backend is a module with
     The library and its version, part of the identity of what is measured with it; raises
     ``BackendUnavailable`` where it is not there. It imports nothing heavy.
 
+``device()``
+    What a worker computes on, where that is not the host.
+
 A backend is chosen aloud (``hw calibrate --backend NAME``, the cluster ``local:NAME``), never by
 what happens to be installed: its times are kept under an identity of their own.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
@@ -24,7 +27,7 @@ from importlib import import_module, resources
 from hwprofiles.errors import BackendUnavailable
 from hwprofiles.registry import lookup, names
 from runtime import kernels
-from runtime.device import HostDevice
+from runtime.device import Device, HostDevice
 from runtime.kernels import Kernel
 
 
@@ -38,11 +41,17 @@ class Backend:
     allocates: bool
     """Whether its library allocates beside the arena, out of our sight."""
     own: Mapping[str, Kernel]
+    apart: Callable[[], Device] | None = None
+    """Makes the device that a worker computes on; None for the host."""
+
+    def device(self) -> Device:
+        """Return what a worker of this backend computes on; once a worker."""
+        return self.apart() if self.apart else HostDevice(self.kernel)
 
     @property
-    def device(self) -> HostDevice:
-        """What a worker of this backend computes on."""
-        return HostDevice(self.kernel)
+    def is_host(self) -> bool:
+        """Whether its workers compute on the cores of this machine."""
+        return self.apart is None
 
     def has(self, name: str) -> bool:
         """Whether a kernel is its own; NumPy's are all."""
@@ -89,5 +98,9 @@ def backend(name: str) -> Backend:
     found = lookup("backend", name, backend_names(), error=BackendUnavailable)
     module = import_module(f"runtime.backends.{found}")
     return Backend(
-        name=found, library=module.library(), allocates=module.ALLOCATES, own=module.KERNELS
+        name=found,
+        library=module.library(),
+        allocates=module.ALLOCATES,
+        own=module.KERNELS,
+        apart=getattr(module, "device", None),
     )

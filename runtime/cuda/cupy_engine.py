@@ -4,6 +4,7 @@ CuPy is imported when the first one is made. Everything runs on the current stre
 """
 
 import sys
+from collections import deque
 from functools import cache
 from typing import Any
 
@@ -33,8 +34,7 @@ class CupyEngine:
         self._cupy = cupy
         self.tf32 = False
         self._rooms: dict[tuple[str, str], Any] = {}
-        self._pinned: dict[int, list[tuple[Any, Any]]] = {}
-        self._turn = 0
+        self._pinned: dict[int, deque[tuple[Any, Any]]] = {}
         self._library = self._find_library()
         self._one = {t: np.array(1, t) for t in ("float32", "float64")}
         self._zero = {t: np.array(0, t) for t in ("float32", "float64")}
@@ -60,11 +60,6 @@ class CupyEngine:
     def plans(self) -> dict[str, str]:
         """Name of the library's plan by call; two runs are alike only where these are."""
         return {k: p.name for k, p in self._library.plans.items()} if self._library else {}
-
-    @property
-    def scratch_bytes(self) -> int:
-        """Bytes of all workspaces so far: what this engine holds beside an arena."""
-        return sum(int(room.nbytes) for room in self._rooms.values())
 
     def launch(self, text: Text, dtype: str, blocks: int, *arguments: Any) -> None:
         """Run ``blocks`` blocks of a kernel on the current stream."""
@@ -142,11 +137,11 @@ class CupyEngine:
         A place is written again only when the copy that left it last is done.
         """
         cuda = self._cupy.cuda
-        slots = self._pinned.setdefault(source.nbytes, [])
+        slots = self._pinned.setdefault(source.nbytes, deque())
         if len(slots) < PINNED_SLOTS:
             slots.append((cuda.alloc_pinned_memory(source.nbytes), cuda.Event(disable_timing=True)))
-        self._turn += 1
-        memory, event = slots[self._turn % len(slots)]
+        slots.rotate()
+        memory, event = slots[0]
         event.synchronize()
         staged = np.frombuffer(memory, source.dtype, source.size).reshape(source.shape)
         np.copyto(staged, source)

@@ -4,27 +4,32 @@ Compute and the copies of its own input run on one stream, so what is queued the
 host completes a computation when it has queued it; a message, when the device has done it.
 """
 
+import socket
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from planner.opcall import Tensor
+from planner.opcall import OpCall, Tensor
 from planner.program import Program
 from runtime.cuda import layout
 from runtime.cuda.backend import kernel, missing
+from runtime.cuda.cupy_engine import say
 from runtime.cuda.engine import engine
 from runtime.cuda.messages import Direct, Staged, Stubs
 from runtime.cuda.text import Text
 from runtime.device import Messages
 from runtime.kernels import Kernel
 from runtime.replay import Replayed
-from runtime.waves import groups_of, waves
+from runtime.waves import waves
 from sim.heap_engine import simulate
 
 NCCL_TYPES = {"float16": 6, "float32": 7, "float64": 8, "bfloat16": 9}
 """``ncclDataType_t``."""
 
 
+NUMBERS = count()
+"""Of hooks, whose names must differ."""
 FIRST = -1
 """Priority of a stream that goes before those of 0."""
 HOLD = Text(
@@ -59,8 +64,11 @@ class CudaDevice:
     name = "cuda"
     is_host = False
 
-    def __init__(self, *, nccl: bool = True) -> None:
-        """Take whether messages go by NCCL where it is there, or through the host."""
+    def __init__(self, *, place: int = 0, nccl: bool = True) -> None:
+        """Take the place among the processes of this host, which says the GPU.
+
+        ``nccl`` says whether messages go by NCCL where it is there, or through the host.
+        """
         from hwprofiles.errors import BackendUnavailable
 
         if reason := missing():
@@ -69,11 +77,14 @@ class CudaDevice:
 
         self._cupy = cupy
         self._nccl = nccl
+        cupy.cuda.Device(place % cupy.cuda.runtime.getDeviceCount()).use()
         stream = cupy.cuda.Stream
         self.compute = stream(non_blocking=True)
         self.copy_in, self.copy_out = stream(non_blocking=True), stream(non_blocking=True)
         self.communicate = stream(non_blocking=True, priority=FIRST)
         self.compute.use()
+        self._staged = ""
+        self._taken = _counter(cupy)
 
     def allocate(self, size_bytes: int) -> Any:
         """Return zeros, in one allocation."""
@@ -86,9 +97,9 @@ class CudaDevice:
         """Return the axes in the order of memory: channels of maps innermost."""
         return layout.order(tensor)
 
-    def kernel(self, name: str) -> Kernel:
+    def kernel(self, call: OpCall) -> Kernel:
         """Return a kernel of the CUDA backend."""
-        return kernel(name)
+        return kernel(call.kernel)
 
     def put(self, target: Any, values: Any) -> None:
         """Copy from the host, and wait for it."""
@@ -102,20 +113,38 @@ class CudaDevice:
 
     def messages(self, rank: int, comm: Any, program: Program) -> Messages:
         """Return NCCL's messages where ranks have a GPU each, else those through the host."""
-        from cupy.cuda import nccl
-
-        ranks = program.ranks
         if isinstance(comm, Replayed):
             return Stubs(self, rank, comm.lasts_ns)
-        several = ranks > 1 and self._cupy.cuda.runtime.getDeviceCount() > 1
-        if not (several and self._nccl and nccl.available):
+        if program.ranks == 1:
             return Staged(self, rank, comm)
+        self._staged = self._why_staged(comm)
+        if self._staged:
+            say(f"rank {rank}: messages go through the host, for {self._staged}")
+            return Staged(self, rank, comm)
+        return self._direct(rank, comm, program)
+
+    def _why_staged(self, comm: Any) -> str:
+        """Say why NCCL cannot be used by all ranks; nothing where it can."""
+        from cupy.cuda import nccl
+
+        place = (socket.gethostname(), self._cupy.cuda.Device().pci_bus_id)
+        has_nccl = self._nccl and nccl.available
+        found = comm.allgather((place, has_nccl))
+        if not all(has for _, has in found):
+            return "NCCL is not there, or not wanted"
+        shared = len({place for place, _ in found}) < len(found)
+        return "ranks share a GPU" if shared else ""
+
+    def _direct(self, rank: int, comm: Any, program: Program) -> Direct:
+        """Join a communicator of all ranks; return messages that go by it."""
+        from cupy.cuda import nccl
+
         unique = comm.bcast(nccl.get_unique_id() if rank == 0 else None)
-        group = nccl.NcclCommunicator(ranks, unique, rank)
+        group = nccl.NcclCommunicator(program.ranks, unique, rank)
         stream = self.communicate
 
         def begin() -> None:
-            stream.wait_event(self._recorded(self.compute))
+            stream.wait_event(self.mark())
             nccl.groupStart()
 
         def send(array: Any, peer: int) -> None:
@@ -130,8 +159,8 @@ class CudaDevice:
             nccl.groupEnd()
             return self._recorded(stream)
 
-        order = groups_of(program, rank, waves(program, simulate(program.graph)))
-        return Direct(rank, order, begin, send, receive, end)
+        order = waves(program, simulate(program.graph))
+        return Direct(rank, order, program, begin, send, receive, end)
 
     def _recorded(self, stream: Any) -> Any:
         event = self._cupy.cuda.Event(disable_timing=True)
@@ -187,6 +216,17 @@ class CudaDevice:
         """What CuPy holds on the device: the arena, workspaces, and what is left over."""
         return int(self._cupy.get_default_memory_pool().used_bytes())
 
+    @property
+    def taken(self) -> int:
+        """How often memory was asked for by the thread that computes."""
+        return int(self._taken.count)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What is done another way than meant: by the library's kernels, and by messages."""
+        own = {"messages": f"through the host, for {self._staged}"} if self._staged else {}
+        return {**engine().notes, **own}
+
     def release(self) -> None:
         """Give what CuPy's pool keeps back to the device."""
         self.finish()
@@ -199,6 +239,23 @@ class CudaDevice:
     def slot(self, shape: tuple[int, ...]) -> "CudaSlot":
         """Return room for records, pinned on the host."""
         return CudaSlot(self, shape)
+
+
+def _counter(cupy: Any) -> Any:
+    """Return what counts from now on how often this thread asks CuPy's pool for memory."""
+
+    class Counter(cupy.cuda.MemoryHook):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.name = f"foreplan.{next(NUMBERS)}"
+            self.count = 0
+
+        def malloc_preprocess(self, **asked: Any) -> None:
+            del asked
+            self.count += 1
+
+    hook = Counter()
+    hook.__enter__()  # for as long as the process lives
+    return hook
 
 
 class CudaSlot:

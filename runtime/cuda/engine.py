@@ -4,7 +4,7 @@ Kernels never name CuPy. So the same functions, and the same C++, run where a te
 made of a host compiler and NumPy in its place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -19,6 +19,16 @@ class Engine(Protocol):
 
     tf32: bool
     """Whether products of float32 may round to ten bits of mantissa."""
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What is done another way than meant, and why: empty where all is as it should be."""
+        ...
+
+    @property
+    def plans(self) -> Mapping[str, str]:
+        """Name of a library's plan by call; two runs are alike only where these are."""
+        ...
 
     def launch(self, text: Text, dtype: str, blocks: int, *arguments: Any) -> None:
         """Run ``blocks`` blocks; whole numbers are passed as 64 bits, fractions as ``A``."""

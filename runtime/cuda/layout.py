@@ -7,7 +7,7 @@ same signatures, registers and offsets.
 
 from typing import Any
 
-from planner.opcall import DTYPE_BYTES, Tensor
+from planner.opcall import Tensor
 
 WEIGHTS = ("w", "dw")
 MAPS_ORDER, WEIGHTS_ORDER = (3, 1, 2, 0), (0, 2, 3, 1)
@@ -24,20 +24,6 @@ def order(tensor: Tensor) -> tuple[int, ...]:
     if rank != len(MAPS_ORDER):
         return tuple(range(rank))
     return WEIGHTS_ORDER if tensor.name in WEIGHTS else MAPS_ORDER
-
-
-def strides(tensor: Tensor) -> tuple[int, ...]:
-    """Return the strides of a tensor, bytes.
-
-    >>> strides(Tensor(name="x", shape=(8, 5, 5, 2), dtype="float32"))
-    (4, 160, 32, 800)
-    """
-    step = DTYPE_BYTES[tensor.dtype]
-    found = [0] * len(tensor.shape)
-    for axis in reversed(order(tensor)):
-        found[axis] = step
-        step *= tensor.shape[axis]
-    return tuple(found)
 
 
 def maps(x: Any) -> Any:

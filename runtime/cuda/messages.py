@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from planner.program import TransferTask
+from planner.program import Program, TransferTask
 from runtime.actors import Request
+from runtime.device import one_by_one
+from runtime.waves import Wave, groups_of
 
 
 class Event(Protocol):
@@ -174,6 +176,10 @@ class Staged:
             self._copies, array, lambda b: self._comm.Recv_init(b, info.src, tag=task)
         )
 
+    def alone(self, program: Program) -> tuple[tuple[int, ...], ...]:
+        """Return each message by itself."""
+        return one_by_one(program)
+
 
 class Stub:
     """A message to or from a peer that is not there: a copy on the device, as long as predicted.
@@ -222,14 +228,19 @@ class Stubs:
         pair = (array, other) if info.src == self._rank else (other, array)
         return Stub(self._copies, *pair, self._lasts_ns[task])
 
+    def alone(self, program: Program) -> tuple[tuple[int, ...], ...]:
+        """Return each message by itself."""
+        return one_by_one(program)
+
 
 class Direct:
-    """All messages of a rank by NCCL; ``send`` and ``receive`` are given (array, peer)."""
+    """All messages of a rank by NCCL, in waves; ``send`` and ``receive`` take (array, peer)."""
 
     def __init__(
         self,
         rank: int,
-        groups: Sequence[tuple[int, ...]],
+        order: Sequence[Wave],
+        program: Program,
         begin: Callable[[], object],
         send: Callable[[Any, int], object],
         receive: Callable[[Any, int], object],
@@ -238,12 +249,18 @@ class Direct:
         self._rank = rank
         self._parts: dict[int, tuple[TransferTask, Any]] = {}
         self._begin, self._send, self._receive, self._end = begin, send, receive, end
-        self._issuer = Issuer(groups, self._issue)
+        self._waves = tuple(order)
+        self._issuer = Issuer(groups_of(program, rank, self._waves), self._issue)
 
     def request(self, task: int, info: TransferTask, array: Any) -> Request:
         """Return the message of a task."""
         self._parts[task] = (info, array)
         return Grouped(self._issuer, task)
+
+    def alone(self, program: Program) -> tuple[tuple[int, ...], ...]:
+        """Return wave by wave: a group is issued whole, and in its turn."""
+        del program
+        return tuple(wave.tasks for wave in self._waves)
 
     def _issue(self, tasks: tuple[int, ...]) -> Event:
         self._begin()

@@ -25,6 +25,8 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
+SHARED = ("_direct", "_packed", "_vectors")
+"""Files of this folder that are no kernels."""
 CHANGING = ("fetch", "stream", "step")
 """Keywords that no op call has, for who binds a kernel to give: ``fetch(raw)`` reads records,
 ``stream()`` returns the ``Stream`` of the firing, ``step()`` the number of the step."""
@@ -50,17 +52,6 @@ def pieces(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
     flat = [array.reshape(-1) for array in arrays]
     for first in range(0, flat[0].size, size):
         yield tuple(array[first : first + size] for array in flat)
-
-
-def slabs(size: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Cut arrays along their first axis so that no view has more than ``size`` elements, if it can.
-
-    >>> [len(x) for x, _ in slabs(10, np.zeros((3, 5)), np.zeros((3, 1)))]
-    [2, 1]
-    """
-    rows = max(1, size // max(array[:1].size for array in arrays))
-    for first in range(0, len(arrays[0]), rows):
-        yield tuple(array[first : first + rows] for array in arrays)
 
 
 def inside(first: int, end: int, shift: int, stride: int, side: int) -> tuple[slice, slice]:
@@ -191,7 +182,7 @@ def sources_sha256() -> str:
     """
     digest = hashlib.sha256()
     folder = resources.files("runtime.kernels")
-    for stem in ("__init__", *names("runtime.kernels")):
+    for stem in ("__init__", *SHARED, *names("runtime.kernels")):
         source = (folder / f"{stem}.py").read_bytes()
         digest.update(f"{stem} {len(source)}\n".encode())
         digest.update(source)

@@ -6,7 +6,9 @@ from math import sqrt
 import numpy as np
 
 from planner.opcall import PIECE
+from planner.precision import SKIPPED
 from runtime.kernels import Array, pieces
+from runtime.kernels.scaling import Floats, unscaled
 
 
 def update(  # noqa: PLR0913, the arguments are the arrays and settings of the op
@@ -58,3 +60,49 @@ def update(  # noqa: PLR0913, the arguments are the arrays and settings of the o
         np.multiply(d, rate, out=d)
         np.multiply(w, 1 - learning_rate * weight_decay, out=w)
         np.subtract(w, d, out=w)
+
+
+def mixed(  # noqa: PLR0913, the arguments are the arrays and settings of the op
+    g: Array,
+    scaling: Floats,
+    masters: Floats,
+    exp_avg: Floats,
+    exp_avg_sq: Floats,
+    p: Array,
+    *,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    step: Callable[[], int],
+) -> None:
+    """``update`` of float32 masters by gradients in halves, and the halves that follow from them.
+
+    Parameters
+    ----------
+    g : float array, shape (E,)
+        Gradients times the scale of the loss.
+    scaling : float32 array, shape (4,)
+        Of ``planner.precision``; a step that is to be skipped changes nothing, and does not count.
+    masters, exp_avg, exp_avg_sq : float32 array, shape (E,), updated
+    p : float array, shape (E,), written
+        The masters, rounded.
+    learning_rate, beta1, beta2, epsilon, weight_decay, step
+        As in ``update``.
+    """
+    done = step() - int(scaling[SKIPPED])
+    for d, w, m, v, out in unscaled(g, scaling, masters, exp_avg, exp_avg_sq, p):
+        update(
+            w,
+            d,
+            m,
+            v,
+            learning_rate=learning_rate,
+            beta1=beta1,
+            beta2=beta2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            step=lambda: done,
+        )
+        np.copyto(out, w, casting="same_kind")

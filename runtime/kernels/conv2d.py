@@ -1,20 +1,20 @@
-"""Convolution as matmuls over shifted rows; sources in ``planner.layers.conv2d``.
+"""Convolution, direct; sources in ``planner.layers.conv2d``.
 
 Letters: C input and K output channels in G groups, n samples, H x W input, R x S kernel, P x Q
-output. Only the S shifts along a row are gathered: with the shifts of row after row side by side,
-the columns of an output row lie in one piece that the next row's piece overlaps, so all R of them
-are read where they are. ``work`` is flat; it is absent for 1 x 1 kernels, whose columns are the
-maps themselves. With ``bias=0`` neither ``b`` nor ``db`` is given. Keyword arguments are those of
-``Geometry``.
+output. As many rows as ``work`` holds are packed at a time, and every tap of the kernel reads them
+at an offset of its own (``_packed``, ``_direct``). ``work`` is flat; it is absent for 1 x 1
+kernels, which are matmuls of the maps as they lie. With ``bias=0`` neither ``b`` nor ``db`` is
+given. Keyword arguments are those of ``Geometry``.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
-from runtime.kernels import Array, inside
+from runtime.kernels import Array
+from runtime.kernels._direct import Contraction, Sweep, contract, correlate
+from runtime.kernels._packed import Packed, remainders, tiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,12 @@ class Geometry:
     """Columns of zeros at each side."""
     groups: int = 1
     tile: int = 0
-    """Output rows at a time."""
+    """Output rows whose S shifts the workspace holds; packed once, more of them fit."""
     bias: int = 1
 
 
 def forward(x: Array, w: Array, *arrays: Array, **how: int) -> None:
-    """``y = w cols + b``.
+    """``y`` = ``b`` + sums over taps and channels of ``w x``.
 
     Parameters
     ----------
@@ -45,19 +45,40 @@ def forward(x: Array, w: Array, *arrays: Array, **how: int) -> None:
     """
     g = Geometry(**how)
     b, (y, *work) = (arrays[0], arrays[1:]) if g.bias else (None, arrays)
-    split = _by_group(w, g)
-    parts: Iterator[Array] = iter((y,))
-    if work:
-        parts = _correlate(x, split.transpose(0, 1, 3, 4, 2), y, work[0], g)
-    else:
-        np.matmul(split[..., 0, 0], _by_group(x, g, 1), out=_by_group(y, g, 1))
-    for part in parts:
+    if not work:
+        np.matmul(_by_group(w, g)[..., 0, 0], _by_group(x, g, 1), out=_by_group(y, g, 1))
         if b is not None:
-            np.add(part, b[:, None, None, None], out=part)
+            np.add(y, b[:, None, None, None], out=y)
+        return
+    maps, channels, high, wide = w.shape
+    biases = np.zeros(maps, w.dtype) if b is None else b
+    packed = Packed.of(x, work[0], high, -g.pad_w, y.shape[2], wide, g.stride)
+    taps = packed.taps(high, wide)
+    for rows in tiles(y.shape[1], (packed.deep - high) // g.stride + 1):
+        packed.fill(x, rows.start * g.stride - g.pad, (len(rows) - 1) * g.stride + high)
+        sweep = Sweep(
+            groups=g.groups,
+            maps=maps // g.groups,
+            channels=channels,
+            rows=len(rows),
+            parts=1,
+            run=prod(y.shape[2:]),
+            x_row=g.stride * packed.line,
+            x_part=0,
+            x_channel=packed.pitch,
+            y_first=rows.start * prod(y.shape[2:]),
+            y_map=prod(y.shape[1:]),
+            y_row=prod(y.shape[2:]),
+            y_part=0,
+            w_group=w.size // g.groups,
+            w_map=prod(w.shape[1:]),
+            w_channel=high * wide,
+        )
+        correlate(packed.room, w, biases, y, taps, np.arange(len(taps)), sweep)
 
 
 def weight_grad(x: Array, dy: Array, dw: Array, *arrays: Array, **how: int) -> None:
-    """``dw = dy cols^T`` and ``db`` = sums of ``dy`` over samples and places.
+    """``dw`` = sums over samples and places of ``dy x``, ``db`` = sums of ``dy``.
 
     Parameters
     ----------
@@ -71,29 +92,34 @@ def weight_grad(x: Array, dy: Array, dw: Array, *arrays: Array, **how: int) -> N
     db, work = (arrays[0], arrays[1:]) if g.bias else (None, arrays)
     if db is not None:
         np.add.reduce(dy.reshape(len(dy), -1), axis=1, out=db)
-    split = _by_group(dw, g)
-    groups, maps, inputs, high, wide = split.shape
     if not work:
-        turned = split[..., 0, 0].swapaxes(1, 2)
+        turned = _by_group(dw, g)[..., 0, 0].swapaxes(1, 2)
         np.matmul(_by_group(x, g, 1), _by_group(dy, g, 1).swapaxes(1, 2), out=turned)
         return
-    # cols dy^T, for OpenBLAS is up to 1.7 times as fast that way as with dy cols^T
-    total, rest = _take(work[0], (groups, high * wide * inputs, maps))
-    part, rest = _take(rest, total.shape)
-    gradient = dy.reshape(groups, maps, dy.shape[1], -1)
-    for rows, columns in _columns(x, (high, wide), dy, rest, g):
-        for i, row in enumerate(range(rows.start, rows.stop)):
-            out = part if row else total
-            np.matmul(columns[:, i], gradient[:, :, row].swapaxes(1, 2), out=out)
-            if row:
-                np.add(total, part, out=total)
-    np.copyto(split, total.reshape(groups, high, wide, inputs, maps).transpose(0, 4, 3, 1, 2))
+    maps, channels, high, wide = dw.shape
+    packed = Packed.of(x, work[0], high, -g.pad_w, dy.shape[2], wide, g.stride)
+    taps = np.add.outer(np.arange(channels) * packed.pitch, packed.taps(high, wide))
+    dw.fill(0)
+    for rows in tiles(dy.shape[1], (packed.deep - high) // g.stride + 1):
+        packed.fill(x, rows.start * g.stride - g.pad, (len(rows) - 1) * g.stride + high)
+        contraction = Contraction(
+            groups=g.groups,
+            maps=maps // g.groups,
+            rows=len(rows),
+            run=prod(dy.shape[2:]),
+            x_group=channels * packed.pitch,
+            x_row=g.stride * packed.line,
+            y_first=rows.start * prod(dy.shape[2:]),
+            y_map=prod(dy.shape[1:]),
+        )
+        contract(packed.room, dy, dw, taps, contraction)
 
 
 def input_grad(dy: Array, w: Array, dx: Array, *work: Array, **how: int) -> None:
-    """``dx`` = ``dy`` convolved with the turned kernel, or ``w^T dy`` added to its places (col2im).
+    """``dx`` = ``dy`` convolved with the turned kernel.
 
-    The first where maps keep their size, so that no matmul is wasted on zeros.
+    With a stride, only taps of one remainder reach a place: each pair of remainders is a
+    convolution of its own.
 
     Parameters
     ----------
@@ -103,119 +129,51 @@ def input_grad(dy: Array, w: Array, dx: Array, *work: Array, **how: int) -> None
     *work : float array
     """
     g = Geometry(**how)
-    split = _by_group(w, g)
     if not work:
-        turned = split[..., 0, 0].swapaxes(1, 2)
+        turned = _by_group(w, g)[..., 0, 0].swapaxes(1, 2)
         np.matmul(turned, _by_group(dy, g, 1), out=_by_group(dx, g, 1))
-    elif g.stride == 1 and dy.shape[1:] == dx.shape[1:]:
-        turned = split[..., ::-1, ::-1].transpose(0, 2, 3, 4, 1)
-        for _ in _correlate(dy, turned, dx, work[0], g):
-            pass
-    else:
-        _scatter(dy, split.transpose(0, 3, 4, 2, 1), dx, work[0], g)
+        return
+    (_, height, width, samples), (high, wide) = dx.shape, w.shape[2:]
+    above, before = (high - 1) // g.stride, (wide - 1) // g.stride
+    left = g.pad_w // g.stride - before
+    columns = (width - 1 + g.pad_w) // g.stride - left + 1
+    # as the maps of dx read them: side by side
+    turned = work[0][: w.size].reshape(g.groups, w.shape[1], -1, high, wide)
+    np.copyto(turned, _by_group(w, g).swapaxes(1, 2))
+    packed = Packed.of(dy, work[0][w.size :], above + 1, left, columns)
+    nothing = np.zeros(len(dx), dx.dtype)
+    for rows in tiles(height, (packed.deep - above - 1) * g.stride + 1):
+        top = (rows.start + g.pad) // g.stride - above
+        packed.fill(dy, top, (rows.stop - 1 + g.pad) // g.stride - top + 1)
+        for h, i in remainders(rows, g.pad, g.stride):
+            for v, j in remainders(range(width), g.pad_w, g.stride):
+                i_taps, j_taps = np.arange(i, high, g.stride), np.arange(j, wide, g.stride)
+                lines = (h.start + g.pad) // g.stride - top - i_taps // g.stride
+                places = (v.start + g.pad_w) // g.stride - left - j_taps // g.stride
+                sweep = Sweep(
+                    groups=g.groups,
+                    maps=w.shape[1],
+                    channels=len(dy) // g.groups,
+                    rows=len(h),
+                    parts=1 if g.stride == 1 else len(v),
+                    run=samples * (len(v) if g.stride == 1 else 1),
+                    x_row=packed.line,
+                    x_part=samples,
+                    x_channel=packed.pitch,
+                    y_first=(h.start * width + v.start) * samples,
+                    y_map=height * width * samples,
+                    y_row=g.stride * width * samples,
+                    y_part=g.stride * samples,
+                    w_group=w.size // g.groups,
+                    w_map=prod(turned.shape[2:]),
+                    w_channel=high * wide,
+                )
+                x_taps = np.add.outer(lines * packed.line, places * samples)
+                w_taps = np.add.outer(i_taps * wide, j_taps)
+                correlate(packed.room, turned, nothing, dx, x_taps, w_taps, sweep)
 
 
 def _by_group(array: Array, g: Geometry, flat: int = 0) -> Array:
     """View (M, ...) as (G, M / G, ...), or with ``flat`` as (G, M / G, all the rest)."""
     rest = (-1,) if flat else array.shape[1:]
     return array.reshape(g.groups, len(array) // g.groups, *rest)
-
-
-def _take(work: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return an array of a shape at the beginning of workspace, and what is left."""
-    size = prod(shape)
-    return work[:size].reshape(shape), work[size:]
-
-
-def _tiles(high: int, tile: int) -> Iterator[slice]:
-    """Yield the rows of each tile."""
-    for first in range(0, high, tile):
-        yield slice(first, min(high, first + tile))
-
-
-def _correlate(x: Array, w: Array, y: Array, work: Array, g: Geometry) -> Iterator[Array]:
-    """Write ``y = w cols``, yielding each tile of rows as it is done.
-
-    ``w`` is (G, K / G, R, S, C / G), a view in any order; it is copied into ``work``.
-    """
-    groups, maps, high, wide, _ = w.shape
-    weights, rest = _take(work, w.shape)
-    np.copyto(weights, w)
-    kernel = weights.reshape(groups, 1, maps, -1)
-    out = y.reshape(groups, maps, y.shape[1], -1).swapaxes(1, 2)
-    for rows, columns in _columns(x, (high, wide), y, rest, g):
-        np.matmul(kernel, columns, out=out[:, rows])
-        yield y[:, rows]
-
-
-def _columns(
-    x: Array, kernel: tuple[int, int], y: Array, work: Array, g: Geometry
-) -> Iterator[tuple[slice, Array]]:
-    """Yield the rows of each tile of ``y`` and their columns, (G, rows, R S C / G, Q n).
-
-    In ``work`` they are (G, rows of ``x``, S, C / G, Q, n), every row of ``x`` once.
-    """
-    source, (high, wide) = _by_group(x, g), kernel
-    groups, inputs = source.shape[:2]
-    row = prod(y.shape[2:])
-    for rows in _tiles(y.shape[1], g.tile):
-        count = rows.stop - rows.start
-        deep = (count - 1) * g.stride + high
-        shifted, _ = _take(work, (groups, deep, wide, inputs, *y.shape[2:]))
-        _gather(source, shifted, rows.start * g.stride - g.pad, g)
-        group, line, *_, item = shifted.strides
-        columns = np.lib.stride_tricks.as_strided(
-            shifted,
-            (groups, count, high * wide * inputs, row),
-            (group, line * g.stride, row * item, item),
-            writeable=False,
-        )
-        yield rows, columns
-
-
-def _gather(x: Array, shifted: Array, top: int, g: Geometry) -> None:
-    """Copy rows of ``x`` (G, C / G, H, W, n) from row ``top`` on, once for each shift along a row.
-
-    ``shifted`` is (G, rows, S, C / G, Q, n), written; what lies outside ``x`` is 0.
-    """
-    _, deep, wide, _, across, _ = shifted.shape
-    a, h = inside(0, deep, top, 1, x.shape[2])
-    shifted[:, : a.start] = 0
-    shifted[:, a.stop :] = 0
-    source = x[:, :, h].swapaxes(1, 2)
-    for j in range(wide):
-        q, v = inside(0, across, j - g.pad_w, g.stride, x.shape[3])
-        place = shifted[:, a, j]
-        if q.start:
-            place[:, :, :, : q.start] = 0
-        if q.stop < across:
-            place[:, :, :, q.stop :] = 0
-        np.copyto(place[:, :, :, q], source[:, :, :, v])
-
-
-def _scatter(dy: Array, w: Array, dx: Array, work: Array, g: Geometry) -> None:
-    """Add the columns ``w dy`` of every row to shifted rows, and those to ``dx``, which is written.
-
-    ``w`` is (G, R, S, C / G, K / G), a view in any order; it is copied into ``work``.
-    """
-    groups, high, wide, inputs, maps = w.shape
-    weights, rest = _take(work, w.shape)
-    np.copyto(weights, w)
-    kernel = weights.reshape(groups, -1, maps)
-    gradient = dy.reshape(groups, maps, dy.shape[1], -1)
-    part, rest = _take(rest, (groups, high, wide, inputs, *dy.shape[2:]))
-    target = _by_group(dx, g)
-    dx.fill(0)
-    for rows in _tiles(dy.shape[1], g.tile):
-        deep = (rows.stop - rows.start - 1) * g.stride + high
-        shifted, _ = _take(rest, (groups, deep, *part.shape[2:]))
-        shifted.fill(0)
-        for i, row in enumerate(range(rows.start, rows.stop)):
-            np.matmul(kernel, gradient[:, :, row], out=part.reshape(groups, kernel.shape[1], -1))
-            place = shifted[:, i * g.stride : i * g.stride + high]
-            np.add(place, part, out=place)
-        a, h = inside(0, deep, rows.start * g.stride - g.pad, 1, dx.shape[1])
-        for j in range(wide):
-            q, v = inside(0, dy.shape[2], j - g.pad_w, g.stride, dx.shape[2])
-            place = target[:, :, h, v]
-            np.add(place, shifted[:, a, j, :, q].swapaxes(1, 2), out=place)

@@ -1,9 +1,14 @@
 """Rows of a table by number; V rows of F features, n samples of S tokens among I numbers."""
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from runtime.kernels import Array
+from sim.arrays.compiled import cached, type_of
 
 Numbers = npt.NDArray[np.int64]
 
@@ -31,29 +36,33 @@ def weight_grad(x: Numbers, dy: Array, dw: Array, work: Array, *, first: int, ti
     x : int64 array, shape (n, I)
     dy : float array, shape (n, S, F)
     dw : float array, shape (V, F), written, or added to where ``tied`` is 1
-    work : float array, at least F
+    work : float array, not used
     first, tied : int
-
-    Notes
-    -----
-    Rows are added in the order of the tokens, however many there are of each, in pieces as large as
-    ``work``; ``numpy.add.at`` takes five times as long.
     """
+    del work
     if not tied:
         dw.fill(0)
-    add_rows(x[:, first : first + dy.shape[1]].reshape(-1), dy, dw, work)
+    add_rows(x[:, first : first + dy.shape[1]], dy, dw)
 
 
-def add_rows(rows: Numbers, given: Array, total: Array, work: Array) -> None:
-    """``total[rows[i]] += given[i]``; ``given`` has as many rows of F as there are numbers."""
-    features = total.shape[1]
-    given = given.reshape(-1, features)
-    step = work.size // features
-    for at in range(0, len(rows), step):
-        numbers = rows[at : at + step]
-        order = np.argsort(numbers, kind="stable")
-        sorted_numbers = numbers[order]
-        starts = np.flatnonzero(np.diff(sorted_numbers, prepend=-1))
-        place = work[: len(order) * features].reshape(-1, features)
-        np.take(given[at : at + step], order, axis=0, out=place, mode="clip")
-        total[sorted_numbers[starts]] += np.add.reduceat(place, starts, axis=0)
+def add_rows(rows: Numbers, given: Array, total: Array) -> None:
+    """``total[rows[i]] += given[i]`` in this order, the nearest row where there is no such one.
+
+    ``given`` is flat or not, as many rows of ``total`` as there are numbers. Compiled:
+    ``numpy.add.at`` takes some ten times as long.
+    """
+    _adding(total.dtype)(rows.reshape(-1), given.reshape(-1, total.shape[1]), total)
+
+
+@cache
+def _adding(dtype: "np.dtype[np.floating[Any]]") -> Callable[..., None]:
+    """Return ``_add`` compiled for a dtype."""
+    table = type_of(np.empty((1, 1), dtype))
+    return cached(type_of(np.empty(1, np.int64)), table, table)(_add)
+
+
+def _add(rows: Numbers, given: Array, total: Array) -> None:
+    for i, number in enumerate(rows):
+        row = min(max(number, 0), len(total) - 1)
+        for f in range(total.shape[1]):
+            total[row, f] += given[i, f]

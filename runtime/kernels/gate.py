@@ -1,8 +1,20 @@
-"""Maps scaled channel by channel; the forward phase works in place."""
+"""Maps scaled channel by channel; the forward phase works in place.
+
+Compiled: with few samples the run that shares its factors is too short for NumPy, so some of them
+side by side are taken as one row.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 
-from runtime.kernels import Array, slabs
+from runtime.kernels import Array
+from sim.arrays.compiled import cached, type_of
+
+ROW = 512
+"""Least elements of a row."""
 
 
 def forward(x0: Array, x1: Array, y: Array) -> None:
@@ -15,11 +27,14 @@ def forward(x0: Array, x1: Array, y: Array) -> None:
         Above 0.
     y : float array, shape (C, H, W, n), written; ``x0`` itself or apart
     """
-    np.multiply(x0, x1, out=y)
+    channels, _, _, samples = x1.shape
+    row = np.empty((1, -(-ROW // samples) * samples), y.dtype)
+    flat = (array.reshape(channels, -1) for array in (x0, x1, y))
+    _compiled(_scale, 4, y.dtype)(*flat, row)
 
 
 def input_grad(y: Array, x1: Array, dy: Array, dx0: Array, dx1: Array, work: Array) -> None:
-    """``dx1`` = sums of ``dy y / x1``, then ``dx0 = dy x1``, over ``dy`` itself or apart.
+    """``dx1`` = sums of ``dy y / x1``, and ``dx0 = dy x1``, over ``dy`` itself or apart.
 
     Parameters
     ----------
@@ -27,11 +42,46 @@ def input_grad(y: Array, x1: Array, dy: Array, dx0: Array, dx1: Array, work: Arr
     x1 : float array, shape (C, 1, 1, n)
     dx0 : float array, shape (C, H, W, n), written
     dx1 : float array, shape (C, 1, 1, n), written
-    work : float array, at least H W n
+    work : float array, not used
     """
-    for maps, gradient, total in slabs(work.size, y, dy, dx1):
-        product = work[: maps.size].reshape(maps.shape)
-        np.multiply(maps, gradient, out=product)
-        np.add.reduce(product, axis=(1, 2), keepdims=True, out=total)
-    np.divide(dx1, x1, out=dx1)
-    np.multiply(dy, x1, out=dx0)
+    del work
+    channels, _, _, samples = x1.shape
+    rows = np.empty((2, -(-ROW // samples) * samples), y.dtype)
+    flat = (array.reshape(channels, -1) for array in (y, x1, dy, dx0, dx1))
+    _compiled(_gradients, 6, y.dtype)(*flat, rows)
+
+
+@cache
+def _compiled(
+    function: Callable[..., None], arrays: int, dtype: "np.dtype[np.floating[Any]]"
+) -> Callable[..., None]:
+    """Return a function of so many flat maps compiled for a dtype."""
+    return cached(*[type_of(np.empty((1, 1), dtype))] * arrays)(function)
+
+
+def _scale(x: Array, factors: Array, y: Array, rows: Array) -> None:
+    (channels, places), samples, size = x.shape, factors.shape[1], rows.shape[1]
+    for c in range(channels):
+        for e in range(size):
+            rows[0, e] = factors[c, e % samples]
+        for at in range(0, places, size):
+            for e in range(min(size, places - at)):
+                y[c, at + e] = x[c, at + e] * rows[0, e]
+
+
+def _gradients(y: Array, factors: Array, dy: Array, dx: Array, total: Array, rows: Array) -> None:
+    (channels, places), samples, size = y.shape, factors.shape[1], rows.shape[1]
+    for c in range(channels):
+        for e in range(size):
+            rows[0, e], rows[1, e] = factors[c, e % samples], 0
+        for at in range(0, places, size):
+            for e in range(min(size, places - at)):
+                given = dy[c, at + e]
+                rows[1, e] += given * y[c, at + e]
+                dx[c, at + e] = given * rows[0, e]
+        for k in range(samples):
+            total[c, k] = 0
+        for e in range(size):
+            total[c, e % samples] += rows[1, e]
+        for k in range(samples):
+            total[c, k] /= factors[c, k]

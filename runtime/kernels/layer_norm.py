@@ -1,13 +1,17 @@
-"""Normalisation of every token, a slab of tokens at a time; T tokens in all, F features.
+"""Normalisation of every token, in one pass over memory; T tokens in all, F features.
 
-``stats`` is (2, T): means, and one over the deviations.
+``stats`` is (2, T): means, and one over the deviations. Compiled, for NumPy takes a pass for each
+operation: three to four times as long. ``work`` is for backends that reduce through memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from runtime.kernels import Array
+from sim.arrays.compiled import cached, type_of
 
 EPSILON = 1e-5
 """Added to variances. Source: Ba, Kiros and Hinton, 2016; the value is GPT-2's."""
@@ -22,17 +26,10 @@ def forward(x: Array, w: Array, b: Array, y: Array, stats: Array, work: Array) -
     w, b : float array, shape (F,)
     y : float array, shape of ``x``, written
     stats : float array, shape (2, n, S) or (2, n), written
-    work : float array, at least F
+    work : float array, not used
     """
-    share = np.full_like(w, 1 / w.size)  # a product with it sums five times as fast as a reduction
-    for centred, (mean, inverse), (tokens, out) in _slabs(work, stats, x, y):
-        np.dot(tokens, share, out=mean)
-        np.subtract(tokens, mean[:, None], out=centred)
-        squares = np.einsum("tf,tf->t", centred, centred)
-        inverse[:] = 1 / np.sqrt(squares / tokens.shape[1] + EPSILON)
-        np.multiply(centred, inverse[:, None], out=centred)
-        np.multiply(centred, w, out=centred)
-        np.add(centred, b, out=out)
+    del work
+    _compiled("forward", x.dtype)(_rows(x), w, b, _rows(y), _moments(stats))
 
 
 def weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array, work: Array) -> None:
@@ -43,16 +40,12 @@ def weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array, work: A
     x, dy : float array, shape (n, S, F) or (n, F)
     stats : float array, as ``forward`` leaves it
     dw, db : float array, shape (F,), written
-    work : float array, at least F
+    work : float array, not used
     """
+    del work
     dw.fill(0)
     db.fill(0)
-    for scaled, moments, (tokens, gradient) in _slabs(work, stats, x, dy):
-        _normalise(tokens, moments, scaled)
-        np.multiply(scaled, gradient, out=scaled)
-        ones = np.ones_like(moments[0])
-        np.add(dw, np.dot(ones, scaled), out=dw)
-        np.add(db, np.dot(ones, gradient), out=db)
+    _compiled("weight_grad", x.dtype)(_rows(x), _rows(dy), _moments(stats), dw, db)
 
 
 def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array, work: Array) -> None:
@@ -64,34 +57,67 @@ def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array, work: Arr
     w : float array, shape (F,)
     stats : float array, as ``forward`` leaves it
     dx : float array, shape of ``x``, written
-    work : float array, at least F
+    work : float array, not used
     """
-    share = np.full_like(w, 1 / w.size)
-    for z, moments, (tokens, gradient, out) in _slabs(work, stats, x, dy, dx):
-        _normalise(tokens, moments, z)
-        np.multiply(gradient, w, out=out)
-        slope = np.einsum("tf,tf->t", out, z) / tokens.shape[1]
-        shift = np.dot(out, share)
-        np.multiply(z, slope[:, None], out=z)
-        np.subtract(out, z, out=out)
-        np.subtract(out, shift[:, None], out=out)
-        np.multiply(out, moments[1][:, None], out=out)
+    del work
+    _compiled("input_grad", x.dtype)(_rows(x), _rows(dy), w, _moments(stats), _rows(dx))
 
 
-def _normalise(tokens: Array, moments: Array, out: Array) -> None:
-    np.subtract(tokens, moments[0][:, None], out=out)
-    np.multiply(out, moments[1][:, None], out=out)
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
 
 
-def _slabs(
-    work: Array, stats: Array, *arrays: Array
-) -> Iterator[tuple[Array, Array, tuple[Array, ...]]]:
-    """Yield (workspace, moments (2, t), views (t, F) of each array) of t tokens at a time."""
-    features = arrays[0].shape[-1]
-    flat = [array.reshape(-1, features) for array in arrays]
-    moments = stats.reshape(2, -1)
-    step = work.size // features
-    for first in range(0, len(flat[0]), step):
-        views = tuple(array[first : first + step] for array in flat)
-        room = work[: views[0].size].reshape(views[0].shape)
-        yield room, moments[:, first : first + step], views
+def _moments(stats: Array) -> Array:
+    return stats.reshape(2, -1)
+
+
+@cache
+def _compiled(name: str, dtype: "np.dtype[np.floating[Any]]") -> Callable[..., None]:
+    """Return a function below compiled for a dtype."""
+    rows, row = (type_of(np.empty((1,) * axes, dtype)) for axes in (2, 1))
+    function, arguments = {
+        "forward": (_forward, (rows, row, row, rows, rows)),
+        "weight_grad": (_weight_grad, (rows, rows, rows, row, row)),
+        "input_grad": (_input_grad, (rows, rows, row, rows, rows)),
+    }[name]
+    return cached(*arguments, any_order=True)(function)
+
+
+def _forward(x: Array, w: Array, b: Array, y: Array, stats: Array) -> None:
+    tokens, features = x.shape
+    for t in range(tokens):
+        total = squares = x[t, 0] - x[t, 0]
+        for f in range(features):
+            total += x[t, f]
+        mean = x.dtype.type(total / features)
+        for f in range(features):
+            squares += (x[t, f] - mean) * (x[t, f] - mean)
+        inverse = x.dtype.type(1 / np.sqrt(squares / features + EPSILON))
+        stats[0, t], stats[1, t] = mean, inverse
+        for f in range(features):
+            y[t, f] = w[f] * ((x[t, f] - mean) * inverse) + b[f]
+
+
+def _weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array) -> None:
+    tokens, features = x.shape
+    for t in range(tokens):
+        mean, inverse = stats[0, t], stats[1, t]
+        for f in range(features):
+            dw[f] += dy[t, f] * ((x[t, f] - mean) * inverse)
+            db[f] += dy[t, f]
+
+
+def _input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array) -> None:
+    tokens, features = x.shape
+    for t in range(tokens):
+        mean, inverse = stats[0, t], stats[1, t]
+        shift = slope = mean - mean
+        for f in range(features):
+            given = w[f] * dy[t, f]
+            shift += given
+            slope += given * (x[t, f] - mean)
+        # of the mean of g, and of that of g z for each x - mean
+        shift = x.dtype.type(shift / features)
+        slope = x.dtype.type(slope * inverse * inverse / features)
+        for f in range(features):
+            dx[t, f] = (w[f] * dy[t, f] - shift - (x[t, f] - mean) * slope) * inverse

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.kernels import Array
+from runtime.kernels.embedding import add_rows
 
 Numbers = npt.NDArray[np.int64]
 
@@ -36,4 +37,4 @@ def input_grad(x1: Numbers, dy: Array, dx0: Array, *, first: int) -> None:
     """
     dx0.fill(0)
     for places, gradient, result in zip(x1[:, first : first + dy.shape[1]], dy, dx0, strict=True):
-        np.add.at(result, places, gradient)
+        add_rows(places, gradient, result)

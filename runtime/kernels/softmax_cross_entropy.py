@@ -3,7 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from planner.opcall import PIECE
+from planner.precision import SCALE
 from runtime.kernels import Array
+from runtime.kernels.scaling import Floats
 
 ROWS = 4096
 """Rows of logits at a time, so that indices and row sums stay below half a mebibyte."""
@@ -42,6 +45,17 @@ def forward(x: Array, labels: Labels, dx: Array, stats: Stats, *, batch: int) ->
     _add(x, labels, dx, stats, batch)
 
 
+def scaled_forward(
+    x: Array, labels: Labels, scaling: Floats, dx: Array, stats: Stats, *, batch: int
+) -> None:
+    """``forward`` with the gradient times the scale of the loss; ``stats`` without it.
+
+    ``scaling`` is a float32 array, shape (4,), of ``planner.precision``; others as in ``forward``.
+    """
+    stats.fill(0)
+    _add(x, labels, dx, stats, batch, float(scaling[SCALE]))
+
+
 def heads(*arrays: npt.NDArray[np.generic], batch: int) -> None:
     """``forward`` for several heads: the loss of a sample is the sum of theirs.
 
@@ -53,6 +67,17 @@ def heads(*arrays: npt.NDArray[np.generic], batch: int) -> None:
     batch : int
         As in ``forward``.
     """
+    _add_heads(arrays, batch, 1.0)
+
+
+def scaled_heads(*arrays: npt.NDArray[np.generic], batch: int) -> None:
+    """``heads`` with gradients times the scale of the loss; ``scaling`` comes after the labels."""
+    place = (len(arrays) - 3) // 2 + 1
+    scale = float(arrays[place][SCALE])
+    _add_heads((*arrays[:place], *arrays[place + 1 :]), batch, scale)
+
+
+def _add_heads(arrays: tuple[npt.NDArray[np.generic], ...], batch: int, scale: float) -> None:
     count = (len(arrays) - 2) // 2
     labels: Labels = arrays[count]  # type: ignore[assignment]
     stats: Stats = arrays[-1]  # type: ignore[assignment]
@@ -61,18 +86,27 @@ def heads(*arrays: npt.NDArray[np.generic], batch: int) -> None:
     for x, dx in zip(arrays[:count], arrays[count + 1 : -1], strict=True):
         each = x.size // (len(x) * x.shape[-1])
         part = labels[:, first : first + each]
-        _add(x, part, dx, stats, batch)  # type: ignore[arg-type]
+        _add(x, part, dx, stats, batch, scale)  # type: ignore[arg-type]
         first += each
 
 
-def _add(x: Array, labels: Labels, dx: Array, stats: Stats, batch: int) -> None:
+def _add(x: Array, labels: Labels, dx: Array, stats: Stats, batch: int, scale: float = 1.0) -> None:
     """Write the gradient of one head's logits, add its loss and hits to ``stats``."""
     logits, gradient = (array.reshape(-1, array.shape[-1]) for array in (x, dx))
     share = batch * (len(logits) // len(x))
-    flat = labels.reshape(-1)
-    for at in range(0, len(logits), ROWS):
-        of = slice(at, at + ROWS)
-        _rows(logits[of], flat[of], gradient[of], stats, share)
+    flat, is_half = labels.reshape(-1), x.dtype.itemsize == 2
+    most = max(1, PIECE // logits.shape[1]) if is_half else ROWS
+    for at in range(0, len(logits), most):
+        of = slice(at, at + most)
+        if is_half:  # halves hold neither a sum of many nor a small share
+            wide = logits[of].astype(np.float32)
+            _rows(wide, flat[of], wide, stats, share)
+            np.multiply(wide, scale, out=wide)
+            np.copyto(gradient[of], wide, casting="same_kind")
+        else:
+            _rows(logits[of], flat[of], gradient[of], stats, share)
+            if scale != 1:
+                np.multiply(gradient[of], scale, out=gradient[of])
 
 
 def _rows(x: Array, labels: Labels, dx: Array, stats: Stats, share: int) -> None:

@@ -1,4 +1,4 @@
-"""Compilation by Numba, and where the compiled code is kept; the only module that knows Numba.
+"""Compilation by Numba, and where the compiled code is kept.
 
 The cache lies in the first of these folders that can be written: ``$NUMBA_CACHE_DIR``,
 ``$FOREPLAN_HOME/numba``, ``$XDG_CACHE_HOME/foreplan/numba``, ``~/.cache/foreplan/numba``; in none
@@ -37,6 +37,7 @@ OWN_TIMES = types.Array(types.int64, 1, "C")
 """Arrays of the engine's own, which it may write."""
 
 _INNER: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_ANY_ORDER = {"reassoc", "nsz", "contract"}
 
 
 def compiled(function: F) -> F:
@@ -57,14 +58,21 @@ def with_parts(function: F, **parts: Any) -> F:
     return cast("F", FunctionType(function.__code__, {**function.__globals__, **parts}))
 
 
-def cached(*signature: Any, nrt: bool = False) -> Callable[[F], F]:
-    """Compile a function that plain Python calls: for these types, now or by an earlier process."""
+def cached(
+    *signature: Any, nrt: bool = False, any_order: bool = False, of: tuple[Path, ...] = ()
+) -> Callable[[F], F]:
+    """Compile a function that plain Python calls: for these types, now or by an earlier process.
+
+    With ``any_order`` sums may be taken in any order, so by vectors; ``of`` are files whose code is
+    compiled into it, beside its own and those of ``sim``.
+    """
+    options: dict[str, Any] = {"_nrt": nrt, "fastmath": _ANY_ORDER if any_order else False}
 
     def decorate(function: F) -> F:
-        folder, before = cache_folder(), numba.config.CACHE_DIR
+        folder, before = cache_folder(*of), numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder or before)
         try:
-            return cast("F", numba.njit(signature, cache=folder is not None, _nrt=nrt)(function))
+            return cast("F", numba.njit(signature, cache=folder is not None, **options)(function))
         finally:
             numba.config.CACHE_DIR = before
 
@@ -135,9 +143,9 @@ def type_of(value: object) -> Any:
 
 
 @cache
-def cache_folder() -> Path | None:
+def cache_folder(*more: Path) -> Path | None:
     """Return the folder of this version's compiled code, made if need be."""
-    sources = [*sorted(HERE.glob("*.py")), *sorted(HERE.parent.glob("*.py"))]
+    sources = [*sorted(HERE.glob("*.py")), *sorted(HERE.parent.glob("*.py")), *more]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     for root in cache_roots(os.environ):
         folder = root / digest[:16]

@@ -30,4 +30,4 @@ def test_a_rehearsal_that_was_stopped_goes_on_to_its_end(tmp_path):
     texts = [path.read_text() for path in tmp_path.glob("*.json")]
     (found,) = (json.loads(text) for text in texts if '"rows"' in text)
     assert found["contract"]["passed"]
-    assert len(found["rows"]) == 4
+    assert len(found["rows"]) == 6

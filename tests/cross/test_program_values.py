@@ -164,7 +164,10 @@ def test_any_plan_in_any_order_trains_as_one_worker(workers, rounds, algorithm, 
     check_values(c, range(4))
 
 
-@pytest.mark.parametrize("algorithm", ["hierarchical:2", "hierarchical_halving:2", "torus:2x2"])
+@pytest.mark.parametrize(
+    "algorithm",
+    ["hierarchical:2", "hierarchical_halving:2", "torus:2x2", "double_binary_tree@20@ring"],
+)
 def test_an_exchange_with_numbers_trains_as_one_worker(algorithm):
     check_values(tiny(4, 2, algorithm=algorithm, overlap=True, bucket_bytes=8 * 20), range(4))
 

@@ -61,6 +61,7 @@ def test_the_commands_are_these():
         "foreplan input",
         "foreplan models list",
         "foreplan models show",
+        "foreplan pipeline",
         "foreplan plan",
         "foreplan report",
         "foreplan simulate",

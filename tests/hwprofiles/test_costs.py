@@ -36,7 +36,9 @@ SAMPLE = OpSample(
 )
 
 
-def op(signature, op_class, dtype, flop, moved_bytes, work_class="memory", channels=0):
+def op(
+    signature, op_class, dtype, flop, moved_bytes, work_class="memory", channels=0, product=None
+):
     """What a price depends on."""
     return SimpleNamespace(**locals())
 

@@ -90,6 +90,8 @@ def test_a_worker_gets_one_thread_and_keeps_kernel_choices_and_places():
         "OPENBLAS_CORETYPE": "Haswell",
         "PATH": "/bin",
         "XDG_DATA_HOME": "/data",
+        "CUDA_VISIBLE_DEVICES": "3",
+        "NCCL_SOCKET_IFNAME": "eth1",
         "PYTHONHASHSEED": "7",
         "MKL_DYNAMIC": "1",
         "SECRET": "x",
@@ -99,6 +101,8 @@ def test_a_worker_gets_one_thread_and_keeps_kernel_choices_and_places():
         "OPENBLAS_CORETYPE": "Haswell",
         "PATH": "/bin",
         "XDG_DATA_HOME": "/data",
+        "CUDA_VISIBLE_DEVICES": "3",
+        "NCCL_SOCKET_IFNAME": "eth1",
         "PYTHONHASHSEED": "0",
         "MPIR_CVAR_POLLS_BEFORE_YIELD": "1",
     }

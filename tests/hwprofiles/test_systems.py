@@ -12,7 +12,14 @@ from hwprofiles.tiers import describe
 GB = 1e9
 WHOLE = {"eos", "frontier", "meta-24k-infiniband", "meta-24k-roce", "selene"}
 """Clusters of thousands of devices: two nodes of each are built here."""
-OWN = {"dell-dss8440", "k40-quad", "v100-quad", "tpu-v2-board", "dual-xeon-e5-2660-v3"}
+OWN = {"dell-dss8440", "k40-quad", "v100-quad", "tpu-v2-board", "dual-xeon-e5-2660-v3", "p40-octo"}
+OWN |= {
+    f"{card}-8"
+    for card in (
+        "a100-pcie-40g", "a100-pcie-80g", "gtx-1080-ti", "quadro-rtx-8000", "rtx-2080-ti",
+        "rtx-3090", "v100-pcie-16g",
+    )
+}  # fmt: skip
 BIG = 4096
 MOST_BUILD_S, MOST_ROUTE_S = 8.0, 0.02
 

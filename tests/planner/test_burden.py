@@ -4,6 +4,7 @@ import csv
 import json
 import time
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,31 @@ PUBLISHED = {
     "efficientnet-v2-s": 21_458_488,
     "efficientnet-v2-m": 54_139_356,
     "efficientnet-v2-l": 118_515_272,
+}
+TIMM = {
+    # trained parameters, and multiply-adds of convolutions and matrix products: timm 1.0.31, over
+    # its modules; of "efficientnet-b6" and "-b7", parameters of Keras applications alone, of
+    # "squeezenet-1-1" those of torchvision
+    "senet-154": (115_088_984, 20_688_363_520),
+    "resnet-v2-50": (25_549_352, 4_089_184_256),
+    "resnet-v2-101": (44_541_480, 7_801_405_440),
+    "resnet-v2-152": (60_185_128, 11_513_626_624),
+    "mobilenet-v3-small": (2_542_856, 56_510_400),
+    "mobilenet-v3": (5_483_032, 216_589_760),
+    "cspresnet-50": (21_616_168, 4_517_240_832),
+    "resnet-26": (15_995_176, 2_342_256_640),
+    "resnet-26d": (16_014_408, 2_581_897_216),
+    "resnext-50d-32x4d": (25_048_136, 4_470_120_448),
+    "mobilenet-v2-1.1d": (4_516_520, 430_516_080),
+    "mobilenet-v2-1.2d": (5_831_144, 668_857_568),
+    "inception-v4": (42_679_816, 12_253_974_624),
+    "inception-resnet-v2": (55_843_464, 13_155_794_016),
+    "se-resnet-101": (49_326_872, 7_574_937_600),
+    "se-resnet-152": (66_821_848, 11_288_993_792),
+    "se-resnext-101-32x8d": (93_569_048, 16_418_758_656),
+    "efficientnet-b6": (43_040_704, 0),
+    "efficientnet-b7": (66_347_960, 0),
+    "squeezenet-1-1": (1_235_496, 0),
 }
 PUBLISHED_MILLIONS = {
     # timm's results, to two decimals
@@ -130,6 +156,20 @@ def test_parameters_are_the_published_ones_of(name):
     assert of(name).parameters - of(name).moments == PUBLISHED[name]
 
 
+@pytest.mark.parametrize("name", TIMM)
+def test_parameters_and_multiply_adds_are_those_of_the_timm_network(name):
+    parameters, multiply_adds = TIMM[name]
+    assert load_model(name).parameter_count == parameters
+    assert not multiply_adds or of(name).forward_matmul_flop == 2 * multiply_adds
+
+
+def test_an_eca_resnet_lacks_but_the_86_weights_along_its_channels():
+    """timm 1.0.31: 25,576,350 parameters and 4,328,912,640 multiply-adds."""
+    assert load_model("eca-resnet-50d").parameter_count == 25_576_350 - 86
+    missing = 4_328_912_640 - of("eca-resnet-50d").forward_matmul_flop / 2
+    assert 0 < missing < 1e5
+
+
 @pytest.mark.parametrize("name", PUBLISHED_MILLIONS)
 def test_parameters_are_the_published_millions_of(name):
     assert round(load_model(name).parameter_count / 1e6, 2) == PUBLISHED_MILLIONS[name]
@@ -138,6 +178,24 @@ def test_parameters_are_the_published_millions_of(name):
 def test_parameters_of_overfeat_are_145_million():
     """Sermanet et al., arXiv:1312.6229: the fast model."""
     assert int(load_model("overfeat").parameter_count / 1e6) == 145
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "millions"),
+    [
+        ("amoebanet", "amoebanet-d-18-208", "81.5"),
+        ("amoebanet", "amoebanet-d-18-416", "319.0"),
+        ("u_net", "u-net-6-72", "362.2"),
+    ],
+)
+def test_networks_of_other_sizes_have_the_published_parameters(family, name, millions):
+    """torchgpipe, benchmarks/amoebanetd-memory and unet-memory: README.md.
+
+    Its U-Net does not scale what it has normalised.
+    """
+    model = import_module(f"planner.models.{family}").build(name)
+    own = sum(x.parameter_count for x in model.layers if dict(x.attrs).get("group") != 1)
+    assert f"{own / 1e6:.1f}" == millions
 
 
 @pytest.mark.parametrize("size", ["b0", "b4"])
@@ -189,7 +247,8 @@ def test_the_table_has_every_convnet_but_those_it_lacks():
     lacking = {"alexnet-cifar", "alexnet-owt", "vgg-11", "resnet-20", "resnet-50-v1-5"}
     lacking |= {"resnet-101-v1-5", "resnet-152-v1-5"}
     lacking |= {"resnet-56", "lenet-5", "mlp"}
-    lacking |= set(PUBLISHED) - set(ROWS) | set(PUBLISHED_MILLIONS)
+    lacking |= set(PUBLISHED) - set(ROWS) | set(PUBLISHED_MILLIONS) | set(TIMM)
+    lacking |= {"amoebanet-d-18-256", "u-net-5-64", "eca-resnet-50d"}
     lacking |= {"overfeat", "efficientnet-widese-b0", "efficientnet-widese-b4"}
     convnets = {name for name in model_names() if not load_model(name).reads_tokens}
     assert convnets == set(ROWS) | lacking
@@ -262,9 +321,9 @@ def test_which_counting_of_100_imagenet_epochs_is_about_one_exaflop(name, multip
 @pytest.mark.alone
 @pytest.mark.parametrize("name", model_names())
 def test_a_model_is_built_and_weighed_quickly(name):
-    """Best of three: a machine that is busy elsewhere slows one, seldom all."""
+    """Best of up to three: a machine that is busy elsewhere slows one, seldom all."""
     seconds = []
-    for _ in range(3):
+    while len(seconds) < 3 and min(seconds, default=1) >= 0.4:
         start = time.perf_counter()
         burden(load_model(name))
         seconds.append(time.perf_counter() - start)

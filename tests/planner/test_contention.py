@@ -33,9 +33,8 @@ class Group:
     def __init__(self, whole, group):
         self.whole, self.group, self.ranks = whole, group, len(group)
 
-    def send(self, src, dst, span, *, after, landing, channel=0):
-        ends = self.group[src], self.group[dst]
-        return self.whole.send(*ends, span, after=after, landing=landing, channel=channel)
+    def send(self, src, dst, span, **how):
+        return self.whole.send(self.group[src], self.group[dst], span, **how)
 
     def add(self, rank, span, arrived, *, after):
         return self.whole.add(self.group[rank], span, arrived, after=after)

@@ -18,12 +18,17 @@ FOLDS = [
     ("dgx-h100", "multi_ring:3", 1),
     ("dgx-h100", "sharded_star", 1),
     ("dgx-h100", "all_to_all", 1),
+    ("dgx-h100", "bruck_all_to_all", 1),
+    ("dgx-h100", "all_gather", 1),
+    ("dgx-h100", "bruck_all_gather", 1),
+    ("dgx-h100", "reduce_scatter", 1),
     ("aws-p3-16xlarge", "ring", 4),  # hybrid cube mesh
     ("mi300x-8", "halving_doubling", 1),  # full mesh
     ("tpu-v4:4x4x1", "halving_doubling", 1),
     ("tpu-v4:4x4x4", "torus:4x4x4", 1),
     ("dgx-h100:2", "hierarchical:4", 2),  # rail-optimised, half a node at a time
     ("dgx-h100:4", "hierarchical:8", 1),
+    ("dgx-h100:4", "hierarchical_all_to_all:8", 1),
     ("frontier:4", "hierarchical:8", 2),  # dragonfly
     ("aws-p4d-24xlarge:2", "hierarchical_halving:8", 1),  # fat tree
 ]
@@ -76,6 +81,8 @@ def test_the_unfolded_graph_is_the_one_that_is_emitted_rank_by_rank(spec, name):
     ("spec", "name", "said"),
     [
         ("dgx-h100", "tree", "one is a root or a server"),
+        ("dgx-h100", "chain_broadcast:4", "one is a root or a server"),
+        ("dgx-h100", "in_network:4", "crosses the links of all ranks at once"),
         ("dgx-h100:2", "sharded_star", "crosses 8 links, another that it is to stand for 2"),
         ("dgx-h100:2", "halving_doubling:2", "expected a name without numbers"),
         (

@@ -60,6 +60,7 @@ CASES = [
     ),
     (layer("add", MAPS, MAPS, MAPS), MAPS, {}, {"forward": 2 * 48}),
     (layer("concat", MAPS, (5, 3, 4)), (7, 3, 4), {}, {"forward": 0, "input_grad": 0}),
+    (layer("upsample", MAPS, factor=3), (2, 9, 12), {}, {"forward": 0, "input_grad": 8 * 48}),
     (layer("gate", MAPS, FACTORS), MAPS, {}, {"forward": 48, "input_grad": 3 * 48}),
     (
         layer("embedding", (5,), vocab=7, features=3),

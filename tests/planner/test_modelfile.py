@@ -76,8 +76,9 @@ def test_the_page_lists_the_attributes_of_every_kind():
 
 
 SIBLINGS = re.compile(
-    "densenet-(169|201)|efficientnet-(b[1-5]|v2-[ml]|widese-.*)|mobilenet-v2-.*"
-    "|resnet-(34|50|101|152|200)d|resnet-200|resnext-101-32x8d|vgg-1[369]-bn|wide-.*"
+    "densenet-(169|201)|efficientnet-(b[1-7]|v2-[ml]|widese-.*)|mobilenet-v[23]-.*"
+    "|resnet-(26|34|50|101|152|200)d|resnet-(26|200)|resnext-101-32x8d|vgg-1[369]-bn|wide-.*"
+    "|resnet-v2-1.*|resnext-50d-.*|se-resnet-1.*|se-resnext-101-32x8d|squeezenet-1-1"
 )
 """Models that are another of the built-in ones in other widths and depths."""
 

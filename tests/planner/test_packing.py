@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.landing import Landing, Room, land
-from planner.landings import landings
 from planner.layout import layouts, memory_bytes
 from planner.memory import pass_memory, plan_arena_bytes
 from planner.model import ModelGraph, load_model, model_names
+from planner.moves import arrivals
 from planner.packing import Lives, alive, followed, pack, tops
 from planner.plan import Plan, Training
 from planner.predict import predict
@@ -109,7 +109,12 @@ def rooms(draw: st.DrawFn) -> tuple[Room, np.ndarray]:
     free = sorted(draw(st.lists(st.integers(0, 20), min_size=len(size), max_size=len(size))))
     filled, kept = max(free) + draw(st.integers(0, 5)), draw(st.integers(0, 200))
     free_from = 64 * np.array(free[::-1], dtype=np.int64)
-    room = Room(free_from=free_from, frame_bytes=64 * filled, kept_bytes=64 * kept)
+    room = Room(
+        free_from=free_from,
+        held_bytes=free_from // draw(st.integers(1, 3)),
+        frame_bytes=64 * filled,
+        kept_bytes=64 * kept,
+    )
     return room, 64 * np.array(size, dtype=np.int64)
 
 
@@ -144,13 +149,43 @@ def test_buckets_wait_for_those_on_whose_bytes_they_land(case):
 
 
 def test_a_bucket_that_does_not_wait_is_shown():
-    room = Room(free_from=np.zeros(3, dtype=np.int64), frame_bytes=128, kept_bytes=0)
+    nothing = np.zeros(3, dtype=np.int64)
+    room = Room(free_from=nothing, held_bytes=nothing, frame_bytes=128, kept_bytes=0)
     size = np.array([128, 64, 128])
     landing = land(room, size)
     assert landing.after == ((), (0,), (0, 1))
     check_landing(room, size, landing)
     with pytest.raises(AssertionError, match="do not wait"):
         check_landing(room, size, replace(landing, after=((), (0,), ())))
+
+
+def waits(name: str, training: Training, plan: Plan) -> bool:
+    """Whether some bucket lands on the bytes of another one."""
+    found = layouts(load_model(name), training, plan)
+    return any(after for arena in found for after in arena.landing_after)
+
+
+@pytest.mark.parametrize("landing_slots", [1, 2])
+@pytest.mark.parametrize("name", ["ring", "tree", "double_binary_tree"])
+def test_few_large_buckets_lie_side_by_side(name, landing_slots, monkeypatch):
+    """Waiting for one another would cost AlexNet a fifth of a step on a slow network."""
+    plan, training = dp(4, 1, name, 4 << 20, True, landing_slots=landing_slots), Training(batch=4)
+    assert not waits("alexnet", training, plan)
+    if name == "tree":
+        monkeypatch.setattr("planner.landing.CHEAP_FRAC", 0)
+        monkeypatch.setattr("planner.landing.WORTH_FRAC", 0)
+        assert waits("alexnet", training, plan)
+
+
+@pytest.mark.parametrize("name", ["star", "tree"])
+def test_many_small_buckets_wait_and_lose_no_time(name, monkeypatch):
+    plan = dp(3, 2, name, 1 << 16, True, activation_slots=2, landing_slots=2)
+    model, training, machine = load_model("gpt-nano"), Training(batch=12), small_machine(3)
+    assert waits("gpt-nano", training, plan)
+    step_s = predict(model, training, plan, machine)[0].step_s
+    monkeypatch.setattr("planner.landing.SLACK_FRAC", 9)
+    assert not waits("gpt-nano", training, plan)
+    assert step_s == predict(model, training, plan, machine)[0].step_s
 
 
 @given(c=cases())
@@ -187,7 +222,7 @@ def wholes(draw: st.DrawFn) -> tuple[ModelGraph, Training, Plan]:
     model = load_model(draw(st.sampled_from(RUNNABLE)))
     workers = draw(st.integers(1, 4))
     name = draw(st.sampled_from(ALGORITHMS)) if workers > 1 else "none"
-    used = landings(name, workers).arrivals if workers > 1 else 1
+    used = arrivals(name, workers) if workers > 1 else 1
     plan = dp(
         workers,
         max(model.norm_group, draw(st.sampled_from([1, 4, 32]))),

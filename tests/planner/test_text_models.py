@@ -12,6 +12,7 @@ from planner.layer import INPUT
 from planner.layers.attention import scores
 from planner.model import Block, ModelGraph, load_model, with_tokens
 from planner.models import bert, gpt
+from planner.steps import record_limits
 from tests.planner_cases import tiny_decoder, tiny_encoder
 
 PUBLISHED = {
@@ -247,9 +248,18 @@ def test_next_tokens_are_as_many_as_tokens():
         ModelGraph(name="m", blocks=(block,), record_shape=(4,), classes=9, next_token=True)
 
 
-def test_what_writes_its_records_is_named_or_there_is_nothing():
+def test_what_writes_its_records_is_named():
     assert load_model("gpt-nano:32").data_command == "foreplan data text --seq 32"
-    assert load_model("gpt-2").data_command == load_model("bert-base").data_command == ""
+    for name in ("gpt-2", "bert-base:64"):
+        assert load_model(name).data_command == f"foreplan data synthetic --model {name}"
+
+
+def test_a_record_numbers_nothing_that_is_not_there():
+    model = load_model("bert-base:10")
+    sentence, masked = (2,), (30_522,) * 2
+    sample = (30_522,) * 10 + (2,) * 10 + (10,) * 2
+    assert record_limits(model) == sentence + masked + sample
+    assert record_limits(load_model("gpt-2:3")) == (50_257,) * 4
 
 
 def test_a_tied_table_is_exchanged_and_updated_once():

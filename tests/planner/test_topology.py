@@ -148,8 +148,9 @@ def test_examples_in_docstrings_are_so():
 
 def test_on_nodes_what_has_their_shape_wins_where_it_suits_the_ranks():
     network = cluster_network("dgx-h100:2")
-    names = ("ring", "halving_doubling", *network.shaped)
-    assert network.shaped == ("hierarchical:8", "hierarchical_halving:8", "in_network")
+    shaped = ("hierarchical:8", "hierarchical_halving:8", "in_network")
+    names = ("ring", "halving_doubling", *shaped)
+    assert network.numbered("all_reduce") == [*names[2:]]
     found = topology_map(network, (8, 12, 16), 10**5, 10**9, names)
     last = [found.bands(column)[-1][0] for column in range(3)]
     assert last[0] == "in_network"  # one node
@@ -166,3 +167,32 @@ def test_on_nodes_what_has_their_shape_wins_where_it_suits_the_ranks():
 def test_a_name_that_suits_none_of_the_ranks_is_refused():
     with pytest.raises(PlanError, match="expected one that suits 12 ranks on 'dgx-h100:2'"):
         topology_map(cluster_network("dgx-h100:2"), (12,), 10**5, 10**6, ("hierarchical:8",))
+
+
+@pytest.mark.parametrize(
+    ("operation", "first", "last"),
+    [
+        ("all_to_all", "bruck_all_to_all", "all_to_all"),
+        ("broadcast", "broadcast", "chain_broadcast:256"),
+    ],
+)
+def test_other_collectives_have_a_map_that_the_simulation_agrees_with(operation, first, last):
+    network = flat_network("ethernet-10g", "v100-sxm2-16g", 64)
+    names = [*topology.simple_names(operation), *network.numbered(operation)]
+    found = topology_map(network, (8,), 1000, 10**8, names, operation=operation)
+    assert found.bands(0)[0][0] == first
+    assert found.bands(0)[-1][0] == last
+    samples = sampled(found, 3, 8)
+    assert all(sample.agrees for sample in samples)
+    for sample in samples:
+        assert sample.simulated_ps == sample.closed_ps
+
+
+def test_on_nodes_an_all_to_all_goes_by_rails_until_bytes_rule():
+    network = cluster_network("dgx-h100:4")
+    names = [*topology.simple_names("all_to_all"), *network.numbered("all_to_all")]
+    found = topology_map(network, (32,), 10**5, 10**9, names, operation="all_to_all")
+    assert [name for name, _, _ in found.bands(0)] == ["hierarchical_all_to_all:8", "all_to_all"]
+    (sample,) = sampled(found, 1, 32, seed=1)
+    pairs = zip(sample.simulated_ps, sample.closed_ps, strict=True)
+    assert all(simulated >= 0.999999 * closed for simulated, closed in pairs)

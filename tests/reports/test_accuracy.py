@@ -1,5 +1,6 @@
 """The committed checks hold their claims, and the accuracy page says what they measured."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def why():
 
 
 def test_the_page_is_fresh(published, why):
-    page = accuracy_page({f.name: committed(f) for f in FILES}, published, why)
+    gpus = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("gpu-*.json"))]
+    page = accuracy_page({f.name: committed(f) for f in FILES}, published, why, gpus)
     assert (ROOT / "docs" / "accuracy.md").read_text("utf-8") == page, (
         "run `make accuracy` or `make published`"
     )

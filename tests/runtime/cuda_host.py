@@ -5,8 +5,11 @@ every ``__syncthreads()``; blocks run one after the other.
 """
 
 import ctypes
+import hashlib
 import importlib
+import os
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -96,17 +99,33 @@ def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
     return "\n".join(parts)
 
 
+def library(source: str, folder: Path) -> Path:
+    """Compile a source once for all processes that are given one folder."""
+    name = hashlib.sha256(source.encode()).hexdigest()[:16]
+    found = folder / f"{name}.so"
+    if not found.exists():
+        text, fresh = (folder / f"{name}.{os.getpid()}.{end}" for end in ("cpp", "so"))
+        text.write_text(source)
+        command = ["g++", "-std=c++20", "-O0", "-shared", "-fPIC", "-pthread", "-w"]
+        subprocess.run([*command, "-o", fresh, text], check=True)
+        fresh.replace(found)
+    return found
+
+
+@cache
+def compiled(dtype: str) -> "HostEngine":
+    """The engine of a dtype, kept where temporary files of this process go."""
+    return HostEngine(texts(), dtype, Path(os.environ.get("TMPDIR", tempfile.gettempdir())))
+
+
 class HostEngine:
     """Arrays are NumPy's."""
 
-    tf32 = False
+    tf32, notes, plans = False, {}, {}
 
     def __init__(self, texts: list[Text], dtype: str, folder: Path, *, narrow: bool = True) -> None:
-        source, library = folder / f"{dtype}.cpp", folder / f"{dtype}.so"
-        source.write_text(program(texts, dtype, narrow=narrow))
-        command = ["g++", "-std=c++20", "-O0", "-shared", "-fPIC", "-pthread", "-w"]
-        subprocess.run([*command, "-o", library, source], check=True)
-        self._library = ctypes.CDLL(str(library))
+        self.folder = folder
+        self._library = ctypes.CDLL(str(library(program(texts, dtype, narrow=narrow), folder)))
         self._wide = ctypes.c_double if TYPES[dtype][1] == "double" else ctypes.c_float
         self._rooms: dict[tuple[str, str], np.ndarray] = {}
 

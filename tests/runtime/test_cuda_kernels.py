@@ -5,6 +5,7 @@ Here its C++ is compiled for the host and run by NumPy's arrays in the device's 
 """
 
 import importlib
+from dataclasses import replace
 from importlib import util
 
 import numpy as np
@@ -17,6 +18,7 @@ from planner.model import load_model
 from planner.opcall import OpCall, Tensor
 from planner.optimizer import optimizer_names, update
 from planner.plan import Training
+from planner.precision import judge
 from runtime import kernels as numpy_kernels
 from runtime.arena import dtype_of
 from runtime.cuda import layout
@@ -59,6 +61,7 @@ LAYERS = [
     layer("gate", MAPS, (6, 1, 1)),
     layer("concat", MAPS, (3, 9, 8)),
     layer("concat", (7,), (4,)),
+    layer("upsample", MAPS, factor=2),
     layer("add", MAPS, MAPS, MAPS),
     layer("dropout", MAPS),
     layer("dropout", (13,)),
@@ -94,7 +97,28 @@ def cases() -> dict[str, OpCall]:
         phases = ("forward", "weight_grad", "input_grad")
         there = [p for p in phases if hasattr(each.module, p)]
         calls += [each.call(phase, SAMPLES, "float64") for phase in there]
-    return {call.signature: call for call in calls}
+    return {call.signature: call for call in (*calls, *halves())}
+
+
+def halves() -> list[OpCall]:
+    """What only a training in float16 calls, in float64."""
+    trainings = [Training(batch=1, dtype="float16", optimizer=name) for name in optimizer_names()]
+    calls = [judge(5000, "float16"), *(update(training, 777) for training in trainings)]
+    models = map(load_model, ("lenet-5", "gpt-nano", "bert-base:16"))
+    calls += [steps.loss(model, 3, "float16", batch=12) for model in models]
+
+    def wide(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        floats = ("float16", "float32")
+        return tuple(replace(t, dtype="float64") if t.dtype in floats else t for t in tensors)
+
+    return [
+        replace(
+            call,
+            dtype="float64",
+            **{kind: wide(getattr(call, kind)) for kind in ("reads", "updates", "writes")},
+        )
+        for call in calls
+    ]
 
 
 CASES = cases()
@@ -142,6 +166,8 @@ def device(request):
 
 def drawn(tensor: Tensor) -> np.ndarray:
     rng = np.random.default_rng([*tensor.name.encode()])
+    if tensor.name == "scaling":
+        return np.array([8, 5, 1 / 8, 2], tensor.dtype)
     if tensor.dtype in ("uint8", "int64"):
         return rng.integers(0, tensor.below or 2, tensor.shape).astype(tensor.dtype)
     array = rng.normal(size=tensor.shape).astype(tensor.dtype)
@@ -235,3 +261,12 @@ def test_a_wrong_kernel_is_seen(device, monkeypatch):
     call = layer("relu", MAPS).call("forward", SAMPLES, "float64")
     expected, got = twins(call, device)
     assert not np.allclose(expected["y"], got["y"])
+
+
+def test_columns_that_do_not_fit_at_once_are_gathered_in_turn(device, monkeypatch):
+    """The fallback of a convolution, its gradient added up over some places at a time."""
+    conv2d = importlib.import_module("runtime.cuda.kernels.conv2d")
+    monkeypatch.setattr(conv2d, "MOST_COLUMNS", 2000)
+    of = layer("conv2d", MAPS, channels=4, kernel=3, pad=1, groups=2, bias=0)
+    for phase in ("forward", "weight_grad", "input_grad"):
+        test_a_kernel_gives_what_its_numpy_twin_gives(of.call(phase, SAMPLES, "float64"), device)

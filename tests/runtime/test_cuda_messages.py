@@ -16,7 +16,6 @@ from runtime.device import HostDevice
 from runtime.initial import initial_parameters
 from runtime.kernels import Stream
 from runtime.replay import Replayed
-from runtime.train import _flat
 from runtime.waves import groups_of, waves
 from sim.heap_engine import simulate
 
@@ -58,8 +57,8 @@ class Lagging(HostDevice):
         while self.compute or self.copies:
             self.progress(8)
 
-    def kernel(self, name):
-        run = super().kernel(name)
+    def kernel(self, call):
+        run = super().kernel(call)
 
         def queued(*arrays, **settings):
             self.compute.append(lambda: run(*arrays, **settings))
@@ -140,10 +139,15 @@ def program(machine, dp):
     return lower(load_model("mlp"), TRAINING, plan, machine.cluster(2), machine.books(2))
 
 
+def queues_of(program):
+    """By message: what is there, and what has been received."""
+    tags = [t for t, i in enumerate(program.tasks) if isinstance(i, TransferTask)]
+    return {tag: (SimpleQueue(), SimpleQueue()) for tag in tags}
+
+
 def trained(program, devices, steps=2):
     """Parameters of every rank after some steps, each rank a thread."""
-    tags = [t for t, i in enumerate(program.tasks) if isinstance(i, TransferTask)]
-    queues = {tag: (SimpleQueue(), SimpleQueue()) for tag in tags}
+    queues = queues_of(program)
     rng = np.random.default_rng(0)
     raws = rng.integers(0, 10, (2, 2, 8, 65), dtype=np.uint8)
     start = initial_parameters(load_model("mlp"), "float32", 0)
@@ -158,7 +162,7 @@ def trained(program, devices, steps=2):
         worker = bind(
             program, rank, Wire(rank, queues), fetch, lambda *key: Stream(0, 0, 0, 0), device=device
         )
-        flat = _flat(worker, "parameters")
+        flat = worker.flat("parameters")
         flat[...] = start
         for _ in range(steps):
             worker.loop.run()
@@ -225,7 +229,8 @@ def test_every_message_goes_to_its_peer_once_a_step(program):
     calls: list[tuple] = []
     direct = Direct(
         0,
-        groups_of(program, 0, order),
+        order,
+        program,
         lambda: calls.append(("begin",)),
         lambda array, peer: calls.append(("send", array, peer)),
         lambda array, peer: calls.append(("receive", array, peer)),

@@ -1,11 +1,12 @@
 """Loss and accuracy on records that were not trained on."""
 
-from math import log
+from math import log, prod
 
 import numpy as np
 import pytest
 
 from planner.model import load_model
+from planner.steps import load
 from runtime import evaluate as module
 from runtime.evaluate import evaluate
 from runtime.initial import initial_parameters
@@ -36,6 +37,18 @@ def test_parts_of_the_test_make_the_whole(name, home, monkeypatch):
     monkeypatch.setattr(module, "SAMPLES", 50)
     parts = evaluate(model, "float64", flat, path)
     assert parts == pytest.approx(whole, rel=1e-12)
+
+
+def test_large_outputs_are_few_at_a_time_and_the_same(home, monkeypatch):
+    model, path = load_model("mlp"), home / "data" / "digits-test.rec"
+    flat = initial_parameters(model, "float64", 0)
+    whole = evaluate(model, "float64", flat, path)
+    widest = max(prod(layer.out_shape) for layer in model.layers)
+    monkeypatch.setattr(module, "MOST_BYTES", 90 * 8 * widest // 2)
+    seen = []
+    monkeypatch.setattr(module, "load", lambda m, n, dtype: seen.append(n) or load(m, n, dtype))
+    assert evaluate(model, "float64", flat, path) == pytest.approx(whole, rel=1e-12)
+    assert seen == [45] * 8
 
 
 def test_every_head_counts(tmp_path):

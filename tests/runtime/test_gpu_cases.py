@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reports.gpus import gpu_section
+
 BENCH = Path(__file__).parents[2] / "bench"
 
 
@@ -46,7 +48,7 @@ def test_a_case_is_measured_predicted_and_put_in_a_table(bench, tmp_path, monkey
     slow = {key: op | {"issue_s": 1e-2} for key, op in found["ops"].items()}
     late = page.results(facts(), {"passed": True, "closing": ""}, {case: found | {"ops": slow}})
     assert late["rows"][0]["is_host_bound"]
-    text = page.table([{**late, "facts": facts()}])
+    text = gpu_section([{**late, "facts": facts()}])
     assert "Nothing here was run by a GPU." in text
     assert "| mlp/b4/float32/disk |" in text
     assert "| host |" in text
@@ -74,3 +76,31 @@ def test_cases_have_distinct_keys_and_every_model_precision_and_batch(bench):
     assert any(case.ranks == 8 for case in cases.GPU)
     assert any(case.disk for case in cases.GPU)
     assert replace(cases.GPU[0], disk=True).key.endswith("/disk")
+
+
+def test_a_case_on_a_gpu_is_measured_and_judged(bench, tmp_path, monkeypatch, fake_gpu, tiny):
+    """All that `make gpu-check` does with a GPU but its time, on the fakes of one."""
+    cases, measure, check = bench("gpu_cases"), bench("gpu_measure"), bench("gpu_check")
+    for name, value in (("BLOCKS", 2), ("STEPS", 2), ("MORE", 2)):
+        monkeypatch.setattr(measure, name, value)
+    monkeypatch.setattr(bench("gpu_twin"), "pytorch", lambda: None)
+    plain = cases.Case(model=tiny, batch=4, dtype="float64")
+    case = replace(plain, batch=8, disk=True)
+    monkeypatch.setattr(check, "GPU", (plain, case))
+    check._keep(tmp_path, "facts", check._facts(rehearse=False))
+    for each in (plain, case):
+        check._keep(tmp_path, each.key, check._measured(each.key, False, tmp_path))
+    found = {each: check._done(tmp_path, each.key) for each in (plain, case)}
+    given = check._done(tmp_path, "facts")
+    assert given["name"] == "Fake GPU"
+    page = bench("gpu_page").results(given, {"passed": True, "closing": ""}, found)
+    for row in page["rows"]:
+        assert row["arena_bytes"] == row["arena_predicted_bytes"]
+        assert (row["grown_bytes"], row["taken"]) == (0, 0)
+        assert row["issue_s"] > 0
+        assert row["from_ops_s"] >= row["without_issue_s"]
+    assert any(line.startswith("calibration: ") for line in page["verdicts"])
+    assert "steps that asked for memory: none" in page["verdicts"]
+    odd = [{**row, "taken": 3, "arena_predicted_bytes": 1} for row in page["rows"]]
+    lines = bench("gpu_page").verdicts(odd)
+    assert not any(line.endswith("memory: none") or "past: none" in line for line in lines)

@@ -140,6 +140,7 @@ LARGE = [
     layer("silu", WIDE),
     layer("gate", WIDE, (4, 1, 1)),
     layer("concat", WIDE, WIDE),
+    layer("upsample", WIDE),
     layer("dropout", WIDE),
     layer("dropout", (1 << 16,)),
     layer("add", WIDE, WIDE, WIDE),

@@ -1,6 +1,7 @@
 """Random record files: as asked for, the same for the same arguments, and found by their shape."""
 
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 from foreplan.datasets import record_files, write_synthetic
 from hwprofiles.errors import RecordError
 from planner.model import load_model
+from planner.steps import load, record_limits
 from runtime import synthetic
+from runtime.kernels import kernel
 from runtime.records import RecordFile
 from runtime.synthetic import write_synthetic as write
+from runtime.synthetic import write_synthetic_text
 
 SHAPE = (3, 4, 6)
 
@@ -54,6 +58,41 @@ def test_the_seed_alone_decides_the_bytes(tmp_path):
     one, same, other = (sorted(folder.iterdir())[0].read_bytes() for folder in folders)
     assert one == same
     assert one != other
+
+
+@pytest.mark.parametrize("name", ["gpt-2:5", "bert-base:12", "electra-base:12"])
+def test_text_is_written_as_the_model_takes_it(name, tmp_path):
+    model = load_model(name)
+    (header, records), _ = map(contents, write_synthetic_text(tmp_path, model, 50))
+    assert record_files(model, tmp_path)[0].exists()
+    assert (header.dtype, header.sample_shape) == (model.record_dtype, model.record_shape)
+    call = load(model, len(records), "float32")
+    arrays = {t.name: np.empty(t.shape, t.dtype) for t in call.writes}
+    fetch = partial(np.copyto, src=records)
+    kernel(call.kernel)(*arrays.values(), **dict(call.attrs), fetch=fetch)
+    limits, inputs = np.array(record_limits(model)), arrays["x"].shape[1]
+    labels_below = limits[1:] if model.next_token else limits[:-inputs]
+    for found, below in ((arrays["labels"], labels_below), (arrays["x"], limits[-inputs:])):
+        assert (found < below).all()
+        assert (found.max(axis=0) > 0.7 * (below - 1)).all(), "drawn from all there are"
+
+
+def test_records_of_another_width_are_not_those_of_the_model(tmp_path):
+    """Eight numbers of two bytes after a label, and seventeen bytes after one: the same size."""
+    written = write_synthetic_text(tmp_path, load_model("gpt-2:8"), 2)
+    write(tmp_path, (17,), 256, 2)
+    assert record_files(load_model("gpt-2:8"), tmp_path) == written
+    with pytest.raises(RecordError, match=r"numbers of uint16, 50257 .*--model gpt-2:9`"):
+        record_files(load_model("gpt-2:9"), tmp_path)
+
+
+def test_data_synthetic_writes_for_a_model(command, tmp_path):
+    arguments = ["data", "synthetic", "--model", "gpt-2", "--count", "3", "-o", tmp_path]
+    answer = command([*arguments, "--seq", "6"], tmp_path, tmp_path)
+    assert answer.stdout.count("wrote ") == 2, answer.stderr
+    assert contents(tmp_path / "synthetic-6-50257-uint16-train.rec")[1].shape == (2, 14)
+    refused = command([*arguments, "--shape", "3x4x4"], tmp_path, tmp_path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):

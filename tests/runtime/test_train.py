@@ -1,5 +1,6 @@
 """Training on one rank, in this process: parameters, updates, accuracy, and what is refused."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from math import log
 
@@ -12,9 +13,10 @@ from planner.jsonable import to_jsonable
 from planner.model import load_model
 from planner.plan import Training, parameter_offsets
 from runtime.initial import initial_parameters
+from runtime.parameters import read
 from runtime.records import RecordFile
 from runtime.text import write_text
-from runtime.train import _flat, _layer_order, _prepare, train_ranks
+from runtime.train import _prepare, train_ranks
 from runtime.voice import Voice
 
 TRAINING = Training(batch=48, dtype="float64", learning_rate=0.1, momentum=0.9, seed=5)
@@ -69,30 +71,29 @@ def job(home, plan_file, dp):
 @pytest.fixture
 def prepared(job, plan_file, dp):
     plans = plan_file("lenet-5", TRAINING, dp(1, 12))
-    worker, records = _prepare(plans, plans.plans[0], job, Alone())
-    yield worker
-    records.close()
+    with ExitStack() as opened:
+        yield _prepare(plans, plans.plans[0], job, Alone(), opened)
 
 
 def test_the_first_parameters_are_the_initial_ones_layer_by_layer(prepared):
-    model, flat = load_model("lenet-5"), _flat(prepared, "parameters")
+    model, flat = load_model("lenet-5"), prepared.flat("parameters")
     initial = initial_parameters(model, "float64", seed=5)
     assert flat.size == initial.size == model.parameter_count
-    np.testing.assert_array_equal(_layer_order(model, flat), initial)
+    np.testing.assert_array_equal(read(prepared, model, TRAINING), initial)
     at = parameter_offsets(model)[len(model.layers) - 1]
     assert at == 0, "the last layer lies first"
     assert not np.array_equal(flat, initial)
 
 
 def test_the_flat_arrays_lie_in_registers_of_their_own(prepared):
-    arrays = [_flat(prepared, name) for name in ("parameters", "gradients", "momentum")]
+    arrays = [prepared.flat(name) for name in ("parameters", "gradients", "momentum")]
     for i, array in enumerate(arrays):
         assert array.dtype == np.float64
         assert not any(np.shares_memory(array, other) for other in arrays[i + 1 :])
 
 
 def test_an_update_is_sgd_with_momentum(prepared):
-    parameters, momentum = (_flat(prepared, name) for name in ("parameters", "momentum"))
+    parameters, momentum = (prepared.flat(name) for name in ("parameters", "momentum"))
     kept = [parameters.copy()]
     moved = [momentum.copy()]
     for step in range(3):
@@ -139,12 +140,12 @@ def test_saved_parameters_are_of_the_last_timed_step(answer, job, plan_file, dp)
     """The traced steps that follow train on, and must not show."""
     _, saved = answer
     plans = plan_file("lenet-5", TRAINING, dp(1, 48))
-    worker, records = _prepare(plans, plans.plans[0], job, Alone())
-    for step in range(8):
-        worker.step[0] = step
-        worker.loop.run()
-    records.close()
-    expected = _layer_order(load_model("lenet-5"), _flat(worker, "parameters"))
+    with ExitStack() as opened:
+        worker = _prepare(plans, plans.plans[0], job, Alone(), opened)
+        for step in range(8):
+            worker.step[0] = step
+            worker.loop.run()
+    expected = read(worker, load_model("lenet-5"), TRAINING)
     np.testing.assert_array_equal(saved, expected)
 
 
@@ -167,7 +168,7 @@ def test_a_graph_that_is_not_the_predicted_one_is_refused(job, plan_file, dp):
     old = replace(plans.plans[0].prediction, graph_sha256="0" * 64)
     ranked = replace(plans.plans[0], prediction=old)
     with pytest.raises(RecordError, match="lowers to another task graph"):
-        _prepare(plans, ranked, job, Alone())
+        _prepare(plans, ranked, job, Alone(), ExitStack())
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 
 from runtime.cuda.columns import column_sums
 from runtime.cuda.engine import dtype_of, engine, run
+from runtime.cuda.kernels.add import accumulate
 from runtime.cuda.kernels.linear import add_bias
 from runtime.cuda.layout import maps, weights
 from runtime.cuda.text import each
@@ -81,7 +82,10 @@ def weight_grad(x: Any, dy: Any, dw: Any, *arrays: Any, **how: int) -> None:
             given = _compact(_part(gradient, rows, group, g.groups))
             part = _room("part", target.shape, dw)
             engine().matmul(given.T, cols, part)
-            target[...] = part if not rows.start else target + part
+            if rows.start:
+                accumulate(part, target)
+            else:
+                target[...] = part
 
 
 def input_grad(dy: Any, w: Any, dx: Any, *work: Any, **how: int) -> None:

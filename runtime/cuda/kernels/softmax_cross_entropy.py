@@ -1,17 +1,26 @@
 """Cross-entropy and its gradient, a block a row; as ``runtime.kernels.softmax_cross_entropy``."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from planner.precision import SCALE
 from runtime.cuda.engine import dtype_of, engine
 from runtime.cuda.text import SUM, THREADS, Text
 
-_ROWS = Text(
-    name="cross_entropy",
-    parameters="const T* x, T* dx, const long long* labels, double* found, A share,"
-    " long long classes, long long each_sample, long long labels_each, long long first,"
-    " long long rows",
-    helpers=SUM,
-    body=f"""
+
+def _rows(name: str, parameter: str, factor: str) -> Text:
+    """Return the kernel of rows; ``factor`` is what the gradient is multiplied by beside."""
+    return Text(
+        name=name,
+        parameters=f"const T* x, T* dx, const long long* labels, double* found, {parameter}A share,"
+        " long long classes, long long each_sample, long long labels_each, long long first,"
+        " long long rows",
+        helpers=SUM,
+        body=_BODY.replace("FACTOR", factor),
+    )
+
+
+_BODY = f"""
     __shared__ A room[{THREADS}];
     __shared__ long long places[{THREADS}];
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {{
@@ -48,15 +57,16 @@ _ROWS = Text(
         __syncthreads();
         for (long long k = threadIdx.x; k < classes; k += blockDim.x)
             dx[row * classes + k] =
-                T((exp(A(logits[k]) - top) / sum - (k == label ? A(1) : A(0))) / share);
+                T((exp(A(logits[k]) - top) / sum - (k == label ? A(1) : A(0))) / share FACTOR);
         if (threadIdx.x == 0) {{
             found[row] = (double)(log(sum) - (right - top)) / (double)share;
             found[rows + row] = place == label;
         }}
         __syncthreads();
     }}
-    """,
-)
+    """
+_ROWS = _rows("cross_entropy", "", "")
+_SCALED = _rows("cross_entropy_scaled", "const A* scaling, ", f"* scaling[{SCALE}]")
 _TOTAL = Text(
     name="cross_entropy_total",
     parameters="const double* found, double* stats, long long adds, long long rows",
@@ -81,26 +91,46 @@ _TOTAL = Text(
 
 def forward(x: Any, labels: Any, dx: Any, stats: Any, *, batch: int) -> None:
     """``dx = (softmax(x) - onehot(labels)) / batch`` and ``stats = (loss / batch, hits)``."""
-    _add(x, labels, dx, stats, batch, first=0, adds=False)
+    _add_heads((x,), labels, (), (dx,), stats, batch)
+
+
+def scaled_forward(x: Any, labels: Any, scaling: Any, dx: Any, stats: Any, *, batch: int) -> None:
+    """``forward`` with the gradient times the scale of the loss."""
+    _add_heads((x,), labels, (scaling,), (dx,), stats, batch)
 
 
 def heads(*arrays: Any, batch: int) -> None:
     """``forward`` for several heads: the loss of a sample is the sum of theirs."""
     count = (len(arrays) - 2) // 2
-    labels, stats = arrays[count], arrays[-1]
+    _add_heads(arrays[:count], arrays[count], (), arrays[count + 1 : -1], arrays[-1], batch)
+
+
+def scaled_heads(*arrays: Any, batch: int) -> None:
+    """``heads`` with gradients times the scale of the loss."""
+    count = (len(arrays) - 3) // 2
+    labels, scaling, *gradients, stats = arrays[count:]
+    _add_heads(arrays[:count], labels, (scaling,), gradients, stats, batch)
+
+
+def _add_heads(
+    logits: Sequence[Any],
+    labels: Any,
+    scaling: tuple[Any, ...],
+    gradients: Sequence[Any],
+    stats: Any,
+    batch: int,
+) -> None:
+    """Write the gradient of each head's logits; loss and hits are those of all heads."""
     first = 0
-    for head, (x, dx) in enumerate(zip(arrays[:count], arrays[count + 1 : -1], strict=True)):
-        _add(x, labels, dx, stats, batch, first=first, adds=head > 0)
-        first += x.size // (len(x) * x.shape[-1])
-
-
-def _add(x: Any, labels: Any, dx: Any, stats: Any, batch: int, *, first: int, adds: bool) -> None:
-    """Write the gradient of one head's logits, and its loss and hits, or add them."""
-    classes = x.shape[-1]
-    rows = x.size // classes
-    each = rows // len(x)
-    found = engine().scratch("losses", 2 * rows, "float64")
-    sizes = (classes, each, labels.size // len(labels), first, rows)
-    dtype = dtype_of(x)
-    engine().launch(_ROWS, dtype, rows, x, dx, labels, found, float(batch * each), *sizes)
-    engine().launch(_TOTAL, dtype, 1, found, stats, int(adds), rows)
+    for head, (x, dx) in enumerate(zip(logits, gradients, strict=True)):
+        classes = x.shape[-1]
+        rows = x.size // classes
+        each = rows // len(x)
+        found = engine().scratch("losses", 2 * rows, "float64")
+        sizes = (classes, each, labels.size // len(labels), first, rows)
+        dtype, text = dtype_of(x), _SCALED if scaling else _ROWS
+        engine().launch(
+            text, dtype, rows, x, dx, labels, found, *scaling, float(batch * each), *sizes
+        )
+        engine().launch(_TOTAL, dtype, 1, found, stats, int(head > 0), rows)
+        first += each

@@ -8,7 +8,7 @@ import pytest
 
 from hwprofiles.registry import names
 from hwprofiles.units import to_ps
-from planner.collectives.base import Prices, algorithm, algorithm_names
+from planner.collectives.base import Prices, algorithm, algorithm_names, width_of
 from sim import heap_engine, simpy_engine
 from sim.taskgraph import GraphBuilder
 
@@ -61,7 +61,10 @@ class Wires:
     law: Law = Law()
     group: tuple[int, ...] = ()
     """Worker of each rank; in their order if empty."""
-    sends: dict[int, tuple[int, int, tuple[int, int], bool]] = field(default_factory=dict)
+    sends: dict[int, tuple[int, int, tuple[tuple[int, int], ...], bool]] = field(
+        default_factory=dict
+    )
+    """By task: source, destination, spans, and whether it lands."""
     adds: dict[int, tuple[int, tuple[int, int], int]] = field(default_factory=dict)
     last_landing: dict[tuple[int, int], int] = field(default_factory=dict)
     builder: GraphBuilder = field(default_factory=GraphBuilder)
@@ -79,19 +82,19 @@ class Wires:
         for worker in n:
             self.open(0, worker)
 
-    def send(self, src, dst, span, *, after, landing, channel=0):
+    def send(self, src, dst, span, *, after, landing, channel=0, more=()):
         here, there = self.group[src], self.group[dst]
         self.open(channel, here), self.open(channel, there)
         before = self.last_landing.get((channel, dst)) if landing else None
         task = self.builder.transfer(
             [self.out[channel, here], self.into[channel, there]],
             self.law.overhead(here, there),
-            payload_bytes=(span[1] - span[0]) * self.law.item_bytes,
+            payload_bytes=width_of(span, *more) * self.law.item_bytes,
             route=self.route[here, there],
             after=[*after, *([before] if before is not None else [])],
             writes=[self.landing[channel, there]] if landing else [],
         )
-        self.sends[task] = (src, dst, span, landing)
+        self.sends[task] = (src, dst, (span, *more), landing)
         self.channel_of[task] = channel
         if landing:
             self.last_landing[channel, dst] = task
@@ -150,7 +153,7 @@ class Faulty(Wires):
     every: bool = False
     count: int = 0
 
-    def send(self, src, dst, span, *, after, landing, channel=0):
+    def send(self, src, dst, span, *, after, landing, channel=0, more=()):
         is_it = self.count == self.at or self.every
         self.count += 1
         if is_it and self.fault == "wrong neighbour":
@@ -158,10 +161,11 @@ class Faulty(Wires):
         if is_it and self.fault == "dropped dependency":
             after = ()
         if is_it and self.fault == "wrong span":
-            span = (span[0], (span[0] + span[1]) // 2)
+            span, more = (span[0], (span[0] + span[1]) // 2), more[: len(more) // 2]
         if self.count > self.at and self.fault == "one step too few":
             return max(after, default=0)
-        return super().send(src, dst, span, after=after, landing=landing, channel=channel)
+        some = {"after": after, "landing": landing, "channel": channel, "more": more}
+        return super().send(src, dst, span, **some)
 
 
 def seeded(fault: str, at: int, **more: bool) -> Callable[..., Wires]:

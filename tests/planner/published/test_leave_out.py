@@ -84,7 +84,7 @@ def test_spreads_tell_sources_from_rows():
     ]
     found = spread_of(rows)
     assert found.between["seen"] == pytest.approx(0.5, rel=0.3)
-    assert found.within == pytest.approx(0.05, rel=0.3)
+    assert found.within["seen"] == pytest.approx(0.05, rel=0.3)
 
 
 def test_a_class_of_few_rows_is_not_narrower_than_its_kin():

@@ -34,7 +34,12 @@ DEVIATIONS = st.floats(0.01, 1.0)
 
 
 def spread(between, within):
-    return Spread(interval={}, between={"seen": between, "unseen": between}, within=within)
+    names = ("seen", "unseen")
+    return Spread(
+        interval={},
+        between=dict.fromkeys(names, between),
+        within=dict.fromkeys(names, within),
+    )
 
 
 @given(

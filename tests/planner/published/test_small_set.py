@@ -4,7 +4,7 @@ import pytest
 
 from planner.published.assess import assess
 from planner.published.cases import Unsaid, express
-from planner.published.predict import predicted_s
+from planner.published.predict import bounds, predicted_s
 from planner.published.rows import LABELS, RESULTS, SMALL, read_rows
 from planner.published.summary import summaries
 
@@ -12,8 +12,9 @@ ROWS = read_rows(SMALL)
 REACHED_FRAC = (0.3, 1.3)
 """Published rate over the rate at the datasheet's peaks. Above 1: Winograd needs fewer products
 than the direct convolutions that are counted."""
-EXCHANGE_TOO_SLOW = {"tf17-dgx1-vgg16-b64-synt-g8"}
-"""At 1.33: a step at the peaks waits longer for the gradients of VGG-16 than the run can have."""
+WINOGRAD_ALONE = {"tf17-dgx1-vgg16-b64-synt-g8"}
+"""At 1.33: nearly all products of VGG-16 are in 3x3 convolutions. On one device, where nothing is
+exchanged, the same network is at 1.43."""
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,17 @@ def test_every_row_has_its_source_and_can_be_expressed():
 def test_every_run_reached_a_likely_share_of_the_peaks(reached_frac):
     least, most = REACHED_FRAC
     assert {key for key, frac in reached_frac.items() if not least <= frac <= most} == (
-        EXCHANGE_TOO_SLOW
+        WINOGRAD_ALONE
     )
+
+
+def test_no_exchange_makes_a_run_slower_than_the_peaks_allow():
+    """Where a run passes the likely share, its exchange is hidden behind the passes."""
+    for row in ROWS:
+        if row.case_id in WINOGRAD_ALONE:
+            case = express(row.told)
+            (own_s, after_s), *waits = bounds(case, case.machine(efficient=False))
+            assert max(sum(one) for one in waits) < own_s + after_s
 
 
 def test_only_networks_of_many_3x3_convolutions_pass_the_peak_of_direct_ones(reached_frac):

@@ -1,0 +1,73 @@
+"""Flows through a switch that adds what it collects, or copies what it spreads.
+
+Such a flow crosses every link of several routes once. The switch stands where a rank would:
+``SWITCH`` to a rank is the sum of what all have, a rank to ``SWITCH`` goes to all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.link import Link, Route
+
+SWITCH = -1
+"""Instead of a rank."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """The routes of one flow; a route's own names, so that either can be priced."""
+
+    routes: tuple[Route, ...]
+
+    @property
+    def link_ids(self) -> tuple[int, ...]:
+        """Links crossed, each once."""
+        return tuple(dict.fromkeys(link for route in self.routes for link in route.link_ids))
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The same, by what they are."""
+        parts = {
+            i: link
+            for route in self.routes
+            for i, link in zip(route.link_ids, route.links, strict=True)
+        }
+        return tuple(parts.values())
+
+    @property
+    def flow_cap_bytes_per_s(self) -> float:
+        """Least per-flow cap of any."""
+        return min(route.flow_cap_bytes_per_s for route in self.routes)
+
+    @property
+    def bandwidth_bytes_per_s(self) -> float:
+        """Rate of a lone flow: that of the slowest route."""
+        return min(route.bandwidth_bytes_per_s for route in self.routes)
+
+    def overhead_s(self, payload_bytes: Any) -> Any:
+        """Overhead of the farthest route, seconds; a number or an array, as the bytes are."""
+        each = [route.overhead_s(payload_bytes) for route in self.routes]
+        return np.maximum.reduce(each) if isinstance(payload_bytes, np.ndarray) else max(each)
+
+
+def route_between(cluster: Cluster, placement: Sequence[int], src: int, dst: int) -> Route | Joined:
+    """Return how a message goes from rank to rank, or through the switch between all of them."""
+    if SWITCH not in (src, dst):
+        return cluster.route(placement[src], placement[dst])
+    collects, rank = src == SWITCH, dst if src == SWITCH else src
+    others = [r for r in range(len(placement)) if r != rank]
+    ends = [(r, rank) if collects else (rank, r) for r in others]
+    routes = [cluster.route(placement[a], placement[b]) for a, b in ends]
+    return Joined(routes=(*routes, _own_way(cluster, placement, rank, into=not collects)))
+
+
+def _own_way(cluster: Cluster, placement: Sequence[int], rank: int, *, into: bool) -> Route:
+    """Return the link between a rank and the switch: what it holds itself goes there too."""
+    other = (rank + 1) % len(placement)
+    ends, place = ((other, rank), -1) if into else ((rank, other), 0)
+    route = cluster.route(*(placement[end] for end in ends))
+    return Route(links=(route.links[place],), link_ids=(route.link_ids[place],))

@@ -54,6 +54,7 @@ OPS: tuple[Row, ...] = (
     ("dropout", "bert-base", "embed.dropout", 4),
     ("add", "gpt-nano", "block.0.add1", 32),
     ("add", "resnet-50", "stage1.0.add", 32),
+    ("upsample", "u-net-5-64", "decoder5.up", 8),
     ("concat", "googlenet", "inception3a.out", 32),
     ("flatten", "alexnet-cifar", "classifier.flat", 64),
     ("embedding", "gpt-nano", "embed.tokens", 32),

@@ -11,8 +11,8 @@ from functools import cache, cached_property
 import numpy as np
 
 from hwprofiles.units import Floats, Ints
-from planner.emitted import emitted_fold, symmetry
 from planner.folded_exchange import Orbit
+from planner.folded_script import emitted_fold, symmetry
 from planner.moves import Groups, Level, chain_times, levels_of
 
 FOLD_FROM_RANKS = 17
@@ -95,7 +95,9 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     src, dst = np.array(ends, dtype=np.int64).T
     after = [sorted({token // fold.order for token in o.after} | _arrived(o)) for o in orbits]
     adds = np.array([o.arrived >= 0 for o in orbits])
-    levels, back = levels_of(after)
+    waiting = np.repeat(np.arange(len(after)), [len(waits) for waits in after])
+    waited = np.array([task for waits in after for task in waits], dtype=np.int64)
+    levels, back = levels_of(len(after), waiting, waited)
     first, end = np.array(found.spans, dtype=np.int64).T
     distinct, span_of = np.unique(first * (fold.block_count + 1) + end, return_inverse=True)
     return FoldedMoves(

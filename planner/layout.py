@@ -65,9 +65,8 @@ def layouts(
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
     alike = shared.without_landing()
-    landing = landing_registers(model, training, plan)
-    made = {registers: shared.with_landing(alike, registers) for registers in set(landing)}
-    return tuple(made[registers] for registers in landing)
+    landing = (landing_registers(model, training, plan, rank) for rank in range(plan.workers))
+    return tuple(shared.with_landing(alike, registers) for registers in landing)
 
 
 def worker_layout(

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from planner.bucket_block import BucketBlock
-from planner.bucket_exchange import BucketExchange
-from planner.collectives.base import Tasks, algorithm
+from planner.bucket_exchange import exchange_bucket
+from planner.collectives.base import Tasks
 from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
@@ -41,18 +40,7 @@ def lower(
     alike = steps == 1 and not feeds
     for _ in range(steps):
         passes = _passes(work, feeds, alike=alike)
-        all_ready = _ready(work, passes, tuple(work.offsets))
-        exchanged = (
-            _exchange(
-                work,
-                number,
-                bucket,
-                _ready(work, passes, bucket.layers) if plan.overlap else all_ready,
-                at_once=alike,
-            )
-            for number, bucket in enumerate(work.buckets)
-        )
-        work.updates(exchanged, passes)
+        work.updates((_exchange(work, *each, passes) for each in enumerate(work.buckets)), passes)
         work.end_step()
     return work.program()
 
@@ -80,23 +68,14 @@ def _worker_passes(work: Lowering, rank: int, feeds: Mapping[int, Feed]) -> Pass
     return passes
 
 
-def _ready(work: Lowering, passes: Sequence[Passes], layers: Sequence[int]) -> list[Tasks]:
-    """Return, by rank, the last gradients of these layers."""
-    return [tuple(sorted({p.gradient[layer] for layer in layers})) for p in passes]
-
-
-def _exchange(
-    work: Lowering, number: int, bucket: Bucket, ready: list[Tasks], *, at_once: bool
-) -> list[Tasks]:
+def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Passes]) -> list[Tasks]:
     """Append the all-reduce of one bucket; return each rank's last tasks.
 
-    Without overlap a bucket waits for all gradients of its worker, not only its own. It may be
-    written at once where the program is of one step.
+    Without overlap a bucket waits for all gradients of its worker, not only its own.
     """
+    layers = bucket.layers if work.plan.overlap else tuple(work.offsets)
+    ready = [tuple(sorted({p.gradient[layer] for layer in layers})) for p in passes]
     if work.plan.workers == 1:
         return ready
-    if at_once and (block := BucketBlock.of(work, number, bucket)):
-        return block.append(ready)
     group = tuple(range(work.plan.workers))
-    exchange = BucketExchange(work, number, bucket, group, tuple(ready))
-    return algorithm(work.plan.algorithm).emit(exchange, ready)
+    return exchange_bucket(work, work.plan.algorithm, number, group, ready)

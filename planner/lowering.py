@@ -6,7 +6,7 @@ from math import prod
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from hwprofiles.units import to_ps
+from hwprofiles.units import Ints, to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
@@ -15,18 +15,14 @@ from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import update_arrays
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.precision import SCALING, scales_loss
-from planner.program import Program
+from planner.program import ComputeTask, Program, View
 from planner.registers import Register, frame_count, plan_buckets
 from planner.rings import ring_registers
-from planner.task import ComputeTask, View
 from planner.tasklist import TaskList
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
 """Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
-
-LANES = ("compute", "copy", "send", "receive")
-"""Of every worker; where transfers are copies by the cores that compute, all are the first."""
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 """Smaller first: a worker finishes what it began, which keeps few activations alive."""
@@ -68,8 +64,9 @@ class Lowering:
     register_names: list[str] = field(default_factory=list)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
+    exchange_actors: dict[int, Ints] = field(default_factory=dict)
+    """By bucket: those of its exchange, in the order of its script."""
     actor_count: int = 0
-    """Actors so far, those of blocks among them."""
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
@@ -87,12 +84,6 @@ class Lowering:
     """Tasks of this step that no other task of it waits for."""
     ends: list[int] = field(default_factory=list)
     """By step: one past its last task."""
-    _ranges: list[range] = field(default_factory=list)
-    """By rank: ids of its registers."""
-    _known: dict[int, tuple[tuple[str, ...], tuple[tuple[int, int], ...]]] = field(
-        default_factory=dict
-    )
-    """By id of a layout: names, and slots with their bytes, of its registers."""
     copies_ahead: bool = False
     """Whether input is copied for a later step, by an engine that does not compute."""
     ring: tuple[Register, ...] = ()
@@ -109,40 +100,24 @@ class Lowering:
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
         self.frames = max(1, frame_count(self.training, self.plan))
         for rank, device in enumerate(self.plan.placement):
-            self._add_registers(rank, device)
+            ids = {}
+            for reg in self.layouts[rank].registers:
+                self.slots[reg.name] = reg.slots
+                ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
+                self.register_names.append(f"{reg.name}@{rank}")
+            self.register_ids.append(ids)
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
-            for kind in LANES:
+            for kind in ("compute", "copy", "send", "receive"):
                 shared = holds and kind != "compute"
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
                 self.lanes[rank, kind] = lane
 
-    def _add_registers(self, rank: int, device: int) -> None:
-        """Add the registers of a rank, in the order of its layout."""
-        layout = self.layouts[rank]
-        if id(layout) not in self._known:
-            registers = layout.registers
-            names, rows = zip(
-                *((r.name, (r.slots, r.stride_bytes)) for r in registers), strict=True
-            )
-            self._known[id(layout)] = names, rows
-            self.slots |= {register.name: register.slots for register in registers}
-        names, rows = self._known[id(layout)]
-        ids = self.graph.registers(device, rows)
-        self._ranges.append(ids)
-        self.register_names += [f"{name}@{rank}" for name in names]
-        self.register_ids.append(dict(zip(names, ids, strict=True)))
-
-    def registers_of(self, rank: int) -> range:
-        """Return the ids of the registers of a rank; those of all ranks begin alike."""
-        return self._ranges[rank]
-
     def actor(self, rank: int, name: str) -> int:
-        """Return the id of an actor, the next one if it is new."""
-        if (rank, name) not in self.actors:
-            self.actors[rank, name] = self.actor_count
-            self.actor_count += 1
-        return self.actors[rank, name]
+        """Return the id of an actor, new where it is not known."""
+        found = self.actors.setdefault((rank, name), self.actor_count)
+        self.actor_count = max(self.actor_count, found + 1)
+        return found
 
     def lane(self, rank: int, kind: str, channel: int = 0) -> int:
         """Return a lane of a rank; each channel of an exchange has lanes of its own."""

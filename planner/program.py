@@ -1,5 +1,6 @@
 """Programs: a task graph plus what the executor needs to give its tasks values."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,13 +8,11 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.layout import Layout, Place
+from planner.opcall import OpCall
 from planner.registers import Register
-from planner.task import ComputeTask, StageTask, Task, TransferTask, View
-from planner.tasklist import TaskList
+from planner.switching import SWITCH
 from sim.sharing import check_sharing
 from sim.taskgraph import TaskGraph
-
-__all__ = ["ComputeTask", "Program", "StageTask", "Task", "TransferTask", "View", "rank_of"]
 
 PHASES = ("load", "forward", "backward", "exchange", "update")
 
@@ -29,6 +28,93 @@ def rank_of(register_name: str) -> int:
     """
     rank = register_name.rpartition("@")[2]
     return int(rank) if rank.isdecimal() else BESIDE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """An array inside one slot of one register of one rank."""
+
+    register: str
+    slot: int
+    offset_bytes: int
+    """From the start of the slot."""
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeTask:
+    """One firing of a kernel on one rank; ``views`` are its arguments in order."""
+
+    name: str
+    rank: int
+    phase: str
+    call: OpCall
+    views: tuple[View, ...]
+    microbatch: int = 0
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Ranks that take part."""
+        return (self.rank,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """One firing of the input pipeline, in a process beside the worker that it feeds."""
+
+    name: str
+    rank: int
+    """Worker that it feeds."""
+    phase: str
+    """``read`` or ``decode``."""
+    call: OpCall
+    views: tuple[View, ...]
+    """What it writes, between the processes of the pipeline."""
+    microbatch: int
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """No worker takes part; the one that is fed hears of the end."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferTask:
+    """One message; the bytes of ``source`` at ``src`` become those of ``target`` at ``dst``.
+
+    One end may be a switch (``planner.switching.SWITCH``): from it comes the sum of ``source`` at
+    all ``members``, and what goes to it becomes ``target`` at all of them.
+    """
+
+    name: str
+    src: int
+    dst: int
+    source: View
+    target: View
+    phase: str = "exchange"
+    members: tuple[int, ...] = ()
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Ranks that take part."""
+        return self.members or (self.src, self.dst)
+
+    @property
+    def way(self) -> str:
+        """From where to where, e.g. ``0->1``."""
+        return "->".join("switch" if end == SWITCH else str(end) for end in (self.src, self.dst))
+
+
+Task = ComputeTask | TransferTask | StageTask
+
+
+class RankedTasks(Sequence[Task]):
+    """Tasks that know whose they are without being looked at one by one."""
+
+    @abstractmethod
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the places of those in which ``rank`` takes part, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +196,7 @@ class Program:
 
     def of_rank(self, rank: int) -> list[int]:
         """Tasks in which ``rank`` takes part, ascending."""
-        if isinstance(self.tasks, TaskList):
+        if isinstance(self.tasks, RankedTasks):
             return self.tasks.of_rank(rank)
         return [i for i, info in enumerate(self.tasks) if rank in info.ranks]
 

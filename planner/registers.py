@@ -6,11 +6,12 @@ One list serves the memory formula of the search, the task graph and the arena o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from planner.calls import StepCalls
-from planner.collectives.base import algorithm, traffic
+from planner.collectives.base import algorithm, name_at
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
@@ -18,6 +19,7 @@ from planner.packing import Lives
 from planner.passes import OUTSIDE, STATS, Firing, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.precision import MASTERS, has_masters, kept_dtype, scaling
+from planner.script import script_of
 from planner.steps import load, loss
 
 ALIGNMENT_BYTES = 64  # one cache line, and the widest vector register (AVX-512)
@@ -56,7 +58,7 @@ def worker_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> tuple[Register, ...]:
     """Return the registers of ``rank``."""
-    landing = landing_registers(model, training, plan)[rank]
+    landing = landing_registers(model, training, plan, rank)
     return (*step_registers(model, training, plan), *landing)
 
 
@@ -170,35 +172,31 @@ def touched(
 
 
 def landing_registers(
-    model: ModelGraph, training: Training, plan: Plan
-) -> list[tuple[Register, ...]]:
-    """Return, by rank, the landing registers of each bucket, one a channel by which any lands.
-
-    Ranks that have equal ones share them.
-    """
+    model: ModelGraph, training: Training, plan: Plan, rank: int
+) -> list[Register]:
+    """Return the landing registers of each bucket, one a channel by which anything lands."""
+    found: list[Register] = []
     if plan.workers == 1:
-        return [()]
-    item, emit = DTYPE_BYTES[training.dtype], algorithm(plan.algorithm).emit
-    cut = plan_buckets(model, training, plan)
-    widest = [traffic(emit, bucket.elements, plan.workers).widest for bucket in cut]
-    channels = sorted({channel for moved in widest for _, channel in moved})
-    each: dict[tuple[int, ...], tuple[Register, ...]] = {}
-    found = []
-    for rank in range(plan.workers):
-        row = tuple(moved.get((rank, c), 0) for moved in widest for c in channels)
-        if row not in each:
-            names = (landing_name(number, c) for number in range(len(cut)) for c in channels)
-            each[row] = tuple(
-                Register(
-                    name=name,
+        return found
+    item = DTYPE_BYTES[training.dtype]
+    for number, bucket in enumerate(plan_buckets(model, training, plan)):
+        widths = _landing(name_at(plan.algorithm, bucket.elements), plan.workers, bucket.elements)
+        for channel, widest in enumerate(widths[rank]):
+            if widest:
+                landing = Register(
+                    name=landing_name(number, channel),
                     category="landing",
                     slots=plan.landing_slots,
-                    slot_bytes=elements * item,
+                    slot_bytes=widest * item,
                 )
-                for name, elements in zip(names, row, strict=True)
-                if elements
-            )
-        found.append(each[row])
+                found.append(landing)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _landing(name: str, workers: int, elements: int) -> list[list[int]]:
+    """Return the widest arrival of each worker and channel."""
+    found: list[list[int]] = script_of(algorithm(name).emit, workers).landing(elements).tolist()
     return found
 
 
@@ -220,7 +218,7 @@ def landing_bucket(name: str) -> int:
     return int(name.split(".")[1])
 
 
-def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
+def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:
     """Return the landing registers of the worker that has most of them, by bytes."""
-    each = dict.fromkeys(landing_registers(model, training, plan))
+    each = [landing_registers(model, training, plan, rank) for rank in range(plan.workers)]
     return max(each, key=lambda found: sum(register.arena_bytes for register in found))

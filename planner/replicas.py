@@ -4,14 +4,15 @@ Where two workers have the same kind of device, their passes are the same tasks 
 registers. A copy is what lowering again would give, number by number, in a fraction of the time.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.lowering import LANES, Lowering, Passes
-from planner.task import ComputeTask
-from planner.tasklist import Copied
+from planner.lowering import Lowering, Passes
+from planner.program import ComputeTask, RankedTasks, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +23,8 @@ class Template:
     """Of the graph."""
     passes: Passes
     infos: tuple[ComputeTask, ...]
-    actors: int
-    """How many it has; they are the first ones."""
+    names: tuple[str, ...]
+    """Of its actors, in the order of their ids."""
 
     @classmethod
     def of(cls, work: Lowering, passes: Passes) -> "Template":
@@ -34,31 +35,59 @@ class Template:
             block=work.graph.close_block(),
             passes=passes,
             infos=infos,
-            actors=work.actor_count,
+            names=tuple(name for _, name in work.actors),
         )
 
     def fits(self, work: Lowering, rank: int) -> bool:
         """Whether the passes of ``rank`` are those of worker 0 on lanes of its own."""
         kinds = [work.cluster.devices[work.plan.placement[r]] for r in (0, rank)]
-        lanes = [{work.lanes[own, kind] for kind in LANES} for own in (0, rank)]
+        lanes = [{lane for (r, _), lane in work.lanes.items() if r == own} for own in (0, rank)]
         return kinds[0] == kinds[1] and lanes[0].isdisjoint(lanes[1])
 
     def copy(self, work: Lowering, rank: int) -> Passes:
-        """Append the passes of ``rank``; no later task of a step writes what they write."""
-        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for kind in LANES}
-        registers = work.registers_of(0)
+        """Append the passes of ``rank``."""
+        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for r, kind in work.lanes if r == 0}
+        there = work.register_ids[rank]
+        registers = {i: there[name] for name, i in work.register_ids[0].items() if name in there}
+        actor = work.actor_count
+        work.actor_count += len(self.names)
         shift = work.graph.repeat(
-            self.block,
-            lanes=_lookup(lanes),
-            registers=np.arange(registers.stop) + work.registers_of(rank).start - registers.start,
-            actor=work.actor_count,
+            self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
         )
-        work.actor_count += self.actors
-        work.tasks.extend(Copied(self.infos, rank))
+        work.actors.update({(rank, name): actor + i for i, name in enumerate(self.names)})
+        work.tasks.add(CopiedTasks(self.infos, rank))
+        last = work.last_writer
+        last.update(
+            {there: last[here] + shift for here, there in registers.items() if here in last}
+        )
         return Passes(
             gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
             reader={layer: task + shift for layer, task in self.passes.reader.items()},
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopiedTasks(RankedTasks):
+    """The tasks of another worker, made when somebody looks at them."""
+
+    infos: tuple[ComputeTask, ...]
+    rank: int
+
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the places of those in which ``rank`` takes part: all, or none."""
+        return list(range(len(self.infos))) if rank == self.rank else []
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Task]: ...
+    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return replace(self.infos[at], rank=self.rank)
 
 
 def _lookup(ids: dict[int, int]) -> Ints:

@@ -1,118 +1,72 @@
-"""The tasks of a program in a row; those that many workers share are made when somebody looks."""
+"""The tasks of a program in parts: those that are made when somebody looks at one, and others."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, overload
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import overload
 
-import numpy as np
-
-from planner.task import ComputeTask, Task
-
-
-class Part(Protocol):
-    """Some tasks in a row."""
-
-    def __len__(self) -> int: ...
-
-    def task(self, place: int) -> Task:
-        """Return one of them."""
-        ...
-
-    def of_rank(self, rank: int) -> list[int]:
-        """Return the places of those in which ``rank`` takes part, ascending."""
-        ...
+from planner.program import RankedTasks, Task
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Tasks written one by one."""
+@dataclass(slots=True, eq=False)
+class TaskList(RankedTasks):
+    """Tasks in the order of their ids; append-only."""
 
-    tasks: list[Task]
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def task(self, place: int) -> Task:
-        """Return one of them."""
-        return self.tasks[place]
-
-    def of_rank(self, rank: int) -> list[int]:
-        """Return the places of those in which ``rank`` takes part."""
-        return [place for place, task in enumerate(self.tasks) if rank in task.ranks]
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """The tasks of one worker, done by another."""
-
-    tasks: Sequence[ComputeTask]
-    rank: int
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def task(self, place: int) -> Task:
-        """Return one of them."""
-        return replace(self.tasks[place], rank=self.rank)
-
-    def of_rank(self, rank: int) -> list[int]:
-        """Return the places of those in which ``rank`` takes part."""
-        return list(range(len(self.tasks))) if rank == self.rank else []
-
-
-class TaskList(Sequence[Task]):
-    """Parts in a row; it grows at its end."""
-
-    def __init__(self) -> None:
-        self._parts: list[Part] = []
-        self._ends: list[int] = []
-
-    def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
-    @overload
-    def __getitem__(self, at: int) -> Task: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Task]: ...
-    def __getitem__(self, at: int | slice) -> Task | list[Task]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        at = at + len(self) if at < 0 else at
-        if not 0 <= at < len(self):
-            raise IndexError(at)
-        number = int(np.searchsorted(self._ends, at, side="right"))
-        part = self._parts[number]
-        return part.task(at - self._ends[number] + len(part))
-
-    def __iter__(self) -> Iterator[Task]:
-        for part in self._parts:
-            yield from map(part.task, range(len(part)))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or len(self) != len(other):
-            return False
-        return all(a == b for a, b in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
+    parts: list[list[Task] | RankedTasks] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    """By part: the id of its first task."""
 
     def append(self, task: Task) -> None:
         """Add one task."""
-        last = self._parts[-1] if self._parts else None
-        if isinstance(last, Written):
-            last.tasks.append(task)
-            self._ends[-1] += 1
-        else:
-            self.extend(Written([task]))
+        self.extend([task])
 
-    def extend(self, part: Part) -> None:
-        """Add many tasks."""
-        self._parts.append(part)
-        self._ends.append(len(self) + len(part))
+    def extend(self, tasks: Iterable[Task]) -> None:
+        """Add some tasks."""
+        if not self.parts or not isinstance(self.parts[-1], list):
+            self.firsts.append(len(self))
+            self.parts.append([])
+        last = self.parts[-1]
+        assert isinstance(last, list)
+        last.extend(tasks)
+
+    def add(self, made: RankedTasks) -> None:
+        """Add a part."""
+        self.firsts.append(len(self))
+        self.parts.append(made)
 
     def of_rank(self, rank: int) -> list[int]:
         """Return the tasks in which ``rank`` takes part, ascending."""
         found: list[int] = []
-        for part, end in zip(self._parts, self._ends, strict=True):
-            first = end - len(part)
-            found += [first + place for place in part.of_rank(rank)]
+        for first, part in zip(self.firsts, self.parts, strict=True):
+            if isinstance(part, list):
+                found += [first + i for i, info in enumerate(part) if rank in info.ranks]
+            else:
+                found += [first + i for i in part.of_rank(rank)]
         return found
+
+    def __len__(self) -> int:
+        return self.firsts[-1] + len(self.parts[-1]) if self.parts else 0
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Task]: ...
+    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        place = at % len(self)
+        part = bisect_right(self.firsts, place) - 1
+        return self.parts[part][place - self.firsts[part]]
+
+    def __iter__(self) -> Iterator[Task]:
+        return chain(*self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(lambda a, b: a == b, self, other))
+
+    __hash__ = None  # type: ignore[assignment]

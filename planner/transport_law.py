@@ -200,28 +200,32 @@ def _switched(payload_bytes: float, group: Group) -> Iterator[Way]:
 
 
 def _direct(operation: str, payload_bytes: float, group: Group) -> Iterator[Way]:
-    """Every rank sends to its peers: to the next one, or a part to each."""
+    """Every rank sends to its peers: to the next one, or a part to each.
+
+    What stays inside and what leaves goes at the same time, so the hop of a network, which is the
+    longer one, stands for both.
+    """
     n, each = group.ranks, group.each
+    farthest = group.between or group.inside
+    assert farthest
     is_pair = operation == "send_receive"
     peers = 1.0 if is_pair else n - 1.0
     for protocol in protocols_of(group):
         if protocol == "ll128":  # point to point knows LL and Simple
             continue
         legs, latencies = [], _launch(group, protocol)
-        latencies.append((f"{SHARED}.peer", peers))
+        latencies += [(f"{SHARED}.peer", peers), (_hop(farthest, protocol), 1.0)]
         if group.inside:
             inside = group.inside
             sent_bytes = payload_bytes * (1.0 if is_pair else (each - 1) / n)
             rate = inside.port_bytes_per_s if is_pair else inside.bytes_per_s
             shares = (f"{inside.stack}.{protocol}_share", f"{SHARED}.direct_share")
-            latencies.append((_hop(inside, protocol), 1.0))
             legs.append(Leg(wire_s=sent_bytes / rate, shares=shares))
         if group.between:
             between = group.between
             sent_bytes = payload_bytes * (1.0 if is_pair else each * (n - each) / n)
             rate = between.port_bytes_per_s if is_pair else between.bytes_per_s
             wire_s = sent_bytes / rate / WIRE_SHARE[protocol]
-            latencies.append((_hop(between, protocol), 1.0))
             legs.append(Leg(wire_s=wire_s, shares=(f"{between.stack}.direct_share",)))
         yield _way("direct", protocol, latencies, legs, _ramp(group, protocol))
 

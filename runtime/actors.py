@@ -95,6 +95,8 @@ class ActorLoop:
         self.end_ns = [0] * len(firings)
         self.stall_ns = 0
         """Waited so far for what an input pipeline gets ready, with nothing else to do."""
+        self.waited_ns = 0
+        """Waited so far for messages, with nothing else to do."""
 
     def with_fires(
         self, wrap: Callable[[int, Callable[[], object]], Callable[[], object]]
@@ -215,18 +217,20 @@ class _Step:
 
     def run(self) -> None:
         """Fire until everything has completed."""
-        fruitless = 0
+        fruitless, since_ns = 0, 0
         while self.left:
-            if self.pending and self.poll():
-                fruitless = 0
-            if self.expected and self.look():
+            moved = bool(self.pending) and self.poll()
+            moved = (bool(self.expected) and self.look()) or moved
+            if fruitless and (moved or self.ready):
+                self.loop.waited_ns += time.perf_counter_ns() - since_ns
                 fruitless = 0
             if self.ready:
                 self.start(heappop(self.ready)[2])
-                fruitless = 0
             elif self.expected:
                 self.starve()
             elif self.pending:
+                if not fruitless:
+                    since_ns = time.perf_counter_ns()
                 fruitless += 1
                 if fruitless > POLLS_BEFORE_SLEEP:
                     time.sleep(SLEEP_S)

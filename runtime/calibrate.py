@@ -69,7 +69,8 @@ def calibrate_ranks(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) 
     records = Path(job["records"]) if job.get("records") else None
     with tempfile.TemporaryDirectory(dir=records.parent if records else folder) as scratch:
         for done, call in enumerate(calls):
-            ops[call.signature] = time_op(call, comm, _fetch(call, Path(scratch), records), by)
+            fetch = _fetch(call, Path(scratch), records)
+            ops[call.signature] = time_op(call, comm, fetch, by, voice.mark)
             voice.at(done + 1, total)
     transfers = []
     if comm.size > 1:

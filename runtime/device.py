@@ -169,7 +169,7 @@ class HostDevice:
     def kernel(self, call: OpCall) -> Kernel:
         """Return a kernel, on copies in float32 where it knows no halves."""
         run = self._kernels(call.kernel)
-        return widened(run) if needs_width(call) else run
+        return widened(run, len(call.reads)) if needs_width(call) else run
 
     def put(self, target: Any, values: Any) -> None:
         """Copy."""

@@ -305,7 +305,7 @@ def _with_details(
             "numpy": np.__version__,
             "backend": answer["backend"],
             **({"backend library": answer["library"]} if answer["library"] else {}),
-            **({} if is_host else {"notes": answer["notes"], "issue_s": answer["issue_s"]}),
+            **({} if is_host else {"notes": answer["notes"], "issue_s": traced["issue_s"]}),
         },
     )
 

@@ -1,7 +1,8 @@
-"""Halves on a core: kernels that know no dtype of two bytes run in float32, on copies.
+"""Halves on a core: kernels run in float32, on copies, but those that are written for halves.
 
 The copies are kept from call to call, beside the arena. It is how a training in halves can be
-followed on a host, not how it is fast: a core has no arithmetic in halves.
+followed on a host, not how it is fast: a core has no arithmetic in halves, and compiled kernels are
+compiled for wider dtypes alone.
 """
 
 from typing import Any
@@ -12,8 +13,8 @@ from planner.opcall import OpCall
 from planner.precision import HALVES
 from runtime.kernels import Kernel
 
-WIDE = ("attention", "batch_norm", "conv2d", "layer_norm", "max_pool")
-"""Files of kernels that are compiled, or contract by name, for wider dtypes alone."""
+ABLE = ("adamw", "input", "load", "scaling", "sgd", "softmax_cross_entropy")
+"""Files of kernels that take halves: all that deal with what is beside them, and with records."""
 
 
 def needs_width(call: OpCall) -> bool:
@@ -24,23 +25,25 @@ def needs_width(call: OpCall) -> bool:
     >>> [needs_width(layer.call("forward", 1, dtype)) for dtype in ("float16", "float32")]
     [True, False]
     """
-    return call.dtype in HALVES and call.kernel.partition(".")[0] in WIDE
+    return call.dtype in HALVES and call.kernel.partition(".")[0] not in ABLE
 
 
-def widened(run: Kernel) -> Kernel:
-    """Return a kernel that takes halves, and computes in float32 what it writes."""
+def widened(run: Kernel, reads: int) -> Kernel:
+    """Return a kernel that takes halves and computes in float32 what follows its first ``reads``.
+
+    What it works on in place is read before it is written back.
+    """
     rooms: list[Any] = []
 
     def run_wide(*arrays: Any, **settings: Any) -> None:
         if not rooms:
             rooms.extend(np.empty(a.shape, np.float32) if _is_half(a) else None for a in arrays)
-        wide = [a if room is None else room for a, room in zip(arrays, rooms, strict=True)]
-        for array, room in zip(arrays, rooms, strict=True):
-            if room is not None:
-                np.copyto(room, array)
+        pairs = [(a, r) for a, r in zip(arrays, rooms, strict=True) if r is not None]
+        for array, room in pairs:
+            np.copyto(room, array)
+        wide = (a if room is None else room for a, room in zip(arrays, rooms, strict=True))
         run(*wide, **settings)
-        # arguments are read before written, so what is worked on in place keeps what was written
-        for array, room in zip(arrays, rooms, strict=True):
+        for array, room in zip(arrays[reads:], rooms[reads:], strict=True):
             if room is not None:
                 np.copyto(array, room, casting="same_kind")
 

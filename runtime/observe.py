@@ -65,6 +65,7 @@ def traced(
         "median_s": (np.median(end - start, axis=0) / 1e9).tolist(),
         "start_s": ((start - zero)[typical] / 1e9).tolist(),
         "end_s": ((end - zero)[typical] / 1e9).tolist(),
+        "issue_s": float(np.median(clock.issue_s)),
     }
 
 
@@ -78,6 +79,8 @@ class _DeviceClock:
     def __init__(self, worker: Worker) -> None:
         self._worker, self._device = worker, worker.device
         self._moments: dict[int, tuple[Any, Any]] = {}
+        self.issue_s: list[float] = []
+        """By step: what the host took in the loop, without what it waited for others."""
         self._loop = worker.loop if worker.device.is_host else worker.loop.with_fires(self._around)
 
     def _around(self, task: int, fire: Callable[[], object]) -> Callable[[], object]:
@@ -91,8 +94,12 @@ class _DeviceClock:
     def run(self) -> tuple[list[int], list[int]]:
         """Run one step; return start and end of each firing, ns."""
         self._device.finish()
+        loop = self._loop
+        idle_ns = loop.waited_ns + loop.stall_ns
         zero, zero_ns = self._device.now(), time.perf_counter_ns()
-        self._loop.run(traced=True)
+        loop.run(traced=True)
+        idle_ns = loop.waited_ns + loop.stall_ns - idle_ns
+        self.issue_s.append((time.perf_counter_ns() - zero_ns - idle_ns) / 1e9)
         self._device.finish()
         start_ns, end_ns = list(self._loop.start_ns), list(self._loop.end_ns)
         for task, (begin, end) in self._moments.items():

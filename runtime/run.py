@@ -16,11 +16,13 @@ from planner.program import View
 from runtime.bind import Worker
 from runtime.checkpoint import Keeper, State, write_checkpoint
 from runtime.meter import Meter
-from runtime.voice import PROGRESS_S, Voice
+from runtime.voice import Voice
 
 Floats = npt.NDArray[np.float64]
 TOLD = 20
-"""Steps between two words about how far a run is; after a long step there is one at once."""
+"""Steps between two words about how far a run is."""
+SLOW_STEP_S = 1.0
+"""After a step that takes longer there is one at once; the first, which sets things up, aside."""
 
 
 class Run:
@@ -38,7 +40,6 @@ class Run:
         shape = (len(losses), worker.microbatches, 2)
         room = worker.device.allocate(int(np.prod(shape)) * np.dtype(np.float64).itemsize)
         self._kept = room.view(np.float64).reshape(shape)
-        self._issue_s: list[float] = []
         self._first = len(losses)
 
     def steps(self, first: int, comm: Any, voice: Voice, keeper: Keeper | None) -> Floats:
@@ -59,16 +60,16 @@ class Run:
             self._meter.at(step)
             if step == self._meter.first:
                 taken = device.taken
-            begun = time.perf_counter()
+            begun = time.monotonic()
             worker.loop.run()
-            self._issue_s.append(time.perf_counter() - begun)
+            is_long = step > first and time.monotonic() - begun > SLOW_STEP_S
             for i, stats in enumerate(self._stats):
                 self._kept[step, i] = stats
             now = device.now()
             spans.append((last, now))
             last = now
             voice.marks += 1
-            if step % TOLD == TOLD - 1 or self._issue_s[-1] > PROGRESS_S:
+            if step % TOLD == TOLD - 1 or is_long:
                 voice.at(step + 1, total)
                 last = device.now()
             if keeper and keeper.is_due(step + 1, total):
@@ -89,10 +90,6 @@ class Run:
         kept = self._worker.device.get(self._kept)[self._first : steps, :, 0]
         found[self._first :] = sum(kept.T, np.zeros(len(kept)))
         return found
-
-    def issue_s(self, first: int) -> float:
-        """Return the median time that the host took to issue a step, from the ``first`` one on."""
-        return float(np.median(self._issue_s[first:]))
 
     def _keep(self, step: int, comm: Any, keeper: Keeper) -> None:
         """Write a checkpoint on rank 0, whose state is that of all; the others wait, untimed."""

@@ -19,6 +19,8 @@ BLOCKS = 11
 CALLS = 4
 """Calls of an op in a block; a block's mean counts, and the median over blocks."""
 WARM_UP = 3
+LEAST_BLOCKS, OP_S = 3, 4.0
+"""Blocks of an op that takes so long, sweeping included, that all of them would take more."""
 COLD_BYTES = 4 << 20
 """What is touched between two messages, and between two dispatches, when they are timed."""
 MOST_SWEPT_BYTES = 512 << 20
@@ -118,20 +120,26 @@ def time_op(
     comm: Any,
     fetch: Callable[[Any], object] | None = None,
     by: Backend | None = None,
+    passed: Callable[[], object] = lambda: None,
 ) -> OpSample:
     """Time one op on all ranks of ``comm`` at once; return the median over all their blocks.
 
     Between two calls every rank cools its caches (:func:`cooler`) and then writes again what the op
     before would have written, so that the op finds them as a step leaves them. A block's mean
     counts rather than its median, because what a step pays is the sum, rare slow calls included.
+    ``passed`` is called after each.
     """
     run, fresh = bound_call(call, fetch, by)
     cool = cooler(call, fetch, by)
     for _ in range(WARM_UP):
         run()
+    began = time.perf_counter()
+    cool()
+    run()
+    longest_s = max(comm.allgather(time.perf_counter() - began))
     comm.Barrier()
     seconds = []
-    for _ in range(BLOCKS):
+    for _ in range(max(LEAST_BLOCKS, min(BLOCKS, int(OP_S / (CALLS * longest_s))))):
         total_ns = 0
         for _ in range(CALLS):
             cool()
@@ -141,6 +149,7 @@ def time_op(
             run()
             total_ns += time.perf_counter_ns() - start
         seconds.append(total_ns / 1e9 / CALLS)
+        passed()
     every = np.concatenate(comm.allgather(np.array(seconds)))
     low, median, high = np.percentile(every, (25, 50, 75))
     return OpSample(

@@ -116,7 +116,6 @@ def _train(  # noqa: PLR0913 - what the job names, and where to begin
         "library": by.library,
         "exempt": by.allocates,
         "notes": dict(worker.device.notes),
-        "issue_s": run.issue_s(meter.first - first),
         "seconds": np.mean(seconds, axis=0).tolist(),
         # of a rank whose peers are not there: it does not train
         "losses": [] if isinstance(comm, Replayed) else np.sum(losses, axis=0).tolist(),

@@ -33,7 +33,7 @@ class Steps:
     block_s: tuple[float, ...]
     """Seconds of a step, the mean of each block."""
     issue_s: float
-    """Median time of the host in the loop of a step."""
+    """Median time of the host in the loop of a step, without waiting for messages."""
     loss: float
     """Of the last step."""
 
@@ -79,10 +79,11 @@ class Trial:
             self.device.finish()
             start = time.perf_counter()
             for _ in range(steps):
-                begun = time.perf_counter()
+                begun, waited_ns = time.perf_counter(), self.worker.loop.waited_ns
                 self.worker.step[0] = self.done
                 self.worker.loop.run()
-                issue.append(time.perf_counter() - begun)
+                waited_ns = self.worker.loop.waited_ns - waited_ns
+                issue.append(time.perf_counter() - begun - waited_ns / 1e9)
                 self.done += 1
             self.device.finish()
             block_s.append((time.perf_counter() - start) / steps)

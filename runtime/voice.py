@@ -58,6 +58,10 @@ class Voice:
         """Beat no more."""
         self._end.set()
 
+    def mark(self) -> None:
+        """Note that something has been passed."""
+        self.marks += 1
+
     def at(self, done: int, total: int) -> None:
         """Say, for all ranks, that ``done`` of ``total`` is done: rank 0, ten times a second."""
         self.marks += 1

@@ -168,6 +168,11 @@ class GraphBuilder:
         return self._first + len(self._columns)
 
     @property
+    def items(self) -> int:
+        """Number of items written so far."""
+        return self._items
+
+    @property
     def _first(self) -> int:
         """Id of the first task that is not in a block yet."""
         return self._blocks[-1].end if self._blocks else 0
@@ -212,12 +217,6 @@ class GraphBuilder:
         """Add a register with ``slots`` credits of ``slot_bytes``; return its id."""
         self._registers.append((slots, slot_bytes, device))
         return len(self._registers) - 1
-
-    def registers(self, device: int, rows: Sequence[tuple[int, int]]) -> range:
-        """Add registers of a device, each as (slots, bytes of a slot); return their ids."""
-        first = len(self._registers)
-        self._registers.extend((slots, slot_bytes, device) for slots, slot_bytes in rows)
-        return range(first, len(self._registers))
 
     def compute(
         self,
@@ -294,43 +293,33 @@ class GraphBuilder:
         columns |= {"actor": actor, "priority": priority}
         return self._extend(columns, lanes, after, reads, writes)
 
-    def mixed(
-        self,
-        columns: dict[str, Column],
-        lanes: Ids,
-        after: Rows,
-        reads: Ids,
-        writes: Ids,
-    ) -> range:
-        """Append tasks of both kinds, as many as ``lanes`` has rows; return their ids.
+    def extend(self, columns: dict[str, Column], lanes: Ids, **rows: Rows) -> range:
+        """Append tasks of both kinds, as many as ``lanes`` has rows.
 
         Parameters
         ----------
         columns : dict
-            By name: duration_ps, payload_bytes, route (``NO_ROUTE`` where it computes), actor,
-            priority.
-        lanes, writes : int array, shape (n, k)
-            As in ``compute``, one row a task; -1 stands for none.
-        after : Rows
-            Ascending and without repeats, the writers of what is read among them.
-        reads : int array, shape (n,)
-            The task whose only item each reads, counted from the first of these; -1 for none.
+            By name, see ``sim.blocks.COLUMNS``; ``NO_ROUTE`` for a compute task.
+        lanes : int array, shape (n, k)
+            As in ``computes``.
+        dep, out, in : Rows
+            Tasks waited for, the writers of what is read among them, ascending in every row;
+            registers written; items read, counted from :attr:`items` on.
+
+        Returns
+        -------
+        range
+            Their ids.
         """
         self._close_block()
-        count, outs = len(lanes), as_table(writes, len(lanes))
-        block = Block(first=self.tasks, count=count, first_item=self._items)
+        block = Block(first=self.tasks, count=len(lanes), first_item=self._items)
         block.columns.update({k: as_column(v, k in WIDE) for k, v in columns.items()})
-        block.rows["out"] = rows_of_table(outs, ordered=False)
-        items = np.append(self._items + np.cumsum((outs != NONE).any(axis=1)) - 1, NONE)
-        block.rows["in"] = rows_of_table(items[reads][:, None], ordered=True)
+        for name, some in rows.items():
+            block.rows[name] = Rows(lengths=some.lengths, ids=narrow(some.ids))
         block.rows["lane"] = rows_of_table(lanes, ordered=True)
-        block.rows["dep"] = after
-        waiting = np.repeat(np.arange(self.tasks, self.tasks + count), after.lengths)
-        check_block(block, np.zeros((count, 0), dtype=np.int32))
-        if (after.ids >= waiting).any() or (after.ids < 0).any():
-            raise PlanError(f"tasks {block.first} to {block.end - 1}: only earlier dependencies")
+        check_block(block, block.rows["dep"])
         self._blocks.append(block)
-        self._items += len(block.rows["out"].ids)
+        self._items += len(rows["out"].ids)
         return range(block.first, block.end)
 
     def close_block(self) -> int:
@@ -419,7 +408,7 @@ class GraphBuilder:
         deps = np.hstack([deps, writers_of(ins, [*self._blocks, block])]) if ins.size else deps
         for name, table in (("lane", as_table(lanes, count)), ("dep", deps), ("in", ins)):
             block.rows[name] = rows_of_table(table, ordered=True)
-        check_block(block, deps)
+        check_block(block, block.rows["dep"])
         self._blocks.append(block)
         items = np.full(outs.shape, NONE, dtype=np.int64)
         items[outs != NONE] = self._items + np.arange(len(block.rows["out"].ids))

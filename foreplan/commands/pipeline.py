@@ -22,6 +22,9 @@ from foreplan.console import note, out, progress, show_json, table
 if TYPE_CHECKING:
     from foreplan.pipelining import Pipelined
 
+SHORT = {"1f1b": "one_f_one_b"}
+"""What a schedule is called elsewhere."""
+
 
 def pipeline(
     model: Annotated[str, typer.Argument(help="A built-in model, or a .toml or .onnx file.")],
@@ -39,7 +42,7 @@ def pipeline(
         str, typer.Option(help="Layers of each stage, e.g. 52,87,100,106; default: the best cut.")
     ] = "",
     schedule: Annotated[
-        str, typer.Option(help="gpipe or one_f_one_b; default: the faster one.")
+        str, typer.Option(help="gpipe or 1f1b (one_f_one_b); default: the faster one.")
     ] = "",
     recompute: Annotated[
         str,
@@ -80,7 +83,7 @@ def pipeline(
                 stages=stages,
                 microbatches=microbatches,
                 balance=_layers(balance),
-                schedule=schedule,
+                schedule=SHORT.get(schedule, schedule.replace("-", "_")),
                 recompute=recompute,
             ),
             software=software,

@@ -45,6 +45,8 @@ def validate(
 
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
+    Pipelines count where their layout is stated: columns `micro_batches` (of a step) and
+    `layer_balance` (layers of each stage, joined by |); `batch_per_device` is then a microbatch.
     """
     import json as as_json
 
@@ -167,12 +169,18 @@ def _show_sources(summed: Mapping[str, Any], left: "Sequence[LeftOut]") -> None:
 def _show_apart(found: "Sequence[Assessed]") -> None:
     from collections import Counter
 
-    apart = Counter(row.reason for row in found if not row.in_scope)
-    if apart:
-        out()
-        out(f"{sum(apart.values())} rows apart, most often:")
-        for reason, count in apart.most_common(WORST):
-            out(f"  {count}: {reason}")
+    parts = {
+        "rows apart": Counter(row.reason for row in found if not row.in_scope),
+        "rows in scope that are not covered": Counter(
+            row.reason for row in found if row.in_scope and not row.covered
+        ),
+    }
+    for name, reasons in parts.items():
+        if reasons:
+            out()
+            out(f"{sum(reasons.values())} {name}, most often:")
+            for reason, count in reasons.most_common(WORST):
+                out(f"  {count}: {reason}")
 
 
 def _show_worst(found: "Sequence[Assessed]") -> None:

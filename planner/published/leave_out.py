@@ -160,7 +160,11 @@ def spread_of(
     told: dict[bool, list[list[float]]] = {True: [], False: []}
     for group in groups.values():
         told[group[0].seen].append([row.log for row in group])
-    parts = {seen: between_and_within(found or told[not seen]) for seen, found in told.items()}
+    whole = [*told[True], *told[False]]
+    parts = {
+        seen: between_and_within(found if len(found) >= LEAST_ROWS else whole)
+        for seen, found in told.items()
+    }
     return Spread(
         interval={name: _of_class(name, logs) for name in CLASSES},
         between={"seen": parts[True][0], "unseen": parts[False][0]},

@@ -63,14 +63,13 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
             (longer * before_ps, rest_ps / PS_PER_S)
             for before_ps, rest_ps in zip(ready, exchange.rest_ps, strict=True)
         ),
-        (0.0, _decoded_s(case)),
+        *([(0.0, _decoded_s(case))] if case.images_per_node_s else []),
     ]
 
 
 def _decoded_s(case: Case) -> float:
     """Return how long a host decodes the images of a step: the load of a stage over its servers."""
-    if case.images_per_node_s is None:
-        return 0.0
+    assert case.images_per_node_s
     told = split_spec(case.system)[1]
     nodes = int(told) if told and told.isdigit() else 1
     return case.training.batch / nodes / case.images_per_node_s

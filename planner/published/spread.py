@@ -22,7 +22,7 @@ TO_80 = 1.2816
 NEAR = 1e-9
 """Sums of weights that are apart by less are equal."""
 LEAST_ROWS = 8
-"""Fewer rows say nothing of their own about a spread; those of all are taken."""
+"""Fewer rows, or groups, say nothing of their own about a spread; those of all are taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

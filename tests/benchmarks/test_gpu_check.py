@@ -1,8 +1,10 @@
 """The whole of `make gpu-rehearse`: everything that `make gpu-check` does but what needs a GPU."""
 
 import json
+import os
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,21 @@ def test_a_rehearsal_that_was_stopped_goes_on_to_its_end(tmp_path):
     (found,) = (json.loads(text) for text in texts if '"rows"' in text)
     assert found["contract"]["passed"]
     assert len(found["rows"]) == 6
+
+
+def test_the_contract_holds_on_the_fakes_of_a_gpu_in_every_dtype(tmp_path):
+    """What `make gpu-check` runs first there: CuPy's half of the contract, none skipped."""
+    if util.find_spec("cupy"):
+        pytest.skip("CuPy itself is installed")
+    paths = os.pathsep.join([str(ROOT / "tests" / "fakes"), str(ROOT)])
+    tests = ["tests/runtime/test_cuda_kernels.py", "-k", "cupy"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *tests],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": paths, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert "skipped" not in ran.stdout

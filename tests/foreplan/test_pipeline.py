@@ -26,12 +26,13 @@ def test_the_table_says_stages_bubble_and_memory(capsys):
 
 def test_json_has_the_plan_and_the_prediction_and_a_figure_is_drawn(capsys, tmp_path):
     figure = tmp_path / "step.svg"
-    given = ["--balance", "4,8", "--schedule", "gpipe", "--microbatches", "4"]
+    given = ["--balance", "4,8", "--schedule", "1f1b", "--microbatches", "4"]
     code, out, _ = run(capsys, *given, "--recompute", "always", "--json", "-o", str(figure))
     found = json.loads(out)
     assert code == 0
     assert found["plan"]["balance"] == [4, 8]
     assert found["plan"]["recompute"] == "always"
+    assert found["plan"]["schedule"] == "one_f_one_b"
     assert found["prediction"]["step_s"] >= found["prediction"]["closed_form_s"]
     assert found["prediction"]["samples_per_s"] == 64 / found["prediction"]["step_s"]
     assert found["candidates"] == 1

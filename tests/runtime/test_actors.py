@@ -259,3 +259,34 @@ def test_only_a_traced_step_notes_times():
     assert (loop.start_ns, loop.end_ns) == ([0], [0])
     loop.run(traced=True)
     assert 0 < loop.start_ns[0] <= loop.end_ns[0]
+
+
+class Slow:
+    """A message that takes 5 ms."""
+
+    def Start(self):  # noqa: N802 - MPI's own name
+        self.done_s = time.monotonic() + 5e-3
+
+    def Test(self):  # noqa: N802 - MPI's own name
+        return time.monotonic() >= self.done_s
+
+
+def test_waiting_for_messages_is_told_from_work():
+    """What the host takes to issue a step is the rest."""
+
+    def work():
+        time.sleep(2e-3)
+
+    firings = [
+        Firing(priority=0, fire=None, request=Slow()),
+        Firing(priority=0, fire=work, after=(0,)),
+        Firing(priority=0, fire=None, request=Slow(), after=(1,)),
+    ]
+    loop = ActorLoop(firings, slots=[], item_register=[], item_readers=[], own_items=[(), (), ()])
+    start_ns = time.perf_counter_ns()
+    loop.run()
+    all_ns = time.perf_counter_ns() - start_ns
+    assert 9e6 < loop.waited_ns < all_ns - 2e6
+    seen = []
+    loop.with_fires(lambda i, fire: lambda: seen.append((i, fire))).run()
+    assert seen == [(1, work)]

@@ -18,7 +18,7 @@ from planner.model import load_model
 from planner.opcall import OpCall, Tensor
 from planner.optimizer import optimizer_names, update
 from planner.plan import Training
-from planner.precision import judge
+from planner.precision import SCALING, judge, kept_dtype
 from runtime import kernels as numpy_kernels
 from runtime.arena import dtype_of
 from runtime.cuda import layout
@@ -133,6 +133,8 @@ class Device:
 
     def __init__(self, xp, dtype: str, back) -> None:
         self.xp, self.dtype, self.back = xp, dtype, back
+        self.kept: set[str] = set()
+        """Tensors of the call that stay wide beside halves."""
 
     def lay(self, array: np.ndarray, tensor: Tensor):
         """Lay an array out as the device has it; floats in its dtype, loss statistics apart."""
@@ -144,7 +146,8 @@ class Device:
 
     def rounded(self, array: np.ndarray, tensor: Tensor) -> np.ndarray:
         floats = tensor.dtype.startswith("float")
-        return array.astype(dtype_of(self.dtype)) if floats else array
+        dtype = kept_dtype(self.dtype) if tensor.name in self.kept else self.dtype
+        return array.astype(dtype_of(dtype)) if floats else array
 
 
 DTYPES = ERROR if util.find_spec("cupy") else ["float64"]
@@ -206,6 +209,7 @@ def now(call: OpCall, given) -> dict[str, object]:
 def twins(call: OpCall, device: Device) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What both backends leave in all tensors."""
     settings = dict(call.attrs + call.settings)
+    device.kept = {SCALING, *(t.name for t in call.updates if call.kernel.endswith(".mixed"))}
     expected, got = arguments(call, device), arguments(call, device)
     more = now(call, lambda array, tensor: array)
     more = {key: more[key] for key in numpy_kernels.changing(call.kernel)}

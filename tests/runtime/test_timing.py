@@ -15,6 +15,7 @@ from planner.opsets import sentinels
 from planner.steps import add, load
 from runtime.timing import (
     BLOCKS,
+    LEAST_BLOCKS,
     SENTINEL_CALLS,
     Sweeper,
     bound_call,
@@ -141,6 +142,21 @@ def test_what_decodes_records_is_swept_for_alone(monkeypatch):
     monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: swept.append(n))
     cooler(replace(load(load_model("mlp"), 4, "float32"), reuse_bytes=4096))()
     assert swept == [4096]
+
+
+@pytest.mark.parametrize(("takes_s", "blocks"), [(1.0, LEAST_BLOCKS), (0.2, 5), (0.01, BLOCKS)])
+def test_an_op_that_takes_long_is_timed_less_often_on_all_ranks(takes_s, blocks, monkeypatch):
+    """By a clock that each run of the kernel moves on; the slowest rank says for all."""
+    now_s, marks = [0.0], []
+
+    def slow(*arrays):
+        now_s[0] += takes_s / 4
+
+    call = add(8, "float32")
+    by = replace(runtime.timing.backend("numpy"), own={call.kernel: slow})
+    monkeypatch.setattr(runtime.timing.time, "perf_counter", lambda: now_s[0])
+    found = time_op(call, Ranks((1.0, 2.0)), by=by, passed=lambda: marks.append(1))
+    assert (found.repeats, len(marks)) == (2 * blocks, blocks)
 
 
 def test_an_op_is_timed_above_zero_on_every_rank():

@@ -50,18 +50,16 @@ def plan_times(models: Sequence[str], clusters: Sequence[str], repeats: int) -> 
     for cluster in clusters:
         machine = load_machine(cluster)
         devices = machine.devices
-        device = machine.cluster(devices).devices[0]
-        dtype = "float32" if "float32" in device.peak_flop_per_s else "bfloat16"
         for model in models:
-            yield _timed(model, cluster, SAMPLES * devices, dtype, repeats)
+            yield _timed(model, cluster, SAMPLES * devices, repeats)
 
 
-def _timed(model: str, cluster: str, batch: int, dtype: str, repeats: int) -> PlanTime:
+def _timed(model: str, cluster: str, batch: int, repeats: int) -> PlanTime:
     walls, cpus = [], []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plan.json"
-        asked = ("plan", model, cluster, "--batch", str(batch), "--dtype", dtype, "--top", "3")
-        command = [sys.executable, "-m", "foreplan.cli", *asked, "--quiet", "-o", str(file)]
+        asked = ("plan", model, cluster, "--batch", str(batch), "--quiet", "-o", str(file))
+        command = [sys.executable, "-m", "foreplan.cli", *asked]
         for _ in range(repeats):
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             subprocess.run(command, check=False, capture_output=True)

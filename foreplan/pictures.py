@@ -38,6 +38,7 @@ def topology(  # noqa: PLR0913, as many as the command has options
     samples: int = 0,
     seed: int = 0,
     engine: str | None = None,
+    dtype: str | None = None,
     progress: Progress = lambda done, total: None,
     operation: str = "all_reduce",
 ) -> list[TopologyMap]:
@@ -59,6 +60,8 @@ def topology(  # noqa: PLR0913, as many as the command has options
         On which arrivals are added, for ``links``.
     samples, seed, engine
         How many points are simulated too, chosen by which seed, by which engine.
+    dtype : str, optional
+        Of the array; default: float32, or what the devices compute in instead.
     progress : function
         Called with how many parts of the work are done, and how many there are.
     operation : str
@@ -66,8 +69,8 @@ def topology(  # noqa: PLR0913, as many as the command has options
     """
     operations = sorted({algorithm(name).OPERATION for name in names("planner.collectives")})
     lookup("operation", operation, operations, error=PlanError)
-    networks = [flat_network(link, device, MOST_RANKS) for link in links]
-    networks += [cluster_network(spec) for spec in clusters]
+    networks = [flat_network(link, device, MOST_RANKS, dtype) for link in links]
+    networks += [cluster_network(spec, dtype) for spec in clusters]
     counts = [_counts(network, ranks) for network in networks]
     total = sum(map(len, counts)) + samples * len(networks)
     maps, before = [], 0

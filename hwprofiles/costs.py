@@ -101,7 +101,8 @@ class CostBook:
         The device's launch overhead is added always: no kernel time contains it.
         """
         launch_s = self.device.launch_overhead_s
-        if (sample := self.ops.get(op.signature)) is not None:
+        sample = self.ops.get(op.signature) if self.ops else None
+        if sample is not None:
             where = "here" if sample.grade is Grade.MEASURED else "in another context"
             return OpCost(
                 seconds=launch_s + sample.median_s,

@@ -56,6 +56,10 @@ class Efficiency:
     source: str
 
 
+USUAL_DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""In the order in which they are tried."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One accelerator, socket or core. Every rate is dense, a peak, and in one direction."""
@@ -148,6 +152,16 @@ class Device:
         )
         shape = self.shape_frac(dtype, work_class, channels, product)
         return self._reached(peaks_only, dtype, work_class, shape)
+
+    def computes(self, dtype: str) -> bool:
+        """Whether there is a rate for all ops in ``dtype``."""
+        peaks = self.peak_flop_per_s
+        fitted = any(name.endswith(f"/{dtype}") for name in self.curves)
+        return fitted or dtype in peaks or (f"{dtype}_matrix" in peaks and "float32" in peaks)
+
+    def usual_dtype(self) -> str:
+        """Return what is trained in where nobody names a dtype: float32, or else the next best."""
+        return next((dtype for dtype in USUAL_DTYPES if self.computes(dtype)), USUAL_DTYPES[0])
 
     def shape_frac(
         self, dtype: str, work_class: str, channels: int, product: Product | None

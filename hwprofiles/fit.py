@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -99,9 +100,17 @@ def _few_sizes(flop: Floats, moved_bytes: Floats, seconds: Floats) -> Floats:
 
 
 def _least_squares(flop: Floats, moved_bytes: Floats, seconds: Floats) -> Floats:
-    """Return the (overhead, rates) of the best of several starts."""
+    """Return the (overhead, rates) of the best of several starts, worked out once a process."""
+    return np.array(
+        _best_start(*(tuple(values.tolist()) for values in (flop, moved_bytes, seconds)))
+    )
+
+
+@cache
+def _best_start(*samples: tuple[float, ...]) -> tuple[float, ...]:
     from scipy.optimize import least_squares
 
+    flop, moved_bytes, seconds = map(np.array, samples)
     rates = np.log(_best_rates(flop, moved_bytes, seconds))
     shortest = float(np.log(seconds.min()))
     # Wide bounds on logs: every constant is positive, none runs away where the samples are silent.
@@ -120,5 +129,4 @@ def _least_squares(flop: Floats, moved_bytes: Floats, seconds: Floats) -> Floats
         found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.1)
         if found.cost < least:
             best, least = found.x, found.cost
-    fitted: Floats = np.exp(best)
-    return fitted
+    return tuple(np.exp(best).tolist())

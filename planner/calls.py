@@ -1,5 +1,6 @@
 """The op calls of a plan, each as cold as a step of that plan leaves it."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from hwprofiles.units import MIB
@@ -54,7 +55,10 @@ class StepCalls:
         loss = steps.loss(model, samples, training.dtype, training.batch)
         updated = sum(call.moved_bytes for call in closing(training, model.parameter_count))
         fired = [call for calls in layers for call in calls.fired]
-        passed = sum(call.moved_bytes for call in (load, loss, *fired))
+        counts = Counter(map(id, fired))  # equal layers share their calls
+        own_bytes = {id(call): call.moved_bytes for call in {id(c): c for c in fired}.values()}
+        passed = sum(own_bytes[key] * count for key, count in counts.items())
+        passed += load.moved_bytes + loss.moved_bytes
         between = rounded_reuse(passed + updated // rounds)
 
         made: dict[int, OpCall] = {}

@@ -19,11 +19,11 @@ from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opsets import plan_calls
 from planner.plan import Plan, Training
-from planner.pricing import Shared
 from planner.ranking import worth
 from planner.records import PlanFile
 from planner.reprice import Lowered
 from planner.search import machine_space
+from planner.shared_prices import Shared
 from planner.space import SLOTS, Constraints, Space
 from planner.table import price
 

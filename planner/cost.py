@@ -19,17 +19,18 @@ from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, Ints
 from planner.calls import StepCalls
 from planner.collectives.base import Prices, algorithm, is_switched
+from planner.exchange_work import Routes, Work, lone_ps, work_of
+from planner.folded_work import folded_work
 from planner.lowering import op_ps
 from planner.model import ModelGraph
-from planner.moves import Routes, Work, lone_ps, work_of
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket, Plan, Training
 from planner.precision import scales_loss
 from planner.registers import frame_count, plan_buckets
 from planner.rounds import PassTimes, Rounds
 
-COST_UP_TO_RANKS = 16
-"""Ranks up to which the closed form of an algorithm is taken rank by rank."""
+COST_UP_TO_DEVICES = 16
+"""Devices of a cluster up to which the closed form of an algorithm is taken rank by rank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,15 +168,18 @@ def exchange_times(
     )
 
 
-def exchange_cost(plan: Plan, prices: Prices, work: Work | None) -> Callable[[int], int]:
+def exchange_cost(
+    plan: Plan, prices: Prices, work: Work | None, cluster: Cluster
+) -> Callable[[int], int]:
     """Return elements to the time of one uncontended exchange, each worked out once.
 
-    On many ranks it is the longest chain of moves, which is quicker found and never longer; so it
-    is through a switch, where flows that share a port make whole rates that are no whole numbers.
+    On large clusters it is the longest chain of moves, which is quicker found and never longer; so
+    it is through a switch, where flows that share a port make whole rates that are no whole
+    numbers.
     """
     if work is None:
         return lambda elements: 0
-    if plan.workers > COST_UP_TO_RANKS or is_switched(plan.algorithm):
+    if len(cluster.devices) > COST_UP_TO_DEVICES or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
     module = algorithm(plan.algorithm)
     return cache(lambda elements: module.cost_ps(elements, prices))
@@ -193,7 +197,8 @@ def exchange_work(
     if plan.workers == 1:
         return None
     routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=DTYPE_BYTES[dtype])
-    return work_of(plan.algorithm, elements, prices, update_ps, routes)
+    asked = plan.algorithm, elements, prices, update_ps, routes
+    return folded_work(*asked) or work_of(*asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +241,7 @@ def estimate(
     work = exchange_work(plan, elements, prices, update_ps, cluster, training.dtype)
     return compose(
         [pass_times(model, calls, book) for book in used],
-        exchange_times(cut, exchange_cost(plan, prices, work), update_ps, work),
+        exchange_times(cut, exchange_cost(plan, prices, work, cluster), update_ps, work),
         rounds_of(training, plan, cluster),
         plan.overlap,
     )

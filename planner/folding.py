@@ -5,9 +5,8 @@ treats them so: neighbours in a node are nearer than ranks of two nodes. So the 
 ranks that stand for others is looked for which ``sim.fold.check_fold`` accepts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -126,7 +125,7 @@ def fold_exchange(
         When no rank can stand for another; why the fewest cannot stand for all.
     """
     symmetry, refused = symmetry_of(name, ranks, elements, fabric), None
-    for kept in _choices(symmetry):
+    for kept in symmetry.choices():
         exchange = FoldedExchange(
             ranks=ranks,
             elements=elements,
@@ -217,17 +216,6 @@ def folded_routes(
 def _nobody(fold: Symmetry) -> dict[int, tuple[int, ...]]:
     """Return, by rank that stands for others, that it waits for nothing."""
     return dict.fromkeys(fold.ranks(), ())
-
-
-def _choices(symmetry: Symmetry) -> Iterator[tuple[int, ...]]:
-    """Yield how many values of each digit to keep, the fewest ranks first."""
-    flips = symmetry.flips or (False,) * len(symmetry.sizes)
-    kept = [
-        [k for k in range(1, size + 1) if size % k == 0 and (not flip or k & (k - 1) == 0)]
-        for size, flip in zip(symmetry.sizes, flips, strict=True)
-    ]
-    every = sorted(product(*kept), key=lambda ks: (int(np.prod(ks)), ks))
-    yield from every[:-1]
 
 
 def _check_adders(exchange: FoldedExchange, add_ps: Callable[[int, int], int]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from hwprofiles.units import Ints
 from planner.collectives.base import Prices, algorithm, is_switched
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
+from planner.opcall import DTYPE_BYTES
 from planner.shapes import PIECED, shaped_names, suits
 from planner.steps import add
 
-DTYPE = "float32"
 UNKNOWN = -1
 HOLDING_RANKS = 64
 """Most ranks whose closed form is worked out where transfers hold the compute lane: there it counts
@@ -42,8 +42,15 @@ class Network:
     """Whether all pairs have the same route, each by links of its own."""
     cluster: Callable[[int], Cluster]
     """The cluster that so many ranks need."""
+    dtype: str = "float32"
+    """Of the array that is exchanged."""
     shaped: tuple[str, ...] = ()
     """Algorithms with numbers that its fabric calls for, of any operation."""
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an element of the array."""
+        return DTYPE_BYTES[self.dtype]
 
     def able(self, name: str, ranks: int) -> bool:
         """Whether so many ranks can run an algorithm here."""
@@ -57,7 +64,7 @@ class Network:
     def add_ps(self, rank: int, elements: int) -> int:
         """Time in which ``rank`` adds what has arrived."""
         device = self.cluster(2).devices[0 if self.alike else rank]
-        return op_ps(CostBook(device=device, ops={}), add(elements, DTYPE))
+        return op_ps(CostBook(device=device, ops={}), add(elements, self.dtype))
 
     def prices(self, ranks: int) -> Prices:
         """Return what transfers and additions cost between the first ``ranks`` ranks.
@@ -73,7 +80,9 @@ class Network:
                 " give fewer"
             )
         cluster = self.cluster(2 if self.alike else ranks)
-        transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, DTYPE)
+        transfer_ps = transfer_prices(tuple(range(len(cluster.devices))), cluster, self.dtype)
+        if self.alike:
+            return self._alike_prices(ranks, transfer_ps)
         first_pair: dict[tuple[int, ...], tuple[int, int]] = {}
         first_rank: dict[str, int] = {}
         add_ps = cache(self.add_ps)
@@ -81,8 +90,6 @@ class Network:
         @cache
         def stand_in(src: int, dst: int) -> tuple[int, int]:
             """Return the first pair whose route has the same links; equal ones are one object."""
-            if self.alike:
-                return 0, 1
             links = tuple(map(id, cluster.route(src, dst).links))
             return first_pair.setdefault(links, (src, dst))
 
@@ -90,7 +97,7 @@ class Network:
             return transfer_ps(*stand_in(src, dst), elements)
 
         def own_add_ps(rank: int, elements: int) -> int:
-            name = cluster.devices[0 if self.alike else rank].name
+            name = cluster.devices[rank].name
             return add_ps(first_rank.setdefault(name, rank), elements)
 
         devices = len(cluster.devices)
@@ -112,13 +119,25 @@ class Network:
             transfer_ps=lone_transfer_ps,
             add_ps=own_add_ps,
             holds_compute=cluster.devices[0].transfers_hold_compute,
-            alike=self.alike,
-            kinds=None if self.alike else kinds,
+            kinds=kinds,
+        )
+
+    def _alike_prices(self, ranks: int, transfer_ps: Callable[[int, int, int], int]) -> Prices:
+        """Return the prices where those of ranks 0 and 1 are those of all."""
+        add_ps = cache(partial(self.add_ps, 0))
+        return Prices(
+            ranks=ranks,
+            transfer_ps=lambda src, dst, elements: transfer_ps(0, 1, elements),
+            add_ps=lambda rank, elements: add_ps(elements),
+            holds_compute=self.cluster(2).devices[0].transfers_hold_compute,
+            alike=True,
         )
 
 
-def flat_network(link: str, device: str, most_ranks: int) -> Network:
+def flat_network(link: str, device: str, most_ranks: int, dtype: str | None = None) -> Network:
     """Return machines at one switch that never blocks, each by one ``link`` both ways.
+
+    Without a ``dtype`` it is the usual one of the device.
 
     The NIC of a rank carries one transfer in and one out at a time, so whoever sends to the server
     of a star waits for its turn.
@@ -137,11 +156,15 @@ def flat_network(link: str, device: str, most_ranks: int) -> Network:
         most_ranks=HOLDING_RANKS if kind.transfers_hold_compute else most_ranks,
         alike=True,
         cluster=cluster,
+        dtype=dtype or kind.usual_dtype(),
     )
 
 
-def cluster_network(spec: str) -> Network:
-    """Return the devices of the cluster called ``spec``, as it numbers them."""
+def cluster_network(spec: str, dtype: str | None = None) -> Network:
+    """Return the devices of the cluster called ``spec``, as it numbers them.
+
+    Without a ``dtype`` it is the usual one of its devices.
+    """
     cluster = load_cluster(spec)
     devices = len(cluster.devices)
     routes = [cluster.route(0, other) for other in range(1, devices)]
@@ -159,6 +182,7 @@ def cluster_network(spec: str) -> Network:
         most_ranks=min(devices, HOLDING_RANKS) if holds else devices,
         alike=False,
         cluster=lambda ranks: cluster,
+        dtype=dtype or cluster.devices[0].usual_dtype(),
         shaped=shaped_names(cluster),
     )
 

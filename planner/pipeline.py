@@ -19,8 +19,8 @@ from hwprofiles.registry import lookup, names
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
 from planner.cost import UpdateTimes, pass_times
+from planner.exchange_work import lone_ps
 from planner.model import ModelGraph
-from planner.moves import lone_ps
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.stage_times import RECOMPUTE, Pair, StageTimes

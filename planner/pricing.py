@@ -8,7 +8,6 @@ in a longer step. Index letters: B buckets of a cut, K algorithms and numbers of
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 
@@ -25,28 +24,24 @@ from planner.cost import (
     exchange_prices,
     exchange_times,
     exchange_work,
-    pass_times,
-    ready_ps,
     rounds_of,
-    starts,
     transfer_prices,
 )
+from planner.exchange_work import Work
 from planner.factors import Factor
-from planner.machine import Machine
-from planner.memory import Frame, PassMemory, frame, landing_top, pass_memory
-from planner.model import ModelGraph
-from planner.moves import Work, arrivals, landing_widths, moves_of
+from planner.memory import landing_top
+from planner.moves import arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
-from planner.plan import Bucket, Plan, Training, Verdict, buckets, verdict
-from planner.registers import ALIGNMENT_BYTES, frame_count
-from planner.rounds import PassTimes, Rounds
+from planner.plan import Plan, Verdict, verdict
+from planner.registers import ALIGNMENT_BYTES
 from planner.shapes import meets
+from planner.shared_prices import Key, Shared
 from planner.space import Stripe
+from planner.step_times import Exchanges, Waits
 
-Key = tuple[Any, ...]
-COPIES_A_TASK = 4
-"""Tasks that are copied from worker to worker, simulated and read in the time in which one more is
-lowered."""
+COPIES_A_TASK = 24
+"""Tasks that are written many at once (passes of further workers, moves of a bucket), simulated and
+read in the time in which one more is lowered."""
 
 
 BOUND_AXES = (
@@ -58,166 +53,6 @@ BOUND_AXES = (
     "input_slots",
     "activation_slots",
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Cut:
-    """The buckets of one size."""
-
-    buckets: tuple[Bucket, ...]
-    places: Ints
-    """(B,) where in the passes their gradients are whole."""
-
-    @classmethod
-    def of(cls, found: tuple[Bucket, ...]) -> "Cut":
-        """Note what is needed as an array."""
-        return cls(buckets=found, places=np.array([bucket.place for bucket in found]))
-
-    @property
-    def elements(self) -> list[int]:
-        """Number of gradients of each bucket."""
-        return [bucket.elements for bucket in self.buckets]
-
-
-@dataclass(kw_only=True)
-class Shared:
-    """What is worked out once for a whole space."""
-
-    model: ModelGraph
-    training: Training
-    machine: Machine
-    cuts: dict[int, Cut] = field(default_factory=dict)
-    calls: dict[Key, StepCalls] = field(default_factory=dict)
-    passes: dict[Key, PassTimes] = field(default_factory=dict)
-    frames: dict[Key, Frame] = field(default_factory=dict)
-    memory: dict[Key, PassMemory] = field(default_factory=dict)
-
-    def on(self, machine: Machine) -> "Shared":
-        """Return the same on hardware that differs in its figures alone: no memory, no op does."""
-        return replace(self, machine=machine, passes={})
-
-    def cut(self, bucket_bytes: int) -> Cut:
-        """Return the buckets of a size."""
-        if bucket_bytes not in self.cuts:
-            elements = max(1, bucket_bytes // DTYPE_BYTES[self.training.dtype])
-            self.cuts[bucket_bytes] = Cut.of(buckets(self.model, elements))
-        return self.cuts[bucket_bytes]
-
-    @cached_property
-    def measured(self) -> bool:
-        """Whether any op is: then how cold it is counts, and so do the rounds of a step."""
-        books = (book for some in self.machine.cost_books.values() for book in some.values())
-        return any(book.ops for book in books)
-
-    def rounds_told(self, plan: Plan) -> int:
-        """Rounds of a plan as far as its ops tell them: curves do not know how cold an op is."""
-        rounds = plan.microbatches(self.training.batch)
-        return rounds if self.measured else min(rounds, 2)
-
-    def calls_of(self, plan: Plan) -> StepCalls:
-        """Return the op calls of a plan, or of one whose calls take as long."""
-        key = (plan.microbatch, self.rounds_told(plan))
-        if key not in self.calls:
-            self.calls[key] = StepCalls.of(self.model, self.training, plan)
-        return self.calls[key]
-
-    def pass_times(self, plan: Plan, book: CostBook) -> PassTimes:
-        """Return the op times of a plan on the device of ``book``."""
-        key = (id(book), plan.microbatch, self.rounds_told(plan) if book.ops else 0)
-        if key not in self.passes:
-            self.passes[key] = pass_times(self.model, self.calls_of(plan), book)
-        return self.passes[key]
-
-    def memory_of(self, plan: Plan) -> PassMemory:
-        """Return the memory of the passes; all that have a gradient to add to share a frame."""
-        rounds = plan.microbatches(self.training.batch)
-        key = (plan.microbatch, rounds, plan.input_slots, plan.activation_slots)
-        if key not in self.memory:
-            alike = (plan.microbatch, rounds > 1)
-            if alike not in self.frames:
-                calls = self.calls_of(plan)
-                self.frames[alike] = frame(self.model, self.training, plan, calls)
-            self.memory[key] = pass_memory(self.model, self.training, plan, self.frames[alike])
-        return self.memory[key]
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Waits:
-    """When passes and gradients are done, by how microbatches wait; W ways that differ."""
-
-    of_slots: Ints
-    """Which of the ways each pair of input and activation slots has."""
-    starts: Ints
-    """(W, 3) as in ``planner.cost.Starts``: the quickest device, the slowest, all loads."""
-    ready: tuple[Ints, ...]
-    """By bucket size, (W, B): the last gradient of each bucket."""
-
-    @classmethod
-    def of(
-        cls, passes: Sequence[PassTimes], rounds: Sequence[Rounds], cuts: Sequence[Ints]
-    ) -> "Waits":
-        """Work them out for each of ``rounds``; ``cuts`` are the places of the buckets."""
-        distinct = {r: i for i, r in enumerate(dict.fromkeys(rounds))}
-        places = np.concatenate(cuts)
-        rows = []
-        for some in distinct:
-            at = starts(passes, some)
-            ready = ready_ps(passes, some, places)
-            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *ready.tolist()])
-        kept, which = np.unique(np.array(rows, dtype=np.int64), axis=0, return_inverse=True)
-        return cls(
-            of_slots=which.ravel()[[distinct[r] for r in rounds]],
-            starts=kept[:, :3],
-            ready=tuple(np.split(kept[:, 3:], np.cumsum([*map(len, cuts)])[:-1], axis=1)),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Exchanges:
-    """Exchange and update of one placement and cut, by algorithm and landing slots."""
-
-    rest_ps: Ints
-    tail_ps: Ints
-    """(K, B) by bucket: what it and all after it take; its own exchange and update."""
-    after_ps: Ints
-    """(K,) busiest compute lane."""
-    longest_ps: Ints
-    """(K,) all of it, where all buckets are ready at once."""
-    update_ps: int
-    """All updates."""
-
-    @classmethod
-    def of(cls, rows: Sequence[ExchangeTimes]) -> "Exchanges":
-        """Stack what differs."""
-        updates = np.array(rows[0].update_ps)
-        rest = np.array([row.rest_ps for row in rows])
-        tail = np.array([row.cost_ps for row in rows]) + updates
-        return cls(
-            rest_ps=rest,
-            tail_ps=tail,
-            after_ps=np.array([row.after_ps for row in rows]),
-            longest_ps=np.maximum(rest, tail).max(axis=1),
-            update_ps=rows[0].updates_ps,
-        )
-
-    def lane_ps(self, waits: Waits) -> Ints:
-        """Return the work of the busiest compute lane, or of the input lane, (W, K)."""
-        begin, slowest, load = waits.starts.T[:, :, None]
-        lane: Ints = np.maximum(begin + self.after_ps, slowest) + self.update_ps
-        lane = np.maximum(lane, load)
-        return lane
-
-    def last_ps(self, waits: Waits, cut: int | None) -> Ints:
-        """Return when all is exchanged and updated at the earliest, (W, K).
-
-        Without a ``cut`` all buckets are ready when the passes are over.
-        """
-        if cut is None:
-            return waits.starts[:, :1] + self.longest_ps
-        ready = waits.ready[cut][:, None]
-        first = np.minimum.accumulate(ready[..., ::-1], axis=-1)[..., ::-1]
-        last: Ints = np.maximum(first + self.rest_ps, ready + self.tail_ps).max(axis=-1)
-        return last
 
 
 @dataclass(kw_only=True)
@@ -258,7 +93,6 @@ class StripePrices:
         own = {
             "own_bytes": self._over(slots[:1], partial(self._own_bytes, plan)),
             "frame_bytes": self._over((), lambda: self.shared.memory_of(plan).frame_bytes),
-            "frames": self._over(slots[1:], partial(self._frames, plan)),
             "landing_top": self._landing_tops(plan),
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
@@ -284,9 +118,6 @@ class StripePrices:
 
     def _own_bytes(self, plan: Plan, slots: int) -> int:
         return self.shared.memory_of(replace(plan, input_slots=slots)).own_bytes
-
-    def _frames(self, plan: Plan, slots: int) -> int:
-        return frame_count(self.shared.training, replace(plan, activation_slots=slots))
 
     def _landing_tops(self, plan: Plan) -> Factor:
         """Return where landing ends in the last frame."""
@@ -353,9 +184,9 @@ class StripePrices:
         return passes + self._exchange_tasks(name, bucket_bytes)
 
     def _effort(self, plan: Plan, name: str, bucket_bytes: int) -> int:
-        copied = (self.stripe.workers - 1) * self._pass_tasks(plan)
-        passes = self._pass_tasks(plan) + copied // COPIES_A_TASK
-        return passes + self._exchange_tasks(name, bucket_bytes)
+        updates = len(self.shared.cut(bucket_bytes).buckets) * self.stripe.workers
+        lowered = self._pass_tasks(plan) + updates
+        return lowered + (self._tasks(plan, name, bucket_bytes) - lowered) // COPIES_A_TASK
 
     def _spare(self, name: str, value: int, used: int) -> bool:
         """Whether fewer slots do as well, where at most ``used`` are ever taken."""
@@ -454,7 +285,7 @@ class StripePrices:
         """Return elements to the time of an exchange, for the buckets of every size."""
         key = (plan.placement, plan.algorithm, plan.landing_slots, cold)
         if key not in self.costs:
-            self.costs[key] = exchange_cost(plan, prices, work)
+            self.costs[key] = exchange_cost(plan, prices, work, self.cluster)
         return self.costs[key]
 
     def _work(

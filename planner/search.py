@@ -25,8 +25,11 @@ from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
 from planner.table import PlanTable, Tally, price
 
-EFFORT = 15_000
-"""Tasks lowered one by one that a search spends where no budget is given: a good second."""
+EFFORT = 9_000
+"""Tasks lowered one by one that a search spends where no budget is given: about a second."""
+
+ALWAYS, MOST_EFFORT = 3, 15_000
+"""So many plans are simulated whatever the sum, each of at most so many tasks."""
 
 NEAR_BEST = 1.02
 """Where every program is too large: how far above the least bound the one may be that is tried."""
@@ -204,13 +207,14 @@ def _priced(
 def _worth_simulating(queue: Queue, found: Found, budget: int | None) -> Iterator[int]:
     """Yield places by bound until none left can be kept, or budget or effort are spent.
 
-    Where effort is what counts, a program that is too large for what is left of it is passed over;
-    where all that are bounded near the best are too large, the smallest of these is taken alone.
+    Where effort is what counts, a program that is too large for what is left of it is passed over,
+    but for the first few; where all that are bounded near the best are too large even for these,
+    the smallest of them is taken alone.
     """
     left = EFFORT
     if budget is None and len(queue):
         near = queue.value <= queue.value[0] * NEAR_BEST
-        if queue.effort[near].min() > left:
+        if queue.effort[near].min() > MOST_EFFORT:
             yield int(np.flatnonzero(near)[np.argmin(queue.effort[near])])
             return
     for place in range(len(queue)):
@@ -219,7 +223,7 @@ def _worth_simulating(queue: Queue, found: Found, budget: int | None) -> Iterato
         if budget is not None and found.simulated >= budget:
             return
         effort = int(queue.effort[place])
-        if budget is None and effort > left:
+        if budget is None and effort > (left if found.simulated >= ALWAYS else MOST_EFFORT):
             continue
         left -= effort
         yield place

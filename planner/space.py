@@ -200,8 +200,9 @@ def _algorithms(workers: int, asked: object, shaped: Sequence[str], *, every: bo
 
 def _joins_all_pairs(name: str) -> bool:
     """Whether in an algorithm every rank sends to every other; seen on few of them."""
-    moves = moves_of(algorithm(name).emit, FEW_RANKS)
-    return len(moves.by_pair.keys) == FEW_RANKS * (FEW_RANKS - 1)
+    return len(moves_of(algorithm(name).emit, FEW_RANKS).by_pair.keys) == FEW_RANKS * (
+        FEW_RANKS - 1
+    )
 
 
 def _slots(name: str, choices: Choices, constraints: Constraints) -> Sequence[int]:

@@ -20,7 +20,8 @@ from planner.machine import Machine
 from planner.memory import stacked_bytes
 from planner.model import ModelGraph
 from planner.plan import Plan, Training, Verdict
-from planner.pricing import Shared, StripePrices
+from planner.pricing import StripePrices
+from planner.shared_prices import Shared
 from planner.space import SLOTS, Constraints, Space, Stripe
 
 Bools = npt.NDArray[np.bool_]

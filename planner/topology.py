@@ -20,8 +20,8 @@ from planner.collectives.base import Numbered, algorithm, algorithm_names, numbe
 from planner.collectives.halving_doubling import core
 from planner.collectives.in_network import PIECES
 from planner.lone_exchange import exchange_graph
-from planner.network import DTYPE, Network
-from planner.opcall import DTYPE_BYTES
+from planner.network import Network
+from planner.race import NEVER, Race, Switch, whole
 from sim.engine import choose, run
 
 SIMPLEST = ("star", "ring", "tree", "halving_doubling", "double_binary_tree", "sharded_star")
@@ -31,21 +31,7 @@ A_DECADE = 4
 AN_OCTAVE = 2
 """Numbers of ranks from a power of two to the next: with 2, the power and the middle."""
 MOST_RANKS = 1 << 16
-ITEM_BYTES = DTYPE_BYTES[DTYPE]
-NEVER = int(np.iinfo(np.int64).max)
-"""Time of an algorithm on ranks that it does not suit."""
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
-    """Where, with more bytes, another algorithm becomes the fastest."""
-
-    ranks: int
-    below: str
-    above: str
-    first_bytes: int
-    """Least size at which ``above`` wins; one element less, and ``below`` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +65,7 @@ class TopologyMap:
     ranks: Ints
     """(R,)"""
     payload_bytes: Ints
-    """(B,) whole elements of ``DTYPE``."""
+    """(B,) whole elements."""
     times_ps: Ints
     """(A, R, B) closed form of a lone run, ``NEVER`` where there is none."""
     switches: tuple[Switch, ...]
@@ -96,15 +82,13 @@ class TopologyMap:
         ranks = int(self.ranks[column])
         own = [s for s in self.switches if s.ranks == ranks]
         edges = [int(self.payload_bytes[0]), *(s.first_bytes for s in own)]
-        ends = [*(s.first_bytes - ITEM_BYTES for s in own), int(self.payload_bytes[-1])]
+        ends = [
+            *(s.first_bytes - self.network.item_bytes for s in own),
+            int(self.payload_bytes[-1]),
+        ]
         first = self.algorithms[self.winners()[column, 0]]
         names = [first, *(s.above for s in own)]
         return list(zip(names, edges, ends, strict=True))
-
-
-def whole(name: str, elements: int, ranks: int) -> int:
-    """Return the size of the array that an algorithm exchanges: of an all-to-all, all rows."""
-    return elements * ranks if algorithm(name).OPERATION == "all_to_all" else elements
 
 
 def simple_names(operation: str) -> list[str]:
@@ -140,7 +124,7 @@ def topology_map(
     ranks : sequence of int
         Each at least 2 and at most ``network.most_ranks``.
     first_bytes, last_bytes : int
-        The array on one rank, of an all-to-all what it has for all; whole elements of ``DTYPE``.
+        The array on one rank, of an all-to-all what it has for all; whole elements.
     progress : function
         Called with how many numbers of ranks are done, and how many there are.
     operation : str
@@ -153,11 +137,12 @@ def topology_map(
     """
     _check_operation(operation, algorithms)
     names = _checked(network, ranks, first_bytes, last_bytes, algorithms)
-    sizes = _sizes(first_bytes, last_bytes)
+    item_bytes = network.item_bytes
+    sizes = _sizes(first_bytes, last_bytes, item_bytes)
     times_ps = np.empty((len(names), len(ranks), len(sizes)), dtype=np.int64)
     switches: list[Switch] = []
     for column, count in enumerate(ranks):
-        race = _Race(network, count, names)
+        race = Race(network, count, names)
         for place, elements in enumerate(sizes):
             times_ps[:, column, place] = race.times_ps(elements)
         for low, high in pairwise(sizes):
@@ -168,63 +153,10 @@ def topology_map(
         operation=operation,
         algorithms=names,
         ranks=np.array(ranks),
-        payload_bytes=np.array(sizes) * ITEM_BYTES,
+        payload_bytes=np.array(sizes) * item_bytes,
         times_ps=times_ps,
         switches=tuple(switches),
     )
-
-
-class _Race:
-    """The algorithms against each other, between one number of ranks."""
-
-    def __init__(self, network: Network, ranks: int, names: Sequence[str]) -> None:
-        self.prices = network.prices(ranks)
-        self.names = names
-        self.ranks = ranks
-        self.able = [network.able(name, ranks) for name in names]
-        self.known: dict[int, tuple[int, ...]] = {}
-
-    def times_ps(self, elements: int) -> tuple[int, ...]:
-        """Return the closed form of each, ``NEVER`` of one that does not suit so many ranks."""
-        if elements not in self.known:
-            costs = (
-                algorithm(name).cost_ps(whole(name, elements, self.ranks), self.prices)
-                if able
-                else NEVER
-                for name, able in zip(self.names, self.able, strict=True)
-            )
-            self.known[elements] = tuple(costs)
-        return self.known[elements]
-
-    def winner(self, elements: int) -> str:
-        """Return the fastest; of equal ones the simplest."""
-        times = self.times_ps(elements)
-        return self.names[times.index(min(times))]
-
-    def switches(self, low: int, high: int) -> list[Switch]:
-        """Return where the fastest changes between two sizes in elements.
-
-        Where it changes there and back again between them, that is not seen.
-        """
-        found = []
-        while (below := self.winner(low)) != self.winner(high):
-            left, right = low, high
-            while right - left > 1:
-                middle = (left + right) // 2
-                if self.winner(middle) == below:
-                    left = middle
-                else:
-                    right = middle
-            found.append(
-                Switch(
-                    ranks=self.ranks,
-                    below=below,
-                    above=self.winner(right),
-                    first_bytes=right * ITEM_BYTES,
-                )
-            )
-            low = right
-        return found
 
 
 def sampled(
@@ -255,7 +187,7 @@ def sampled(
             f"samples: expected a number of ranks up to {most_ranks}, got {found.ranks.min()} and"
             " more; give fewer ranks, or no samples"
         )
-    lowest, highest = np.log(found.payload_bytes[[0, -1]] / ITEM_BYTES)
+    lowest, highest = np.log(found.payload_bytes[[0, -1]] / found.network.item_bytes)
     samples = []
     for done in range(count):
         ranks = int(rng.choice(able))
@@ -280,18 +212,18 @@ def _parts(names: Sequence[str], network: Network, ranks: int) -> int:
 
 def _simulated(found: TopologyMap, ranks: int, elements: int, engine: str | None) -> Sample:
     network, names = found.network, found.algorithms
-    race, times, used = _Race(network, ranks, names), [], ""
+    race, times, used = Race(network, ranks, names), [], ""
     for name, able in zip(names, race.able, strict=True):
         if not able:
             times.append(NEVER)
             continue
-        size = whole(name, elements, ranks)
-        graph = exchange_graph(name, size, network.cluster(ranks), ranks, network.add_ps, DTYPE)
+        size, cluster = whole(name, elements, ranks), network.cluster(ranks)
+        graph = exchange_graph(name, size, cluster, ranks, network.add_ps, network.dtype)
         used = engine or choose(graph.tasks)
         times.append(run(graph, used).makespan_ps)
     return Sample(
         ranks=ranks,
-        payload_bytes=elements * ITEM_BYTES,
+        payload_bytes=elements * network.item_bytes,
         closed_ps=race.times_ps(elements),
         simulated_ps=tuple(times),
         closed_winner=race.winner(elements),
@@ -327,9 +259,9 @@ def _seconds(times_ps: Ints) -> list[list[float | None]]:
     return [[None if t == NEVER else t / PS_PER_S for t in row] for row in times_ps.tolist()]
 
 
-def _sizes(first_bytes: int, last_bytes: int) -> list[int]:
+def _sizes(first_bytes: int, last_bytes: int, item_bytes: int) -> list[int]:
     """Return sizes in elements from the first to the last, equally far apart in their logarithm."""
-    first, last = -(-first_bytes // ITEM_BYTES), last_bytes // ITEM_BYTES
+    first, last = -(-first_bytes // item_bytes), last_bytes // item_bytes
     count = max(2, 1 + round(A_DECADE * float(np.log10(last / first))))
     return sorted({round(float(size)) for size in np.geomspace(first, last, count)})
 
@@ -372,10 +304,10 @@ def _checked(
             f"ranks: expected 2 to {network.most_ranks} on {network.name!r}, got"
             f" {min(ranks, default=0)} to {max(ranks, default=0)}; give numbers in that range"
         )
-    if not ITEM_BYTES <= first_bytes < last_bytes:
+    if not network.item_bytes <= first_bytes < last_bytes:
         raise PlanError(
-            f"bytes: expected {ITEM_BYTES} B or more and then a larger size, got {first_bytes} B to"
-            f" {last_bytes} B; give FIRST:LAST"
+            f"bytes: expected {network.item_bytes} B or more and then a larger size, got"
+            f" {first_bytes} B to {last_bytes} B; give FIRST:LAST"
         )
     simple = simple_names(algorithm(algorithms[0]).OPERATION)
     others = [name for name in algorithms if name not in simple]

@@ -57,6 +57,9 @@ def check_dependencies(graph: TaskGraph, label: Label = task_label) -> None:
     DeadlockError
         Naming the tasks of one cycle, in the order in which each waits for the next.
     """
+    task_of_dep = np.repeat(np.arange(graph.tasks), np.diff(graph.dep_ptr))
+    if (graph.dep_idx < task_of_dep).all():
+        return
     dependencies = graph.rows("dep")
     missing = [len(row) for row in dependencies]
     dependents: list[list[int]] = [[] for _ in dependencies]

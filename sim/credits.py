@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from hwprofiles.errors import DeadlockError
+from sim.structure import is_among
 from sim.taskgraph import TaskGraph
 from sim.waits import (
     Label,
@@ -56,14 +57,15 @@ def _fires_by_id(graph: TaskGraph) -> bool:
     task_of_dep = np.repeat(np.arange(graph.tasks), np.diff(graph.dep_ptr))
     if (graph.dep_idx >= task_of_dep).any():
         return False
-    writer, register = graph.item_task(), graph.out_idx
+    writer, register = graph.item_task(), graph.out_idx.astype(np.int64)
     freed = writer.copy()
     reader = np.repeat(np.arange(graph.tasks), np.diff(graph.in_ptr))
     np.maximum.at(freed, graph.in_idx, reader)
     order = np.lexsort((writer, register))
     same = register[order[1:]] == register[order[:-1]]
     turns = (writer[order[1:]], writer[order[:-1]])
-    waits = np.isin(turns[0] * graph.tasks + turns[1], task_of_dep * graph.tasks + graph.dep_idx)
+    edges = task_of_dep * graph.tasks + graph.dep_idx
+    waits = is_among(turns[0] * graph.tasks + turns[1], edges)
     if not (waits | ~same | (turns[0] == turns[1])).all():
         return False
     first, now = register * graph.tasks, register * graph.tasks + writer

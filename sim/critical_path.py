@@ -1,10 +1,10 @@
 """The critical path: what the last task waited for, back to the start of the step."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
+from hwprofiles.units import Ints
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 
@@ -45,28 +45,50 @@ class _Releases:
     """Who ended when on which lane, and who gave which slot back when."""
 
     def __init__(self, graph: TaskGraph, timeline: Timeline) -> None:
-        self.dependencies = graph.rows("dep")
-        self.lanes = graph.rows("lane")
-        self.registers = [sorted(set(row)) for row in graph.rows("out")]
-        self.start_ps: list[int] = timeline.start_ps.tolist()
-        self.end_ps: list[int] = timeline.end_ps.tolist()
-        self.left_lane: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for task, lanes in enumerate(self.lanes):
-            for lane in lanes:
-                self.left_lane[lane, self.end_ps[task]].append(task)
-        self.gave_slot: dict[tuple[int, int], list[int]] = defaultdict(list)
-        writers: list[int] = graph.item_task().tolist()
-        for item, readers in enumerate(graph.item_readers()):
-            holders = readers or [writers[item]]
-            returned_ps = max(self.end_ps[task] for task in holders)
-            last = [task for task in holders if self.end_ps[task] == returned_ps]
-            self.gave_slot[int(graph.out_idx[item]), returned_ps] += last
+        self.graph = graph
+        self.start_ps, self.end_ps = timeline.start_ps, timeline.end_ps
+        task_of_lane = _row_ids(graph.lane_ptr)
+        self.left_lane = _Moments(graph.lane_idx, self.end_ps[task_of_lane])
+        self.lane_task = task_of_lane
+        reader = _row_ids(graph.in_ptr)
+        self.reader_of = _Moments(graph.in_idx, self.end_ps[reader])
+        self.reader = reader
+        self.writer = graph.item_task()
+        returned_ps = np.full(len(graph.out_idx), -1, dtype=np.int64)
+        np.maximum.at(returned_ps, graph.in_idx, self.end_ps[reader])
+        returned_ps = np.where(returned_ps < 0, self.end_ps[self.writer], returned_ps)
+        self.gave_slot = _Moments(graph.out_idx, returned_ps)
 
     def by(self, task: int) -> Iterator[int]:
         """Yield the tasks that may have released ``task``, best first."""
-        now_ps = self.start_ps[task]
-        yield from (d for d in self.dependencies[task] if self.end_ps[d] == now_ps)
-        holders = [self.left_lane.get((lane, now_ps), []) for lane in self.lanes[task]]
-        yield from sorted(set().union(*holders))
-        readers = [self.gave_slot.get((register, now_ps), []) for register in self.registers[task]]
-        yield from sorted(set().union(*readers))
+        now_ps = int(self.start_ps[task])
+        yield from (d for d in self.graph.row("dep", task) if self.end_ps[d] == now_ps)
+        holders = [self.left_lane.at(lane, now_ps) for lane in self.graph.row("lane", task)]
+        yield from sorted({int(self.lane_task[i]) for some in holders for i in some})
+        items = {i for r in self.graph.row("out", task) for i in self.gave_slot.at(r, now_ps)}
+        yield from sorted({last for item in items for last in self._last(item, now_ps)})
+
+    def _last(self, item: int, now_ps: int) -> list[int]:
+        """Return who read an item last, at ``now_ps``; its writer, if nobody reads it."""
+        readers = self.reader_of.at(item, now_ps)
+        return [int(self.reader[i]) for i in readers] or [int(self.writer[item])]
+
+
+class _Moments:
+    """Positions by key and time."""
+
+    def __init__(self, keys: Ints, at_ps: Ints) -> None:
+        self.order = np.lexsort((at_ps, keys))
+        self.keys, self.at_ps = keys[self.order], at_ps[self.order]
+
+    def at(self, key: int, now_ps: int) -> list[int]:
+        """Return the positions of this key and time."""
+        begin, end = (int(np.searchsorted(self.keys, key, side=s)) for s in ("left", "right"))
+        times = self.at_ps[begin:end]
+        first, last = (int(np.searchsorted(times, now_ps, side=s)) for s in ("left", "right"))
+        found: list[int] = self.order[begin + first : begin + last].tolist()
+        return found
+
+
+def _row_ids(ptr: Ints) -> Ints:
+    return np.repeat(np.arange(len(ptr) - 1, dtype=np.int64), np.diff(ptr))

@@ -109,10 +109,19 @@ def _reader_problems(graph: TaskGraph) -> list[str]:
     reader = _row_ids(graph.in_ptr)
     writer = graph.item_task()[graph.in_idx]
     edges = _row_ids(graph.dep_ptr) * graph.tasks + graph.dep_idx
-    alone = ~np.isin(reader * graph.tasks + writer, edges)
+    alone = ~is_among(reader * graph.tasks + writer, np.sort(edges))
     where = np.isin(np.arange(graph.tasks), reader[alone])
     expected = "a dependency on the writer of every item that it reads"
     return [_sentence(where, "task", expected)] if where.any() else []
+
+
+def is_among(values: Ints, ascending: Ints) -> Bools:
+    """Return which values are in an array that ascends; quicker than a search in any order."""
+    if not len(ascending):
+        return np.zeros(len(values), dtype=np.bool_)
+    at = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    found: Bools = ascending[at] == values
+    return found
 
 
 def _row_ids(ptr: Ints) -> Ints:

@@ -45,6 +45,13 @@ Seq = Annotated[
     typer.Option("--seq", min=1, help="Tokens of a sample of text; also MODEL:N."),
 ]
 Dtype = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]
+UsualDtype = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, float64, float16, bfloat16 or tf32; default: float32, or what the devices"
+        " compute in instead."
+    ),
+]
 Optimizer = Annotated[str, typer.Option(help="How gradients change parameters, e.g. sgd or adamw.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate; default: that of the optimizer.")]
 Momentum = Annotated[float, typer.Option(help="Momentum of sgd.")]

@@ -14,7 +14,6 @@ from foreplan.commands.options import (
     Beta2,
     Calibrate,
     Decay,
-    Dtype,
     Epsilon,
     Json,
     Momentum,
@@ -24,6 +23,7 @@ from foreplan.commands.options import (
     Seed,
     Seq,
     Software,
+    UsualDtype,
     writable,
 )
 from foreplan.console import note, out, progress, show_json, table
@@ -31,6 +31,7 @@ from foreplan.shifts import show_shifts
 
 if TYPE_CHECKING:
     from planner.evidence import Evidence
+    from planner.machine import Machine
     from planner.plan import Plan
     from planner.records import PlanFile
 
@@ -88,7 +89,7 @@ def plan(
     ] = "best",
     software: Software = USUAL_SOFTWARE,
     calibrate: Calibrate = None,
-    dtype: Dtype = "float32",
+    dtype: UsualDtype = None,
     optimizer: Optimizer = "sgd",
     learning_rate: Rate = None,
     momentum: Momentum = 0.9,
@@ -113,9 +114,10 @@ def plan(
     from planner.model import with_tokens
     from planner.records import write_record
 
-    if batch is None:
-        batch = USUAL_SAMPLES * load_machine(cluster).devices
-        note(f"batch {batch}: {USUAL_SAMPLES} samples a device; --batch sets it", quiet=quiet)
+    if batch is None or dtype is None:
+        machine = load_machine(cluster)
+        dtype = dtype or _usual_dtype(machine, quiet=quiet)
+        batch = batch or _usual_batch(machine, quiet=quiet)
     gc.disable()  # a search makes many objects and no cycles, and scanning them takes a third of it
     training = training_of(
         optimizer,
@@ -159,6 +161,21 @@ def plan(
         show_plans(found, samples)
     note(f"wrote {output}", quiet=quiet or json)
     return INTERRUPTED if found.certificate.stopped_by == "interrupt" else 0
+
+
+def _usual_batch(machine: "Machine", *, quiet: bool) -> int:
+    """Return the samples of a step where none are named, and say so."""
+    batch = USUAL_SAMPLES * machine.devices
+    note(f"batch {batch}: {USUAL_SAMPLES} samples a device; --batch sets it", quiet=quiet)
+    return batch
+
+
+def _usual_dtype(machine: "Machine", *, quiet: bool) -> str:
+    """Return the dtype to train in where none is named, and say so if it is not float32."""
+    found = machine.cluster(machine.devices).devices[0].usual_dtype()
+    if found != "float32":
+        note(f"dtype {found}: the devices have no rate for float32; --dtype sets it", quiet=quiet)
+    return found
 
 
 def _library(name: str, fix: list[str]) -> list[str]:
@@ -231,7 +248,7 @@ def estimate(
     overlap: Annotated[bool, typer.Option(help="Exchange during the backward pass.")] = False,
     software: Software = USUAL_SOFTWARE,
     calibrate: Calibrate = None,
-    dtype: Dtype = "float32",
+    dtype: UsualDtype = None,
     optimizer: Optimizer = "sgd",
     json: Json = False,
 ) -> None:
@@ -248,8 +265,9 @@ def estimate(
     from planner.plan import Plan, Verdict, verdict
     from planner.predict import predict
 
-    training = training_of(optimizer, batch=batch, dtype=dtype)
     machine = informed_machine(cluster, software, calibrate)
+    dtype = dtype or _usual_dtype(machine, quiet=json)
+    training = training_of(optimizer, batch=batch, dtype=dtype)
     if is_policy(algorithm):
         algorithm = library_algorithm(algorithm, machine, workers, dtype)
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foreplan.commands.options import Json, Quiet, writable
+from foreplan.commands.options import Json, Quiet, UsualDtype, writable
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def topology(
     device: Annotated[
         str, typer.Option(help="Device of a rank, with --link: adds what arrives.")
     ] = "v100-sxm2-16g",
+    dtype: UsualDtype = None,
     samples: Annotated[
         int, typer.Option(min=0, max=10_000, help="Points to simulate too, for each network.")
     ] = 0,
@@ -58,8 +59,11 @@ def topology(
     """Map which algorithm (star, tree, ring, ...) is fastest, and where it changes."""
     import foreplan
     from hwprofiles.errors import PlanError
+    from planner.opcall import TRAINING_DTYPES
     from sim.engine import ENGINES
 
+    if dtype not in (None, *TRAINING_DTYPES):
+        raise PlanError(f"--dtype {dtype!r}: expected {', '.join(TRAINING_DTYPES)}; give one")
     if engine not in (None, *ENGINES):
         raise PlanError(f"--engine {engine!r}: expected {', '.join(ENGINES)}, or nothing")
     first_bytes, last_bytes = _bytes(size)
@@ -75,6 +79,7 @@ def topology(
             samples=samples,
             seed=seed,
             engine=engine,
+            dtype=dtype,
             progress=lambda done, total: step(done, total, ""),
             operation=operation.replace("-", "_"),
         )
@@ -134,7 +139,8 @@ def _show(maps: "list[TopologyMap]") -> None:
             out()
         network = found.network
         rate = format_rate(network.bandwidth_bytes_per_s)
-        out(f"{network.name}: {rate} a direction, {format_s(network.latency_s)} a message")
+        latency = format_s(network.latency_s)
+        out(f"{network.name}: {rate} a direction, {latency} a message, {network.dtype}")
         rows = []
         for column, ranks in enumerate(found.ranks.tolist()):
             *parts, (last, _, _) = [

@@ -8,7 +8,10 @@ task then stands for its *orbit*, one task for every turn.
 A *token* is a task and a turn in one number: the member of the task's orbit which that turn gives.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -19,7 +22,7 @@ Turn = tuple[int, ...]
 """By digit: how far it is moved; a multiple of what is kept of the digit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Symmetry:
     """Turns of ranks and blocks."""
 
@@ -33,21 +36,21 @@ class Symmetry:
     kept: tuple[int, ...] = ()
     """By digit: how many of its values stand for all; they are the first ones. Without it, one."""
 
-    @property
+    @cached_property
     def order(self) -> int:
         """Number of turns, so of members of an orbit."""
         return prod(self.sizes) // prod(self._kept)
 
-    @property
+    @cached_property
     def block_count(self) -> int:
         """Number of blocks of the array."""
         return prod(size for size, _ in self.blocks)
 
-    @property
+    @cached_property
     def _kept(self) -> tuple[int, ...]:
         return self.kept or (1,) * len(self.sizes)
 
-    @property
+    @cached_property
     def _flips(self) -> tuple[bool, ...]:
         return self.flips or (False,) * len(self.sizes)
 
@@ -60,8 +63,25 @@ class Symmetry:
             stride *= size
         return sorted(found)
 
+    def choices(self) -> Iterator[tuple[int, ...]]:
+        """Yield how many values of each digit to keep, the fewest ranks first, and never all."""
+        kept = [
+            [k for k in range(1, size + 1) if size % k == 0 and (not flip or k & (k - 1) == 0)]
+            for size, flip in zip(self.sizes, self._flips, strict=True)
+        ]
+        yield from sorted(product(*kept), key=lambda ks: (prod(ks), ks))[:-1]
+
     def home(self, rank: int) -> tuple[int, Turn]:
         """Return the rank that stands for ``rank``, and the turn that leads from there to it."""
+        if rank not in self._known_homes:
+            self._known_homes[rank] = self._home(rank)
+        return self._known_homes[rank]
+
+    @cached_property
+    def _known_homes(self) -> dict[int, tuple[int, Turn]]:
+        return {}
+
+    def _home(self, rank: int) -> tuple[int, Turn]:
         at, stride, turn = 0, 1, []
         for size, kept in zip(self.sizes, self._kept, strict=True):
             rank, value = divmod(rank, size)
@@ -104,9 +124,16 @@ class Symmetry:
     def turned(self, token: int, turn: Turn, *, back: bool = False) -> int:
         """Return the token of the member to which ``turn`` leads, or from which it does."""
         task, place = divmod(token, self.order)
-        parts = zip(self._turn(place), turn, self.sizes, self._flips, strict=True)
-        moved = [a ^ b if flip else (a - b if back else a + b) % n for a, b, n, flip in parts]
-        return task * self.order + self._place(tuple(moved))
+        key = place, turn, back
+        if key not in self._known_turns:
+            parts = zip(self._turn(place), turn, self.sizes, self._flips, strict=True)
+            moved = [a ^ b if flip else (a - b if back else a + b) % n for a, b, n, flip in parts]
+            self._known_turns[key] = self._place(tuple(moved))
+        return task * self.order + self._known_turns[key]
+
+    @cached_property
+    def _known_turns(self) -> dict[tuple[int, Turn, bool], int]:
+        return {}
 
     def _turn(self, place: int) -> Turn:
         turn = []
@@ -141,9 +168,27 @@ class Symmetry:
             stride *= self.sizes[digit] // self._kept[digit]
         return found
 
+    def block_members(self, blocks: range) -> Ints:
+        """Return the first block of what every turn makes ``blocks``, shape (order,)."""
+        found, rest, stride = np.zeros(self.order, dtype=np.int64), blocks[0], self.block_count
+        for size, digit in self.blocks:
+            stride //= size
+            value, rest = divmod(rest, stride)
+            if digit >= 0 and stride * size > len(blocks):
+                turns = self._turns(digit)
+                moved = turns - turns % max(1, len(blocks) // stride)
+                found += (value ^ moved if self._flips[digit] else (value + moved) % size) * stride
+            else:
+                found += value * stride
+        return found
+
     def _moved(self, digit: int, value: int) -> Ints:
         """Return where every turn moves a value of a digit."""
+        turns = self._turns(digit)
+        return turns ^ value if self._flips[digit] else (turns + value) % self.sizes[digit]
+
+    def _turns(self, digit: int) -> Ints:
+        """Return by how much every turn moves a digit."""
         counts = [size // kept for size, kept in zip(self.sizes, self._kept, strict=True)]
         places = np.arange(self.order) // prod(counts[:digit]) % counts[digit]
-        turns = places * self._kept[digit]
-        return turns ^ value if self._flips[digit] else (turns + value) % self.sizes[digit]
+        return places * self._kept[digit]

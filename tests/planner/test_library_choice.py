@@ -15,10 +15,10 @@ from planner.calls import StepCalls
 from planner.collectives import base
 from planner.collectives.base import algorithm, name_at, name_by_size, turns
 from planner.cost import UpdateTimes, exchange_prices, transfer_prices
+from planner.exchange_work import Routes, work_of
 from planner.library_choice import library_algorithm
 from planner.lower import lower
 from planner.model import load_model
-from planner.moves import Routes, work_of
 from planner.plan import Plan, Training
 from planner.policies import nccl
 from planner.search import search

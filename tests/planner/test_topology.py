@@ -13,7 +13,10 @@ from hwprofiles.errors import PlanError
 from planner import topology
 from planner.collectives.base import algorithm
 from planner.network import cluster_network, flat_network
-from planner.topology import ITEM_BYTES, SIMPLEST, record, sampled, topology_map
+from planner.opcall import DTYPE_BYTES
+from planner.topology import SIMPLEST, record, sampled, topology_map
+
+ITEM_BYTES = DTYPE_BYTES["float32"]
 
 RANKS = (2, 3, 5, 6, 8, 12)
 

@@ -1,0 +1,241 @@
+"""What the lanes and links of one exchange must do at least: arrays over the moves of an algorithm.
+
+From the moves follow, for any bucket, the earliest start of every move and the longest way that is
+left after it (chains of moves, each as long as alone), and so a bound for every lane and link: its
+*fill* (no move of its can start earlier), its work, its *drain* (the update that follows its last
+move is at least so far away). Index letters as in ``planner.moves``; L lanes and links.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from hwprofiles.cluster import Cluster
+from hwprofiles.link import Route
+from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
+from planner.collectives.base import Emit, Prices, algorithm
+from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
+from planner.switching import SWITCH, Joined, route_between
+
+ROUNDING_FRAC = 2.0**-30
+"""Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
+
+LATER = np.iinfo(np.int64).max // 4
+"""Where a lane has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Work:
+    """What every lane and link must do in one exchange, by size of the bucket, shape (L, N)."""
+
+    sizes: dict[int, int]
+    """Column of each number of elements."""
+    links: Ints
+    """Ids of the links; theirs are the last rows."""
+    fill_ps: Ints
+    work_ps: Ints
+    drain_ps: Ints
+    compute_ps: Ints
+    """(ranks, N) additions, and transfers where they hold the compute lane."""
+    chain_ps: Ints
+    """(N,) longest chain of moves."""
+
+    def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
+        """Return by bucket: the time that it and all after it take at least, once one is ready.
+
+        That is the largest over lanes and links of the least fill, all the work and the least
+        drain of these buckets.
+        """
+        columns = [self.sizes[n] for n in reversed(elements)]
+        fill, drain = (
+            np.minimum.accumulate(a[:, columns], axis=1) for a in (self.fill_ps, self.drain_ps)
+        )
+        work = np.cumsum(self.work_ps[:, columns], axis=1)
+        busy = np.where(work > 0, fill + work + drain, 0)
+        return tuple(busy.max(axis=0)[::-1].tolist())
+
+    def busiest_ps(self, elements: Sequence[int]) -> int:
+        """Return the work of the busiest compute lane over all buckets."""
+        return int(self.compute_ps[:, [self.sizes[n] for n in elements]].sum(axis=1).max())
+
+
+def work_of(
+    name: str,
+    sizes: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    routes: "Routes",
+) -> Work:
+    """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
+    parts = by_name(name, sorted(set(sizes)))
+    channels = channels_of(parts, prices.ranks)
+    works = [
+        _work(algorithm(part).emit, some, prices, update_ps, routes, channels)
+        for part, some in parts.items()
+    ]
+    return works[0] if len(works) == 1 else _joined(works)
+
+
+def _joined(works: Sequence[Work]) -> Work:
+    """Return the work of sizes that different algorithms run; they may cross different links."""
+    lanes = len(works[0].fill_ps) - len(works[0].links)
+    links = np.unique(np.concatenate([work.links for work in works]))
+    rows = lanes + len(links)
+
+    def all_of(name: str, empty: int) -> Ints:
+        found = []
+        for work in works:
+            own: Ints = getattr(work, name)
+            whole = np.full((rows, own.shape[1]), empty, dtype=np.int64)
+            whole[:lanes] = own[:lanes]
+            whole[lanes + np.searchsorted(links, work.links)] = own[lanes:]
+            found.append(whole)
+        return np.concatenate(found, axis=1)
+
+    order = [elements for work in works for elements in work.sizes]
+    return Work(
+        sizes={elements: i for i, elements in enumerate(order)},
+        links=links,
+        fill_ps=all_of("fill_ps", LATER),
+        work_ps=all_of("work_ps", 0),
+        drain_ps=all_of("drain_ps", LATER),
+        compute_ps=np.concatenate([work.compute_ps for work in works], axis=1),
+        chain_ps=np.concatenate([work.chain_ps for work in works]),
+    )
+
+
+def _work(
+    emit: Emit,
+    sizes: Sequence[int],
+    prices: Prices,
+    update_ps: Callable[[int], int],
+    routes: "Routes",
+    channels: int,
+) -> Work:
+    """Return the work of one algorithm; every rank has lanes for so many ``channels``."""
+    moves, ranks = moves_of(emit, prices.ranks), prices.ranks
+    distinct = list(sizes)
+    edges = block_edges(moves.blocks, distinct)
+    width = edges[moves.end] - edges[moves.first]
+    duration, idle = _durations(moves, edges, prices, routes)
+    update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
+    head, tail = moves.times(duration, update)
+
+    def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
+        """Return fill, work and drain, (channels, ranks, N); those of a switch have no end."""
+        of, found = (head[some], duration[some], tail[some]), []
+        for ufunc, array, empty in zip(REDUCE, of, EMPTY, strict=True):
+            seats = groups.by_key(ufunc, array, (ranks + 1) * own, empty)
+            rows = np.full((channels, ranks, len(distinct)), empty, dtype=np.int64)
+            rows[:own] = seats.reshape(ranks + 1, own, -1)[:ranks].swapaxes(0, 1)
+            found.append(rows)
+        return found
+
+    lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
+    fill, additions = (array[0] for array in lane(moves.by_adder, moves.adds, 1)[:2])
+    ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
+    fill = np.minimum(fill, ready)
+    if prices.holds_compute:
+        for first, work, _ in lanes:
+            fill, additions = np.minimum(fill, first.min(axis=0)), additions + work.sum(axis=0)
+        lanes = []
+    lanes = [[np.concatenate(array) for array in some] for some in lanes]
+    lanes.append([fill, additions + update, np.zeros_like(additions)])
+    links, of_links = _links(moves, width, (head + idle, tail), routes)
+    lanes.append(of_links)
+    fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
+    return Work(
+        sizes={n: i for i, n in enumerate(distinct)},
+        links=links,
+        fill_ps=fills,
+        work_ps=works,
+        drain_ps=drains,
+        compute_ps=additions,
+        chain_ps=(head + duration + tail).max(axis=0) - update,
+    )
+
+
+REDUCE = (np.minimum, np.add, np.minimum)
+EMPTY = (LATER, 0, LATER)
+"""Fill, work and drain of several moves, and of none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """Routes between the ranks of a placement."""
+
+    cluster: Cluster
+    placement: tuple[int, ...]
+    item_bytes: int
+
+    def route(self, src: int, dst: int) -> Route | Joined:
+        """Return the route from rank to rank; one past the last rank is the switch."""
+        ends = (SWITCH if end == len(self.placement) else end for end in (src, dst))
+        return route_between(self.cluster, self.placement, *ends)
+
+    def kind(self, src: int, dst: int) -> object:
+        """Return what is equal for moves that cost the same: links crossed, or who adds."""
+        if src == dst:
+            return self.cluster.devices[self.placement[src]].name
+        return tuple(id(link) for link in self.route(src, dst).links)
+
+
+def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tuple[Ints, Ints]:
+    """Time of each move alone, and the part of it in which no byte moves, shape (T, N).
+
+    ``edges`` is where the blocks begin and end.
+    """
+    ends = [divmod(pair, prices.ranks + 1) for pair in moves.pairs.tolist()]
+    kinds: dict[object, tuple[int, int]] = {}
+    of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
+    place = {end: i for i, end in enumerate(kinds.values())}
+    kind_of = np.array([place[end] for end in of_pair])[moves.pair_of]
+    first, end = moves.spans.T
+    widths, width_of = np.unique(edges[end] - edges[first], return_inverse=True)
+    whole = np.zeros((len(kinds), len(widths)), dtype=np.int64)
+    idle = np.zeros_like(whole)
+    for row, (src, dst) in enumerate(kinds.values()):
+        if src == dst:
+            whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
+        else:
+            payload = widths * float(routes.item_bytes)
+            whole[row], idle[row] = lone_ps(routes.route(src, dst), payload)
+    at = width_of.reshape(len(moves.spans), -1)
+    rows = kind_of * len(moves.spans) + moves.span_of
+    by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))
+    all_ps, idle_ps = (array[rows] for array in by_kind)
+    return all_ps, idle_ps
+
+
+@overload
+def lone_ps(route: Route | Joined, payload_bytes: float) -> tuple[int, int]: ...
+@overload
+def lone_ps(route: Route | Joined, payload_bytes: Floats) -> tuple[Ints, Ints]: ...
+def lone_ps(route: Route | Joined, payload_bytes: Any) -> Any:
+    """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
+    overhead = to_ps(route.overhead_s(payload_bytes))
+    return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
+
+
+def _links(
+    moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes
+) -> tuple[Ints, list[Ints]]:
+    """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
+    starts, rests = (array[moves.sends] for array in times)
+    of = (starts, width[moves.sends] * routes.item_bytes, rests)
+    by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
+    crossed = [
+        (place, link)
+        for place, pair in enumerate(moves.by_pair.keys.tolist())
+        for link in routes.route(*divmod(pair, moves.ranks + 1)).link_ids
+    ]
+    place, link = np.array(crossed, dtype=np.int64).T
+    by_link = Groups.of(link)
+    fill, payload, drain = (
+        by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
+    )
+    rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
+    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
+    return by_link.keys, [fill, work, drain]

@@ -1,0 +1,65 @@
+"""Moves of a few ranks stand for those of all: they tell the same times, or less."""
+
+import numpy as np
+import pytest
+
+from planner.collectives.base import algorithm
+from planner.folded_moves import FOLD_FROM_RANKS, fitting_moves, folded_moves
+from planner.moves import block_edges, moves_of
+from tests.planner_cases import ALGORITHMS, NUMBERED
+
+RANKS = 32
+
+
+def few(name):
+    return fitting_moves(name, RANKS, lambda pairs: np.zeros(len(pairs)))
+
+
+FOLDING = [n for n in (*ALGORITHMS, *NUMBERED) if few(n)]
+
+
+def chains_ps(moves, widths):
+    """Return the longest chain where an element takes 7 ps to send and 1 ps to add."""
+    adds = np.zeros(len(moves.src), dtype=bool)
+    adds[moves.adds] = True
+    duration = widths[moves.span_of] * np.where(adds, 1, 7)[:, None]
+    head, tail = moves.times(duration, np.zeros(duration.shape[1], dtype=np.int64))
+    return (head + duration + tail).max(axis=0).tolist()
+
+
+def chains_of_all_ps(name, sizes):
+    moves = moves_of(algorithm(name).emit, RANKS)
+    edges = block_edges(moves.blocks, sizes)
+    return chains_ps(moves, edges[moves.spans[:, 1]] - edges[moves.spans[:, 0]])
+
+
+@pytest.mark.parametrize("name", FOLDING)
+def test_the_longest_chain_of_one_rank_is_that_of_all_where_blocks_are_equal(name):
+    found = few(name)
+    assert found.seats == 1
+    sizes = [found.blocks * n for n in (1, 3, 1000)]
+    told = chains_ps(found, found.widths(sizes))
+    assert told == chains_of_all_ps(name, sizes)
+    with pytest.raises(AssertionError):  # the oracle, shown to fail
+        assert told == chains_of_all_ps(name, [n + found.blocks for n in sizes])
+
+
+@pytest.mark.parametrize("name", FOLDING)
+def test_it_is_never_longer_where_they_are_not(name):
+    found = few(name)
+    sizes = [found.blocks * 3 + n for n in (1, 7, found.blocks - 1)]
+    told = chains_ps(found, found.widths(sizes))
+    assert all(a <= b for a, b in zip(told, chains_of_all_ps(name, sizes), strict=True))
+
+
+def test_ranks_that_differ_in_their_rates_do_not_stand_for_one_another():
+    found = fitting_moves("ring", RANKS, lambda pairs: (pairs[:, 0] % 8 == 7) * 1.0)
+    assert found.seats == 8  # every eighth hop leaves a node
+    assert folded_moves("ring", RANKS, (8,)) is found
+    assert fitting_moves("ring", RANKS, lambda pairs: pairs[:, 0] * 1.0) is None
+    assert fitting_moves("ring", FOLD_FROM_RANKS - 1, lambda pairs: np.zeros(len(pairs))) is None
+
+
+def test_where_a_rank_has_lanes_for_several_rings_or_a_root_all_ranks_are_looked_at():
+    assert {"ring", "halving_doubling"} <= set(FOLDING)
+    assert not {"multi_ring", "star", "tree", "in_network"} & set(FOLDING)

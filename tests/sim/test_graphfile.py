@@ -1,6 +1,8 @@
 """graph.json: what is written is read back, and every way to break it is one sentence."""
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from hwprofiles.errors import RecordError
 from sim.graphfile import read_graph, write_graph
+from sim.heap_engine import simulate
 from sim.taskgraph import GraphBuilder, TaskGraph
 from tests.strategies import any_graphs
 
@@ -119,3 +122,13 @@ def test_a_broken_field_is_named_with_what_was_got(path, where, value, sentence)
     with pytest.raises(RecordError, match=sentence) as raised:
         read_graph(path)
     assert "\n" not in str(raised.value)
+
+
+def test_the_page_shows_a_graph_and_every_field(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "graph-files.md").read_text("utf-8")
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "graph.json").write_text(shown)
+    file = read_graph(tmp_path / "graph.json")
+    assert simulate(file.graph).makespan_ps == 1000 + 500 + 10**6 + 2000  # 1000 B at 1 GB/s
+    rows = {re.sub("_(ptr|idx)$", "", f.name) for f in fields(TaskGraph)}
+    assert all(f"`{name}`" in page for name in rows)

@@ -1,7 +1,7 @@
 """Every collective algorithm keeps its claims: time, loads, steps, bytes."""
 
 import doctest
-from itertools import pairwise, permutations
+from itertools import pairwise, permutations, product
 
 import pytest
 from hypothesis import given, settings
@@ -288,10 +288,12 @@ def test_loads_are_what_the_tasks_of_each_rank_sum_to(name, ranks, elements, law
 def test_landing_elements_hold_the_widest_arrival_of_each_rank_and_no_more(name, ranks, elements):
     wires, _ = exchanged(name, ranks, elements, Law())
     moved = traffic(algorithm(name).emit, elements, ranks)
-    for rank in range(ranks):
-        sends = wires.sends.values()
-        widths = [width_of(*spans) for _, dst, spans, lands in sends if lands and dst == rank]
-        assert moved.landing_elements(rank) == max(widths, default=0)
+    widths = dict.fromkeys(product(range(ranks), {0, *wires.channel_of.values()}), 0)
+    for task, (_, dst, spans, lands) in wires.sends.items():
+        if lands:
+            at = dst, wires.channel_of[task]
+            widths[at] = max(widths[at], width_of(*spans))
+    assert {at: moved.landing_elements(*at) for at in widths} == widths
 
 
 # The oracle of time, shown to fail

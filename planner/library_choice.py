@@ -1,15 +1,15 @@
 """Which collective a library would run for every bucket of a plan, by the tables of its release.
 
-A policy (:mod:`planner.policies`) chooses among the ways of a collective; a plan can run those that
-its workers' lanes carry (``RUNS``), and a reduction in the switch is none of them. So the choice is
-an algorithm, or several that take turns by size, and its name is what the plan records.
+A policy (:mod:`planner.policies`) chooses among the ways of a collective; a plan can run those of
+``RUNS``, a reduction in the switch only within a node whose switch adds. So the choice is an
+algorithm, or several that take turns by size, and its name is what the plan records.
 
 The policy's tables are of pipelined algorithms; a plan's tree is not cut into pieces. Where a tree
 would take longer for less than the ring from the next size on, the ring begins earlier, by whole
 doublings, as nobody has to pay for less payload (:mod:`planner.policies.base`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -23,10 +23,11 @@ from planner.machine import Machine
 from planner.opcall import DTYPE_BYTES
 from planner.placements import packed
 from planner.policies.base import BEST, policy, policy_names
+from planner.shapes import offered
 from planner.transport_groups import domain_size, group_of
 from planner.transport_law import Group, ways
 
-RUNS = {"ring": "ring", "tree": "double_binary_tree"}
+RUNS = {"ring": "ring", "tree": "double_binary_tree", "nvls": "in_network"}
 """Algorithms of the law, and those of plans that stand for them."""
 FIRST, LAST = 6, 36
 """Sizes that are looked at: 64 B to 64 GiB."""
@@ -57,20 +58,24 @@ def library_algorithm(name: str, machine: Machine, workers: int, dtype: str) -> 
     domains = -(-workers // each)
     group = group_of(known.system, workers, domains)
     item = DTYPE_BYTES[dtype]
-    names, limits = _by_size(_chooser(name, group, item))
+    suited = {"ring", "double_binary_tree", *offered(machine.cluster(workers), workers)}
+    able = {way: stands for way, stands in RUNS.items() if stands in suited}
+    names, limits = _by_size(_chooser(name, group, item, able))
     costs = _costs(machine, workers, dtype)
     return name_by_size(*_rising(names, limits, costs))
 
 
-def _chooser(name: str, group: Group, item_bytes: int) -> Callable[[int], str]:
+def _chooser(
+    name: str, group: Group, item_bytes: int, runs: Mapping[str, str]
+) -> Callable[[int], str]:
     """Return elements to the algorithm of a plan that stands for the library's."""
     chooser, constants = policy(name), shipped()
 
     @cache
     def at(elements: int) -> str:
         size = float(elements * item_bytes)
-        able = [way for way in ways("all_reduce", size, group) if way.algorithm in RUNS]
-        return RUNS[chooser.choose(able, size, "all_reduce", group, constants).algorithm]
+        able = [way for way in ways("all_reduce", size, group) if way.algorithm in runs]
+        return runs[chooser.choose(able, size, "all_reduce", group, constants).algorithm]
 
     return at
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hwprofiles.device import OpCurve
 from planner.build import Rows, chain
 from planner.calls import StepCalls
+from planner.collectives.base import name_at
 from planner.cost import Estimate, estimate, pass_times, rounds_of
 from planner.model import ModelGraph, load_model
 from planner.plan import Training
@@ -164,10 +165,11 @@ def exact_cases(draw: st.DrawFn) -> Case:
     assume(plan.workers > 1)
     whole = model.parameter_count * 4
     plan = replace(plan, overlap=False, bucket_bytes=whole)
-    whole_array = plan.algorithm in ("star", "tree")
+    algorithm = name_at(plan.algorithm, model.parameter_count)
+    whole_array = algorithm in ("star", "tree")
     even = whole_array or model.parameter_count % (2 * plan.workers) == 0
     assume(even or plan.workers == 2)
-    assume(plan.algorithm != "halving_doubling" or plan.workers != 3 or plan.landing_slots == 1)
+    assume(algorithm != "halving_doubling" or plan.workers != 3 or plan.landing_slots == 1)
     return Case(model=model, training=training, plan=plan, machine=machine)
 
 

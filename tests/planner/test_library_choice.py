@@ -53,7 +53,7 @@ def test_in_one_node_the_tables_know_rings_alone(two_nodes):
     assert library_algorithm("nccl", two_nodes, 1, "float32") == "none"
 
 
-@pytest.mark.parametrize("system", ["dgx-1-v100:2", "dgx-a100-80g:2", "dgx-h100:4"])
+@pytest.mark.parametrize("system", ["dgx-1-v100:2", "dgx-a100-80g:2", "dgx-h100:4", "dgx-h100"])
 def test_less_payload_never_takes_longer(system):
     machine = load_machine(system, "pytorch-containers")
     ranks = machine.devices
@@ -65,10 +65,18 @@ def test_less_payload_never_takes_longer(system):
     assert costs == sorted(costs)
 
 
+def test_a_switch_that_adds_is_the_choice_for_many_bytes_where_there_is_one():
+    machine = load_machine("dgx-h100:2", "pytorch-containers")
+    names = {n: library_algorithm("nccl", machine, n, "float32") for n in (8, 16)}
+    assert name_at(names[8], 1 << 26) == "in_network"
+    assert {name for name, _ in turns(names[16])} <= {TREE, RING}
+
+
 def test_the_tables_alone_would_charge_more_for_less():
     machine = load_machine("dgx-h100:4", "pytorch-containers")
     cost_ps = library_choice._costs(machine, 32, "float32")
-    at = library_choice._chooser("nccl", group_of("dgx-h100", 32, 4), 4)
+    two = {"ring": RING, "tree": TREE}
+    at = library_choice._chooser("nccl", group_of("dgx-h100", 32, 4), 4, two)
     (first, second), (limit,) = library_choice._by_size(at)
     assert (first, second) == (TREE, RING)
     assert cost_ps(TREE, limit - 1) > cost_ps(RING, limit)

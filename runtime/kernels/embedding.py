@@ -51,7 +51,8 @@ def add_rows(rows: Numbers, given: Array, total: Array) -> None:
     ``given`` is flat or not, as many rows of ``total`` as there are numbers. Compiled:
     ``numpy.add.at`` takes some ten times as long.
     """
-    _adding(total.dtype)(rows.reshape(-1), given.reshape(-1, total.shape[1]), total)
+    numbers = np.ascontiguousarray(rows).reshape(-1)
+    _adding(total.dtype)(numbers, given.reshape(-1, total.shape[1]), total)
 
 
 @cache

@@ -189,7 +189,9 @@ def values(layer: Layer, samples: int, dtype: str, seed: int) -> Arrays:
         case "gate":
             drawn["x1"] = 0.5 + np.abs(drawn["x1"])
         case "layer_norm":
-            drawn["x"][..., ::2] += 3
+            drawn["x"][..., ::2] += (
+                8  # nor of two features: float32 would say little, PyTorch's too
+            )
     return numbers | {name: array.astype(dtype) for name, array in drawn.items()}
 
 

@@ -255,6 +255,12 @@ def test_a_tied_table_gets_its_gradient_on_top_of_what_is_there():
     np.testing.assert_array_equal(dw, [[1 + 2, 1 + 3], [1, 1], [1 + 0 + 4, 1 + 1 + 5]])
 
 
+def test_one_token_among_others_gives_its_row_a_gradient():
+    x, dy, dw = np.array([[9, 1], [9, 0]]), np.arange(4.0).reshape(2, 1, 2), np.empty((2, 2))
+    kernel("embedding.weight_grad")(x, dy, dw, np.empty(4), first=1, tied=0)
+    np.testing.assert_array_equal(dw, [[2, 3], [0, 1]])
+
+
 @pytest.mark.parametrize(("shifted", "labels"), [(1, (3,)), (0, (1,))])
 def test_load_of_tokens_of_two_bytes(shifted, labels):
     numbers = np.array([[7, 300, 2, 65535]], "<u2")

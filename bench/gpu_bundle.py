@@ -18,6 +18,7 @@ WHEELS = (
     "annotated-types",
     "hypothesis>=6.120,<7",
     "iniconfig",
+    "ml-dtypes>=0.5,<0.8",
     "networkx>=3.4,<4",
     "nvidia-cudnn-frontend>=1.24,<1.27",
     "pluggy",

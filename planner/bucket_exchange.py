@@ -1,168 +1,317 @@
-"""The exchange of one bucket: spans of an algorithm become views of the flat gradient."""
+"""The exchange of one bucket: the script of an algorithm becomes tasks on views of the gradient.
 
-from collections import Counter
+All tasks of a bucket are written at once, as arrays; what the executor needs to know of one of them
+is made when somebody asks. Index letters: T moves of the script.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
 
-from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Spans, Tasks, name_at, width_of
+import numpy as np
+
+from hwprofiles.link import Route
+from hwprofiles.units import Ints, to_ps
+from planner.calls import StepCalls
+from planner.collectives.base import Tasks, algorithm, name_at
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
-from planner.program import ComputeTask, TransferTask, View
+from planner.program import ComputeTask, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
-from planner.switching import SWITCH, route_between
+from planner.script import Script, script_of
+from planner.switching import SWITCH, Joined, route_between
+from sim.blocks import Rows
+from sim.taskgraph import NO_ROUTE
+
+
+def exchange_bucket(
+    work: Lowering,
+    name: str,
+    number: int,
+    group: tuple[int, ...],
+    ready: Sequence[Tasks],
+) -> list[Tasks]:
+    """Append the exchange of bucket ``number``; return the last tasks of each rank of the group.
+
+    Rank ``i`` of the algorithm is worker ``group[i]``; ``ready`` are its last gradients, after
+    which its copy may be read, and its landing registers be used.
+    """
+    bucket = work.buckets[number]
+    name = name_at(name, bucket.elements)
+    script = script_of(algorithm(name).emit, len(group))
+    made = ExchangeTasks(
+        name=name,
+        number=number,
+        bucket=bucket,
+        group=group,
+        script=script,
+        dtype=work.training.dtype,
+        landing_slots=max(1, work.plan.landing_slots),
+        calls=work.calls,
+    )
+    return _Writer(work, made, ready).write()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExchangeTasks(RankedTasks):
+    """The tasks of one exchange, made when somebody looks at them."""
+
+    name: str
+    """Of the algorithm."""
+    number: int
+    """Of the bucket."""
+    bucket: Bucket
+    group: tuple[int, ...]
+    script: Script
+    dtype: str
+    landing_slots: int
+    calls: StepCalls
+
+    @cached_property
+    def edges(self) -> Ints:
+        """Where the blocks begin in the bucket, and where the last one ends."""
+        return self.script.edges(self.bucket.elements)
+
+    @cached_property
+    def slots(self) -> Ints:
+        """(T,) slot of its landing register in which a transfer lands, 0 where it does not."""
+        return self.script.turns() % self.landing_slots
+
+    @property
+    def workers(self) -> Ints:
+        """Worker of each rank, and of the switch."""
+        return np.array([*self.group, SWITCH])
+
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the places of those in which worker ``rank`` takes part, ascending."""
+        if rank not in self.group:
+            return []
+        src, dst = self.workers[self.script.src], self.workers[self.script.dst]
+        ours = (src == rank) | (dst == rank) | (src == SWITCH) | (dst == SWITCH)
+        found: list[int] = np.flatnonzero(ours).tolist()
+        return found
+
+    def __len__(self) -> int:
+        return len(self.script.src)
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Task]: ...
+    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        arrived = int(self.script.arrived[at])
+        first, end = (int(self.edges[side[at]]) for side in (self.script.first, self.script.end))
+        own = self._view("gradients", 0, self.bucket.first + first, end - first)
+        if arrived < 0:
+            return self._transfer(at, own, f"{self.name}.{self.number}[{first}:{end}]")
+        return ComputeTask(
+            name=f"add.{self.number}[{first}:{end}]",
+            rank=self.group[self.script.src[at]],
+            phase="exchange",
+            call=self.calls.add(end - first),
+            views=(self._landing(arrived, end - first), own),
+        )
+
+    def _transfer(self, at: int, own: View, name: str) -> TransferTask:
+        script, elements = self.script, own.shape[0]
+        src, dst = (int(self.workers[side[at]]) for side in (script.src, script.dst))
+        return TransferTask(
+            name=name,
+            src=src,
+            dst=dst,
+            source=own,
+            target=self._landing(at, elements) if script.lands[at] else own,
+            members=self.group if SWITCH in (src, dst) else (),
+        )
+
+    def _landing(self, at: int, elements: int) -> View:
+        register = landing_name(self.number, int(self.script.channel[at]))
+        return self._view(register, int(self.slots[at]), 0, elements)
+
+    def _view(self, register: str, slot: int, first: int, elements: int) -> View:
+        return View(
+            register=register,
+            slot=slot,
+            offset_bytes=first * DTYPE_BYTES[self.dtype],
+            shape=(elements,),
+            dtype=self.dtype,
+        )
 
 
 @dataclass(slots=True)
-class BucketExchange:
-    """What an algorithm sees of one bucket (``planner.collectives.base.Exchange``).
-
-    Its rank ``i`` is worker ``group[i]``.
-    """
+class _Writer:
+    """Writes the tasks of an exchange, column by column."""
 
     work: Lowering
-    number: int
-    bucket: Bucket
-    group: tuple[int, ...]
-    ready: tuple[Tasks, ...] = ()
-    """By rank of the group: its last gradients, after which the landing register may be used."""
-    last_landing: dict[str, int] = field(default_factory=dict)
-    """By register, with its rank: the last arrival."""
-    landed: Counter[str] = field(default_factory=Counter)
-    """By register, with its rank: arrivals so far."""
-    last_add: dict[int, int] = field(default_factory=dict)
-    fold: None = None
+    made: ExchangeTasks
+    ready: Sequence[Tasks]
+    script: Script = field(init=False)
+    first: int = field(init=False)
+    """Id of the first task."""
 
-    @property
-    def ranks(self) -> int:
-        """Number of workers in the group."""
-        return len(self.group)
+    def __post_init__(self) -> None:
+        self.script, self.first = self.made.script, self.work.graph.tasks
 
-    @property
-    def elements(self) -> int:
-        """Gradients in the bucket."""
-        return self.bucket.elements
-
-    def _slot(self, rank: int, channel: int, elements: int) -> View:
-        work, register = self.work, landing_name(self.number, channel)
-        slots = max(1, work.plan.landing_slots)
-        return View(
-            register=register,
-            slot=self.landed[_at(register, rank)] % slots,
-            offset_bytes=0,
-            shape=(elements,),
-            dtype=work.training.dtype,
+    def write(self) -> list[Tasks]:
+        """Append all; return the last tasks of each rank."""
+        work, script, made = self.work, self.script, self.made
+        width = made.edges[script.end] - made.edges[script.first]
+        payload = np.where(script.arrived < 0, width * DTYPE_BYTES[made.dtype], 0)
+        lands, adds = np.flatnonzero(script.lands), script.adds
+        item = work.graph.items + np.cumsum(script.lands) - 1
+        route, duration_ps = self._sent(payload)
+        duration_ps[adds] = self._added_ps(width[adds])
+        deps, tokens = self._deps()
+        work.graph.extend(
+            {
+                "duration_ps": duration_ps,
+                "payload_bytes": payload,
+                "route": route,
+                "priority": PRIORITY["exchange"],
+                "actor": self._actors(),
+            },
+            self._lanes(),
+            dep=deps,
+            out=Rows(lengths=script.lands, ids=self._registers(lands)),
+            **{
+                "in": Rows(
+                    lengths=(script.arrived >= 0).astype(np.int64), ids=item[script.arrived[adds]]
+                )
+            },
         )
+        work.tasks.add(made)
+        self._note(deps.ids)
+        return [self._tasks(last, tokens) for last in script.last]
 
-    def _own(self, span: Span) -> View:
-        first, end = span
-        return self.work.flat("gradients", self.bucket.first + first, end - first)
+    def _lanes(self) -> Ints:
+        """Return the lanes that each task holds, (T, 2), -1 for none."""
+        work, script, channels = self.work, self.script, range(self.script.channels)
+        compute = np.array([work.lane(worker, "compute") for worker in self.made.group])
+        out, into = (
+            np.array(
+                [
+                    *([work.lane(w, kind, c) for c in channels] for w in self.made.group),
+                    [-1] * script.channels,
+                ]
+            )
+            for kind in ("send", "receive")
+        )
+        sends = script.arrived < 0
+        ends = [out[script.src, script.channel], into[script.dst, script.channel]]
+        ends[0][~sends], ends[1][~sends] = compute[script.src[~sends]], -1
+        return np.stack(ends, axis=1)
 
-    def send(
-        self,
-        src: int,
-        dst: int,
-        span: Span,
-        *,
-        after: Tasks,
-        landing: bool,
-        channel: int = 0,
-        more: Spans = (),
-    ) -> int:
-        """Append a transfer; arrivals of one landing register keep their order (FIFO).
+    def _sent(self, payload: Ints) -> tuple[Ints, Ints]:
+        """Return the route and the overhead of each transfer, picoseconds, shape (T,)."""
+        work, script = self.work, self.script
+        route, overhead_ps = np.full(len(payload), NO_ROUTE), np.zeros_like(payload)
+        sends = script.sends
+        pairs, at, pair_of = np.unique(script.pairs[sends], return_index=True, return_inverse=True)
+        ids = np.zeros(len(pairs), dtype=np.int64)
+        laws: dict[tuple[int, ...], tuple[int, Route | Joined]] = {}
+        kind_of = np.zeros(len(pairs), dtype=np.int64)
+        for place in np.argsort(at).tolist():  # routes are numbered as they come into use
+            ends = divmod(int(pairs[place]), script.ranks + 1)
+            src, dst = (int(self.made.workers[end]) for end in ends)
+            way = route_between(work.cluster, work.plan.placement, src, dst)
+            ids[place] = work.graph.path(way.link_ids, way.flow_cap_bytes_per_s)
+            kind_of[place], _ = laws.setdefault(tuple(map(id, way.links)), (len(laws), way))
+        route[sends] = ids[pair_of]
+        kind = kind_of[pair_of]
+        for number, law in laws.values():
+            some = sends[kind == number]
+            sizes, size_of = np.unique(payload[some], return_inverse=True)
+            overhead_ps[some] = to_ps(law.overhead_s(sizes.astype(np.float64)))[size_of]
+        return route, overhead_ps
 
-        The first of them waits for the gradients of the receiver too, until which its passes may
+    def _added_ps(self, width: Ints) -> Ints:
+        """Return the time of each addition, picoseconds."""
+        work = self.work
+        workers = np.array(self.made.group)[self.script.src[self.script.adds]]
+        keys = workers * (self.made.bucket.elements + 1) + width
+        _, at, back = np.unique(keys, return_index=True, return_inverse=True)
+        each = [work.price_ps(int(workers[i]), work.calls.add(int(width[i]))) for i in at]
+        return np.array(each, dtype=np.int64)[back] if len(keys) else np.zeros(0, dtype=np.int64)
+
+    def _registers(self, lands: Ints) -> Ints:
+        """Return the register that each of the transfers ``lands`` writes."""
+        ids, script = self.work.register_ids, self.script
+        seats, seat_of = np.unique(
+            script.dst[lands] * script.channels + script.channel[lands], return_inverse=True
+        )
+        found = [
+            ids[self.made.group[rank]][landing_name(self.made.number, channel)]
+            for rank, channel in (divmod(seat, script.channels) for seat in seats.tolist())
+        ]
+        return np.array(found, dtype=np.int64)[seat_of]
+
+    def _actors(self) -> Ints:
+        """Return the actor of each task: messages of one pair, additions of one span at a rank."""
+        work, script, number = self.work, self.script, self.made.number
+        if number not in work.exchange_actors:
+            spans = script.first * (script.blocks + 1) + script.end
+            sums = (script.src * (script.blocks + 1) ** 2 + spans + 1) * -1
+            keys = np.where(script.arrived < 0, script.pairs, sums)
+            _, at, actor_of = np.unique(keys, return_index=True, return_inverse=True)
+            place = np.empty_like(at)
+            place[np.argsort(at)] = np.arange(len(at))  # numbered as they come into use
+            work.exchange_actors[number] = work.actor_count + place[actor_of]
+            work.actor_count += len(at)
+        return work.exchange_actors[number]
+
+    def _deps(self) -> tuple[Rows, list[Tasks]]:
+        """Return what each task waits for, and the tasks that each token stands for."""
+        script, tokens = self.script, self._tokens()
+        counts = np.array([len(tasks) for tasks in tokens], dtype=np.int64)
+        table = np.array([task for tasks in tokens for task in tasks], dtype=np.int64)
+        token, is_token = -1 - script.waits, script.waits < 0
+        lengths = np.where(is_token, counts[np.where(is_token, token, 0)], 1)
+        back = np.repeat(np.arange(len(token)), lengths)
+        within = np.arange(len(back)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        found = self.first + script.waits[back]
+        some = is_token[back]
+        begin = np.cumsum(counts) - counts
+        found[some] = table[begin[token[back[some]]] + within[some]]
+        move = script.waiting[back]
+        keys = np.sort((move << 32) | found)  # ascending in every row
+        keys = keys[np.diff(keys, prepend=-1) > 0]
+        move, found = keys >> 32, keys & 0xFFFFFFFF
+        return Rows(lengths=np.bincount(move, minlength=len(script.src)), ids=found), tokens
+
+    def _tokens(self) -> list[Tasks]:
+        """Return the tasks that the tokens of a script stand for: what makes ready, what may land.
+
+        A rank's first arrival waits for the gradients of the receiver, until which its passes may
         use the bytes, and for the earlier buckets that land there.
         """
-        assert not more, "a message of a plan is one view"
-        work = self.work
-        may_land = self.ready[dst] if self.ready else ()
-        src, dst = self.group[src], self.group[dst]
-        earlier = (work.landed.get((dst, b)) for b in work.layouts[dst].landing_after[self.number])
-        may_land = (*may_land, *(task for task in earlier if task is not None))
-        own = self._own(span)
-        target = self._slot(dst, channel, width_of(span)) if landing else own
-        deps, place = set(after), _at(target.register, dst)
-        if landing:
-            deps.update([self.last_landing[place]] if place in self.last_landing else may_land)
-        lanes = [work.lane(src, "send", channel), work.lane(dst, "receive", channel)]
-        task = self._transfer(
-            TransferTask(name=self._name(span), src=src, dst=dst, source=own, target=target),
-            lanes,
-            width_of(span),
-            deps,
-            writes=[work.register_ids[dst][target.register]] if landing else [],
-        )
-        if landing:
-            self.last_landing[place] = task
-            self.landed[place] += 1
-        return task
+        work, number = self.work, self.made.number
+        may_land = []
+        for ready, worker in zip(self.ready, self.made.group, strict=True):
+            after = work.layouts[worker].landing_after[number]
+            earlier = (work.landed.get((worker, bucket)) for bucket in after)
+            may_land.append((*ready, *(task for task in earlier if task is not None)))
+        return [*self.ready, *may_land]
 
-    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
-        """Append a transfer of the sum of all ranks, from the switch that adds it."""
-        rank = self.group[rank]
-        return self._switched(SWITCH, rank, self.work.lane(rank, "receive"), span, after)
+    def _tasks(self, waits: Tasks, tokens: list[Tasks]) -> Tasks:
+        """Return the tasks that moves and tokens stand for."""
+        found: set[int] = set()
+        for wait in waits:
+            found.update(tokens[-1 - wait] if wait < 0 else (self.first + wait,))
+        return tuple(sorted(found))
 
-    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
-        """Append a transfer to the switch, which copies it to all ranks."""
-        rank = self.group[rank]
-        return self._switched(rank, SWITCH, self.work.lane(rank, "send"), span, after)
-
-    def _switched(self, src: int, dst: int, lane: int, span: Span, after: Tasks) -> int:
-        own, name = self._own(span), self._name(span)
-        info = TransferTask(name=name, src=src, dst=dst, source=own, target=own, members=self.group)
-        return self._transfer(info, [lane], width_of(span), set(after), writes=[])
-
-    def _name(self, span: Span) -> str:
-        name = name_at(self.work.plan.algorithm, self.elements)
-        return f"{name}.{self.number}[{span[0]}:{span[1]}]"
-
-    def _transfer(
-        self,
-        info: TransferTask,
-        lanes: Sequence[int],
-        elements: int,
-        deps: set[int],
-        writes: Sequence[int],
-    ) -> int:
-        work, payload = self.work, elements * DTYPE_BYTES[self.work.training.dtype]
-        route = route_between(work.cluster, work.plan.placement, info.src, info.dst)
-        actor = (info.src, f"send.{self.number}.{info.dst}")
-        task = work.graph.transfer(
-            lanes,
-            to_ps(route.overhead_s(payload)),
-            payload_bytes=payload,
-            route=work.graph.path(route.link_ids, route.flow_cap_bytes_per_s),
-            actor=work.actors.setdefault(actor, len(work.actors)),
-            priority=PRIORITY["exchange"],
-            after=sorted({*deps, *work.entry(info.ranks, deps)}),
-            writes=writes,
-        )
-        work.tails -= deps
-        work.tails.add(task)
-        work.tasks.append(info)
-        return task
-
-    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
-        """Append the addition of what has landed; slots return in the order they were taken."""
-        work, (first, end) = self.work, span
-        rank = self.group[rank]
-        info = work.tasks[arrived]
-        assert isinstance(info, TransferTask)
-        addition = ComputeTask(
-            name=f"add.{self.number}[{first}:{end}]",
-            rank=rank,
-            phase="exchange",
-            call=work.calls.add(end - first),
-            views=(info.target, self._own(span)),
-        )
-        turn = [self.last_add[rank]] if rank in self.last_add else []
-        reads = [(arrived, info.target.register)]
-        task = work.compute(addition, after=[*after, *turn], reads=reads)
-        self.last_add[rank] = work.landed[rank, self.number] = task
-        return task
-
-
-def _at(register: str, rank: int) -> str:
-    return f"{register}@{rank}"
+    def _note(self, waited: Ints) -> None:
+        """Note what ends the step so far, and the last additions of each rank."""
+        work, script, adds = self.work, self.script, self.script.adds
+        inside = waited >= self.first
+        is_end = np.ones(len(script.src), dtype=np.bool_)
+        is_end[waited[inside] - self.first] = False
+        work.tails.difference_update(np.unique(waited[~inside]).tolist())
+        work.tails.update((self.first + np.flatnonzero(is_end)).tolist())
+        ranks, at = np.unique(script.src[adds][::-1], return_index=True)
+        for rank, place in zip(ranks.tolist(), at.tolist(), strict=True):
+            task = self.first + int(adds[len(adds) - 1 - place])
+            work.landed[self.made.group[rank], self.made.number] = task

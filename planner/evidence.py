@@ -44,6 +44,15 @@ class StackEvidence:
     interval_frac: tuple[float, float]
     """What a collective of much data takes at least and at most, over its prediction: 80 %."""
 
+    @property
+    def sentence(self) -> str:
+        """What a reader is told."""
+        least, most = (f"{frac - 1:+.0%}" for frac in self.interval_frac)
+        return (
+            f"links {', '.join(self.links)} as {self.name} uses them ({self.library}; fitted to"
+            f" {self.rows} rows of {self.sources} sources, 80 % interval {least} to {most})"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:

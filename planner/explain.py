@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hwprofiles.units import PS_PER_S
 from planner.batches import AtBatch, Change, batch_flips, plan_changes
 from planner.contest import Contest, refuse_other_objectives
+from planner.evidence import StackEvidence
 from planner.flips import Flip, Knob, Side, Turn, knobs
 from planner.jitter import Order, order
 from planner.model import load_model
@@ -73,6 +74,8 @@ class Explanation:
     input_stall_s: float
     links: tuple[LinkUse, ...]
     """Busiest first."""
+    stacks: tuple[StackEvidence, ...]
+    """What the figures of links rest on, where they are fitted."""
     margin: Margin | None
     """None where the file has one plan."""
     candidates: int
@@ -137,6 +140,7 @@ def explain(
         communication=communication(own.program, timeline),
         input_stall_s=input_stall_s(own.program, timeline),
         links=links,
+        stacks=plans.evidence.stacks if plans.evidence else (),
         margin=margin,
         candidates=len(contest.plans),
         all_candidates=contest.is_whole,

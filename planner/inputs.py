@@ -92,7 +92,7 @@ class Feed:
         task = work.graph.compute(
             lanes,
             duration_ps,
-            actor=work.actors.setdefault((self.rank, writes[0].register), len(work.actors)),
+            actor=work.actor(self.rank, writes[0].register),
             priority=PRIORITY["load"],
             after=[*after, *turns],
             reads=[(writer, ids[register]) for writer, register in reads],

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from planner.bucket_exchange import BucketExchange
-from planner.collectives.base import Tasks, algorithm
+from planner.bucket_exchange import exchange_bucket
+from planner.collectives.base import Tasks
 from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
@@ -78,5 +78,4 @@ def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Pass
     if work.plan.workers == 1:
         return ready
     group = tuple(range(work.plan.workers))
-    exchange = BucketExchange(work, number, bucket, group, tuple(ready))
-    return algorithm(work.plan.algorithm).emit(exchange, ready)
+    return exchange_bucket(work, work.plan.algorithm, number, group, ready)

@@ -6,7 +6,7 @@ from math import prod
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from hwprofiles.units import to_ps
+from hwprofiles.units import Ints, to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
@@ -15,9 +15,10 @@ from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import update_arrays
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.precision import SCALING, scales_loss
-from planner.program import ComputeTask, Program, Task, View
+from planner.program import ComputeTask, Program, View
 from planner.registers import Register, frame_count, plan_buckets
 from planner.rings import ring_registers
+from planner.tasklist import TaskList
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
@@ -52,7 +53,7 @@ class Lowering:
     cluster: Cluster
     books: Mapping[str, CostBook]
     graph: GraphBuilder = field(default_factory=GraphBuilder)
-    tasks: list[Task] = field(default_factory=list)
+    tasks: TaskList = field(default_factory=TaskList)
     calls: StepCalls = field(init=False)
     buckets: tuple[Bucket, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
@@ -63,6 +64,9 @@ class Lowering:
     register_names: list[str] = field(default_factory=list)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
+    exchange_actors: dict[int, Ints] = field(default_factory=dict)
+    """By bucket: those of its exchange, in the order of its script."""
+    actor_count: int = 0
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
@@ -109,6 +113,12 @@ class Lowering:
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
                 self.lanes[rank, kind] = lane
 
+    def actor(self, rank: int, name: str) -> int:
+        """Return the id of an actor, new where it is not known."""
+        found = self.actors.setdefault((rank, name), self.actor_count)
+        self.actor_count = max(self.actor_count, found + 1)
+        return found
+
     def lane(self, rank: int, kind: str, channel: int = 0) -> int:
         """Return a lane of a rank; each channel of an exchange has lanes of its own."""
         key = (rank, f"{kind}.{channel}" if channel else kind)
@@ -122,7 +132,7 @@ class Lowering:
         """Freeze."""
         return Program(
             graph=self.graph.build(),
-            tasks=tuple(self.tasks),
+            tasks=self.tasks,
             layouts=self.layouts,
             register_names=tuple(self.register_names),
             ends=tuple(self.ends),
@@ -165,7 +175,7 @@ class Lowering:
         task = self.graph.compute(
             [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
             self.price_ps(info.rank, info.call),
-            actor=self.actors.setdefault((info.rank, info.name), len(self.actors)),
+            actor=self.actor(info.rank, info.name),
             priority=PRIORITY[info.phase],
             after=[*after, *turns, *before],
             reads=[(writer, ids[register]) for writer, register in reads],

@@ -9,7 +9,7 @@ buckets of a cut, L lanes and links.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, overload
 
@@ -21,81 +21,19 @@ from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
 from planner.collectives.base import (
     Emit,
     Prices,
-    Span,
-    Spans,
-    Tasks,
     algorithm,
     algorithm_names,
-    chunk_spans,
     name_at,
     turns,
 )
+from planner.script import ELEMENTS, script_of
 from planner.switching import SWITCH, Joined, route_between
-
-ELEMENTS = 10_000_019
-"""Size at which an algorithm is emitted: all its blocks differ in where they begin."""
 
 ROUNDING_FRAC = 2.0**-30
 """Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
 
 LATER = np.iinfo(np.int64).max // 4
 """Where a lane has nothing to do."""
-
-
-@dataclass(slots=True)
-class _Notes:
-    """An exchange that notes its moves, with what each waits for (see ``BucketExchange``).
-
-    A switch that adds is one rank more, with lanes for all.
-    """
-
-    ranks: int
-    elements: int = ELEMENTS
-    rows: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    """(source, destination, first element, end, channel); an addition has the same rank twice."""
-    after: list[tuple[int, ...]] = field(default_factory=list)
-    landed: dict[tuple[int, int], int] = field(default_factory=dict)
-    added: dict[int, int] = field(default_factory=dict)
-    fold: None = None
-
-    def send(
-        self,
-        src: int,
-        dst: int,
-        span: Span,
-        *,
-        after: Tasks,
-        landing: bool,
-        channel: int = 0,
-        more: Spans = (),
-    ) -> int:
-        """Note a transfer; arrivals of one landing register keep their order."""
-        assert not more, "a message of a plan is one span"
-        deps = after
-        if landing:
-            before = self.landed.get((dst, channel))
-            deps = after if before is None else (*after, before)
-            self.landed[dst, channel] = len(self.rows)
-        return self._note((src, dst, *span, channel), deps)
-
-    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
-        """Note a transfer from the switch."""
-        return self._note((self.ranks, rank, *span, 0), after)
-
-    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
-        """Note a transfer to the switch."""
-        return self._note((rank, self.ranks, *span, 0), after)
-
-    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
-        """Note an addition; those of one rank keep their order."""
-        turn = (self.added[rank],) if rank in self.added else ()
-        self.added[rank] = len(self.rows)
-        return self._note((rank, rank, *span, self.rows[arrived][4]), (*after, arrived, *turn))
-
-    def _note(self, row: tuple[int, int, int, int, int], after: tuple[int, ...]) -> int:
-        self.rows.append(row)
-        self.after.append(after)
-        return len(self.rows) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,26 +129,15 @@ class Moves:
 @cache
 def moves_of(emit: Emit, ranks: int) -> Moves:
     """Return the moves of an algorithm on so many ranks."""
-    notes = _Notes(ranks)
-    last = emit(notes, [()] * ranks)
-    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 5)
-    cuts, channel = rows[:, 2:4], rows[:, 4]
-    channels = int(channel.max(initial=0)) + 1
-    blocks = len(np.unique(cuts)) - 1
-    spans = chunk_spans(ELEMENTS, blocks)
-    edges = np.array([spans[0][0], *(end for _, end in spans)])
-    assert np.isin(cuts, edges).all(), "an algorithm cuts its array by chunk_spans"
-    level: list[int] = []
-    for after in notes.after:
-        level.append(1 + max((level[task] for task in after), default=-1))
-    waiting = np.repeat(np.arange(len(rows)), [len(after) for after in notes.after])
-    waited = np.array([task for after in notes.after for task in after], dtype=np.int64)
-    depth = np.array(level, dtype=np.int64)
-    src, dst = rows[:, 0], rows[:, 1]
-    sends, adds = np.flatnonzero(src != dst), np.flatnonzero(src == dst)
-    first, end = np.searchsorted(edges, rows[:, 2]), np.searchsorted(edges, rows[:, 3])
-    every_pair = src * (ranks + 1) + dst
-    pairs, pair_of = np.unique(every_pair, return_inverse=True)
+    script = script_of(emit, ranks)
+    src, dst, first, end = script.src, script.dst, script.first, script.end
+    sends, adds = script.sends, script.adds
+    blocks, channels = script.blocks, script.channels
+    seat_of = np.array([side * channels + script.channel for side in (src, dst)])
+    moves = script.waits >= 0
+    waiting, waited = script.waiting[moves], script.waits[moves]
+    depth = _depth(len(src), waiting, waited)
+    pairs, pair_of = np.unique(script.pairs, return_inverse=True)
     spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
         ranks=ranks,
@@ -222,19 +149,27 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         end=end,
         levels=_by_level(depth, waiting, waited),
         back=_by_level(depth, waited, waiting)[::-1],
-        last=tuple(np.array(tasks, dtype=np.int64) for tasks in last),
+        last=tuple(np.array([t for t in tasks if t >= 0], dtype=np.int64) for tasks in script.last),
         sends=sends,
         adds=adds,
-        by_src=_Groups.of((src * channels + channel)[sends]),
-        by_dst=_Groups.of((dst * channels + channel)[sends]),
-        by_pair=_Groups.of(every_pair[sends]),
+        by_src=_Groups.of(seat_of[0, sends]),
+        by_dst=_Groups.of(seat_of[1, sends]),
+        by_pair=_Groups.of(script.pairs[sends]),
         by_adder=_Groups.of(src[adds]),
-        by_landing=_Groups.of((src * channels + channel)[adds]),
+        by_landing=_Groups.of(seat_of[0, adds]),
         pairs=pairs,
         pair_of=pair_of,
         spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
         span_of=span_of,
     )
+
+
+def _depth(count: int, waiting: Ints, waited: Ints) -> Ints:
+    """Return how long the longest chain before each move is; ``waiting`` ascends."""
+    level = [0] * count
+    for move, before in zip(waiting.tolist(), waited.tolist(), strict=True):
+        level[move] = max(level[move], level[before] + 1)
+    return np.array(level, dtype=np.int64)
 
 
 def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[tuple[Ints, Ints, Ints], ...]:

@@ -1,5 +1,7 @@
 """Programs: a task graph plus what the executor needs to give its tasks values."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,12 +109,20 @@ class TransferTask:
 Task = ComputeTask | TransferTask | StageTask
 
 
+class RankedTasks(Sequence[Task]):
+    """Tasks that know whose they are without being looked at one by one."""
+
+    @abstractmethod
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the places of those in which ``rank`` takes part, ascending."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """The one program of a step, or of several: what the simulator times and the executor runs."""
 
     graph: TaskGraph
-    tasks: tuple[Task, ...]
+    tasks: Sequence[Task]
     layouts: tuple[Layout, ...]
     """By rank."""
     register_names: tuple[str, ...]
@@ -186,6 +196,8 @@ class Program:
 
     def of_rank(self, rank: int) -> list[int]:
         """Tasks in which ``rank`` takes part, ascending."""
+        if isinstance(self.tasks, RankedTasks):
+            return self.tasks.of_rank(rank)
         return [i for i, info in enumerate(self.tasks) if rank in info.ranks]
 
     def arrivals(self, rank: int) -> list[int]:

@@ -6,11 +6,12 @@ One list serves the memory formula of the search, the task graph and the arena o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from planner.calls import StepCalls
-from planner.collectives.base import algorithm, traffic
+from planner.collectives.base import algorithm, name_at
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
@@ -18,6 +19,7 @@ from planner.packing import Lives
 from planner.passes import OUTSIDE, STATS, Firing, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.precision import MASTERS, has_masters, kept_dtype, scaling
+from planner.script import script_of
 from planner.steps import load, loss
 
 ALIGNMENT_BYTES = 64  # one cache line, and the widest vector register (AVX-512)
@@ -178,9 +180,9 @@ def landing_registers(
         return found
     item = DTYPE_BYTES[training.dtype]
     for number, bucket in enumerate(plan_buckets(model, training, plan)):
-        moved = traffic(algorithm(plan.algorithm).emit, bucket.elements, plan.workers)
-        for channel in range(moved.channels):
-            if widest := moved.landing_elements(rank, channel):
+        widths = _landing(name_at(plan.algorithm, bucket.elements), plan.workers, bucket.elements)
+        for channel, widest in enumerate(widths[rank]):
+            if widest:
                 landing = Register(
                     name=landing_name(number, channel),
                     category="landing",
@@ -188,6 +190,13 @@ def landing_registers(
                     slot_bytes=widest * item,
                 )
                 found.append(landing)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _landing(name: str, workers: int, elements: int) -> list[list[int]]:
+    """Return the widest arrival of each worker and channel."""
+    found: list[list[int]] = script_of(algorithm(name).emit, workers).landing(elements).tolist()
     return found
 
 

@@ -4,13 +4,15 @@ Where two workers have the same kind of device, their passes are the same tasks 
 registers. A copy is what lowering again would give, number by number, in a fraction of the time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.lowering import Lowering, Passes
-from planner.program import ComputeTask
+from planner.program import ComputeTask, RankedTasks, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,13 @@ class Template:
         lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for r, kind in work.lanes if r == 0}
         there = work.register_ids[rank]
         registers = {i: there[name] for name, i in work.register_ids[0].items() if name in there}
-        actor = len(work.actors)
+        actor = work.actor_count
+        work.actor_count += len(self.names)
         shift = work.graph.repeat(
             self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
         )
         work.actors.update({(rank, name): actor + i for i, name in enumerate(self.names)})
-        work.tasks += [replace(info, rank=rank) for info in self.infos]
+        work.tasks.add(CopiedTasks(self.infos, rank))
         last = work.last_writer
         last.update(
             {there: last[here] + shift for here, there in registers.items() if here in last}
@@ -61,6 +64,30 @@ class Template:
             gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
             reader={layer: task + shift for layer, task in self.passes.reader.items()},
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopiedTasks(RankedTasks):
+    """The tasks of another worker, made when somebody looks at them."""
+
+    infos: tuple[ComputeTask, ...]
+    rank: int
+
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the places of those in which ``rank`` takes part: all, or none."""
+        return list(range(len(self.infos))) if rank == self.rank else []
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Task]: ...
+    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return replace(self.infos[at], rank=self.rank)
 
 
 def _lookup(ids: dict[int, int]) -> Ints:

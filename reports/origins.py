@@ -52,7 +52,9 @@ def grades(cases: Cases) -> Section:
 
 
 def _sources(case: Case) -> Block:
+    known = case.plans.evidence
     return Block(
+        points=tuple(stack.sentence for stack in known.stacks) if known else (),
         tables=(
             table(
                 source_rows(case),
@@ -64,7 +66,7 @@ def _sources(case: Case) -> Block:
                 ],
                 caption="Where the figures of the cluster come from",
             ),
-        )
+        ),
     )
 
 

@@ -117,7 +117,7 @@ def writers_of(items: Ids, blocks: Sequence[Block]) -> Ids:
     return writers
 
 
-def check_block(block: Block, deps: Ids) -> None:
+def check_block(block: Block, deps: Rows) -> None:
     """Check what one task at a time checks as well.
 
     Raises
@@ -128,8 +128,9 @@ def check_block(block: Block, deps: Ids) -> None:
     wrong = np.broadcast_to(block.rows["lane"].lengths, block.count) == 0
     for name in WIDE:
         wrong = wrong | (np.broadcast_to(block.columns[name], block.count) < 0)
-    tasks = np.arange(block.first, block.end, dtype=deps.dtype)[:, None]
-    wrong |= ((deps < NONE) | (deps >= tasks)).any(axis=1)
+    tasks = np.arange(block.count)
+    waiting = np.repeat(tasks, np.broadcast_to(deps.lengths, block.count))
+    wrong[waiting[(deps.ids < 0) | (deps.ids >= waiting + block.first)]] = True
     if wrong.any():
         task = block.first + int(np.argmax(wrong))
         raise PlanError(

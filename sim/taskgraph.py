@@ -168,6 +168,11 @@ class GraphBuilder:
         return self._first + len(self._columns)
 
     @property
+    def items(self) -> int:
+        """Number of items written so far."""
+        return self._items
+
+    @property
     def _first(self) -> int:
         """Id of the first task that is not in a block yet."""
         return self._blocks[-1].end if self._blocks else 0
@@ -288,6 +293,35 @@ class GraphBuilder:
         columns |= {"actor": actor, "priority": priority}
         return self._extend(columns, lanes, after, reads, writes)
 
+    def extend(self, columns: dict[str, Column], lanes: Ids, **rows: Rows) -> range:
+        """Append tasks of both kinds, as many as ``lanes`` has rows.
+
+        Parameters
+        ----------
+        columns : dict
+            By name, see ``sim.blocks.COLUMNS``; ``NO_ROUTE`` for a compute task.
+        lanes : int array, shape (n, k)
+            As in ``computes``.
+        dep, out, in : Rows
+            Tasks waited for, the writers of what is read among them, ascending in every row;
+            registers written; items read, counted from :attr:`items` on.
+
+        Returns
+        -------
+        range
+            Their ids.
+        """
+        self._close_block()
+        block = Block(first=self.tasks, count=len(lanes), first_item=self._items)
+        block.columns.update({k: as_column(v, k in WIDE) for k, v in columns.items()})
+        for name, some in rows.items():
+            block.rows[name] = Rows(lengths=some.lengths, ids=narrow(some.ids))
+        block.rows["lane"] = rows_of_table(lanes, ordered=True)
+        check_block(block, block.rows["dep"])
+        self._blocks.append(block)
+        self._items += len(rows["out"].ids)
+        return range(block.first, block.end)
+
     def close_block(self) -> int:
         """End the block of the tasks added one by one; return its number."""
         self._close_block()
@@ -374,7 +408,7 @@ class GraphBuilder:
         deps = np.hstack([deps, writers_of(ins, [*self._blocks, block])]) if ins.size else deps
         for name, table in (("lane", as_table(lanes, count)), ("dep", deps), ("in", ins)):
             block.rows[name] = rows_of_table(table, ordered=True)
-        check_block(block, deps)
+        check_block(block, block.rows["dep"])
         self._blocks.append(block)
         items = np.full(outs.shape, NONE, dtype=np.int64)
         items[outs != NONE] = self._items + np.arange(len(block.rows["out"].ids))

@@ -110,9 +110,12 @@ def small_machine(devices: int = 3, *, holds: bool = False, **changes) -> Machin
     return machine_of(cluster_of(device(holds=holds, **changes), devices, "mesh", link()))
 
 
-def candidates(model: ModelGraph, training: Training, devices: int, fixed=None) -> list[Plan]:
+def candidates(
+    model: ModelGraph, training: Training, devices: int, fixed=None, shaped=lambda workers: ()
+) -> list[Plan]:
     """Every plan on the first devices that agrees with ``fixed``."""
-    space = plan_space(model, training, devices, constraints=Constraints(fixed=fixed or {}))
+    constraints = Constraints(fixed=fixed or {})
+    space = plan_space(model, training, devices, constraints=constraints, shaped=shaped)
     return list(space.plans())
 
 

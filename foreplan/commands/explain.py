@@ -49,6 +49,8 @@ def explain(
     if rows := link_rows(found):
         out()
         table(("link", "wires used", "bytes", "utilisation", "busiest wire", "of it"), rows)
+    for stack in found.stacks:
+        out(stack.sentence)
     for title, sentences in sections(found):
         out()
         out(f"{title}:")

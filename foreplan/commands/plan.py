@@ -299,11 +299,7 @@ def show_evidence(evidence: "Evidence | None") -> None:
             " software, or `datasheet`"
         )
     for stack in evidence.stacks:
-        least, most = (f"{frac - 1:+.0%}" for frac in stack.interval_frac)
-        out(
-            f"links {', '.join(stack.links)} as {stack.name} uses them ({stack.library}; fitted to"
-            f" {stack.rows} rows of {stack.sources} sources, 80 % interval {least} to {most})"
-        )
+        out(stack.sentence)
     show_shifts(evidence.shifts)
 
 

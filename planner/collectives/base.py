@@ -539,11 +539,6 @@ class Traffic:
         self.widest[rank, arrived] = max(width, self.landing_elements(rank, arrived))
         return arrived
 
-    @property
-    def channels(self) -> int:
-        """Number of channels by which something lands."""
-        return 1 + max((channel for _, channel in self.widest), default=0)
-
     def landing_elements(self, rank: int, channel: int = 0) -> int:
         """Widest arrival by a channel that ``rank`` has to add; 0 where none lands."""
         return self.widest.get((rank, channel), 0)

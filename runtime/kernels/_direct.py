@@ -246,7 +246,8 @@ def _lay(
         for r in range(rows):
             to, at = (i * rows + r) * wide, ys + i * y_map + r * y_row
             some = used if i < maps else 0
+            line, given = room[to : to + wide], dy[at : at + some]
             for e in range(some):
-                room[to + e] = dy[at + e]
+                line[e] = given[e]
             for e in range(some, wide):
-                room[to + e] = 0
+                line[e] = 0

@@ -65,8 +65,9 @@ def _scale(x: Array, factors: Array, y: Array, rows: Array) -> None:
         for e in range(size):
             rows[0, e] = factors[c, e % samples]
         for at in range(0, places, size):
-            for e in range(min(size, places - at)):
-                y[c, at + e] = x[c, at + e] * rows[0, e]
+            part, out = x[c, at : at + size], y[c, at : at + size]
+            for e in range(len(part)):
+                out[e] = part[e] * rows[0, e]
 
 
 def _gradients(y: Array, factors: Array, dy: Array, dx: Array, total: Array, rows: Array) -> None:
@@ -75,10 +76,15 @@ def _gradients(y: Array, factors: Array, dy: Array, dx: Array, total: Array, row
         for e in range(size):
             rows[0, e], rows[1, e] = factors[c, e % samples], 0
         for at in range(0, places, size):
-            for e in range(min(size, places - at)):
-                given = dy[c, at + e]
-                rows[1, e] += given * y[c, at + e]
-                dx[c, at + e] = given * rows[0, e]
+            part, given, out = (
+                y[c, at : at + size],
+                dy[c, at : at + size],
+                dx[c, at : at + size],
+            )
+            for e in range(len(part)):
+                one = given[e]
+                rows[1, e] += one * part[e]
+                out[e] = one * rows[0, e]
         for k in range(samples):
             total[c, k] = 0
         for e in range(size):

@@ -12,8 +12,10 @@ arrays of the state at every call took 25 us a task.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
@@ -26,6 +28,24 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, models, register_model
 
 HERE = Path(__file__).parent
+
+
+def _load_arrays() -> None:
+    """Load Numba's array functions without its search for a BLAS.
+
+    That search loads SciPy, a fifth of the start-up, and nothing here multiplies matrices.
+    """
+    blas = "scipy.linalg.cython_blas"
+    if blas in sys.modules:
+        return
+    sys.modules[blas] = None  # type: ignore[assignment]
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[blas]
+
+
+_load_arrays()
 
 F = TypeVar("F", bound=Callable[..., Any])
 

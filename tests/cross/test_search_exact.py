@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from planner.plan import Plan, Training, Verdict
 from planner.predict import predict
 from planner.registers import plan_buckets
 from planner.search import machine_space, search, search_front
+from planner.shapes import offered
 from planner.space import Constraints, divisors
 from tests.planner_cases import candidates, chain_models, machines, small_machine, tiny_convnet
 
@@ -281,7 +282,10 @@ def test_fixed_fields_are_respected(fixed):
     plans = list(result.table.space.plans())
     for plan in plans:
         assert {key: getattr(plan, key) for key in fixed} == fixed
-    every = candidates(tiny_convnet(), Training(batch=12), 3, {})
+    cluster = small_machine(3).cluster(3)
+    rings = partial(offered, cluster)
+    every = candidates(tiny_convnet(), Training(batch=12), 3, {}, rings)
+    assert "multi_ring:2" in {plan.algorithm for plan in every}
     agree = [p for p in every if all(getattr(p, k) == v for k, v in fixed.items())]
     assert plans == agree
 

@@ -11,7 +11,7 @@ from tests.planner.test_whatif import asked_file, bare_file
 
 KEYS = {
     "model cluster batch pick label step_s grade critical_path communication input_stall_s links"
-    " margin candidates all_candidates faster tied flips batches idle": [],
+    " stacks margin candidates all_candidates faster tied flips batches idle": [],
     "phase seconds frac tasks": ["critical_path", 0],
     "total_s hidden_s exposed_s hidden_frac exposed_frac": ["communication"],
     "name link tier wires wires_used bytes utilisation_frac busiest": ["links", 0],

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.bucket_exchange import BucketExchange
+from planner.bucket_exchange import exchange_bucket
 from planner.collectives.base import algorithm, traffic
 from planner.cost import exchange_prices, transfer_prices
 from planner.lowering import Lowering
@@ -34,8 +34,7 @@ def grouped(name: str, group: tuple[int, ...]):
     work = Lowering(
         model=c.model, training=c.training, plan=c.plan, cluster=c.cluster, books=c.books
     )
-    exchange = BucketExchange(work, 0, work.buckets[0], group)
-    done = algorithm(name).emit(exchange, [()] * len(group))
+    done = exchange_bucket(work, name, 0, group, [()] * len(group))
     transfer_ps = transfer_prices(c.plan.placement, c.cluster, c.training.dtype)
     prices = exchange_prices(c.plan, work.calls, transfer_ps, c.cluster, c.books)
     return work, done, prices.on(group)

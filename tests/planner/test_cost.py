@@ -13,6 +13,7 @@ from planner.calls import StepCalls
 from planner.cost import Estimate, estimate, pass_times, rounds_of
 from planner.model import ModelGraph, load_model
 from planner.plan import Training
+from planner.program import TransferTask
 from planner.registers import plan_buckets
 from planner.rounds import PassTimes, Rounds
 from sim.checks import check_graph
@@ -98,7 +99,7 @@ def test_closed_form_of_a_convnet_bounds_its_overlap(name):
 def first_leaves_ps(c: Case) -> int:
     """Return when the first transfer of the first bucket starts."""
     program = c.lower()
-    sends = [i for i, info in enumerate(program.tasks) if info.name.startswith(c.plan.algorithm)]
+    sends = [i for i, info in enumerate(program.tasks) if isinstance(info, TransferTask)]
     return int(simulate(program.graph).start_ps[sends].min())
 
 

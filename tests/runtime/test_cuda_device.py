@@ -202,7 +202,7 @@ def test_ranks_exchange_by_groups_of_nccl_or_through_the_host(
 ):
     monkeypatch.setattr("runtime.cuda.engine._current", PerThread())
     monkeypatch.setattr("cupy.cuda.DEVICES", 4)
-    training = Training(batch=32, dtype="float64", learning_rate=0.01)
+    training = Training(batch=16, dtype="float64", learning_rate=0.01)
     plan, model = dp(4, 4, algorithm, BUCKET_BYTES, overlap=True), load_model(tiny)
     program = lower(model, training, plan, gpus.cluster(4), gpus.books(4))
     expected = together(lambda rank: HostDevice(), model, program, training)

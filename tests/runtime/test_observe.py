@@ -34,6 +34,7 @@ def test_a_gate_in_place_scales_the_same_maps_in_every_round():
         kernel(call.kernel)(maps, factors, maps)
         seen.append(maps.copy())
 
+    kernel(call.kernel)(maps.copy(), factors, maps.copy())  # compiled before, as in a run
     seconds = _alone_s(fire, lambda: None, [maps], [maps])
     assert seconds > 0
     assert len(seen) == SOLO_ROUNDS

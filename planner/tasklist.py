@@ -1,0 +1,72 @@
+"""The tasks of a program in parts: those that are made when somebody looks at one, and others."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import overload
+
+from planner.program import RankedTasks, Task
+
+
+@dataclass(slots=True, eq=False)
+class TaskList(RankedTasks):
+    """Tasks in the order of their ids; append-only."""
+
+    parts: list[list[Task] | RankedTasks] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    """By part: the id of its first task."""
+
+    def append(self, task: Task) -> None:
+        """Add one task."""
+        self.extend([task])
+
+    def extend(self, tasks: Iterable[Task]) -> None:
+        """Add some tasks."""
+        if not self.parts or not isinstance(self.parts[-1], list):
+            self.firsts.append(len(self))
+            self.parts.append([])
+        last = self.parts[-1]
+        assert isinstance(last, list)
+        last.extend(tasks)
+
+    def add(self, made: RankedTasks) -> None:
+        """Add a part."""
+        self.firsts.append(len(self))
+        self.parts.append(made)
+
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the tasks in which ``rank`` takes part, ascending."""
+        found: list[int] = []
+        for first, part in zip(self.firsts, self.parts, strict=True):
+            if isinstance(part, list):
+                found += [first + i for i, info in enumerate(part) if rank in info.ranks]
+            else:
+                found += [first + i for i in part.of_rank(rank)]
+        return found
+
+    def __len__(self) -> int:
+        return self.firsts[-1] + len(self.parts[-1]) if self.parts else 0
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Task]: ...
+    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        place = at % len(self)
+        part = bisect_right(self.firsts, place) - 1
+        return self.parts[part][place - self.firsts[part]]
+
+    def __iter__(self) -> Iterator[Task]:
+        return chain(*self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(lambda a, b: a == b, self, other))
+
+    __hash__ = None  # type: ignore[assignment]

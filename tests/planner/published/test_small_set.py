@@ -1,5 +1,7 @@
 """The small set of published runs: predictions lie where physics and their fit put them."""
 
+from dataclasses import replace
+
 import pytest
 
 from planner.published.assess import assess
@@ -75,3 +77,14 @@ def test_what_is_not_stated_is_said():
     with pytest.raises(Unsaid, match="accelerator 'abacus' is not built in"):
         express({**told, "accelerator": "abacus"})
     assert express({**told, "batch_per_device": ""}).assumed == {"batch_per_device": 128}
+
+
+@pytest.mark.parametrize("value", ["", "?", "1e3"])
+def test_whatever_a_row_says_it_is_covered_or_has_a_reason(value):
+    """Every column of a run of one device and of one of several, in turn."""
+    by_devices = {row.told["n_devices"] != "1": row for row in ROWS}
+    assert len(by_devices) == 2
+    for row in by_devices.values():
+        changed = [replace(row, told={**row.told, column: value}) for column in row.told]
+        for found in assess(changed):
+            assert found.covered != bool(found.reason), found

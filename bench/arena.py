@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from foreplan.machines import load_machine
+from planner.landings import arrivals, distinct_names
 from planner.layout import memory_bytes
 from planner.model import ModelGraph, load_model
-from planner.moves import arrivals, distinct_names
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.space import Choices, distinct_sizes

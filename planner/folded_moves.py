@@ -26,10 +26,13 @@ class FoldedMoves:
 
     seats: int
     """Ranks that stand for all, K."""
+    channels: int
+    """Lanes to send and to receive of each rank."""
     blocks: int
     src: Ints
     dst: Ints
     """(T,) places among the ranks that stand for all; equal for an addition."""
+    channel: Ints
     levels: tuple[Level, ...]
     """Forward, level after level: what each move waits for."""
     back: tuple[Level, ...]
@@ -50,13 +53,13 @@ class FoldedMoves:
 
     @cached_property
     def by_src(self) -> Groups:
-        """Transfers by the rank that sends."""
-        return Groups.of(self.src[self.sends])
+        """Transfers by the seat that sends: rank x channels + channel."""
+        return Groups.of((self.src * self.channels + self.channel)[self.sends])
 
     @cached_property
     def by_dst(self) -> Groups:
-        """Transfers by the rank that receives."""
-        return Groups.of(self.dst[self.sends])
+        """Transfers by the seat that receives."""
+        return Groups.of((self.dst * self.channels + self.channel)[self.sends])
 
     @cached_property
     def by_adder(self) -> Groups:
@@ -100,11 +103,14 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     levels, back = levels_of(len(after), waiting, waited)
     first, end = np.array(found.spans, dtype=np.int64).T
     distinct, span_of = np.unique(first * (fold.block_count + 1) + end, return_inverse=True)
+    channel = np.array([orbit.channel for orbit in orbits], dtype=np.int64)
     return FoldedMoves(
         seats=len(seat),
+        channels=int(channel.max()) + 1,
         blocks=fold.block_count,
         src=src,
         dst=dst,
+        channel=channel,
         levels=levels,
         back=back,
         last=tuple(np.array(tasks, dtype=np.int64) for tasks in found.last),
@@ -125,14 +131,11 @@ def fitting_moves(name: str, ranks: int, rates: Callable[[Ints], Floats]) -> Fol
     """Return the moves of the fewest ranks that stand for others with pairs as fast as theirs.
 
     ``rates`` gives, for pairs of ranks of shape (n, 2), what tells fast ones from slow ones. None
-    where ranks are few, nobody stands for another, or a rank has several lanes.
+    where ranks are few or nobody stands for another.
     """
     found = symmetry(name, ranks) if ranks >= FOLD_FROM_RANKS else None
     if found is None:
         return None
-    one = emitted_fold(name, ranks, (1,) * len(found.sizes))
-    if any(orbit.channel for orbit in one.orbits):
-        return None  # every channel has lanes of its own
     members = _members(name, ranks)
     pairs = np.concatenate(members)
     rate, pair = rates(pairs), np.repeat(np.arange(len(members)), ranks)

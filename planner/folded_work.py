@@ -36,18 +36,19 @@ def folded_work(
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
-    def lane(groups: Groups, some: Ints) -> list[Ints]:
-        """Return fill, work and drain by rank."""
-        of = (head[some], duration[some], tail[some])
-        return [groups.by_key(f, a, seats, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
+    def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
+        """Return fill, work and drain by rank and ``own`` lanes of it."""
+        of, rows = (head[some], duration[some], tail[some]), seats * own
+        return [groups.by_key(f, a, rows, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
 
-    lanes = [lane(moves.by_src, moves.sends), lane(moves.by_dst, moves.sends)]
-    fill, additions, _ = lane(moves.by_adder, moves.adds)
+    lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
+    fill, additions, _ = lane(moves.by_adder, moves.adds, 1)
     ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
     fill = np.minimum(fill, ready)
     if prices.holds_compute:
-        fill = np.minimum.reduce([fill, lanes[0][0], lanes[1][0]])
-        additions = additions + lanes[0][1] + lanes[1][1]
+        for some in lanes:
+            first, work, _ = (a.reshape(seats, moves.channels, -1) for a in some)
+            fill, additions = np.minimum(fill, first.min(axis=1)), additions + work.sum(axis=1)
         lanes = []
     lanes.append([fill, additions + update, np.zeros_like(additions)])
     links, rows = _links(moves, widths, (head + idle, tail), routes)

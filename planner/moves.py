@@ -12,14 +12,8 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.collectives.base import (
-    Emit,
-    algorithm,
-    algorithm_names,
-    name_at,
-    turns,
-)
-from planner.script import ELEMENTS, script_of
+from planner.collectives.base import Emit, algorithm, name_at
+from planner.script import script_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +76,9 @@ class Moves:
     """Of ``sends``, by seat, rank x channels + channel, and by pair, source x (ranks + 1) +
     destination."""
     by_adder: Groups
-    by_landing: Groups
-    """Of ``adds``, by rank and by seat."""
+    """Of ``adds``, by rank."""
+    landing: Ints
+    """Of ``adds``: the seat where what is added has landed."""
     pairs: Ints
     pair_of: Ints
     """(P,) pairs; (T,) which of them a move has."""
@@ -156,7 +151,7 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         by_dst=Groups.of(seat_of[1, sends]),
         by_pair=Groups.of(script.pairs[sends]),
         by_adder=Groups.of(src[adds]),
-        by_landing=Groups.of(seat_of[0, adds]),
+        landing=seat_of[0, adds],
         pairs=pairs,
         pair_of=pair_of,
         spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
@@ -193,29 +188,6 @@ def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[Level, ...]:
     return tuple(found)
 
 
-@cache
-def distinct_names(ranks: int) -> list[str]:
-    """Return the all-reduces that differ on so many ranks; of equal ones the shortest name.
-
-    >>> distinct_names(2)
-    ['ring', 'star']
-    """
-    by_depth: dict[int, list[str]] = {}
-    for name in sorted(algorithm_names(), key=lambda name: (len(name), name)):
-        by_depth.setdefault(algorithm(name).steps(ranks), []).append(name)
-    kept: list[str] = []
-    for names in by_depth.values():
-        kept += {_program(name, ranks): name for name in reversed(names)}.values()
-    return sorted(kept)
-
-
-def _program(name: str, ranks: int) -> tuple[bytes, ...]:
-    """Return what is equal for equal programs."""
-    moves = moves_of(algorithm(name).emit, ranks)
-    spans = (moves.first * ELEMENTS // moves.blocks, moves.end * ELEMENTS // moves.blocks)
-    return tuple(array.tobytes() for array in (moves.src, moves.dst, *spans))
-
-
 def by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:
     """Return the sizes that each of the algorithms runs which a name stands for."""
     found: dict[str, list[int]] = {}
@@ -224,35 +196,9 @@ def by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:
     return found
 
 
-def landing_widths(name: str, ranks: int, sizes: Sequence[int]) -> Ints:
-    """Return the widest addition of each rank in an exchange of each size.
-
-    Shape (ranks, channels, N).
-    """
-    parts = by_name(name, sizes)
-    found = np.zeros((ranks, channels_of(parts, ranks), len(sizes)), dtype=np.int64)
-    columns = {elements: i for i, elements in enumerate(sizes)}
-    for part, some in parts.items():
-        moves = moves_of(algorithm(part).emit, ranks)
-        edges = block_edges(moves.blocks, some)
-        width = edges[moves.end[moves.adds]] - edges[moves.first[moves.adds]]
-        widest = moves.by_landing.by_key(np.maximum, width, ranks * moves.channels, 0)
-        at = [columns[elements] for elements in some]
-        found[:, : moves.channels, at] = widest.reshape(ranks, moves.channels, -1)
-    return found
-
-
 def channels_of(names: Iterable[str], ranks: int) -> int:
     """Return the most channels of any of some algorithms."""
     return max((moves_of(algorithm(name).emit, ranks).channels for name in names), default=1)
-
-
-@cache
-def arrivals(name: str, ranks: int) -> int:
-    """Return how many chunks land in the register where most do, in one exchange."""
-    every = (moves_of(algorithm(part).emit, ranks) for part, _ in turns(name))
-    each = (np.diff(m.by_landing.starts, append=len(m.adds)).max(initial=0) for m in every)
-    return max(map(int, each))
 
 
 def block_edges(blocks: int, sizes: Sequence[int]) -> Ints:

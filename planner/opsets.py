@@ -6,8 +6,8 @@ from dataclasses import replace
 from hwprofiles.units import MIB
 from planner.build import BlockBuilder, Rows, Value, chain
 from planner.calls import StepCalls
-from planner.collectives.base import algorithm, traffic
 from planner.input_calls import stage_calls
+from planner.landings import added_widths
 from planner.layer import INPUT, Layer, Shape
 from planner.layer_calls import layer_calls
 from planner.model import Block, ModelGraph
@@ -44,16 +44,12 @@ def plan_calls(model: ModelGraph, training: Training, plan: Plan) -> dict[str, O
     for bucket in plan_buckets(model, training, plan):
         calls.append(step.update(bucket.elements))
         if plan.workers > 1:
-            calls += [step.add(width) for width in added_widths(plan, bucket.elements)]
+            calls += [
+                step.add(n) for n in added_widths(plan.algorithm, plan.workers, bucket.elements)
+            ]
     if scales_loss(training.dtype):
         calls.append(step.judge(model.parameter_count))
     return {call.signature: call for call in calls}
-
-
-def added_widths(plan: Plan, elements: int) -> list[int]:
-    """Return the distinct widths of the additions in one exchange of ``elements``."""
-    moved = traffic(algorithm(plan.algorithm).emit, elements, plan.workers)
-    return sorted({width for _, width in moved.adds})
 
 
 def space_calls(

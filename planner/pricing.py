@@ -15,7 +15,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, algorithm, name_at
+from planner.collectives.base import Prices, name_at
 from planner.cost import (
     ExchangeTimes,
     UpdateTimes,
@@ -29,8 +29,8 @@ from planner.cost import (
 )
 from planner.exchange_work import Work
 from planner.factors import Factor
+from planner.landings import arrivals, landing_widths, landings_of
 from planner.memory import landing_top
-from planner.moves import arrivals, landing_widths, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Verdict, verdict
 from planner.registers import ALIGNMENT_BYTES
@@ -176,8 +176,7 @@ class StripePrices:
         elements = self.shared.cut(bucket_bytes).elements
         if workers == 1:
             return len(elements)
-        emits = (algorithm(name_at(name, n)).emit for n in elements)
-        return sum(moves_of(emit, workers).count + workers for emit in emits)
+        return sum(landings_of(name_at(name, n), workers).moves + workers for n in elements)
 
     def _tasks(self, plan: Plan, name: str, bucket_bytes: int) -> int:
         passes = self.stripe.workers * self._pass_tasks(plan)

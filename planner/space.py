@@ -16,8 +16,9 @@ import numpy as np
 
 from hwprofiles.units import KIB, MIB, Ints
 from planner.collectives.base import algorithm, algorithm_names, fits
+from planner.landings import distinct_names
 from planner.model import ModelGraph
-from planner.moves import distinct_names, moves_of
+from planner.moves import moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.placements import packed
 from planner.plan import Plan, Training, buckets

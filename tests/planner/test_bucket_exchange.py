@@ -7,8 +7,8 @@ import pytest
 from planner.bucket_exchange import exchange_bucket
 from planner.collectives.base import algorithm, traffic
 from planner.cost import exchange_prices, transfer_prices
+from planner.landings import distinct_names
 from planner.lowering import Lowering
-from planner.moves import distinct_names
 from planner.plan import Training
 from planner.program import TransferTask
 from sim.checks import check_graph

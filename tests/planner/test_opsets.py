@@ -6,9 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from planner.calls import StepCalls
+from planner.landings import added_widths
 from planner.model import load_model
 from planner.opcall import OpCall
-from planner.opsets import added_widths, general_calls, plan_calls, sentinels, space_calls
+from planner.opsets import general_calls, plan_calls, sentinels, space_calls
 from planner.plan import Training
 from planner.program import ComputeTask, Program
 from planner.space import divisors
@@ -57,8 +58,7 @@ def test_the_check_of_calls_shows_one_too_few_and_one_too_many():
     ],
 )
 def test_widths_of_additions_of_ten_elements_on_four_ranks(algorithm, widths):
-    plan = case(workers=4, algorithm=algorithm).plan
-    assert added_widths(plan, 10) == widths
+    assert added_widths(algorithm, 4, 10) == widths
 
 
 def test_calls_of_a_space_are_those_of_its_plans():

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.landing import Landing, Room, land
+from planner.landings import arrivals
 from planner.layout import layouts, memory_bytes
 from planner.memory import pass_memory, plan_arena_bytes
 from planner.model import ModelGraph, load_model, model_names
-from planner.moves import arrivals
 from planner.packing import Lives, alive, followed, pack, tops
 from planner.plan import Plan, Training
 from planner.predict import predict

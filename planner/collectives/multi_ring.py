@@ -15,6 +15,7 @@ from math import gcd
 import numpy as np
 
 from hwprofiles.errors import PlanError
+from hwprofiles.units import Ints
 from planner.collectives._copies import Copies
 from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Exchange, Prices, Tasks, busiest_ps, chunk_edges
@@ -77,20 +78,41 @@ def symmetry(ranks: int, *channels: int) -> Symmetry:
 
 
 def cost_ps(elements: int, prices: Prices, *channels: int) -> int:
-    """Time of one uncontended run: the slowest chunk's way round its ring, or the busiest lane."""
+    """Time of one uncontended run: the slowest chunk's way, or that of additions that queue.
+
+    What the channels' first transfers bring comes at once, and is added in turn: the last of it has
+    a whole way left. Or a compute lane adds throughout, from the first arrival until the sums are
+    gathered. Equal chunks by equal links that are not shared take the longest of these, as channels
+    keep their distance from then on; of unequal ones it is a bound.
+    """
     n = prices.ranks
-    ways = strides(n, channels)
-    edges, ranks = chunk_edges(elements, n * len(ways)), np.arange(n)
-    longest = 0
-    for channel, stride in enumerate(ways):
-        before = (ranks - stride) % n
-        now = np.zeros(n, dtype=np.int64)
-        for step in range(2 * (n - 1)):
-            ahead = step + 1 if step < n - 1 else step - (n - 1)
-            chunk = channel * n + (before - ahead * stride) % n
-            width = edges[chunk + 1] - edges[chunk]
-            now = now[before] + prices.transfers_ps(before, ranks, width)
-            if step < n - 1:
-                now = now + prices.every_add_ps(ranks, width)
-        longest = max(longest, int(now.max()))
-    return max(longest, busiest_ps(emit, elements, prices, *channels))
+    ways = np.array(strides(n, channels))[:, np.newaxis]
+    rings, ranks = np.arange(len(ways))[:, np.newaxis], np.arange(n)
+    widths = np.diff(chunk_edges(elements, n * len(ways))).reshape(len(ways), n)
+    before = (ranks - ways) % n
+    to = np.broadcast_to(ranks, before.shape).reshape(-1)
+
+    def moved_ps(step: int) -> tuple[Ints, Ints]:
+        """Return when the chunks of a step arrive, and their widths."""
+        width = widths[rings, (before - step * ways) % n].reshape(-1)
+        arrived = now[rings, before].reshape(-1)
+        arrived = arrived + prices.transfers_ps(before.reshape(-1), to, width)
+        return arrived.reshape(before.shape), width
+
+    now = begun = np.zeros(before.shape, dtype=np.int64)
+    first = queued = np.zeros(n, dtype=np.int64)
+    every = np.zeros(n, dtype=np.int64)
+    for step in range(n - 1):
+        arrived, width = moved_ps(step + 1)
+        adds = prices.every_add_ps(to, width).reshape(before.shape)
+        now, every = arrived + adds, every + adds.sum(axis=0)
+        first = np.minimum(first, arrived.min(axis=0)) if step else arrived.min(axis=0)
+        if not step:
+            begun, queued = now, first + every
+    summed = now
+    for step in range(n - 1):
+        now, _ = moved_ps(step)
+    left = now[rings, (ranks - 3 * ways) % n] - begun
+    gathered = int((now[rings, before] - summed).min())
+    lanes = max(int((queued + left.min(axis=0)).max()), int((first + every).max()) + gathered)
+    return max(int(now.max()), lanes, busiest_ps(emit, elements, prices, *channels))

@@ -53,6 +53,7 @@ def _call(
     group = dict(layer.attrs).get("group", NORM_GROUP)
     pairs = (2, layer.in_shape[0], max(1, samples // group))
     one_channel = prod(layer.in_shape[1:]) * min(group, samples)
+    room = min(max(PIECE, one_channel), layer.in_shape[0] * one_channel)
     call = layer.op(
         phase,
         samples,
@@ -60,7 +61,7 @@ def _call(
         arguments,
         flop=per_element * layer.elements("y", samples),
         attrs=(("group", group),),
-        others={"stats": pairs, "sums": pairs, "work": (max(PIECE, one_channel),)},
+        others={"stats": pairs, "sums": pairs, "work": (room,)},
     )
     again = layer.elements("x", samples) * DTYPE_BYTES[dtype] if phase == "forward" else 0
     return replace(call, reread_bytes=again)

@@ -9,7 +9,7 @@ that.
 from dataclasses import replace
 
 from planner.layer import Layer, Shape
-from planner.opcall import DTYPE_BYTES, PIECE, OpCall
+from planner.opcall import DTYPE_BYTES, OpCall
 
 DEVIATION = 0.02
 """Of first values. Source: Devlin et al., NAACL 2019, and Radford et al. 2019 (both in code)."""
@@ -47,10 +47,9 @@ def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
         "weight_grad",
         samples,
         dtype,
-        f"x dy {'| dw ->' if is_tied else '-> dw'} ~ work",
+        f"x dy {'| dw ->' if is_tied else '-> dw'}",
         flop=layer.elements("y", samples),
         attrs=(*_first(layer), ("tied", is_tied)),
-        others={"work": (max(PIECE, layer.out_shape[1]),)},
     )
     return replace(call, untouched_bytes=2 * is_tied * _others(layer, samples, dtype))
 

@@ -5,7 +5,7 @@ each channel, ``(C, 1, 1)``.
 """
 
 from planner.layer import Layer, Shape
-from planner.opcall import PIECE, OpCall
+from planner.opcall import OpCall
 
 IN_PLACE = True
 
@@ -22,13 +22,5 @@ def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx1`` = sums of ``dy y / x1`` (which needs no ``x0``), ``dx0 = dy x1``; three FLOP."""
-    maps = layer.elements("y", samples)
-    flop, room = 3 * maps, max(PIECE, maps // layer.out_shape[0])
-    return layer.op(
-        "input_grad",
-        samples,
-        dtype,
-        "y x1 dy -> dx0 dx1 ~ work",
-        flop=flop,
-        others={"work": (room,)},
-    )
+    flop = 3 * layer.elements("y", samples)
+    return layer.op("input_grad", samples, dtype, "y x1 dy -> dx0 dx1", flop=flop)

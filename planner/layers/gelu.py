@@ -14,15 +14,13 @@ def out_shape(in_shape: Shape) -> Shape:
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``y = x (1 + tanh(u)) / 2`` with ``u = sqrt(2 / pi) (x + 0.044715 x^3)``; eight FLOP."""
-    flop = 8 * layer.elements("y", samples)
-    return layer.op(
-        "forward", samples, dtype, "x -> y ~ work", flop=flop, others={"work": (PIECE,)}
-    )
+    elements = layer.elements("y", samples)
+    room = {"work": (min(PIECE, elements),)}
+    return layer.op("forward", samples, dtype, "x -> y ~ work", flop=8 * elements, others=room)
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = dy (1 + t + x (1 - t^2) u') / 2`` with ``t = tanh(u)``; fifteen FLOP."""
-    flop = 15 * layer.elements("y", samples)
-    return layer.op(
-        "input_grad", samples, dtype, "x dy -> dx ~ work", flop=flop, others={"work": (2 * PIECE,)}
-    )
+    elements = layer.elements("y", samples)
+    flop, room = 15 * elements, {"work": (2 * min(PIECE, elements),)}
+    return layer.op("input_grad", samples, dtype, "x dy -> dx ~ work", flop=flop, others=room)

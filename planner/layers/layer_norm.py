@@ -5,7 +5,7 @@ every token for the backward pass. No two samples share anything, so no norm gro
 """
 
 from planner.layer import Layer, Shape
-from planner.opcall import PIECE, OpCall
+from planner.opcall import OpCall
 
 
 def out_shape(in_shape: Shape) -> Shape:
@@ -20,28 +20,28 @@ def parameters(in_shape: Shape) -> dict[str, Shape]:
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
     """Mean (1 FLOP an element), variance (3), ``y = w (x - mean) / deviation + b`` (3)."""
-    return _call(layer, samples, dtype, "forward", "x w b -> y stats ~ work", 7)
+    return _call(layer, samples, dtype, "forward", "x w b -> y stats", 7)
 
 
 def weight_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``db`` = sums of ``dy`` (1), ``dw`` = sums of ``dy (x - mean) / deviation`` (4)."""
-    return _call(layer, samples, dtype, "weight_grad", "x dy stats -> dw db ~ work", 5)
+    return _call(layer, samples, dtype, "weight_grad", "x dy stats -> dw db", 5)
 
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = (g - mean g - z mean(g z)) / deviation`` with ``g = w dy``, ``z`` normalised; 10."""
-    return _call(layer, samples, dtype, "input_grad", "x dy w stats -> dx ~ work", 10)
+    return _call(layer, samples, dtype, "input_grad", "x dy w stats -> dx", 10)
 
 
 def _call(
     layer: Layer, samples: int, dtype: str, phase: str, arguments: str, per_element: int
 ) -> OpCall:
-    *tokens, features = layer.in_shape
+    *tokens, _ = layer.in_shape
     return layer.op(
         phase,
         samples,
         dtype,
         arguments,
         flop=per_element * layer.elements("y", samples),
-        others={"stats": (2, samples, *tokens), "work": (max(PIECE, features),)},
+        others={"stats": (2, samples, *tokens)},
     )

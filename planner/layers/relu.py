@@ -1,7 +1,7 @@
 """Rectifier, elementwise. Source: Nair and Hinton, ICML 2010."""
 
 from planner.layer import Layer, Shape
-from planner.opcall import PIECE, OpCall
+from planner.opcall import OpCall
 
 IN_PLACE = True
 
@@ -19,6 +19,4 @@ def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = dy`` where ``y > 0``, else 0; one FLOP an element."""
     flop = layer.elements("y", samples)
-    return layer.op(
-        "input_grad", samples, dtype, "y dy -> dx ~ work", flop=flop, others={"work": (PIECE,)}
-    )
+    return layer.op("input_grad", samples, dtype, "y dy -> dx", flop=flop)

@@ -21,5 +21,6 @@ def forward(layer: Layer, samples: int, dtype: str) -> OpCall:
 
 def input_grad(layer: Layer, samples: int, dtype: str) -> OpCall:
     """``dx = dy s (1 + x (1 - s))`` with ``s = 1 / (1 + exp(-x))``, eight FLOP an element."""
-    flop, others = 8 * layer.elements("y", samples), {"work": (PIECE,)}
-    return layer.op("input_grad", samples, dtype, "x dy -> dx ~ work", flop=flop, others=others)
+    elements = layer.elements("y", samples)
+    flop, room = 8 * elements, {"work": (min(PIECE, elements),)}
+    return layer.op("input_grad", samples, dtype, "x dy -> dx ~ work", flop=flop, others=room)

@@ -35,7 +35,7 @@ class Packed:
         cls,
         maps: Array,
         work: Array,
-        deep: int,
+        deep: tuple[int, int],
         first: int,
         out: int,
         wide: int = 1,
@@ -43,16 +43,18 @@ class Packed:
     ) -> "Packed":
         """Return room for rows of which ``out`` places each read ``wide`` columns.
 
-        ``deep`` rows must fit. Where they do with a vector between two rows, there is one: rows of
-        a power of two would fall on the same lines of a cache (512 maps of 14 x 14 at 32 samples
-        took twice as long).
+        The fewest rows of ``deep`` must fit; no more than the most are ever packed, and they lie at
+        the end of the workspace, so that all of it is seen to be there. Where the fewest do with a
+        vector between two rows, there is one: rows of a power of two would fall on the same lines
+        of a cache (512 maps of 14 x 14 at 32 samples took twice as long).
         """
         channels, samples, spare = len(maps), maps.shape[3], lanes(maps.dtype)
         counts = tuple(out + (wide - 1 - i) // stride for i in range(min(wide, stride)))
         pitch = sum(counts) * samples
-        if deep * channels * (pitch + spare) + spare <= work.size:
+        if deep[0] * channels * (pitch + spare) + spare <= work.size:
             pitch += spare
-        return cls(work, channels, samples, first, stride, counts, pitch)
+        used = min(work.size, deep[1] * channels * pitch + spare)
+        return cls(work[work.size - used :], channels, samples, first, stride, counts, pitch)
 
     @property
     def line(self) -> int:

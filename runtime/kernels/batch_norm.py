@@ -112,5 +112,5 @@ def _slabs(size: int, group: int, *arrays: Array) -> Iterator[tuple[slice, int, 
 
 
 def _room(work: Array, maps: Array) -> Array:
-    """Return workspace in the shape of ``maps``."""
-    return work[: maps.size].reshape(maps.shape)
+    """Return workspace in the shape of ``maps``, the end of it."""
+    return work[work.size - maps.size :].reshape(maps.shape)

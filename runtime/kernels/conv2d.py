@@ -52,7 +52,8 @@ def forward(x: Array, w: Array, *arrays: Array, **how: int) -> None:
         return
     maps, channels, high, wide = w.shape
     biases = np.zeros(maps, w.dtype) if b is None else b
-    packed = Packed.of(x, work[0], high, -g.pad_w, y.shape[2], wide, g.stride)
+    deep = high, (y.shape[1] - 1) * g.stride + high
+    packed = Packed.of(x, work[0], deep, -g.pad_w, y.shape[2], wide, g.stride)
     taps = packed.taps(high, wide)
     for rows in tiles(y.shape[1], (packed.deep - high) // g.stride + 1):
         packed.fill(x, rows.start * g.stride - g.pad, (len(rows) - 1) * g.stride + high)
@@ -97,7 +98,8 @@ def weight_grad(x: Array, dy: Array, dw: Array, *arrays: Array, **how: int) -> N
         np.matmul(_by_group(x, g, 1), _by_group(dy, g, 1).swapaxes(1, 2), out=turned)
         return
     maps, channels, high, wide = dw.shape
-    packed = Packed.of(x, work[0], high, -g.pad_w, dy.shape[2], wide, g.stride)
+    deep = high, (dy.shape[1] - 1) * g.stride + high
+    packed = Packed.of(x, work[0], deep, -g.pad_w, dy.shape[2], wide, g.stride)
     taps = np.add.outer(np.arange(channels) * packed.pitch, packed.taps(high, wide))
     dw.fill(0)
     for rows in tiles(dy.shape[1], (packed.deep - high) // g.stride + 1):
@@ -140,7 +142,8 @@ def input_grad(dy: Array, w: Array, dx: Array, *work: Array, **how: int) -> None
     # as the maps of dx read them: side by side
     turned = work[0][: w.size].reshape(g.groups, w.shape[1], -1, high, wide)
     np.copyto(turned, _by_group(w, g).swapaxes(1, 2))
-    packed = Packed.of(dy, work[0][w.size :], above + 1, left, columns)
+    deep = above + 1, (height - 1 + g.pad) // g.stride - g.pad // g.stride + above + 1
+    packed = Packed.of(dy, work[0][w.size :], deep, left, columns)
     nothing = np.zeros(len(dx), dx.dtype)
     for rows in tiles(height, (packed.deep - above - 1) * g.stride + 1):
         top = (rows.start + g.pad) // g.stride - above

@@ -28,7 +28,7 @@ def forward(x: Numbers, w: Array, y: Array, *, first: int) -> None:
     np.take(w, x[:, first : first + y.shape[1]], axis=0, out=y, mode="clip")
 
 
-def weight_grad(x: Numbers, dy: Array, dw: Array, work: Array, *, first: int, tied: int) -> None:
+def weight_grad(x: Numbers, dy: Array, dw: Array, *, first: int, tied: int) -> None:
     """Add every row of ``dy`` to the row of ``dw`` that it came from.
 
     Parameters
@@ -36,10 +36,8 @@ def weight_grad(x: Numbers, dy: Array, dw: Array, work: Array, *, first: int, ti
     x : int64 array, shape (n, I)
     dy : float array, shape (n, S, F)
     dw : float array, shape (V, F), written, or added to where ``tied`` is 1
-    work : float array, not used
     first, tied : int
     """
-    del work
     if not tied:
         dw.fill(0)
     add_rows(x[:, first : first + dy.shape[1]], dy, dw)

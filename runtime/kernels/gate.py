@@ -33,7 +33,7 @@ def forward(x0: Array, x1: Array, y: Array) -> None:
     _compiled(_scale, 4, y.dtype)(*flat, row)
 
 
-def input_grad(y: Array, x1: Array, dy: Array, dx0: Array, dx1: Array, work: Array) -> None:
+def input_grad(y: Array, x1: Array, dy: Array, dx0: Array, dx1: Array) -> None:
     """``dx1`` = sums of ``dy y / x1``, and ``dx0 = dy x1``, over ``dy`` itself or apart.
 
     Parameters
@@ -42,9 +42,7 @@ def input_grad(y: Array, x1: Array, dy: Array, dx0: Array, dx1: Array, work: Arr
     x1 : float array, shape (C, 1, 1, n)
     dx0 : float array, shape (C, H, W, n), written
     dx1 : float array, shape (C, 1, 1, n), written
-    work : float array, not used
     """
-    del work
     channels, _, _, samples = x1.shape
     rows = np.empty((2, -(-ROW // samples) * samples), y.dtype)
     flat = (array.reshape(channels, -1) for array in (y, x1, dy, dx0, dx1))

@@ -1,7 +1,7 @@
 """Normalisation of every token, in one pass over memory; T tokens in all, F features.
 
 ``stats`` is (2, T): means, and one over the deviations. Compiled, for NumPy takes a pass for each
-operation: three to four times as long. ``work`` is for backends that reduce through memory.
+operation: three to four times as long.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ EPSILON = 1e-5
 """Added to variances. Source: Ba, Kiros and Hinton, 2016; the value is GPT-2's."""
 
 
-def forward(x: Array, w: Array, b: Array, y: Array, stats: Array, work: Array) -> None:
+def forward(x: Array, w: Array, b: Array, y: Array, stats: Array) -> None:
     """``y = w (x - mean) / deviation + b``.
 
     Parameters
@@ -26,13 +26,11 @@ def forward(x: Array, w: Array, b: Array, y: Array, stats: Array, work: Array) -
     w, b : float array, shape (F,)
     y : float array, shape of ``x``, written
     stats : float array, shape (2, n, S) or (2, n), written
-    work : float array, not used
     """
-    del work
     _compiled("forward", x.dtype)(_rows(x), w, b, _rows(y), _moments(stats))
 
 
-def weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array, work: Array) -> None:
+def weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array) -> None:
     """``db`` = sums of ``dy``, ``dw`` = sums of ``dy (x - mean) / deviation``.
 
     Parameters
@@ -40,15 +38,13 @@ def weight_grad(x: Array, dy: Array, stats: Array, dw: Array, db: Array, work: A
     x, dy : float array, shape (n, S, F) or (n, F)
     stats : float array, as ``forward`` leaves it
     dw, db : float array, shape (F,), written
-    work : float array, not used
     """
-    del work
     dw.fill(0)
     db.fill(0)
     _compiled("weight_grad", x.dtype)(_rows(x), _rows(dy), _moments(stats), dw, db)
 
 
-def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array, work: Array) -> None:
+def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array) -> None:
     """``dx = (g - mean g - z mean(g z)) / deviation`` with ``g = w dy`` and ``z`` normalised ``x``.
 
     Parameters
@@ -57,9 +53,7 @@ def input_grad(x: Array, dy: Array, w: Array, stats: Array, dx: Array, work: Arr
     w : float array, shape (F,)
     stats : float array, as ``forward`` leaves it
     dx : float array, shape of ``x``, written
-    work : float array, not used
     """
-    del work
     _compiled("input_grad", x.dtype)(_rows(x), _rows(dy), w, _moments(stats), _rows(dx))
 
 

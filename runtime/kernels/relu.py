@@ -15,12 +15,11 @@ def forward(x: Array, y: Array) -> None:
     np.maximum(x, 0, out=y)
 
 
-def input_grad(y: Array, dy: Array, dx: Array, work: Array) -> None:
+def input_grad(y: Array, dy: Array, dx: Array) -> None:
     """``dx = dy`` where ``y > 0``, else 0; all of one shape, ``dx`` written, ``dy`` or apart.
 
-    Compiled, for NumPy takes three passes; ``work`` is not used.
+    Compiled, for NumPy takes three passes.
     """
-    del work
     _compiled(y.dtype)(*(array.reshape(-1) for array in (y, dy, dx)))
 
 

@@ -208,7 +208,7 @@ INSIDE = [
     (["models", "show", "mlp", "--samples", "inf"], ["--samples", "1000000000000, got 'inf'"]),
     (["hw", "show", "v101"], ["'v101'", "did you mean v100", " are known"]),
     (["hw", "calibrate", "--workers", "4096"], ["--workers 4096", "cores"]),
-    (["hw", "calibrate", "--dtype", "float16"], ["--dtype 'float16'", "float32 or float64"]),
+    (["hw", "calibrate", "--dtype", "int8"], ["--dtype 'int8'", "computes in float32, float64"]),
     (["data", "digits", "-o", "good.json"], ["good.json", "expected a folder"]),
     (["data", "digits", "--seed", "-1"], ["--seed", "0, got '-1'"]),
     (["data", "synthetic", "--shape", "3x?"], ["--shape '3x?'", "3x224x224"]),

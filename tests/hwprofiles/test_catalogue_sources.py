@@ -67,7 +67,8 @@ OF_PUBLISHED_RUNS = {
     | {"v100s-pcie-32g"},
     "link": {"aries", "hccs-1"},
     "cluster": {"atlas-900", "aws-p2-8xlarge", "big-basin-p100", "dell-dss8440", "k40-quad"}
-    | {"piz-daint-xc50"},
+    | {"piz-daint-xc50", "a100-pcie-40g-8", "a100-pcie-80g-8", "gtx-1080-ti-8", "p40-octo"}
+    | {"quadro-rtx-8000-8", "rtx-2080-ti-8", "rtx-3090-8", "v100-pcie-16g-8"},
 }
 """Parts that published runs name, beside those of the tables."""
 PEAKS = {

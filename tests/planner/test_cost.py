@@ -17,6 +17,7 @@ from planner.plan import Training
 from planner.program import TransferTask
 from planner.registers import plan_buckets
 from planner.rounds import PassTimes, Rounds
+from planner.shapes import direct_links
 from sim.checks import check_graph
 from sim.heap_engine import simulate
 from tests.planner_cases import (
@@ -157,7 +158,10 @@ def test_many_microbatches_begin_as_if_counted_one_by_one(times, place, rounds):
 
 @st.composite
 def exact_cases(draw: st.DrawFn) -> Case:
-    """One bucket, no overlap, equal links, nothing shared; loading hidden or done once."""
+    """One bucket, no overlap, equal links, nothing shared; loading hidden or done once.
+
+    Channels share the ports of a switch: there a plan has one.
+    """
     model, holds = draw(models()), draw(st.booleans())
     machine = draw(machines(holds=holds, fabrics=("mesh", "switch"), equal=True))
     devices = 2 if holds else machine.devices
@@ -165,6 +169,8 @@ def exact_cases(draw: st.DrawFn) -> Case:
     assume(plan.workers > 1)
     whole = model.parameter_count * 4
     plan = replace(plan, overlap=False, bucket_bytes=whole)
+    if plan.algorithm == "multi_ring" and not direct_links(machine.clusters[0]):
+        plan = replace(plan, algorithm="multi_ring:1")
     algorithm = name_at(plan.algorithm, model.parameter_count)
     whole_array = algorithm in ("star", "tree")
     even = whole_array or model.parameter_count % (2 * plan.workers) == 0
@@ -177,6 +183,21 @@ def exact_cases(draw: st.DrawFn) -> Case:
 @RANDOM
 def test_closed_form_is_the_simulation_for_one_bucket_without_contention(c):
     assert simulated_ps(c) == closed(c).closed_form_ps
+
+
+@pytest.mark.parametrize("fabric", ["mesh", "switch"])
+@pytest.mark.parametrize("workers", [3, 4])
+def test_two_channels_take_their_closed_form_by_links_of_their_own(workers, fabric):
+    """Parts are equal: their additions queue once. At a switch they share its ports besides."""
+    rows: Rows = [("out", "linear", {"features": 3})]
+    model = ModelGraph(name="m", blocks=chain((7,), rows), record_shape=(1, 7), classes=3)
+    machine = machine_of(cluster_of(device(), workers, fabric, link()))
+    fields = {"workers": workers, "batch": 2 * workers, "algorithm": "multi_ring:2"}
+    c = case(model, machine=machine, **fields)
+    shares_ports = fabric == "switch"
+    assert model.parameter_count % (2 * workers) == 0
+    assert (simulated_ps(c) > closed(c).closed_form_ps) == shares_ports
+    check_bounds(closed(c), simulated_ps(c))
 
 
 @given(model=models(), machine=machines(holds=True), rounds=st.integers(1, 4))

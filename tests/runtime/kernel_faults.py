@@ -26,7 +26,7 @@ def transposed_groups(dy, w, dx, work, **how):
     kernel("conv2d.input_grad")(dy, np.ascontiguousarray(w[::-1]), dx, work, **how)
 
 
-def passed_below_zero(y, dy, dx, work):
+def passed_below_zero(y, dy, dx):
     dx[:] = dy
 
 
@@ -42,8 +42,8 @@ def own_scale_only(x, y, scale, dy, dx, work, *, size):
     dx[:] = dy * scale**-0.75
 
 
-def only_first_place(y, x1, dy, dx0, dx1, work):
-    kernel("gate.input_grad")(y, x1, dy, dx0, dx1, work)
+def only_first_place(y, x1, dy, dx0, dx1):
+    kernel("gate.input_grad")(y, x1, dy, dx0, dx1)
     dx1[:] = (y * dy / x1)[:, :1, :1]
 
 
@@ -79,7 +79,7 @@ def mean_bias_gradient(x, dy, dw, db):
     db /= len(x)
 
 
-def summed_over_nothing(x, dy, dw, work, *, first, tied):
+def summed_over_nothing(x, dy, dw, *, first, tied):
     dw[:] = 0
     dw[x[:, first : first + dy.shape[1]]] = dy
 
@@ -88,7 +88,7 @@ def all_rows(dy, dw):
     dw[:] = dy.sum(axis=(0, 1))
 
 
-def unshared_mean(x, dy, w, stats, dx, work):
+def unshared_mean(x, dy, w, stats, dx):
     dx[:] = w * dy * stats[1][..., None]
 
 
@@ -115,7 +115,7 @@ def not_hidden(x, y, stats, work, *, heads, causal):
     kernel("attention.forward")(x, y, stats, work, heads=heads, causal=0)
 
 
-def deviation_alone(x, w, b, y, stats, work):
+def deviation_alone(x, w, b, y, stats):
     y[:] = w * x / x.std(axis=-1, keepdims=True) + b
 
 

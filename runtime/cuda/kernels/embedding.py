@@ -71,9 +71,8 @@ def forward(x: Any, w: Any, y: Any, *, first: int) -> None:
     run(_FORWARD, w, y, x, *_sizes(x, w, y, first), size=y.size)
 
 
-def weight_grad(x: Any, dy: Any, dw: Any, work: Any, *, first: int, tied: int) -> None:
+def weight_grad(x: Any, dy: Any, dw: Any, *, first: int, tied: int) -> None:
     """Add every row of ``dy`` to the row of ``dw`` that it came from."""
-    del work
     if not tied:
         dw.fill(0)
     tokens = dy.shape[0] * dy.shape[1]

@@ -31,9 +31,8 @@ def forward(x0: Any, x1: Any, y: Any) -> None:
     run(_FORWARD, x0, x1, y, height * width, channels, size=x0.size)
 
 
-def input_grad(y: Any, x1: Any, dy: Any, dx0: Any, dx1: Any, work: Any) -> None:
+def input_grad(y: Any, x1: Any, dy: Any, dx0: Any, dx1: Any) -> None:
     """``dx1`` = sums of ``dy y / x1``, then ``dx0 = dy x1``."""
-    del work
     channels, height, width, _ = y.shape
     run(_SUMS, y, x1, dy, dx1, height * width, channels, size=x1.size)
     run(_FORWARD, dy, x1, dx0, height * width, channels, size=dy.size)

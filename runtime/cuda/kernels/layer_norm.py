@@ -63,23 +63,20 @@ _TERMS = terms(
 _WRITE = finish("layer_norm_sums", "T* dw, T* db", "db[i] = T(u); dw[i] = T(v);")
 
 
-def forward(x: Any, w: Any, b: Any, y: Any, stats: Any, work: Any) -> None:
+def forward(x: Any, w: Any, b: Any, y: Any, stats: Any) -> None:
     """``y = w (x - mean) / deviation + b``."""
-    del work
     _tokens(_FORWARD, x, w, b, y, stats)
 
 
-def weight_grad(x: Any, dy: Any, stats: Any, dw: Any, db: Any, work: Any) -> None:
+def weight_grad(x: Any, dy: Any, stats: Any, dw: Any, db: Any) -> None:
     """``db`` = sums of ``dy``, ``dw`` = sums of ``dy (x - mean) / deviation``."""
-    del work
     features = x.shape[-1]
     how = {"rows": x.size // features, "columns": features}
     reduce(_TERMS, (x, dy, stats), _WRITE, (dw, db), **how)
 
 
-def input_grad(x: Any, dy: Any, w: Any, stats: Any, dx: Any, work: Any) -> None:
+def input_grad(x: Any, dy: Any, w: Any, stats: Any, dx: Any) -> None:
     """``dx = (g - mean g - z mean(g z)) / deviation`` with ``g = w dy``, ``z`` normalised ``x``."""
-    del work
     _tokens(_INPUT, x, dy, w, stats, dx)
 
 

@@ -16,7 +16,6 @@ def forward(x: Any, y: Any) -> None:
     run(_FORWARD, x, y, size=x.size)
 
 
-def input_grad(y: Any, dy: Any, dx: Any, work: Any) -> None:
+def input_grad(y: Any, dy: Any, dx: Any) -> None:
     """``dx = dy`` where ``y > 0``, else 0."""
-    del work
     run(_GRADIENT, y, dy, dx, size=dy.size)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hwprofiles.errors import ForeplanError, PlanError, RecordError
 from hwprofiles.units import parse_bytes, parse_s
-from planner.collectives.base import plan_algorithm
+from planner.algorithms import plan_algorithm
 from planner.library_choice import is_policy
 from planner.space import Constraints
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup, names
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.network import Network, cluster_network, flat_network
 from planner.topology import (
     MOST_RANKS,

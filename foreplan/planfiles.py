@@ -7,7 +7,7 @@ from foreplan.training import check_source, check_training
 from hwprofiles.errors import DeadlockError, PlanError, RecordError
 from hwprofiles.registry import lookup
 from hwprofiles.units import format_bytes
-from planner.collectives.base import algorithm, plan_algorithm
+from planner.algorithms import algorithm, plan_algorithm
 from planner.machine import Machine
 from planner.memory import plan_arena_bytes
 from planner.model import load_model

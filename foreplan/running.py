@@ -9,7 +9,7 @@ from foreplan.datasets import record_files
 from foreplan.machines import Local, local_backend
 from foreplan.planfiles import pick_plan, read_plans
 from hwprofiles.errors import PlanError
-from planner.collectives.base import is_switched
+from planner.algorithms import is_switched
 from planner.measurement import Measurement
 from planner.model import load_model
 from planner.opsets import plan_calls

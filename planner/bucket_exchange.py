@@ -13,8 +13,9 @@ import numpy as np
 
 from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
+from planner.algorithms import algorithm, name_at
 from planner.calls import StepCalls
-from planner.collectives.base import Tasks, algorithm, name_at
+from planner.collectives.base import Tasks
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket

@@ -17,8 +17,9 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, Ints
+from planner.algorithms import algorithm, is_switched
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, algorithm, is_switched
+from planner.collectives.base import Prices
 from planner.exchange_work import Routes, Work, lone_ps, work_of
 from planner.folded_work import folded_work
 from planner.lowering import op_ps

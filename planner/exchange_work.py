@@ -15,7 +15,8 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
-from planner.collectives.base import Emit, Prices, algorithm
+from planner.algorithms import algorithm
+from planner.collectives.base import Emit, Prices
 from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
 from planner.switching import SWITCH, Joined, route_between
 

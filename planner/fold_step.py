@@ -8,7 +8,8 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Floats, Ints, to_ps
-from planner.collectives.base import Algorithm, Tasks, algorithm, name_at
+from planner.algorithms import Algorithm, algorithm, name_at
+from planner.collectives.base import Tasks
 from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
 from planner.layout import worker_layout

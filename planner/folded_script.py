@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from hwprofiles.errors import PlanError
+from planner.algorithms import TURN, algorithm, is_switched
 from planner.collectives._symmetry import Symmetry
-from planner.collectives.base import TURN, Span, Spans, Tasks, algorithm, is_switched
+from planner.collectives.base import Span, Spans, Tasks
 from planner.folded_exchange import FoldedExchange, Orbit
 
 

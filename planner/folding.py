@@ -14,8 +14,8 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.errors import PlanError
 from hwprofiles.units import Floats, Ints, to_ps
+from planner.algorithms import algorithm, is_switched
 from planner.collectives._symmetry import Symmetry
-from planner.collectives.base import algorithm, is_switched
 from planner.folded_exchange import FoldedExchange, Orbit, Seat, Way
 from planner.opcall import DTYPE_BYTES
 from sim.engine import simulate

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.collectives.base import algorithm, algorithm_names, turns
+from planner.algorithms import algorithm, algorithm_names, turns
 from planner.folded_moves import FOLD_FROM_RANKS
 from planner.folded_script import emitted_fold, symmetry
 from planner.moves import Groups, block_edges, by_name, moves_of

@@ -16,7 +16,8 @@ from itertools import pairwise
 from hwprofiles.errors import PlanError
 from hwprofiles.transport import shipped
 from planner import steps
-from planner.collectives.base import Prices, algorithm, name_by_size
+from planner.algorithms import algorithm, name_by_size
+from planner.collectives.base import Prices
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
 from planner.machine import Machine

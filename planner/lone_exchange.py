@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import to_ps
-from planner.collectives.base import Span, Spans, Tasks, algorithm, width_of
+from planner.algorithms import algorithm
+from planner.collectives.base import Span, Spans, Tasks, width_of
 from planner.opcall import DTYPE_BYTES
 from planner.switching import SWITCH, Joined, route_between
 from sim.taskgraph import GraphBuilder, TaskGraph

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.collectives.base import Emit, algorithm, name_at
+from planner.algorithms import algorithm, name_at
+from planner.collectives.base import Emit
 from planner.script import script_of
 
 

@@ -15,7 +15,8 @@ from hwprofiles.fabrics.flat import build as flat
 from hwprofiles.link import Link
 from hwprofiles.parts import load_device, load_link
 from hwprofiles.units import Ints
-from planner.collectives.base import Prices, algorithm, is_switched
+from planner.algorithms import algorithm, is_switched
+from planner.collectives.base import Prices
 from planner.cost import transfer_prices
 from planner.lowering import op_ps
 from planner.opcall import DTYPE_BYTES

@@ -14,8 +14,9 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Ints
+from planner.algorithms import name_at
 from planner.calls import StepCalls
-from planner.collectives.base import Prices, name_at
+from planner.collectives.base import Prices
 from planner.cost import (
     ExchangeTimes,
     UpdateTimes,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.network import Network
 
 NEVER = int(np.iinfo(np.int64).max)

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from planner.algorithms import algorithm, name_at
 from planner.calls import StepCalls
-from planner.collectives.base import algorithm, name_at
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer

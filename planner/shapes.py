@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import prod
 
 from hwprofiles.cluster import Cluster
-from planner.collectives.base import fits, is_switched, numbered_names
+from planner.algorithms import fits, is_switched, numbered_names
 
 REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 """Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hwprofiles.units import KIB, MIB, Ints
-from planner.collectives.base import algorithm, algorithm_names, fits
+from planner.algorithms import algorithm, algorithm_names, fits
 from planner.landings import distinct_names
 from planner.model import ModelGraph
 from planner.moves import moves_of

@@ -26,7 +26,7 @@ import numpy as np
 
 from hwprofiles.costs import CostBook
 from hwprofiles.units import PS_PER_S, Ints
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.cost import estimate
 from planner.model import load_model
 from planner.network import flat_network

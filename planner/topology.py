@@ -16,7 +16,7 @@ import numpy as np
 
 from hwprofiles.errors import PlanError
 from hwprofiles.units import PS_PER_S, Ints
-from planner.collectives.base import Numbered, algorithm, algorithm_names, numbered_names
+from planner.algorithms import Numbered, algorithm, algorithm_names, numbered_names
 from planner.collectives.halving_doubling import core
 from planner.collectives.in_network import PIECES
 from planner.lone_exchange import exchange_graph

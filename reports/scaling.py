@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import ForeplanError
-from planner.collectives.base import fits
+from planner.algorithms import fits
 from planner.layout import memory_bytes
 from planner.lower import lower
 from planner.machine import Machine

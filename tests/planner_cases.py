@@ -12,8 +12,8 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device, OpCurve
 from hwprofiles.link import Link
+from planner.algorithms import algorithm_names, is_switched, numbered_names
 from planner.build import BlockBuilder, Rows, Value, chain
-from planner.collectives.base import algorithm_names, is_switched, numbered_names
 from planner.cost import holds_compute
 from planner.layer import INPUT
 from planner.lower import lower

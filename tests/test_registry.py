@@ -6,8 +6,8 @@ from foreplan import models
 from hwprofiles.clusterfacts import builder_names
 from hwprofiles.parts import part_names
 from hwprofiles.registry import names
+from planner.algorithms import algorithm_names, numbered_names
 from planner.collectives import __name__ as collectives
-from planner.collectives.base import algorithm_names, numbered_names
 from planner.layers import __name__ as layers
 from planner.opsets import general_calls, sentinels
 from planner.optimizer import optimizer_names

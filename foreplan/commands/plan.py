@@ -257,8 +257,8 @@ def estimate(
     from foreplan.training import training_of
     from hwprofiles.errors import PlanError
     from hwprofiles.units import format_bytes, format_s, parse_bytes
-    from planner.collectives.base import algorithm as collective
-    from planner.collectives.base import plan_algorithm
+    from planner.algorithms import algorithm as collective
+    from planner.algorithms import plan_algorithm
     from planner.library_choice import is_policy, library_algorithm
     from planner.model import load_model, with_tokens
     from planner.opcall import DTYPE_BYTES
@@ -324,7 +324,7 @@ def show_evidence(evidence: "Evidence | None") -> None:
 def show_exchange(asked: object, plan: "Plan", dtype: str) -> None:
     """Print which algorithms a library's tables choose, where they do."""
     from hwprofiles.units import format_bytes
-    from planner.collectives.base import turns
+    from planner.algorithms import turns
     from planner.library_choice import is_policy
     from planner.opcall import DTYPE_BYTES
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.collectives.base import algorithm_names
+from planner.algorithms import algorithm_names
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Training

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from planner.algorithms import algorithm
 from planner.bucket_exchange import exchange_bucket
-from planner.collectives.base import algorithm, traffic
+from planner.collectives.base import traffic
 from planner.cost import exchange_prices, transfer_prices
 from planner.landings import distinct_names
 from planner.lowering import Lowering

@@ -6,7 +6,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.link import Link
 from hwprofiles.parts import load_device
 from hwprofiles.units import PS_PER_S
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.lone_exchange import LoneExchange
 from sim.engine import simulate
 

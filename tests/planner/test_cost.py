@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.device import OpCurve
+from planner.algorithms import name_at
 from planner.build import Rows, chain
 from planner.calls import StepCalls
-from planner.collectives.base import name_at
 from planner.cost import Estimate, estimate, pass_times, rounds_of
 from planner.model import ModelGraph, load_model
 from planner.plan import Training

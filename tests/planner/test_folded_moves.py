@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.folded_moves import FOLD_FROM_RANKS, fitting_moves, folded_moves
 from planner.moves import block_edges, moves_of
 from tests.planner_cases import ALGORITHMS, NUMBERED

@@ -7,7 +7,7 @@ import pytest
 
 from hwprofiles.clusters import load_cluster
 from hwprofiles.errors import PlanError
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.folding import ClusterFabric, fold_exchange
 from planner.lone_exchange import LoneExchange
 from sim.engine import simulate

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from planner import landings
-from planner.collectives.base import algorithm, algorithm_names, fits, traffic
+from planner.algorithms import algorithm, algorithm_names, fits
+from planner.collectives.base import traffic
 from planner.folded_script import symmetry
 from planner.landings import added_widths, distinct_names, landing_widths, landings_of
 from tests.planner_cases import ALGORITHMS, NUMBERED

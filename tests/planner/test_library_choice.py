@@ -11,9 +11,9 @@ from foreplan.machines import load_machine
 from hwprofiles.errors import PlanError
 from hwprofiles.transport import shipped
 from planner import library_choice
+from planner.algorithms import algorithm, name_at, name_by_size, turns
 from planner.calls import StepCalls
 from planner.collectives import base
-from planner.collectives.base import algorithm, name_at, name_by_size, turns
 from planner.cost import UpdateTimes, exchange_prices, transfer_prices
 from planner.exchange_work import Routes, work_of
 from planner.library_choice import library_algorithm

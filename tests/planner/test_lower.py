@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError
+from planner.algorithms import algorithm
 from planner.build import BlockBuilder, Value
-from planner.collectives.base import algorithm, traffic
+from planner.collectives.base import traffic
 from planner.cost import estimate
 from planner.layer import INPUT
 from planner.layout import memory_bytes

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hwprofiles.errors import PlanError
 from planner import topology
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.network import cluster_network, flat_network
 from planner.opcall import DTYPE_BYTES
 from planner.topology import SIMPLEST, record, sampled, topology_map

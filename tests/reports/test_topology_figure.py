@@ -36,7 +36,7 @@ def test_every_winner_is_in_the_legend(maps):
 
 
 def test_every_all_reduce_has_a_colour_of_its_own():
-    from planner.collectives.base import algorithm_names, numbered_names
+    from planner.algorithms import algorithm_names, numbered_names
 
     assert set(COLOURS) == {*algorithm_names(), *numbered_names()}
     assert len(set(COLOURS.values())) == len(COLOURS)

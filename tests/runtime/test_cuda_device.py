@@ -11,7 +11,7 @@ import pytest
 
 from foreplan.machines import load_machine
 from hwprofiles.errors import BackendUnavailable
-from planner.collectives.base import algorithm_names
+from planner.algorithms import algorithm_names
 from planner.layer import Layer
 from planner.lower import lower
 from planner.model import load_model

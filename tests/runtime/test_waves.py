@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreplan.machines import load_machine
-from planner.collectives.base import algorithm_names
+from planner.algorithms import algorithm_names
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Training

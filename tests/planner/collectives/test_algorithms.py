@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hwprofiles.errors import PlanError
 from hwprofiles.registry import names
 from hwprofiles.units import PS_PER_S
+from planner.algorithms import algorithm, algorithm_names, carried_frac, cost_s, fits
 from planner.collectives import (
     _lanes,
     _levels,
@@ -22,18 +23,7 @@ from planner.collectives import (
     hierarchical_all_to_all,
     multi_ring,
 )
-from planner.collectives.base import (
-    Load,
-    algorithm,
-    algorithm_names,
-    busbw_factor,
-    carried_frac,
-    chunk_spans,
-    cost_s,
-    fits,
-    traffic,
-    width_of,
-)
+from planner.collectives.base import Load, busbw_factor, chunk_spans, traffic, width_of
 from tests.planner.collectives.wires import (
     Law,
     Wires,

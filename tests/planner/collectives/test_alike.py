@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from tests.planner.collectives.wires import Law, every_algorithm
 
 

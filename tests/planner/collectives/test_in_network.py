@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hwprofiles.errors import PlanError
 from hwprofiles.units import MIB, PS_PER_S
-from planner.collectives.base import algorithm
+from planner.algorithms import algorithm
 from planner.lone_exchange import exchange_graph
 from planner.network import cluster_network
 from sim.heap_engine import simulate

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import PlanError
-from planner.collectives.base import algorithm, algorithm_names, chunk_spans
+from planner.algorithms import algorithm, algorithm_names
+from planner.collectives.base import chunk_spans
 from tests.planner.collectives.wires import (
     Law,
     Wires,

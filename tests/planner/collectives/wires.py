@@ -8,7 +8,8 @@ import pytest
 
 from hwprofiles.registry import names
 from hwprofiles.units import to_ps
-from planner.collectives.base import Prices, algorithm, algorithm_names, width_of
+from planner.algorithms import algorithm, algorithm_names
+from planner.collectives.base import Prices, width_of
 from sim import heap_engine, simpy_engine
 from sim.taskgraph import GraphBuilder
 

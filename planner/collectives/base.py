@@ -16,8 +16,8 @@ An algorithm is a module with
 
 A module that says what its ``NUMBERS`` are takes them after the other arguments of each of these,
 and chooses them by the number of ranks where none are given: ``torus:4x4x8`` is the module
-``torus`` with 4, 4 and 8 (``planner.algorithms``). One that is ``SWITCHED`` needs a switch that adds
-between its ranks, and ``emit`` is given a ``SwitchedExchange``.
+``torus`` with 4, 4 and 8 (``planner.algorithms``). One that is ``SWITCHED`` needs a switch that
+adds between its ranks, and ``emit`` is given a ``SwitchedExchange``.
 
 What its lanes are busy for and where arrivals land follows from what it emits (:func:`traffic`).
 Closed forms are integers of picoseconds, rounded where ``lower`` rounds, so that

@@ -406,6 +406,6 @@ def test_numbers_that_are_none_are_refused(name, said):
     ],
 )
 def test_numbers_that_do_not_suit_the_ranks_are_refused(name, said):
-    assert not base.fits(name, 12)
+    assert not fits(name, 12)
     with pytest.raises(PlanError, match=said):
         algorithm(name).emit(Wires(ranks=12, elements=12), [()] * 12)

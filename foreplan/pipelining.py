@@ -66,11 +66,12 @@ def pipeline(
 
 
 def draw_pipeline(found: Pipelined, software: str, calibrate: Path | None) -> str:
-    """Return the simulated step as SVG: a lane for each stage."""
+    """Return the simulated step as an SVG file: a lane for each stage."""
+    from reports.canvas import standalone
     from reports.pipeline_figure import pipeline_figure
 
     machine = informed_machine(found.cluster, software, calibrate)
     model = load_model(found.model)
     _, program, timeline = predict_pipeline(model, found.training, found.plan, machine)
     title = f"{found.model}, {found.plan.stages} stages, {found.plan.schedule}"
-    return pipeline_figure(title, program, timeline, found.plan.stages)
+    return standalone(pipeline_figure(title, program, timeline, found.plan.stages))

@@ -200,17 +200,18 @@ class Contest:
         best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
         rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
         closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows)
-        tried = False
+        tried, proved = False, self.is_whole
         for i in np.argsort(closed_ps, kind="stable").tolist():
             if closed_ps[i] >= best.step_ps:
                 break
             if rows[i] not in self.lowered and self.tasks >= most_tasks and tried:
-                return Winner(row=best.row, step_ps=best.step_ps, proved=False)
+                proved = False  # those that are lowered still take part
+                continue
             tried = True
             step_ps = self.step_ps(rows[i], machine)
             if step_ps < best.step_ps:
-                best = Winner(row=rows[i], step_ps=step_ps, proved=best.proved)
-        return best
+                best = Winner(row=rows[i], step_ps=step_ps, proved=proved)
+        return replace(best, proved=proved)
 
 
 def held_to(plans: PlanFile) -> Constraints | None:

@@ -142,16 +142,7 @@ class Turn:
         )
         beaten = last if found.row not in self.holders else self._beaten_between()
         if beaten is None:
-            return Flip(
-                knob=self.knob.name,
-                side=self.side,
-                factor=None,
-                range_factor=last,
-                figures=self.knob.figures(self.plans, last),
-                winner="",
-                faster_frac=0.0,
-                proved=found.proved,
-            )
+            return self._none(found.proved)
         while True:
             point, beaten = self._bisect(beaten)
             near = self._beyond(point, 1 / CLOSE)
@@ -168,6 +159,8 @@ class Turn:
         beyond = self._winner(far)
         if beyond.row in self.holders:  # an anomaly of list scheduling: they win again
             far, beyond = beaten, self._winner(beaten)
+        if beyond.row in self.holders:  # they tie there, or too much would have to be simulated
+            return self._none(proved=False)
         return Flip(
             knob=self.knob.name,
             side=self.side,
@@ -177,6 +170,20 @@ class Turn:
             winner=self.contest.plans[beyond.row].label,
             faster_frac=1 - beyond.step_ps / self._held_ps(self._machine(far)),
             proved=proved and beyond.proved,
+        )
+
+    def _none(self, proved: bool) -> Flip:
+        """Return that the winner stays as far as was looked."""
+        last = self._from_now(RANGE)
+        return Flip(
+            knob=self.knob.name,
+            side=self.side,
+            factor=None,
+            range_factor=last,
+            figures=self.knob.figures(self.plans, last),
+            winner="",
+            faster_frac=0.0,
+            proved=proved,
         )
 
     def _from_now(self, distance: float) -> float:

@@ -111,6 +111,13 @@ def whole_ticks(axes: Axes, at: Sequence[int]) -> None:
     axes.minorticks_off()
 
 
+def standalone(drawn: str) -> str:
+    """Return an inline SVG as a file of its own, dark on light paper."""
+    own = 'xmlns="http://www.w3.org/2000/svg"'
+    drawn = drawn.replace("<svg ", f"<svg {own} ", 1)
+    return drawn.replace('style="', 'style="color: #1a1a1a; background: #fff; --paper: #fff; ', 1)
+
+
 @style.context(RC, after_reset=True)
 def svg(figure: Figure, name: str, label: str) -> str:
     """Return the figure as inline SVG: no date, no address, ids that no other figure has."""

@@ -106,7 +106,10 @@ def _order(margin: Margin) -> str:
 def _changes(differs: tuple[Change, ...]) -> str:
     if not differs:
         return "nothing but their name"
-    return ", ".join(f"{c.field} ({_shown(c.this)} against {_shown(c.other)})" for c in differs)
+    return ", ".join(
+        f"{c.field} ({_with_unit(c.field, c.this)} against {_with_unit(c.field, c.other)})"
+        for c in differs
+    )
 
 
 def flip_sentences(found: Explanation) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """``foreplan pipeline`` as a person calls it."""
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_json_has_the_plan_and_the_prediction_and_a_figure_is_drawn(capsys, tmp_
     assert found["candidates"] == 1
     drawn = figure.read_text(encoding="utf-8")
     assert "stage 1" in drawn
+    assert ElementTree.parse(figure).getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert "recompute" in drawn
 
 

@@ -140,7 +140,7 @@ PINNED = {
             "upsample",
         ],
     ),
-    "backends": (backend_names, ["cuda", "numpy", "onednn"]),
+    "backends": (backend_names, ["cuda", "mkl", "numpy", "onednn"]),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
     "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),

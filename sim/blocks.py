@@ -130,13 +130,19 @@ def check_block(block: Block, deps: Rows) -> None:
     wrong = np.broadcast_to(block.rows["lane"].lengths, block.count) == 0
     for name in WIDE:
         wrong = wrong | (np.broadcast_to(block.columns[name], block.count) < 0)
-    tasks = np.arange(block.count)
-    waiting = np.repeat(tasks, np.broadcast_to(deps.lengths, block.count))
-    wrong[waiting[(deps.ids < 0) | (deps.ids >= waiting + block.first)]] = True
+    ptr = deps.ptr(block.count)
+    some = np.flatnonzero(np.diff(ptr))
+    first, last = ptr[some], ptr[some + 1] - 1
+    rises = np.append(True, deps.ids[1:] > deps.ids[:-1])
+    rises[first] = True
+    wrong[some[(deps.ids[first] < 0) | (deps.ids[last] >= some + block.first)]] = True
+    if not rises.all():
+        wrong[some[np.searchsorted(first, np.argmin(rises), side="right") - 1]] = True
     if wrong.any():
         task = block.first + int(np.argmax(wrong))
         raise PlanError(
-            f"task {task}: needs a lane, a duration and bytes >= 0, and only earlier dependencies"
+            f"task {task}: needs a lane, a duration and bytes >= 0, and only earlier dependencies,"
+            " ascending"
         )
 
 

@@ -151,7 +151,9 @@ class GraphBuilder:
     _blocks: list[Block] = field(default_factory=list)
     _pending: Pending = field(default_factory=Pending)
     _items: int = 0
-    _registers: list[tuple[int, int, int]] = field(default_factory=list)
+    _slots: list[int] = field(default_factory=list)
+    _slot_bytes: list[int] = field(default_factory=list)
+    _register_device: list[int] = field(default_factory=list)
     _lane_device: list[int] = field(default_factory=list)
     _links: list[float] = field(default_factory=list)
     _paths: Paths = field(default_factory=Paths)
@@ -191,8 +193,15 @@ class GraphBuilder:
 
     def register(self, device: int, slots: int, slot_bytes: int) -> int:
         """Add a register with ``slots`` credits of ``slot_bytes``; return its id."""
-        self._registers.append((slots, slot_bytes, device))
-        return len(self._registers) - 1
+        return self.registers(device, (slots,), (slot_bytes,))[0]
+
+    def registers(self, device: int, slots: Sequence[int], slot_bytes: Sequence[int]) -> range:
+        """Add registers of one device; return their ids."""
+        first = len(self._slots)
+        self._slots += slots
+        self._slot_bytes += slot_bytes
+        self._register_device += [device] * len(slots)
+        return range(first, len(self._slots))
 
     def compute(
         self,
@@ -386,13 +395,12 @@ class GraphBuilder:
         rows: dict[str, Ids] = {}
         for name in ("lane", "dep", "out", "in"):
             rows[f"{name}_ptr"], rows[f"{name}_idx"] = join_rows(self._blocks, name)
-        registers = np.array(self._registers, dtype=np.int64).reshape(-1, 3).T
         routes, caps = self._paths.rows()
         return TaskGraph(
             **once(columns | rows),
-            register_slots=registers[0].copy(),
-            register_bytes=registers[1].copy(),
-            register_device=registers[2].copy(),
+            register_slots=np.array(self._slots, dtype=np.int64),
+            register_bytes=np.array(self._slot_bytes, dtype=np.int64),
+            register_device=np.array(self._register_device, dtype=np.int64),
             lane_device=np.array(self._lane_device, dtype=np.int64),
             link_bytes_per_s=np.array(self._links, dtype=np.float64),
             route_ptr=routes.ptr(len(caps)),

@@ -49,6 +49,8 @@ class EngineRates:
     """Rate of the array engine over that of the yardstick: the median of runs in turn."""
     bytes_per_task: float
     """Graph, state and timeline of the array engine."""
+    bytes_by_part: Mapping[str, float]
+    """The same, by what it is for; ``fabric`` does not grow with tasks."""
     solves: int
     """Components of flows that the array engine solved."""
 
@@ -137,7 +139,8 @@ def _rates(
         build_s=build_s,
         tasks_per_s={key: graph.tasks / statistics.median(s) for key, s in found.items()},
         bare_frac=statistics.median(fracs) if fracs else None,
-        bytes_per_task=counts.held_bytes / graph.tasks,
+        bytes_per_task=sum(counts.held_bytes.values()) / graph.tasks,
+        bytes_by_part={part: held / graph.tasks for part, held in counts.held_bytes.items()},
         solves=counts.solves,
     )
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, algorithm_names, turns
+from planner.emission import ELEMENTS
 from planner.folded_moves import FOLD_FROM_RANKS
 from planner.folded_script import emitted_fold, symmetry
 from planner.moves import Groups, block_edges, by_name, moves_of
-from planner.script import ELEMENTS
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

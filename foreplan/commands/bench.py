@@ -56,6 +56,9 @@ def engine(
         for r in rates
     ]
     table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
+    parts = tuple(rates[0].bytes_by_part)
+    held = [(r.graph, *(f"{r.bytes_by_part[part]:.1f}" for part in parts)) for r in rates]
+    table(("bytes a task", *parts), held)
     out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
 
 

@@ -77,6 +77,15 @@ def frame(
     )
 
 
+def held_activations(packed: Frame) -> int:
+    """Return the most bytes of activations that are alive at once.
+
+    Whether gradients are added up, and what an op takes as workspace, does not count.
+    """
+    sizes = [r.stride_bytes * (r.category == "activations") for r in packed.registers]
+    return int(alive(packed.lives, np.array(sizes, dtype=np.int64)).max())
+
+
 # Factors and their composition
 
 

@@ -88,7 +88,7 @@ class StripePrices:
         return verdict(shared.model, shared.training, self.plan(microbatch), self.cluster)
 
     def factors(self, microbatch: int) -> dict[str, Factor]:
-        """Return every factor of the plans with this microbatch."""
+        """Return the factors of memory and tasks of the plans with this microbatch."""
         plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
         exchange = ("algorithm", "bucket_bytes")
         own = {
@@ -98,7 +98,6 @@ class StripePrices:
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
             "effort": self._over(exchange, partial(self._effort, plan)),
-            "bound_ps": self._bounds(plan),
         }
         return own | self._any_microbatch
 
@@ -116,6 +115,14 @@ class StripePrices:
         return Factor.over(self.stripe.axes, axes, value)
 
     # Memory: the factors of planner.memory, composed for every row
+
+    def is_too_large(self, microbatch: int, limit_bytes: int) -> bool:
+        """Whether no plan with this microbatch fits, as smaller ones tell without packing it."""
+        if self._any_microbatch["misplaced"].table.any():
+            return False  # those have another verdict
+        plan = replace(self.plan(microbatch), input_slots=min(self.stripe.axes["input_slots"]))
+        room_bytes = min(limit_bytes, int(self._any_microbatch["memory_bytes"].table.max()))
+        return self.shared.least_bytes(plan) > room_bytes
 
     def _own_bytes(self, plan: Plan, slots: int) -> int:
         return self.shared.memory_of(replace(plan, input_slots=slots)).own_bytes
@@ -211,9 +218,19 @@ class StripePrices:
 
     # Time
 
-    def _bounds(self, plan: Plan) -> Factor:
+    def passes(self, microbatch: int) -> Factor:
+        """Return what the passes take on the slowest device, and the loads: a bound of all plans.
+
+        That is the bound of a plan that has nothing to exchange and to update.
+        """
+        plan = self.plan(microbatch)
+        seated = (replace(plan, placement=seats) for seats in self.stripe.axes["placement"])
+        least_ps = min(int(self._waits(some).starts.max(axis=1).min()) for some in seated)
+        return Factor(axes=(), table=np.array(least_ps))
+
+    def bounds(self, microbatch: int) -> Factor:
         """Compose passes and exchanges; the array twin of ``planner.cost.compose``."""
-        axes = self.stripe.axes
+        plan, axes = self.plan(microbatch), self.stripe.axes
         shape = [len(axes[name]) for name in BOUND_AXES]
         found = np.zeros(shape, dtype=np.int64)
         for p, placement in enumerate(axes["placement"]):

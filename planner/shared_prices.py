@@ -11,10 +11,11 @@ from hwprofiles.units import Ints
 from planner.calls import StepCalls
 from planner.cost import pass_times
 from planner.machine import Machine
-from planner.memory import Frame, PassMemory, frame, pass_memory
+from planner.memory import Frame, PassMemory, frame, held_activations, pass_memory
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, buckets
+from planner.registers import own_registers
 from planner.rounds import PassTimes
 
 Key = tuple[Any, ...]
@@ -51,6 +52,8 @@ class Shared:
     passes: dict[Key, PassTimes] = field(default_factory=dict)
     frames: dict[Key, Frame] = field(default_factory=dict)
     memory: dict[Key, PassMemory] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)
+    """By microbatch: the most of its activations that is alive at once."""
 
     def on(self, machine: Machine) -> "Shared":
         """Return the same on hardware that differs in its figures alone: no memory, no op does."""
@@ -96,6 +99,14 @@ class Shared:
             alike = (plan.microbatch, rounds > 1)
             if alike not in self.frames:
                 calls = self.calls_of(plan)
-                self.frames[alike] = frame(self.model, self.training, plan, calls)
+                packed = frame(self.model, self.training, plan, calls)
+                self.frames[alike] = packed
+                self.held[plan.microbatch] = held_activations(packed)
             self.memory[key] = pass_memory(self.model, self.training, plan, self.frames[alike])
         return self.memory[key]
+
+    def least_bytes(self, plan: Plan) -> int:
+        """Return what a plan takes at least: its activations are no fewer than a smaller one's."""
+        held = (held for samples, held in self.held.items() if samples <= plan.microbatch)
+        own = own_registers(self.model, self.training, plan)
+        return sum(register.arena_bytes for register in own) + max(held, default=0)

@@ -18,12 +18,10 @@ from planner.algorithms import name_at
 from planner.calls import StepCalls
 from planner.collectives.base import Prices
 from planner.cost import (
-    ExchangeTimes,
     UpdateTimes,
     books_of,
     exchange_cost,
     exchange_prices,
-    exchange_times,
     exchange_work,
     rounds_of,
     transfer_prices,
@@ -38,7 +36,7 @@ from planner.registers import ALIGNMENT_BYTES
 from planner.shapes import meets
 from planner.shared_prices import Key, Shared
 from planner.space import Stripe
-from planner.step_times import Exchanges, Waits
+from planner.step_times import Exchanges, OneExchange, Waits
 
 COPIES_A_TASK = 24
 """Tasks that are written many at once (passes of further workers, moves of a bucket), simulated and
@@ -240,8 +238,8 @@ class StripePrices:
                 exchange = self._exchanges(seated, bucket_bytes)
                 lane = exchange.lane_ps(waits)
                 for o, overlap in enumerate(axes["overlap"]):
-                    last = exchange.last_ps(waits, b if overlap else None)
-                    rows = np.maximum(lane, last)[waits.of_slots]
+                    last = exchange.last_ps(waits, b if overlap else None, lane)
+                    rows = last[waits.of_slots]
                     found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
         return Factor(axes=BOUND_AXES, table=found)
 
@@ -270,10 +268,9 @@ class StripePrices:
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]
-        update_ps, cut = UpdateTimes(calls, books), self.shared.cut(bucket_bytes).buckets
-        rows = []
+        update_ps, rows = UpdateTimes(calls, books), []
         for name in self.stripe.axes["algorithm"]:
-            of_slots: dict[int, ExchangeTimes] = {}
+            of_slots: dict[int, OneExchange] = {}
             for slots in self.stripe.axes["landing_slots"]:
                 used = min(slots, self._arrivals(name))  # more of them change nothing
                 if used not in of_slots:
@@ -281,9 +278,10 @@ class StripePrices:
                     prices = self._prices(chosen, calls, cold)
                     work = self._work(chosen, prices, update_ps, cold)
                     cost_ps = self._cost(chosen, prices, work, cold)
-                    of_slots[used] = exchange_times(cut, cost_ps, update_ps, work)
+                    of_slots[used] = OneExchange(work=work, cost_ps=cost_ps)
                 rows.append(of_slots[used])
-        self.exchanges[key] = Exchanges.of(rows)
+        elements = self.shared.cut(bucket_bytes).elements
+        self.exchanges[key] = Exchanges.of(rows, elements, update_ps)
         return self.exchanges[key]
 
     def _prices(self, plan: Plan, calls: StepCalls, cold: int) -> Prices:

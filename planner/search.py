@@ -166,9 +166,9 @@ def _simulate(
 ) -> str:
     """Simulate rows in their order while they may be kept; return what stopped it."""
     try:
-        for row in _worth_simulating(ranking, found, budget):
+        for row, bound_ps in _worth_simulating(ranking, found, budget):
             plan = ranking.table.plan(row)
-            prediction, _, timeline = predict(model, training, plan, machine)
+            prediction, _, timeline = predict(model, training, plan, machine, bound_ps)
             found.add(row, Candidate(plan=plan, prediction=prediction), timeline.makespan_ps)
             _tell(progress, ranking.queue, found, budget)
     except KeyboardInterrupt:
@@ -203,8 +203,10 @@ def _priced(
     return table, tally
 
 
-def _worth_simulating(ranking: Ranking, found: Found, budget: int | None) -> Iterator[int]:
-    """Yield rows by bound until none left can be kept, or budget or effort are spent.
+def _worth_simulating(
+    ranking: Ranking, found: Found, budget: int | None
+) -> Iterator[tuple[int, int]]:
+    """Yield rows and their bounds, by bound, until none left can be kept, or budget or effort end.
 
     Where effort is what counts, a program that is too large for what is left of it is passed over,
     but for the first few; where all that are bounded near the best are too large even for these,
@@ -214,7 +216,8 @@ def _worth_simulating(ranking: Ranking, found: Found, budget: int | None) -> Ite
     if budget is None and ranking.reaches(0):
         near = ranking.near_best(NEAR_BEST)
         if near.effort.min() > MOST_EFFORT:
-            yield int(near.rows[np.argmin(near.effort)])
+            least = int(np.argmin(near.effort))
+            yield int(near.rows[least]), int(near.bound_ps[least])
             return
     place = 0
     while ranking.reaches(place):
@@ -226,12 +229,12 @@ def _worth_simulating(ranking: Ranking, found: Found, budget: int | None) -> Ite
         most = left if found.simulated >= ALWAYS else MOST_EFFORT
         if budget is None and most < ranking.least_effort:
             return
-        row, effort = int(queue.rows[place]), int(queue.effort[place])
+        row, bound_ps, effort = (int(a[place]) for a in (queue.rows, queue.bound_ps, queue.effort))
         place += 1
         if budget is None and effort > most:
             continue
         left -= effort
-        yield row
+        yield row, bound_ps
 
 
 def _tell(progress: Progress, queue: Queue, found: Found, budget: int | None) -> None:

@@ -11,7 +11,7 @@ from hwprofiles.units import Ints
 from planner.calls import StepCalls
 from planner.cost import pass_times
 from planner.machine import Machine
-from planner.memory import Frame, PassMemory, frame, held_activations, pass_memory
+from planner.memory import PassMemory, frame, held_activations, pass_memory
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, buckets
@@ -50,7 +50,6 @@ class Shared:
     cuts: dict[int, Cut] = field(default_factory=dict)
     calls: dict[Key, StepCalls] = field(default_factory=dict)
     passes: dict[Key, PassTimes] = field(default_factory=dict)
-    frames: dict[Key, Frame] = field(default_factory=dict)
     memory: dict[Key, PassMemory] = field(default_factory=dict)
     held: dict[int, int] = field(default_factory=dict)
     """By microbatch: the most of its activations that is alive at once."""
@@ -92,17 +91,14 @@ class Shared:
         return self.passes[key]
 
     def memory_of(self, plan: Plan) -> PassMemory:
-        """Return the memory of the passes; all that have a gradient to add to share a frame."""
+        """Return the memory of the passes; with two frames it is that of one."""
         rounds = plan.microbatches(self.training.batch)
         key = (plan.microbatch, rounds, plan.input_slots, plan.activation_slots)
         if key not in self.memory:
-            alike = (plan.microbatch, rounds > 1)
-            if alike not in self.frames:
-                calls = self.calls_of(plan)
-                packed = frame(self.model, self.training, plan, calls)
-                self.frames[alike] = packed
-                self.held[plan.microbatch] = held_activations(packed)
-            self.memory[key] = pass_memory(self.model, self.training, plan, self.frames[alike])
+            one = replace(plan, activation_slots=1)
+            packed = frame(self.model, self.training, one, self.calls_of(plan))
+            self.held.setdefault(plan.microbatch, held_activations(packed))
+            self.memory[key] = pass_memory(self.model, self.training, plan, packed)
         return self.memory[key]
 
     def least_bytes(self, plan: Plan) -> int:

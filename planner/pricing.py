@@ -54,6 +54,18 @@ BOUND_AXES = (
 )
 
 
+AT_ONCE = 16
+"""Microbatches whose bounds are worked out together: arrays stay small."""
+
+
+def _alike(keys: Sequence[int]) -> list[list[int]]:
+    """Return the places of equal keys."""
+    found: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return list(found.values())
+
+
 @dataclass(kw_only=True)
 class StripePrices:
     """Prices of the plans of one number of workers."""
@@ -65,6 +77,9 @@ class StripePrices:
     waits: dict[Key, Waits] = field(default_factory=dict)
     prices: dict[Key, Prices] = field(default_factory=dict)
     costs: dict[Key, Callable[[int], int]] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+    """Microbatches that fit, as far as anybody asked."""
+    known_bounds: dict[int, Factor] = field(default_factory=dict)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -87,6 +102,7 @@ class StripePrices:
 
     def factors(self, microbatch: int) -> dict[str, Factor]:
         """Return the factors of memory and tasks of the plans with this microbatch."""
+        self.asked.append(microbatch)
         plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
         exchange = ("algorithm", "bucket_bytes")
         own = {
@@ -227,21 +243,36 @@ class StripePrices:
         return Factor(axes=(), table=np.array(least_ps))
 
     def bounds(self, microbatch: int) -> Factor:
+        """Return the bound of every plan with this microbatch."""
+        if microbatch not in self.known_bounds:
+            self._price([microbatch])
+        return self.known_bounds[microbatch]
+
+    def price_all(self) -> None:
+        """Work out the bounds of all microbatches that were asked about."""
+        wanted = [m for m in self.asked if m not in self.known_bounds]
+        for begin in range(0, len(wanted), AT_ONCE):
+            self._price(wanted[begin : begin + AT_ONCE])
+
+    def _price(self, microbatches: Sequence[int]) -> None:
         """Compose passes and exchanges; the array twin of ``planner.cost.compose``."""
-        plan, axes = self.plan(microbatch), self.stripe.axes
+        axes, plans = self.stripe.axes, [self.plan(m) for m in microbatches]
         shape = [len(axes[name]) for name in BOUND_AXES]
-        found = np.zeros(shape, dtype=np.int64)
+        found = np.zeros((len(plans), *shape), dtype=np.int64)
         for p, placement in enumerate(axes["placement"]):
-            seated = replace(plan, placement=placement)
-            waits = self._waits(seated)
-            for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
-                exchange = self._exchanges(seated, bucket_bytes)
-                lane = exchange.lane_ps(waits)
-                for o, overlap in enumerate(axes["overlap"]):
-                    last = exchange.last_ps(waits, b if overlap else None, lane)
-                    rows = last[waits.of_slots]
-                    found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
-        return Factor(axes=BOUND_AXES, table=found)
+            seated = [replace(plan, placement=placement) for plan in plans]
+            for some in _alike([self._cold(plan) for plan in seated]):
+                waits = Waits.joined([self._waits(seated[i]) for i in some])
+                for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
+                    exchange = self._exchanges(seated[some[0]], bucket_bytes)
+                    lane = exchange.lane_ps(waits)
+                    for o, overlap in enumerate(axes["overlap"]):
+                        last = exchange.last_ps(waits, b if overlap else None, lane)
+                        rows = last[waits.of_slots].reshape(len(some), -1, last.shape[1])
+                        rows = rows.swapaxes(1, 2).reshape(len(some), shape[1], *shape[4:])
+                        found[some, p, :, b, o] = rows
+        tables = zip(microbatches, found, strict=True)
+        self.known_bounds |= {m: Factor(axes=BOUND_AXES, table=table) for m, table in tables}
 
     def _waits(self, plan: Plan) -> Waits:
         """Return when passes and gradients are done, by input and activation slots."""
@@ -260,11 +291,15 @@ class StripePrices:
             self.waits[key] = Waits.of(passes, rounds, cuts)
         return self.waits[key]
 
+    def _cold(self, plan: Plan) -> int:
+        """Return how cold additions and updates are, where that is measured; else 0."""
+        books = books_of(plan.placement, self.cluster, self.all_books)
+        return self.shared.calls_of(plan).step_reuse_bytes if any(b.ops for b in books) else 0
+
     def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
         """Return the exchanges of one placement and bucket size."""
-        calls = self.shared.calls_of(plan)
+        calls, cold = self.shared.calls_of(plan), self._cold(plan)
         books = books_of(plan.placement, self.cluster, self.all_books)
-        cold = calls.step_reuse_bytes if any(book.ops for book in books) else 0
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]

@@ -45,6 +45,20 @@ class Waits:
             ready=tuple(np.split(kept[:, 3:], np.cumsum([*map(len, cuts)])[:-1], axis=1)),
         )
 
+    @classmethod
+    def joined(cls, several: Sequence["Waits"]) -> "Waits":
+        """Return those of several microbatches, one after the other."""
+        if len(several) == 1:
+            return several[0]
+        begins = np.cumsum([0, *(len(waits.starts) for waits in several[:-1])])
+        shifted = [w.of_slots + begin for w, begin in zip(several, begins, strict=True)]
+        cuts = zip(*(waits.ready for waits in several), strict=True)
+        return cls(
+            of_slots=np.concatenate(shifted),
+            starts=np.concatenate([waits.starts for waits in several]),
+            ready=tuple(np.concatenate(cut) for cut in cuts),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class OneExchange:

@@ -12,6 +12,7 @@ Index letters: P candidates of a block, B buckets of a cut.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -87,11 +88,14 @@ NO_BOUND = Factor(axes=(), table=np.zeros((), dtype=np.int64))
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Section:
-    """The rows of one number of workers and one microbatch: a product of the other axes."""
+    """The rows of one number of workers and one microbatch, a product of the other axes.
+
+    Or those of several microbatches, one after the other.
+    """
 
     stripe: Stripe
-    first: int
-    """Number of its first row in the space."""
+    firsts: tuple[int, ...]
+    """By microbatch: the number of its first row in the space."""
     verdict: Verdict
     """FITS where memory and time decide; then the factors are there."""
     factors: Mapping[str, Factor] = field(default_factory=dict)
@@ -99,6 +103,8 @@ class Section:
     passes: Factor = NO_BOUND
     """What the passes alone take: no bound is less."""
     price: Callable[[], Factor] = lambda: NO_BOUND
+    price_stripe: Callable[[], None] = lambda: None
+    """Prices all that fits of its number of workers, which is sooner done at once."""
 
     @cached_property
     def bounds(self) -> Factor:
@@ -106,8 +112,18 @@ class Section:
         return self.price()
 
     @property
+    def first(self) -> int:
+        """Number of its first row in the space."""
+        return self.firsts[0]
+
+    @cached_property
     def rows(self) -> int:
         """Number of rows."""
+        return self._size * len(self.firsts)
+
+    @cached_property
+    def _size(self) -> int:
+        """Rows of one microbatch."""
         return self.stripe.rows // len(self.stripe.axes["microbatch"])
 
     def block(self, begin: int, end: int, limits: Mapping[str, int], bound: Factor) -> Block:
@@ -121,6 +137,7 @@ class Section:
                 continue
             above = rest // len(values)
             indices[name], rest = rest - above * len(values), above
+        indices["microbatch"] = rest
         made = {name: factor.gather(indices) for name, factor in self.factors.items()}
         bound_ps = bound.gather(indices)
         memory = ("own_bytes", "frame_bytes", "landing_top")
@@ -131,8 +148,10 @@ class Section:
             Verdict.OUT_OF_MEMORY
         ]
         verdict[made["misplaced"] != 0] = CODE[Verdict.NO_SUCH_SWITCH]
+        numbers = rows + (np.array(self.firsts) - np.arange(len(self.firsts)) * self._size)[rest]
+        del indices["microbatch"]
         return Block(
-            rows=rows + self.first,
+            rows=numbers,
             workers=self.stripe.workers,
             indices=indices,
             verdict=verdict,
@@ -142,6 +161,29 @@ class Section:
             effort=made["effort"],
             spare=(made["spare_slots"] | made["spare_landing"] | made["spare_overlap"]) != 0,
         )
+
+
+def joined(sections: Sequence[Section]) -> Section:
+    """Return sections of one number of workers as one."""
+    factors = {
+        name: _stacked([section.factors[name] for section in sections])
+        for name in sections[0].factors
+    }
+    return Section(
+        stripe=sections[0].stripe,
+        firsts=tuple(section.first for section in sections),
+        verdict=Verdict.FITS,
+        factors=factors,
+        price=lambda: _stacked([section.bounds for section in sections]),
+    )
+
+
+def _stacked(factors: Sequence[Factor]) -> Factor:
+    """Return a factor over microbatches too, unless it is the same one for all."""
+    if all(factor is factors[0] for factor in factors):
+        return factors[0]
+    table = np.stack([factor.table for factor in factors])
+    return Factor(axes=("microbatch", *factors[0].axes), table=table)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -155,8 +197,16 @@ class PlanTable:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows that divide, block after block, in the order of rows."""
+        for _, of_stripe in groupby(self.open_sections(), key=lambda s: s.stripe.workers):
+            sections = list(of_stripe)
+            sections[0].price_stripe()
+            for section in sections if sections[0].rows > BLOCK_ROWS else [joined(sections)]:
+                yield from self.blocks_of(section)
+
+    def price_all(self) -> None:
+        """Work out the bounds of all rows, as :meth:`blocks` does where it has to."""
         for section in self.open_sections():
-            yield from self.blocks_of(section)
+            section.price_stripe()
 
     def open_sections(self) -> Iterator[Section]:
         """Yield the sections whose rows memory and time decide on."""
@@ -272,18 +322,19 @@ def price(
     known = known.on(machine)
     for stripe, start in zip(space.stripes, space.starts, strict=False):
         prices = StripePrices(shared=known, stripe=stripe)
+        size = stripe.rows // len(stripe.axes["microbatch"])
         for i, microbatch in enumerate(stripe.axes["microbatch"]):
-            size = stripe.rows // len(stripe.axes["microbatch"])
             verdict = prices.verdict(microbatch)
             if verdict is Verdict.FITS and prices.is_too_large(microbatch, limits["memory_bytes"]):
                 verdict = Verdict.OUT_OF_MEMORY
-            section = Section(stripe=stripe, first=start + i * size, verdict=verdict)
+            section = Section(stripe=stripe, firsts=(start + i * size,), verdict=verdict)
             if verdict is Verdict.FITS:
                 section = replace(
                     section,
                     factors=prices.factors(microbatch),
                     passes=prices.passes(microbatch),
                     price=partial(prices.bounds, microbatch),
+                    price_stripe=prices.price_all,
                 )
             sections.append(section)
         progress(start + stripe.rows, space.rows)

@@ -91,18 +91,24 @@ def scale(json: Json = False) -> None:
 
 @app.command()
 def search(
+    space: Annotated[
+        str,
+        typer.Option(help="wide: many values of every axis; natural: many microbatches."),
+    ] = "wide",
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 5,
     json: Json = False,
 ) -> None:
     """Price and rank all candidates of a large search; recompute some rows one by one."""
-    from foreplan.benchmarks import SEARCH, search_rates
+    from foreplan.benchmarks import SEARCHES, search_rates
+    from hwprofiles.errors import PlanError
+    from hwprofiles.registry import lookup
 
-    rates = search_rates(repeats)
+    asked = SEARCHES[lookup("--space", space, list(SEARCHES), error=PlanError)]
+    rates = search_rates(asked, repeats)
     if json:
         show_json(rates.row())
         return
-    model, cluster, batch = SEARCH
-    out(f"{model}, batch {batch}, on {cluster}: {rates.candidates:,} candidates")
+    out(f"{asked.model}, batch {asked.batch}, on {asked.cluster}: {rates.candidates:,} candidates")
     out(" x ".join(f"{count} {axis.replace('_', ' ')}" for axis, count in rates.axes.items()))
     rows = [(name.replace("_", " "), f"{count:,}") for name, count in rates.by_verdict.items()]
     rows += [
@@ -110,6 +116,7 @@ def search(
         ("rows/s a core, from factors", f"{rates.rows_per_s:,.0f}"),
         ("rows/s a core, factors built too", f"{rates.all_rows_per_s:,.0f}"),
         ("factors, s of CPU time", f"{rates.factors_s:.2f}"),
+        ("of it exchanges", f"{rates.exchanges_s:.2f}"),
         ("rows equal to the scalar path", f"{rates.checked:,}"),
     ]
     table(("", "rows"), rows)

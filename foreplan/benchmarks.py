@@ -31,6 +31,8 @@ from planner.table import PlanTable, price
 from sim import array_engine, engine
 from sim.taskgraph import TaskGraph
 
+GRAPHS = 8
+"""That ``engine_rates`` yields."""
 SMALL_TASKS = 20_000
 """About how many tasks the graphs have that all engines run."""
 PORTS = 1024
@@ -155,7 +157,8 @@ def peak_bytes() -> int:
 
 SEARCH = ("resnet-50", "dgx-a100-80g:16", 4096)
 """Model, cluster and batch of the search that is timed."""
-CHECKED_ROWS = 1000
+CHECKED_ROWS, TOLD_ROWS = 1000, 100
+"""Rows that are recomputed, and how many take about as long as pricing all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +204,14 @@ def wide_choices() -> Choices:
     )
 
 
-def search_rates(repeats: int, seed: int = 0) -> SearchRates:
+def search_rates(
+    repeats: int,
+    seed: int = 0,
+    told: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> SearchRates:
     """Price a large space, rank it, and recompute some of its rows one by one.
+
+    ``told`` hears (done, total, what is next): each is of about the same length.
 
     Raises
     ------
@@ -211,13 +220,16 @@ def search_rates(repeats: int, seed: int = 0) -> SearchRates:
     """
     name, cluster, batch = SEARCH
     model, training, machine = load_model(name), Training(batch=batch), load_machine(cluster)
+    total = 1 + repeats + CHECKED_ROWS // TOLD_ROWS
+    told(0, total, "building factors")
     start = time.process_time()
     space = machine_space(model, training, machine, choices=wide_choices())
     table = price(model, training, space, machine)
     factors_s = time.process_time() - start
     aim = Objective.named("time", machine)
     seconds = []
-    for _ in range(repeats):
+    for run in range(repeats):
+        told(1 + run, total, "pricing all rows")
         start = time.process_time()
         best_rows(table, aim)
         seconds.append(time.process_time() - start)
@@ -225,7 +237,8 @@ def search_rates(repeats: int, seed: int = 0) -> SearchRates:
     priced = table.priced_rows
     rng = np.random.default_rng(seed)
     chosen = rng.choice(priced, min(CHECKED_ROWS, priced), replace=False)
-    for place in sorted(chosen.tolist()):
+    for number, place in enumerate(sorted(chosen.tolist())):
+        told(1 + repeats + number // TOLD_ROWS, total, "recomputing rows")
         check_row(table, model, training, machine, place)
     return SearchRates(
         candidates=space.rows,

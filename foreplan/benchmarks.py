@@ -31,6 +31,8 @@ from planner.table import PlanTable, price
 from sim import array_engine, engine
 from sim.taskgraph import TaskGraph
 
+GRAPHS = 8
+"""That ``engine_rates`` yields."""
 SMALL_TASKS = 20_000
 """About how many tasks the graphs have that all engines run."""
 PORTS = 1024
@@ -188,7 +190,8 @@ SEARCHES = {
 }
 """Few numbers of workers with many values of every axis; and many of workers and microbatches, with
 the slots that a search tries."""
-CHECKED_ROWS = 1000
+CHECKED_ROWS, TOLD_ROWS = 1000, 100
+"""Rows that are recomputed, and how many take about as long as pricing all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +229,15 @@ class SearchRates:
         return asdict(self) | rates
 
 
-def search_rates(asked: Asked, repeats: int, seed: int = 0) -> SearchRates:
+def search_rates(
+    asked: Asked,
+    repeats: int,
+    seed: int = 0,
+    told: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> SearchRates:
     """Price a large space, rank it, and recompute some of its rows one by one.
+
+    ``told`` hears (done, total, what is next): each is of about the same length.
 
     Raises
     ------
@@ -236,6 +246,8 @@ def search_rates(asked: Asked, repeats: int, seed: int = 0) -> SearchRates:
     """
     model, training = load_model(asked.model), Training(batch=asked.batch)
     machine = load_machine(asked.cluster)
+    total = 1 + repeats + CHECKED_ROWS // TOLD_ROWS
+    told(0, total, "building factors")
     start = time.process_time()
     space = machine_space(model, training, machine, choices=asked.choices)
     table = price(model, training, space, machine)
@@ -244,7 +256,8 @@ def search_rates(asked: Asked, repeats: int, seed: int = 0) -> SearchRates:
     factors_s, exchanges_s = (time.process_time() - since for since in (start, before))
     aim = Objective.named("time", machine)
     seconds = []
-    for _ in range(repeats):
+    for run in range(repeats):
+        told(1 + run, total, "pricing all rows")
         start = time.process_time()
         best_rows(table, aim)
         seconds.append(time.process_time() - start)
@@ -252,7 +265,8 @@ def search_rates(asked: Asked, repeats: int, seed: int = 0) -> SearchRates:
     priced = table.priced_rows
     rng = np.random.default_rng(seed)
     chosen = rng.choice(priced, min(CHECKED_ROWS, priced), replace=False)
-    for place in sorted(chosen.tolist()):
+    for number, place in enumerate(sorted(chosen.tolist())):
+        told(1 + repeats + number // TOLD_ROWS, total, "recomputing rows")
         check_row(table, model, training, machine, place)
     return SearchRates(
         candidates=space.rows,

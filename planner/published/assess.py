@@ -6,6 +6,7 @@ from typing import Any
 
 from hwprofiles.efficiency import Table, constants, generation_of
 from hwprofiles.errors import ProfileError
+from hwprofiles.grade import Grade
 from planner.published.cases import MANY, Case, Unsaid, express
 from planner.published.predict import predicted_s
 from planner.published.rows import Row
@@ -42,7 +43,7 @@ class Assessed:
     sweep: tuple[str, ...] = field(default=(), repr=False)
     device: str = ""
     generation: str = ""
-    """Of the device, where one is fitted."""
+    """Of the device; the grade says whether it has rows."""
     software: str = ""
     year: str = ""
     workers: int = 0
@@ -90,7 +91,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
         published=published,
         error=predicted / published - 1 if predicted and published else None,
         interval_s=_interval(predicted, case, table) if predicted and case else None,
-        grade="fitted" if both else "",
+        grade=case.grade(table).label if case and both else "",
         layout_stated=case is not None and not guessed,
         assumed=case.assumed if case else {},
         covered=both and not guessed,
@@ -110,6 +111,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
 def _interval(predicted: float, case: Case, table: Table) -> tuple[float, float]:
     kind = class_of(
         seen=is_seen(case.stack, table),
+        fitted=case.grade(table) is Grade.FITTED,
         many=case.plan.workers > MANY,
         shifted=case_family(case, table) in table.get("shifts", {}),
     )

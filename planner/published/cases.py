@@ -1,23 +1,25 @@
 """Published rows in our words: model, devices, plan, software. No result is read here."""
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
+from hwprofiles.device import Device
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.errors import ModelError, ProfileError
+from hwprofiles.grade import Grade
 from hwprofiles.parts import load_device
 from hwprofiles.units import MIB
 from planner.machine import Machine
 from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.devices import device_of
+from planner.published.names import names
 from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
 
@@ -51,14 +53,21 @@ class Case:
     assumed: Mapping[str, Any] = field(default_factory=dict)
     """What the row leaves unsaid, by column."""
 
+    def efficient(self, table: Table | None = None) -> Device:
+        """Return the device with the efficiency of its generation under the run's software."""
+        return with_efficiency(load_device(self.device), self.stack, table)
+
+    def grade(self, table: Table | None = None) -> Grade:
+        """Return how well the products of the run are known, which take most of its time."""
+        dtype = self.training.dtype
+        return self.efficient(table).curve("linear", dtype, work_class="linear").grade
+
     def machine(self, table: Table | None = None, *, efficient: bool = True) -> Machine:
         """Return the machine of the run; without ``efficient`` at the peaks of the datasheet.
 
         ``table`` takes the place of the shipped constants.
         """
-        device = load_device(self.device)
-        if efficient:
-            device = with_efficiency(device, self.stack, table)
+        device = self.efficient(table) if efficient else load_device(self.device)
         cluster = _cluster(self.system) if self.system else Cluster.from_edges("one", [device], [])
         book = CostBook(device=device, ops={})
         books = dict.fromkeys((d.name for d in cluster.devices), book)
@@ -76,11 +85,6 @@ def _cluster(system: str) -> Cluster:
     return load_cluster(system)
 
 
-@cache
-def _names() -> Mapping[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
-
-
 def express(told: Mapping[str, str]) -> Case:
     """Return the run that a row tells of.
 
@@ -90,7 +94,9 @@ def express(told: Mapping[str, str]) -> Case:
         With the reason, when a field is not stated or names what is not built in.
     """
     model = _model(told)
-    device = _ruled("devices", "accelerator", told.get("accelerator", ""))
+    device = device_of(told.get("accelerator", ""))
+    if device is None:
+        raise Unsaid(_unknown("accelerator", told.get("accelerator", "")))
     dtype = _dtype(told, device)
     stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
@@ -150,12 +156,12 @@ def _model(told: Mapping[str, str]) -> str:
     size, framework = told.get("input_size", ""), told.get("framework", "")
     tokens = re.match("seq ([0-9]+)", size)
     name = _named(told["model"], tokens[1] if tokens else "")
-    for other in _names()["variants"]:
+    for other in names()["variants"]:
         if re.search(other["frameworks"], framework):
             name = other["models"].get(name, name)
     if tokens:
         whole = int(tokens[1])
-        dropped = whole == LONG_TEXT and re.search(_names()["unpadded"]["frameworks"], framework)
+        dropped = whole == LONG_TEXT and re.search(names()["unpadded"]["frameworks"], framework)
         return f"{name.partition(':')[0]}:{whole // 2 if dropped else whole}"
     sides = re.fullmatch("([0-9]+)x([0-9]+)", size)
     return _at_side(name, int(sides[1])) if sides and sides[1] == sides[2] else str(name)
@@ -164,7 +170,7 @@ def _model(told: Mapping[str, str]) -> str:
 def _named(shown: str, tokens: str) -> str:
     """Return the built-in model that a table calls ``shown``."""
     key = _key(shown)
-    known = {_key(name): name for name in model_names()} | _names()["models"]
+    known = {_key(name): name for name in model_names()} | names()["models"]
     for bare in (key, *_without("suffixes", "{}$", key)):
         for found in (f"{bare}:{tokens}", bare, *_without("prefixes", "^{}", bare)):
             if found in known:
@@ -174,7 +180,7 @@ def _named(shown: str, tokens: str) -> str:
 
 def _without(table: str, place: str, key: str) -> Iterator[str]:
     """Yield a name without what may stand at one of its ends."""
-    rules = _names()[table]
+    rules = names()[table]
     for part in rules["drop"]:
         rest = re.sub(place.format(part), rules["put"].get(part, ""), key)
         if rest != key:
@@ -199,8 +205,8 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     frameworks compute float32 on matrix units that round its products (TF32) unless they are told
     not to.
     """
-    told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
-    dtype: str | None = _names()["precisions"].get(told_as)
+    told_as = told.get("precision", "").lower() or names()["usual"].get(device, "")
+    dtype: str | None = names()["precisions"].get(told_as)
     if dtype is None:
         raise Unsaid(_unknown("precision", told_as))
     known: Mapping[str, float] = load_device(device).peak_flop_per_s
@@ -216,7 +222,7 @@ def _placed(
 ) -> tuple[str, tuple[int, ...]]:
     """Return the system that a row names, and the devices of it that run."""
     said = "; ".join(told.get(key, "") for key in ("accelerator", "intra_link", "inter_link"))
-    for choice in _names()["systems"]:
+    for choice in names()["systems"]:
         fits = choice["device"] == device and each <= choice.get("most", each)
         if fits and re.search(choice.get("at", ""), said):
             break
@@ -247,7 +253,7 @@ def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
     """Return how gradients are exchanged: the first entry of the table that fits."""
     found: Mapping[str, Any] = next(
         entry
-        for entry in _names()["methods"]
+        for entry in names()["methods"]
         if re.search(entry.get("method", ""), told.get("comm_method", ""))
         and re.search(entry.get("framework", ""), told.get("framework", ""))
     )
@@ -256,7 +262,7 @@ def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:
     """Return what the first rule gives that is found in a column, and holds in that year."""
-    for rule, found, *until in _names()[table]["rules"]:
+    for rule, found, *until in names()[table]["rules"]:
         in_time = not until or (year.isdigit() and int(year) <= until[0])
         if told and in_time and re.search(rule, told):
             return str(found)
@@ -273,7 +279,7 @@ def _key(name: str) -> str:
 
 def _decoded(told: Mapping[str, str], system: str) -> float | None:
     """Return the images that a host decodes, 1/s, where it does."""
-    usual = _names()["decoded"]
+    usual = names()["decoded"]
     on_host = re.search(usual["frameworks"], told.get("framework", ""))
     if not system or told.get("input_data") != usual["input_data"] or not on_host:
         return None
@@ -287,7 +293,7 @@ def _rounds(told: Mapping[str, str], at_once: int) -> int:
     Their number is seldom stated; what is trained by large batches has usual ones.
     """
     tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
-    for usual in _names()["accumulated"]:
+    for usual in names()["accumulated"]:
         whole = usual["batch"].get(tokens[1], 0) if tokens else 0
         if re.search(usual["models"], told["model"]):
             return max(1, round(whole / at_once))

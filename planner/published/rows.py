@@ -12,6 +12,9 @@ from planner.published import tpu
 SMALL = Path(__file__).with_name("training.csv")
 """A handful of well-known runs, each with its source."""
 
+UNSEEN = Path(__file__).with_name("unseen.csv")
+"""Runs of a source that no constant and no interval is fitted to, most on devices without rows."""
+
 RESULTS = (
     "samples_per_s", "step_ms", "fwd_ms", "bwd_ms",
     "step_s", "tokens_per_s_per_chip", "tflops_per_chip", "mfu_percent",

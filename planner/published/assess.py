@@ -7,7 +7,8 @@ from typing import Any
 from hwprofiles.efficiency import Table, constants, generation_of
 from hwprofiles.errors import ProfileError
 from hwprofiles.grade import Grade
-from planner.published.cases import MANY, Case, Unsaid, express
+from planner.published.cases import MANY, Case, express
+from planner.published.names import Unsaid
 from planner.published.predict import predicted_s
 from planner.published.rows import Row
 from planner.published.shift import case_family, is_seen
@@ -74,7 +75,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
         published = row.step_s(case.training.batch)
         predicted = predicted_s(case, case.machine(table))
         if published is None:
-            reason = "no result is stated"
+            reason = "no result is stated in a unit that is understood"
     except (Unsaid, ProfileError) as why:
         reason = str(why)
     if not scope:

@@ -1,7 +1,7 @@
 """Published rows in our words: model, devices, plan, software. No result is read here."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -11,24 +11,20 @@ from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
 from hwprofiles.efficiency import Table, with_efficiency
-from hwprofiles.errors import ModelError, ProfileError
+from hwprofiles.errors import ProfileError
 from hwprofiles.grade import Grade
-from hwprofiles.parts import load_device
+from hwprofiles.parts import device_facts, load_device
 from hwprofiles.units import MIB
 from planner.machine import Machine
-from planner.model import load_model, model_names
 from planner.plan import Plan, Training
 from planner.published.devices import device_of
-from planner.published.names import names
+from planner.published.models import model_named, tokens_of
+from planner.published.names import Unsaid, names, plain
 from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
 
 MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
-LONG_TEXT = 512
-"""Tokens of the texts that are padded most."""
-PIXELS_APART = 4
-"""What images of AlexNet, 224 or 227 a side, are apart: the same network, cut at another border."""
 UNSTATED_SAMPLES = 128
 """Taken where a row states no batch: tables of that time give the largest that fits."""
 
@@ -76,10 +72,6 @@ class Case:
         )
 
 
-class Unsaid(Exception):
-    """Why a row cannot be expressed; not an error of the user."""
-
-
 @cache
 def _cluster(system: str) -> Cluster:
     return load_cluster(system)
@@ -93,7 +85,7 @@ def express(told: Mapping[str, str]) -> Case:
     Unsaid
         With the reason, when a field is not stated or names what is not built in.
     """
-    model = _model(told)
+    model = model_named(told)
     device = device_of(told.get("accelerator", ""))
     if device is None:
         raise Unsaid(_unknown("accelerator", told.get("accelerator", "")))
@@ -151,53 +143,6 @@ def _stages(told: Mapping[str, str], workers: int, assumed: dict[str, Any]) -> S
     return found
 
 
-def _model(told: Mapping[str, str]) -> str:
-    """Return the model, at the tokens of a text or the side of an image that the row states."""
-    size, framework = told.get("input_size", ""), told.get("framework", "")
-    tokens = re.match("seq ([0-9]+)", size)
-    name = _named(told["model"], tokens[1] if tokens else "")
-    for other in names()["variants"]:
-        if re.search(other["frameworks"], framework):
-            name = other["models"].get(name, name)
-    if tokens:
-        whole = int(tokens[1])
-        dropped = whole == LONG_TEXT and re.search(names()["unpadded"]["frameworks"], framework)
-        return f"{name.partition(':')[0]}:{whole // 2 if dropped else whole}"
-    sides = re.fullmatch("([0-9]+)x([0-9]+)", size)
-    return _at_side(name, int(sides[1])) if sides and sides[1] == sides[2] else str(name)
-
-
-def _named(shown: str, tokens: str) -> str:
-    """Return the built-in model that a table calls ``shown``."""
-    key = _key(shown)
-    known = {_key(name): name for name in model_names()} | names()["models"]
-    for bare in (key, *_without("suffixes", "{}$", key)):
-        for found in (f"{bare}:{tokens}", bare, *_without("prefixes", "^{}", bare)):
-            if found in known:
-                return str(known[found])
-    raise Unsaid(f"model {shown!r} is not built in" if shown else "model is not stated")
-
-
-def _without(table: str, place: str, key: str) -> Iterator[str]:
-    """Yield a name without what may stand at one of its ends."""
-    rules = names()[table]
-    for part in rules["drop"]:
-        rest = re.sub(place.format(part), rules["put"].get(part, ""), key)
-        if rest != key:
-            yield rest
-
-
-@cache
-def _at_side(name: str, side: int) -> str:
-    """Return the name of a network at a side; within a few pixels of its own it is itself."""
-    try:
-        if abs(load_model(name).input_shape[-1] - side) <= PIXELS_APART:
-            return name
-        return load_model(f"{name}:{side}").name
-    except ModelError as error:
-        raise Unsaid(str(error)) from error
-
-
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
@@ -205,12 +150,11 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     frameworks compute float32 on matrix units that round its products (TF32) unless they are told
     not to.
     """
-    told_as = told.get("precision", "").lower() or names()["usual"].get(device, "")
-    dtype: str | None = names()["precisions"].get(told_as)
-    if dtype is None:
-        raise Unsaid(_unknown("precision", told_as))
+    told_as = told.get("precision", "") or names()["usual"].get(device, "")
+    dtype = _ruled("precisions", "precision", plain(told_as))
     known: Mapping[str, float] = load_device(device).peak_flop_per_s
-    if dtype == "float32" and "tf32_matrix" in known:
+    rounds = not re.search(names()["precisions"]["exact"], plain(told_as))
+    if dtype == "float32" and rounds and "tf32_matrix" in known:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
         return dtype
@@ -221,9 +165,13 @@ def _placed(
     told: Mapping[str, str], device: str, workers: int, each: int
 ) -> tuple[str, tuple[int, ...]]:
     """Return the system that a row names, and the devices of it that run."""
-    said = "; ".join(told.get(key, "") for key in ("accelerator", "intra_link", "inter_link"))
+    plug = device_facts(device).host
+    host = plug.part if plug else None
+    columns = ("accelerator", "intra_link", "inter_link")
+    said = plain("; ".join(told.get(key, "") for key in columns))
     for choice in names()["systems"]:
-        fits = choice["device"] == device and each <= choice.get("most", each)
+        is_its = choice.get("device", device) == device and choice.get("host", host) == host
+        fits = is_its and each <= choice.get("most", each)
         if fits and re.search(choice.get("at", ""), said):
             break
     else:
@@ -254,7 +202,7 @@ def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = next(
         entry
         for entry in names()["methods"]
-        if re.search(entry.get("method", ""), told.get("comm_method", ""))
+        if re.search(entry.get("method", ""), plain(told.get("comm_method", "")))
         and re.search(entry.get("framework", ""), told.get("framework", ""))
     )
     return found
@@ -273,10 +221,6 @@ def _unknown(column: str, told: str) -> str:
     return f"{column} {told!r} is not built in" if told else f"{column} is not stated"
 
 
-def _key(name: str) -> str:
-    return re.sub("[ ._-]", "", name.lower())
-
-
 def _decoded(told: Mapping[str, str], system: str) -> float | None:
     """Return the images that a host decodes, 1/s, where it does."""
     usual = names()["decoded"]
@@ -292,9 +236,8 @@ def _rounds(told: Mapping[str, str], at_once: int) -> int:
 
     Their number is seldom stated; what is trained by large batches has usual ones.
     """
-    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
     for usual in names()["accumulated"]:
-        whole = usual["batch"].get(tokens[1], 0) if tokens else 0
+        whole: int = usual["batch"].get(str(tokens_of(told)), 0)
         if re.search(usual["models"], told["model"]):
             return max(1, round(whole / at_once))
     return 1
@@ -305,7 +248,7 @@ def _samples(told: Mapping[str, str], dtype: str) -> int:
 
     Two may have run together: "7638" was "76, 38", and "128128" one number for both.
     """
-    text = told["batch_per_device"]
+    text = _bare(told["batch_per_device"])
     half = len(text) // 2
     several = text.split(" : ")
     if text.isdigit() and half > 1 and text == 2 * text[:half]:
@@ -316,8 +259,13 @@ def _samples(told: Mapping[str, str], dtype: str) -> int:
     return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 
 
+def _bare(number: str) -> str:
+    """Return a whole number without the signs that a spreadsheet adds ("1,024", "64.0")."""
+    return re.sub("(?<=[0-9])(,(?=[0-9]{3}$)|[.]0*$)", "", number)
+
+
 def _whole(column: str, told: Mapping[str, str]) -> int:
-    text = told.get(column, "")
+    text = _bare(told.get(column, ""))
     if not text.isdigit() or not int(text):
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
     return int(text)

@@ -20,8 +20,9 @@ from scipy.optimize import least_squares
 
 from hwprofiles import efficiency
 from hwprofiles.units import US, Floats, Ints
-from planner.published.cases import MANY, Case, Unsaid, express
+from planner.published.cases import MANY, Case, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
+from planner.published.names import Unsaid
 from planner.published.rows import Row, read_rows
 from planner.published.toml_text import toml_text
 

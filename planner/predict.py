@@ -30,7 +30,12 @@ from sim.timeline import Timeline
 HEADLINE_FRAC = 0.05
 """The headline grade is the weakest that covers this much of the critical path."""
 
-INTERVAL_FRAC = {Grade.MEASURED: 0.10, Grade.FITTED: 0.25, Grade.DATASHEET: 0.60}
+INTERVAL_FRAC = {
+    Grade.MEASURED: 0.10,
+    Grade.FITTED: 0.25,
+    Grade.DATASHEET: 0.60,
+    Grade.EXTRAPOLATED: 0.60,
+}
 """Half-width of the stated interval by grade. The first two are the claims that ``execute --check``
 tests (docs/accuracy.md); the last says a peak is rarely reached. Where op costs rest on published
 runs, the interval is theirs (``Evidence``)."""

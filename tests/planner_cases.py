@@ -19,7 +19,7 @@ from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import Block, ModelGraph, load_model
-from planner.models import bert, gpt
+from planner.models import bert, gnmt, gpt
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program
@@ -146,6 +146,12 @@ def tiny_encoder() -> ModelGraph:
     """An encoder of one block with both heads, on texts of 8 tokens, 2 of them masked."""
     variant = bert.Variant(blocks=1, features=4, heads=2, dropout=0)
     return bert.encoder("tiny-bert", variant, 8, vocab=17, positions=9)
+
+
+@cache
+def tiny_translator() -> ModelGraph:
+    """Sentences of 3 tokens, LSTMs both ways, a table that two embeddings share, dropout."""
+    return gnmt.translator("tiny-gnmt", gnmt.Variant(features=4, vocab=17, dropout=10), 3)
 
 
 @st.composite

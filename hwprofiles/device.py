@@ -54,6 +54,8 @@ class Efficiency:
     elementwise_kernel_s: float
     """The same of ops that compute no product; 0 where they are part of the kernel before."""
     source: str
+    extrapolated: tuple[str, ...] = ()
+    """Dtypes whose fractions are those of another generation of devices."""
 
 
 USUAL_DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -181,7 +183,7 @@ class Device:
         tiled = tiled_frac(product, self.cores) if product else 1.0
         if product and chain:
             tiled = chained_frac(product, chain, self.cores)
-        if self.uses_matrix(dtype):
+        if self.uses_matrix(dtype) or self.kind == "cpu":  # which transform nothing in training
             return tiled
         return tiled * transformed_frac(work_class, channels)
 
@@ -204,6 +206,6 @@ class Device:
             flop_per_s=peak.flop_per_s * frac,
             bytes_per_s=peak.bytes_per_s * memory_frac,
             overhead_s=overhead_s,
-            grade=Grade.FITTED,
+            grade=Grade.EXTRAPOLATED if dtype in known.extrapolated else Grade.FITTED,
             source=known.source,
         )

@@ -209,7 +209,7 @@ def branched_models(draw: st.DrawFn) -> ModelGraph:
 
 def models() -> st.SearchStrategy[ModelGraph]:
     known = st.sampled_from(["lenet-5", "mlp"]).map(load_model)
-    text = st.sampled_from([tiny_decoder(), tiny_encoder()])
+    text = st.sampled_from([tiny_decoder(), tiny_encoder(), tiny_translator()])
     return st.one_of(known, text, chain_models(), branched_models())
 
 

@@ -108,11 +108,10 @@ class Lowering:
             self.graph.link(link.bandwidth_bytes_per_s)
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
         self.frames = max(1, frame_count(self.training, self.plan))
+        columns = {id(layout): _register_columns(layout) for layout in self.layouts}
         for rank, device in enumerate(self.plan.placement):
-            registers = self.layouts[rank].registers
-            names = [register.name for register in registers]
-            slots = [register.slots for register in registers]
-            added = self.graph.registers(device, slots, [r.stride_bytes for r in registers])
+            names, slots, strides = columns[id(self.layouts[rank])]
+            added = self.graph.registers(device, slots, strides)
             self.slots.update(zip(names, slots, strict=True))
             self.register_ids.append(dict(zip(names, added, strict=True)))
             self.register_names += [f"{name}@{rank}" for name in names]
@@ -265,6 +264,12 @@ class Lowering:
             ),
         )
         self.compute(info, after=sorted({*done, *readers}))
+
+
+def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:
+    """Return name, slots and bytes of a slot of each register."""
+    some = layout.registers
+    return [r.name for r in some], [r.slots for r in some], [r.stride_bytes for r in some]
 
 
 def flat_view(register: str, first: int, elements: int, dtype: str) -> View:

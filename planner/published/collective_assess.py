@@ -7,9 +7,9 @@ from typing import Any
 
 from hwprofiles.transport import Constants, interval_of, shipped
 from planner.published.assess import Assessed
-from planner.published.cases import Unsaid
 from planner.published.collective_cases import CollectiveCase, Unstated, express
 from planner.published.collective_rows import CollectiveRow
+from planner.published.names import Unsaid
 from planner.published.summary import Summary, mean_of, summary
 from planner.transport_groups import SMALL_BYTES, interval_kind
 

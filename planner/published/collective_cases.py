@@ -17,8 +17,8 @@ from hwprofiles.errors import ForeplanError
 from hwprofiles.transport import Constants, shipped, stack_of
 from hwprofiles.units import GB
 from planner.policies.base import BEST, call_s
-from planner.published.cases import Unsaid
 from planner.published.collective_rows import operation_of
+from planner.published.names import Unsaid
 from planner.transport_groups import (
     domain_size,
     group_of,

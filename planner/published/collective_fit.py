@@ -19,7 +19,6 @@ from scipy.optimize import least_squares
 from hwprofiles import transport
 from hwprofiles.transport import FRACTIONS, Constants
 from hwprofiles.units import US, Floats
-from planner.published.cases import Unsaid
 from planner.published.collective_cases import CollectiveCase, express
 from planner.published.collective_rows import SMALL, CollectiveRow, read_collectives
 from planner.published.collective_terms import (
@@ -29,6 +28,7 @@ from planner.published.collective_terms import (
     priors,
     terms_of,
 )
+from planner.published.names import Unsaid
 from planner.published.toml_text import toml_text
 from planner.transport_groups import SMALL_BYTES, interval_kind
 

@@ -11,7 +11,6 @@ import pytest
 from hwprofiles.errors import RecordError
 from hwprofiles.transport import shipped
 from planner.published import collective_cases, collective_rows, toml_text
-from planner.published.cases import Unsaid
 from planner.published.collective_assess import collective_summaries, hold
 from planner.published.collective_cases import Unstated, express
 from planner.published.collective_fit import constants_of, fitted, samples
@@ -25,6 +24,7 @@ from planner.published.collective_rows import (
     read_collectives,
 )
 from planner.published.collective_terms import Known, terms_of
+from planner.published.names import Unsaid
 from planner.published.rows import SMALL as TRAINING
 
 TABLE = Path(__file__).parents[4] / "shared" / "validation" / "collectives.csv"

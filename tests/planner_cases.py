@@ -277,9 +277,9 @@ def plans(draw: st.DrawFn, model: ModelGraph, devices: int, rounds=(1, 2, 3, 4))
 
 
 @st.composite
-def cases(draw: st.DrawFn, **machine_options) -> Case:
+def cases(draw: st.DrawFn, rounds=(1, 2, 3, 4), **machine_options) -> Case:
     model, machine = draw(models()), draw(machines(**machine_options))
-    training, plan = draw(plans(model, machine.devices))
+    training, plan = draw(plans(model, machine.devices, rounds))
     return Case(model=model, training=training, plan=plan, machine=machine)
 
 

@@ -86,7 +86,14 @@ PINNED = {
     ),
     "numbered": (
         numbered_names,
-        ["hierarchical", "hierarchical_halving", "in_network", "multi_ring", "torus"],
+        [
+            "hierarchical",
+            "hierarchical_halving",
+            "in_network",
+            "multi_ring",
+            "pipelined_ring",
+            "torus",
+        ],
     ),
     "primitives": (
         lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names()}),

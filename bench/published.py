@@ -1,7 +1,8 @@
 """Predict published rows, leave each source out, and write what pages and intervals rest on.
 
 ``make published TABLES="cnn.csv tpu.csv"`` after every new fit, with the tables of that fit; a few
-minutes. Published pipelines, which are shipped with their layouts, are predicted beside them.
+minutes. Published pipelines, which are shipped with their layouts, and runs that no fit has seen,
+are predicted beside them.
 Writes planner/published/spread.toml, bench/results/published.json, docs/published.png and
 docs/accuracy.md; ``bench/published.py --page`` writes the last alone.
 """
@@ -28,7 +29,7 @@ def main(paths: list[Path]) -> int:
     from planner.published.leave_out import refits, spread_of
     from planner.published.pipelined import PIPELINES
     from planner.published.record import published_record, table_record
-    from planner.published.rows import read_rows
+    from planner.published.rows import UNSEEN, read_rows
     from planner.records import SCHEMA, write_bytes, write_text
     from reports.published_figure import published_png
 
@@ -40,11 +41,11 @@ def main(paths: list[Path]) -> int:
     given_back = experiment(found)
     write_text(spread.FILE, spread.written(spread_of(found.rows, given_back.left)))
     tables = []
-    for path in (*paths, PIPELINES):
+    for path in (*paths, UNSEEN, PIPELINES):
         with progress(f"predicting {path.name}", quiet=False) as step:
             rows = assess(read_rows(path), progress=lambda done, total: step(done, total, ""))
         tables.append(table_record(path, rows, found.rows))
-    record = published_record(tool(), SCHEMA, tables, found.rows, given_back)
+    record = published_record(tool(), SCHEMA, tables, found.rows, found.generations, given_back)
     write_text(RECORD, dumps(to_jsonable(record), separators=(",", ":")) + "\n")
     write_bytes(PICTURE, published_png(record))
     write_page()

@@ -33,6 +33,7 @@ OPS: tuple[Row, ...] = (
     ("convolution 11x11", "alexnet", "features.conv1", 32),
     ("attention", "gpt-nano", "block.0.attention", 32),
     ("attention", "bert-base", "block.0.attention", 4),
+    ("lstm", "lstm-nano", "memory.0.lstm", 32),
     ("layer norm", "gpt-nano", "block.0.norm1", 32),
     ("layer norm", "bert-base", "block.0.norm1", 4),
     ("batch norm", "resnet-20", "stage1.0.conv1_norm", 32),

@@ -79,7 +79,8 @@ def pytorch() -> Any | None:
 def measured_on() -> dict[str, str]:
     """Return what the rates were measured with."""
     blas, torch = blas_facts(), pytorch()
-    return {
+    libraries = {by.name: by.library for by in available() if by.library}
+    return libraries | {
         "cpu": cpu_model(),
         "numpy": np.__version__,
         "blas": f"{blas.library} {blas.version}, {blas.architecture}",
@@ -188,6 +189,8 @@ def _rate(
     runs = dict(ours)
     if twin:
         runs[TORCH] = (twin, lambda: None)
+    for body, _ in runs.values():
+        body()  # loads libraries and compiled code
     found: dict[str, list[float]] = {key: [] for key in runs}
     calls = {
         key: max(1, int(ROUND_S / max(1e-7, _timed(body, 2)))) for key, (body, _) in runs.items()

@@ -8,13 +8,21 @@ and of memory traffic; ops that compute no product take no kernels of their own 
 ``fused``. On matrix units, 16 bits move ``narrow`` times as fast through such ops as twice of them
 would say: mixed precision came with fused kernels.
 
+A generation that no published run is fitted for is ``like`` another: its block has no constants,
+and takes those of the nearest one that has (``planner/published/priors.toml`` says which is near).
+Fractions of datasheet figures carry over, for what is reached of a unit or a memory changes less
+from generation to generation than the figures do; so they do to a dtype that a generation has no
+runs of, from the nearest dtype of its matrix unit. ``sums`` is the share of its rate that a matrix
+unit has left with sums in float32, which is the rate that files state: on GeForce cards a half, and
+a unit that is held back there reaches twice the share of it.
+
 A *family* is a stack on a generation. A table may hold ``shifts``: by family, the logarithm of the
 factor by which all its ops take longer, known from a run of one's own
 (``planner.published.shift``).
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -29,6 +37,14 @@ DATA = "efficiency.toml"
 
 
 DTYPES = ("float32", "tf32", "float16", "bfloat16")
+
+NEAREST = {
+    "float32_matrix": ("tf32", "float16", "bfloat16"),
+    "tf32": ("float16", "bfloat16"),
+    "float16": ("bfloat16", "tf32"),
+    "bfloat16": ("float16", "tf32"),
+}
+"""Dtypes of a matrix unit, the nearest first, whose fraction stands for one that has none."""
 
 Table = Mapping[str, Any]
 """The content of ``data/efficiency.toml``."""
@@ -56,6 +72,54 @@ def family_of(stack: str, generation: str) -> str:
     return f"{stack} on {generation}"
 
 
+def is_fitted(generation: str, table: Table | None = None) -> bool:
+    """Return whether published runs of a generation are among those that are fitted."""
+    block = (table or constants())["generations"][generation]
+    return not str(block["source"]).startswith("0 ")
+
+
+def unit_of(device: Device, dtype: str) -> str:
+    """Return the unit that computes products in ``dtype``: ``matrix``, ``vector`` or ``core``."""
+    if device.uses_matrix(dtype):
+        return "matrix"
+    return "core" if device.kind == "cpu" else "vector"
+
+
+def peak_key(device: Device, dtype: str) -> str:
+    """Return what a fraction of the peak is called: its dtype, and the unit where two have it."""
+    if not device.uses_matrix(dtype):
+        return "float32"
+    return "float32_matrix" if dtype == "float32" else dtype
+
+
+def nearest(blocks: Table, generation: str) -> Iterator[str]:
+    """Yield a generation, the one that it is like, the one that this is like, and so on."""
+    seen: list[str] = []
+    name: str | None = generation
+    while name and name not in seen:
+        seen.append(name)
+        yield name
+        name = blocks[name].get("like")
+
+
+def memory_from(blocks: Table, generation: str) -> str:
+    """Return the generation whose constants of memory and kernels a generation takes."""
+    return next(name for name in nearest(blocks, generation) if "memory_frac" in blocks[name])
+
+
+def peak_from(blocks: Table, generation: str, key: str) -> tuple[str, str, float] | None:
+    """Return whose fraction of a peak a generation takes: of which one, by which key, how often.
+
+    None where no generation that it is like has one.
+    """
+    for name in nearest(blocks, generation):
+        for other in (key, *NEAREST.get(key, ())):
+            if other in blocks[name].get("peak_frac", {}):
+                sums = [blocks[n].get("sums", 1.0) for n in (name, generation)]
+                return name, other, 1.0 if key == "float32" else sums[0] / sums[1]
+    return None
+
+
 def with_efficiency(device: Device, stack: str, table: Table | None = None) -> Device:
     """Return ``device`` with the efficiency of its generation under a stack.
 
@@ -64,7 +128,7 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
     Raises
     ------
     ProfileError
-        When no generation that is fitted has this device, or no stack is called so.
+        When the device belongs to no generation that is known, or no stack is called so.
     """
     known = table or constants()
     software = known["stacks"].get(stack)
@@ -75,24 +139,32 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
     generation = generation_of(device.name, known)
     if generation is None:
         raise ProfileError(
-            f"device {device.name!r}: no published runs of its generation are fitted; leave the"
-            " stack out to plan with the datasheet"
+            f"device {device.name!r}: it belongs to no generation of devices that is known; leave"
+            " the stack out to plan with the datasheet"
         )
-    block = known["generations"][generation]
+    blocks = known["generations"]
+    block = blocks[memory_from(blocks, generation)]
     slower = exp(known.get("shifts", {}).get(family_of(stack, generation), 0.0))
     memory_frac = block["memory_frac"] / software["memory"] / slower
     kernel_s = block["kernel_us"] * US * slower
     fracs, elementwise = {}, dict.fromkeys(DTYPES, memory_frac)
+    is_known, taken = is_fitted(generation, known), []
     for dtype in DTYPES:
-        is_matrix = device.uses_matrix(dtype)
-        peak_frac = block["peak_frac"].get(dtype if is_matrix else "float32")
-        if peak_frac is None:
+        is_matrix, key = device.uses_matrix(dtype), peak_key(device, dtype)
+        found = peak_from(blocks, generation, key)
+        if found is None:
             continue
-        unit = known["units"]["matrix" if is_matrix else "vector"]
+        name, other, factor = found
+        peak_frac = blocks[name]["peak_frac"][other] * factor
+        taken += [] if is_known and (name, other) == (generation, key) else [dtype]
+        unit = known["units"][unit_of(device, dtype)]
         if is_matrix and dtype in NARROW:
             elementwise[dtype] *= unit["narrow"]
         for kind, ratio in unit["classes"].items():
             fracs[f"{kind}/{dtype}"] = peak_frac * ratio / software["products"] / slower
+    rows = blocks[generation]["source"]
+    if not is_known:
+        rows += f", as {blocks[generation].get('like', 'its priors')}"
     return replace(
         device,
         efficiency=Efficiency(
@@ -101,6 +173,7 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
             elementwise_frac=elementwise,
             kernel_s=kernel_s,
             elementwise_kernel_s=0.0 if software["fused"] else kernel_s,
-            source=f"fitted to {block['source']}; stack {stack}: {software['source']}",
+            source=f"fitted to {rows}; stack {stack}: {software['source']}",
+            extrapolated=tuple(taken),
         ),
     )

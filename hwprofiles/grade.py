@@ -12,6 +12,9 @@ class Grade(IntEnum):
     """From a curve fitted to measurements of this device, or measured in another context."""
     DATASHEET = 2
     """From the vendor's figures alone."""
+    EXTRAPOLATED = 3
+    """What devices of another generation reach of their vendor's figures, taken over: of this one
+    nobody has said it. Last in the order, for files keep these numbers."""
 
     @property
     def label(self) -> str:

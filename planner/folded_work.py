@@ -62,6 +62,7 @@ def folded_work(
         drain_ps=drains,
         compute_ps=additions,
         chain_ps=(head + duration + tail).max(axis=0) - update,
+        all_ps=duration.sum(axis=0),
     )
 
 

@@ -6,6 +6,7 @@ from math import prod
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
+from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
@@ -18,11 +19,15 @@ from planner.precision import SCALING, scales_loss
 from planner.program import ComputeTask, Program, View
 from planner.registers import Register, frame_count, plan_buckets
 from planner.rings import ring_registers
+from planner.switching import Joined
 from planner.tasklist import TaskList
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
 """Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
+
+LANES = ("compute", "copy", "send", "receive")
+"""Of every rank; some may be the same one."""
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 """Smaller first: a worker finishes what it began, which keeps few activations alive."""
@@ -66,6 +71,10 @@ class Lowering:
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     exchange_actors: dict[int, Ints] = field(default_factory=dict)
     """By bucket: those of its exchange, in the order of its script."""
+    ways: dict[tuple[str, tuple[int, ...]], tuple[Ints, Ints, list[Route | Joined]]] = field(
+        default_factory=dict
+    )
+    """By algorithm and group: route of each transfer of its script, which law it follows, laws."""
     actor_count: int = 0
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
@@ -100,15 +109,16 @@ class Lowering:
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
         self.frames = max(1, frame_count(self.training, self.plan))
         for rank, device in enumerate(self.plan.placement):
-            ids = {}
-            for reg in self.layouts[rank].registers:
-                self.slots[reg.name] = reg.slots
-                ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
-                self.register_names.append(f"{reg.name}@{rank}")
-            self.register_ids.append(ids)
+            registers = self.layouts[rank].registers
+            names = [register.name for register in registers]
+            slots = [register.slots for register in registers]
+            added = self.graph.registers(device, slots, [r.stride_bytes for r in registers])
+            self.slots.update(zip(names, slots, strict=True))
+            self.register_ids.append(dict(zip(names, added, strict=True)))
+            self.register_names += [f"{name}@{rank}" for name in names]
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
-            for kind in ("compute", "copy", "send", "receive"):
+            for kind in LANES:
                 shared = holds and kind != "compute"
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
                 self.lanes[rank, kind] = lane
@@ -118,6 +128,10 @@ class Lowering:
         found = self.actors.setdefault((rank, name), self.actor_count)
         self.actor_count = max(self.actor_count, found + 1)
         return found
+
+    def lanes_of(self, rank: int) -> list[int]:
+        """Return the lanes of a rank that channels do not add."""
+        return [self.lanes[rank, kind] for kind in LANES]
 
     def lane(self, rank: int, kind: str, channel: int = 0) -> int:
         """Return a lane of a rank; each channel of an exchange has lanes of its own."""

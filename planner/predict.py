@@ -30,7 +30,12 @@ from sim.timeline import Timeline
 HEADLINE_FRAC = 0.05
 """The headline grade is the weakest that covers this much of the critical path."""
 
-INTERVAL_FRAC = {Grade.MEASURED: 0.10, Grade.FITTED: 0.25, Grade.DATASHEET: 0.60}
+INTERVAL_FRAC = {
+    Grade.MEASURED: 0.10,
+    Grade.FITTED: 0.25,
+    Grade.DATASHEET: 0.60,
+    Grade.EXTRAPOLATED: 0.60,
+}
 """Half-width of the stated interval by grade. The first two are the claims that ``execute --check``
 tests (docs/accuracy.md); the last says a peak is rarely reached. Where op costs rest on published
 runs, the interval is theirs (``Evidence``)."""
@@ -71,9 +76,15 @@ class Prediction:
 
 
 def predict(
-    model: ModelGraph, training: Training, plan: Plan, machine: Machine
+    model: ModelGraph,
+    training: Training,
+    plan: Plan,
+    machine: Machine,
+    closed_ps: int | None = None,
 ) -> tuple[Prediction, Program, Timeline]:
     """Simulate one plan; return the prediction with the program and the timeline behind it.
+
+    ``closed_ps`` is the closed form of its step, where it is known.
 
     Raises
     ------
@@ -87,8 +98,10 @@ def predict(
     check_graph(graph, label=program.label, name_register=program.register_names.__getitem__)
     timeline = simulate(graph)
     step_ps = period_ps(program, timeline, window)
-    closed = estimate(model, training, plan, cluster, books)
-    stages, least_ps = None, closed.closed_form_ps
+    if closed_ps is None or plan.decode_workers:
+        closed = estimate(model, training, plan, cluster, books)
+        closed_ps = closed.closed_form_ps
+    stages, least_ps = None, closed_ps
     if plan.decode_workers:
         loads = loads_of(model, training, plan, cluster, books, closed)
         least_ps = loads.period_ps
@@ -105,7 +118,7 @@ def predict(
     prediction = Prediction(
         step_s=step_s,
         closed_form_s=least_ps / PS_PER_S,
-        bound_s=closed.bound_ps / PS_PER_S,
+        bound_s=closed_ps / PS_PER_S,
         samples_per_s=training.batch / step_s,
         interval_s=interval_of(step_s, headline, machine, plan.workers),
         phases_s=phase_seconds(program, timeline, 0, window),
@@ -179,12 +192,16 @@ def grade_shares(
     """Share of the critical path by the grade of what determines each task's length."""
     cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
     totals = dict.fromkeys(Grade, 0)
+    known: dict[tuple[str, int], Grade] = {}
     for task in critical_path(program.graph, timeline):
         info = program.tasks[task]
         length = int(timeline.end_ps[task] - timeline.start_ps[task])
         if not isinstance(info, TransferTask):
-            book = books[cluster.devices[plan.placement[info.rank]].name]
-            grade = book.cost(info.call).grade
+            device = cluster.devices[plan.placement[info.rank]].name
+            key = device, id(info.call)
+            if key not in known:  # equal layers share their calls, and all ranks do
+                known[key] = books[device].cost(info.call).grade
+            grade = known[key]
         else:
             route = route_between(cluster, plan.placement, info.src, info.dst)
             grade = max(link.grade for link in route.links)

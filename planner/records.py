@@ -4,9 +4,10 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hwprofiles.calibration import OpSample
 from hwprofiles.cluster import Cluster
@@ -23,7 +24,7 @@ from planner.plan import Plan, Training
 from planner.predict import Prediction
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
 SCHEMA = 1
 R = TypeVar("R")
@@ -225,10 +226,10 @@ def read_record(path: Path, kind: type[R], what: str) -> R:
 
 def parse_record(data: object, kind: type[R], where: str) -> R:
     """Turn JSON types into a record, naming every field that is wrong."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        record: R = TypeAdapter(kind).validate_python(data)
+        record: R = _adapter(cast("Hashable", kind)).validate_python(data)
     except ValidationError as error:
         raise RecordError(f"{where}: {_first_faults(error)}") from error
     except ForeplanError as error:
@@ -238,6 +239,14 @@ def parse_record(data: object, kind: type[R], where: str) -> R:
     if unknown:
         raise RecordError(f"{where}: {'; '.join(f'{name}: not a field' for name in unknown[:3])}")
     return record
+
+
+@cache
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
+    """Build what validates one type once: that takes longer than a small file."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _unknown_fields(data: object, known: object, place: str = "") -> Iterator[str]:

@@ -40,26 +40,21 @@ class Template:
 
     def fits(self, work: Lowering, rank: int) -> bool:
         """Whether the passes of ``rank`` are those of worker 0 on lanes of its own."""
-        kinds = [work.cluster.devices[work.plan.placement[r]] for r in (0, rank)]
-        lanes = [{lane for (r, _), lane in work.lanes.items() if r == own} for own in (0, rank)]
-        return kinds[0] == kinds[1] and lanes[0].isdisjoint(lanes[1])
+        first, other = (work.cluster.devices[work.plan.placement[r]] for r in (0, rank))
+        here, there = (work.lanes_of(own) for own in (0, rank))
+        return first == other and set(here).isdisjoint(there)
 
     def copy(self, work: Lowering, rank: int) -> Passes:
-        """Append the passes of ``rank``."""
-        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for r, kind in work.lanes if r == 0}
-        there = work.register_ids[rank]
-        registers = {i: there[name] for name, i in work.register_ids[0].items() if name in there}
+        """Append the passes of ``rank``; updates follow them, no other passes."""
+        here, there = work.register_ids[0], work.register_ids[rank]
+        registers = {i: there[name] for name, i in here.items() if name in there}
         actor = work.actor_count
         work.actor_count += len(self.names)
+        lanes = dict(zip(work.lanes_of(0), work.lanes_of(rank), strict=True))
         shift = work.graph.repeat(
             self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
         )
-        work.actors.update({(rank, name): actor + i for i, name in enumerate(self.names)})
         work.tasks.add(CopiedTasks(self.infos, rank))
-        last = work.last_writer
-        last.update(
-            {there: last[here] + shift for here, there in registers.items() if here in last}
-        )
         return Passes(
             gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
             reader={layer: task + shift for layer, task in self.passes.reader.items()},

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hwprofiles.units import format_s
+from planner.published.neighbours import held_frac
 from planner.published.pipelined import PIPELINES
 from planner.published.record import PublishedRecord, PublishedRow, TableRecord
+from planner.published.rows import UNSEEN
 from planner.published.summary import Summary, figures
 
 WORST = 10
@@ -39,6 +41,23 @@ def published_parts(record: PublishedRecord, why: Mapping[str, str]) -> dict[str
             }
             for given in record.given_back
         ],
+        "generations": [
+            {
+                "generation": one.generation,
+                "like": one.like,
+                "rows": one.rows,
+                "fitted": _percent(one.fitted_median),
+                "figures": [_percent(value) for value in (one.median, one.mean, one.p90)],
+                "bias": _percent(one.bias, "+"),
+                "held": f"{one.held_frac:.0%}",
+            }
+            for one in record.generations
+        ],
+        "generations_held": f"{held_frac(record.generations):.0%}",
+        "unseen": [
+            (name, grade, len(rows), _figures([row.error for row in rows]))
+            for (name, grade), rows in sorted(_by_device(record).items())
+        ],
         "worst": [{**_row(row), "why": why.get(row.case_id, "not explained yet")} for row in worst],
         "talk": [_row(row) for row in main.rows if row.case_id.startswith(TALK)],
         "pipelines": [
@@ -50,6 +69,16 @@ def published_parts(record: PublishedRecord, why: Mapping[str, str]) -> dict[str
         "apart": [(reason, count) for reason, count in main.apart.items()][:WORST],
         "apart_rows": sum(main.apart.values()),
     }
+
+
+def _by_device(record: PublishedRecord) -> Mapping[tuple[str, str], list[PublishedRow]]:
+    """Return the runs that no fit has seen, by device and grade."""
+    groups: dict[tuple[str, str], list[PublishedRow]] = defaultdict(list)
+    for table in record.tables:
+        if table.name == UNSEEN.name:
+            for row in table.rows:
+                groups[row.device, row.grade].append(row)
+    return groups
 
 
 def _size(row: PublishedRow) -> str:

@@ -35,6 +35,7 @@ GRADE_WORDS: Mapping[str, str] = {
     "fitted": "read off a curve fitted to measurements of this device, or measured in another"
     " context",
     "datasheet": "from the vendor's figures alone; real kernels rarely reach them",
+    "extrapolated": "as much of the vendor's figures as devices of another generation reach",
 }
 
 VERDICT_WORDS: Mapping[str, str] = {
@@ -100,5 +101,5 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     ("sentinel", "a fixed op timed before and after a run, to see whether the machine held still"),
     ("solo, traced", "an op timed alone; an op timed inside a step"),
-    ("grade", "how a number is known: measured, fitted or datasheet"),
+    ("grade", "how a number is known: measured, fitted, datasheet or extrapolated"),
 )

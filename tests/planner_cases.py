@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -304,28 +305,30 @@ def legal_order(graph: TaskGraph, seed: int, put_off: int = -1) -> Iterator[int]
     """
     rng = random.Random(seed)
     free = graph.register_slots.tolist()
+    register_of = graph.out_idx.tolist()
     readers = [len(row) for row in graph.item_readers()]
-    missing = [len(graph.row("dep", task)) for task in range(graph.tasks)]
+    after, writes, reads = graph.rows("dep"), graph.rows("out"), graph.rows("in")
+    items = [range(a, b) for a, b in pairwise(graph.out_ptr.tolist())]
+    missing = [len(row) for row in after]
     dependents: list[list[int]] = [[] for _ in range(graph.tasks)]
-    for task in range(graph.tasks):
-        for before in graph.row("dep", task):
+    for task, row in enumerate(after):
+        for before in row:
             dependents[before].append(task)
     ready = [task for task, count in enumerate(missing) if not count]
     while ready:
-        able = sorted(t for t in ready if all(free[r] > 0 for r in graph.row("out", t)))
+        able = sorted(t for t in ready if all(free[r] > 0 for r in writes[t]))
         assert able, f"tasks {ready} wait for slots"
         able = [t for t in able if t != put_off] or able
         task = able[-1] if seed % 4 == 1 else able[0] if seed % 4 == 3 else rng.choice(able)
         ready.remove(task)
-        for register in graph.row("out", task):
+        for register in writes[task]:
             free[register] -= 1
         yield task
-        own = range(int(graph.out_ptr[task]), int(graph.out_ptr[task + 1]))
-        for item in graph.row("in", task):
+        for item in reads[task]:
             readers[item] -= 1
-        for item in {*graph.row("in", task), *own}:
+        for item in {*reads[task], *items[task]}:
             if not readers[item]:
-                free[int(graph.out_idx[item])] += 1
+                free[register_of[item]] += 1
         for dependent in dependents[task]:
             missing[dependent] -= 1
             if not missing[dependent]:

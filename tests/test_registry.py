@@ -16,17 +16,20 @@ from runtime.backends import backend_names
 from runtime.kernels import __name__ as kernels
 
 DEVICES = """
-a10 a100-pcie-40g a100-pcie-80g a100-sxm4-40g a100-sxm4-80g a40 a800-sxm4-80g ascend-910
+a10 a100-pcie-40g a100-pcie-80g a100-sxm4-40g a100-sxm4-80g a30 a40 a800-sxm4-80g ascend-910
 b200-sxm-180g b300-sxm-288g epyc-7742 epyc-7763 epyc-9654 epyc-9755 gaudi-2 gaudi-3 gb200-186g
-gb300-288g gh200-144g grace-72c graviton-3 graviton-4 gtx-1080 gtx-1080-ti h100-nvl-94g
-h100-pcie-80g h100-sxm5-80g h20-sxm5-96g h200-sxm-141g h800-sxm5-80g k40 k80-gk210 l4 l40s m40-12g
-m60 mi100 mi250x-gcd mi300x mi325x mi350x mi355x p100-pcie-16g p100-sxm2-16g p40 quadro-rtx-8000
-rtx-2080-ti rtx-3090 rtx-4090 rtx-5090 rtx-a6000 t4 titan-v titan-x-maxwell titan-x-pascal tpu-v2
-tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 trainium-1 trainium-2 trainium-3 v100-pcie-16g
-v100-sxm2-16g v100-sxm2-32g v100-sxm3-32g v100s-pcie-32g xeon-e5-2630-v3 xeon-e5-2640-v3
-xeon-e5-2650-v3 xeon-e5-2660-v3 xeon-e5-2670-v3 xeon-e5-2680-v3 xeon-e5-2683-v3 xeon-e5-2687w-v3
-xeon-e5-2690-v3 xeon-e5-2695-v3 xeon-e5-2697-v3 xeon-e5-2698-v3 xeon-e5-2699-v3 xeon-platinum-8180
-xeon-platinum-8280 xeon-platinum-8380 xeon-platinum-8480-plus
+gb300-288g gh200-144g grace-72c graviton-3 graviton-4 gtx-1060 gtx-1070 gtx-1080 gtx-1080-ti
+gtx-780-ti gtx-980 gtx-980-ti gtx-titan gtx-titan-black h100-nvl-94g h100-pcie-80g h100-sxm5-80g
+h20-sxm5-96g h200-sxm-141g h800-sxm5-80g k20 k20x k40 k80-gk210 l4 l40s m40-12g m60 mi100
+mi250-gcd mi250x-gcd mi300x mi325x mi350x mi355x mi50 p100-pcie-12g p100-pcie-16g p100-sxm2-16g
+p40 quadro-rtx-6000 quadro-rtx-8000 rtx-2070 rtx-2080 rtx-2080-ti rtx-3070 rtx-3080 rtx-3080-ti
+rtx-3090 rtx-4080 rtx-4090 rtx-5090 rtx-6000-ada rtx-a4000 rtx-a5000 rtx-a6000 t4 titan-rtx
+titan-v titan-x-maxwell titan-x-pascal tpu-v2 tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7
+trainium-1 trainium-2 trainium-3 v100-pcie-16g v100-sxm2-16g v100-sxm2-32g v100-sxm3-32g
+v100s-pcie-32g xeon-e5-2630-v3 xeon-e5-2640-v3 xeon-e5-2650-v3 xeon-e5-2660-v3 xeon-e5-2670-v3
+xeon-e5-2680-v3 xeon-e5-2683-v3 xeon-e5-2687w-v3 xeon-e5-2690-v3 xeon-e5-2695-v3 xeon-e5-2697-v3
+xeon-e5-2698-v3 xeon-e5-2699-v3 xeon-platinum-8180 xeon-platinum-8280 xeon-platinum-8380
+xeon-platinum-8480-plus
 """
 LINKS = """
 aries dcn-tpu-v5p efa-v1 efa-v2 efa-v3 efa-v4 ethernet-100g ethernet-10g ethernet-1g ethernet-25g
@@ -61,7 +64,7 @@ efficientnet-b0 efficientnet-b1 efficientnet-b2 efficientnet-b3 efficientnet-b4 
 efficientnet-b6 efficientnet-b7 efficientnet-v2-l efficientnet-v2-m efficientnet-v2-s
 efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator googlenet
 gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-resnet-v2 inception-v3 inception-v4
-lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
+lenet-5 lstm-nano mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
 mobilenet-v2-1.4 mobilenet-v3 mobilenet-v3-small overfeat resnet-101 resnet-101-v1-5 resnet-101d
 resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20 resnet-200 resnet-200d
 resnet-26 resnet-26d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
@@ -72,7 +75,8 @@ vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19 vgg-19-bn wide-resnet-101-2 wide-resnet
 """
 LAYERS = """
 add attention avg_pool batch_norm concat conv2d dropout embedding first_token flatten gate gelu
-layer_norm linear lrn max_pool pick_tokens positions relu sigmoid silu tanh unembedding upsample
+layer_norm linear lrn lstm max_pool pick_tokens positions relu sigmoid silu tanh unembedding
+upsample
 """
 PINNED = {
     "models": (models, MODELS.split()),
@@ -124,6 +128,7 @@ PINNED = {
             "linear",
             "load",
             "lrn",
+            "lstm",
             "max_pool",
             "pick_tokens",
             "positions",
@@ -138,7 +143,7 @@ PINNED = {
             "upsample",
         ],
     ),
-    "backends": (backend_names, ["cuda", "numpy", "onednn"]),
+    "backends": (backend_names, ["cuda", "mkl", "numpy", "onednn"]),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
     "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),

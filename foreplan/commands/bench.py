@@ -61,6 +61,9 @@ def engine(
         for r in rates
     ]
     table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
+    parts = tuple(rates[0].bytes_by_part)
+    held = [(r.graph, *(f"{r.bytes_by_part[part]:.1f}" for part in parts)) for r in rates]
+    table(("bytes a task", *parts), held)
     out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
 
 
@@ -97,20 +100,26 @@ def scale(json: Json = False, quiet: Quiet = False) -> None:
 
 @app.command()
 def search(
+    space: Annotated[
+        str,
+        typer.Option(help="wide: many values of every axis; natural: many microbatches."),
+    ] = "wide",
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 5,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Price and rank all candidates of a large search; recompute some rows one by one."""
-    from foreplan.benchmarks import SEARCH, search_rates
+    from foreplan.benchmarks import SEARCHES, search_rates
+    from hwprofiles.errors import PlanError
+    from hwprofiles.registry import lookup
 
+    asked = SEARCHES[lookup("--space", space, list(SEARCHES), error=PlanError)]
     with progress("timing the search", quiet=quiet) as step:
-        rates = search_rates(repeats, told=step)
+        rates = search_rates(asked, repeats, told=step)
     if json:
         show_json(rates.row())
         return
-    model, cluster, batch = SEARCH
-    out(f"{model}, batch {batch}, on {cluster}: {rates.candidates:,} candidates")
+    out(f"{asked.model}, batch {asked.batch}, on {asked.cluster}: {rates.candidates:,} candidates")
     out(" x ".join(f"{count} {axis.replace('_', ' ')}" for axis, count in rates.axes.items()))
     rows = [(name.replace("_", " "), f"{count:,}") for name, count in rates.by_verdict.items()]
     rows += [
@@ -118,6 +127,7 @@ def search(
         ("rows/s a core, from factors", f"{rates.rows_per_s:,.0f}"),
         ("rows/s a core, factors built too", f"{rates.all_rows_per_s:,.0f}"),
         ("factors, s of CPU time", f"{rates.factors_s:.2f}"),
+        ("of it exchanges", f"{rates.exchanges_s:.2f}"),
         ("rows equal to the scalar path", f"{rates.checked:,}"),
     ]
     table(("", "rows"), rows)

@@ -101,7 +101,7 @@ def calibrate(
     dtype: Dtype = "float32",
     optimizer: Optimizer = "sgd",
     backend: Annotated[
-        str, typer.Option(help="Whose kernels: numpy, or onednn (PyTorch), as local:onednn.")
+        str, typer.Option(help="Whose kernels: numpy, mkl or onednn (PyTorch), as local:onednn.")
     ] = "numpy",
     json: Json = False,
     quiet: Quiet = False,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from planner.published.assess import Assessed
     from planner.published.give_back import Experiment
     from planner.published.leave_out import LeftOut, Refits
+    from planner.published.neighbours import GenerationLeftOut
 
 WORST = 10
 HEADS = (
@@ -85,6 +86,7 @@ def validate(
     if refitted:
         record["left_out"] = left
         record["given_back"] = experiment(refitted)
+        record["generations_left_out"] = refitted.generations
     if json_file is not None:
         replace_whole(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
     if json:
@@ -94,6 +96,7 @@ def validate(
     _show_sources(summed, left)
     if refitted:
         _show_given_back(record["given_back"])
+        _show_generations(refitted.generations)
     _show_apart(found)
     _show_worst(found)
 
@@ -113,6 +116,26 @@ def _show_given_back(found: "Experiment") -> None:
         f" {all_rows.before:.1%} before, {all_rows.after:.1%} after; of those of its family"
         f" {_percent(all_rows.family_before)} and {_percent(all_rows.family_after)}"
     )
+
+
+def _show_generations(found: "Sequence[GenerationLeftOut]") -> None:
+    from planner.published.neighbours import held_frac
+
+    out()
+    table(
+        ("generation left out", "like", "rows", "fitted: median", "median", "P90", "in 80 %"),
+        [
+            (
+                one.generation,
+                one.like,
+                str(one.rows),
+                *map(_percent, (one.fitted_median, one.median, one.p90)),
+                _percent(one.held_frac, 0),
+            )
+            for one in found
+        ],
+    )
+    out(f"80 % intervals that other generations set hold {held_frac(found):.0%} of these rows")
 
 
 def _percent(value: float | None, digits: int = 1, sign: str = "") -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from hwprofiles.efficiency import Table, constants, generation_of
 from hwprofiles.errors import ProfileError
-from planner.published.cases import MANY, Case, Unsaid, express
+from hwprofiles.grade import Grade
+from planner.published.cases import MANY, Case, express
+from planner.published.names import Unsaid
 from planner.published.predict import predicted_s
 from planner.published.rows import Row
 from planner.published.shift import case_family, is_seen
@@ -42,7 +44,7 @@ class Assessed:
     sweep: tuple[str, ...] = field(default=(), repr=False)
     device: str = ""
     generation: str = ""
-    """Of the device, where one is fitted."""
+    """Of the device; the grade says whether it has rows."""
     software: str = ""
     year: str = ""
     workers: int = 0
@@ -73,7 +75,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
         published = row.step_s(case.training.batch)
         predicted = predicted_s(case, case.machine(table))
         if published is None:
-            reason = "no result is stated"
+            reason = "no result is stated in a unit that is understood"
     except (Unsaid, ProfileError) as why:
         reason = str(why)
     if not scope:
@@ -90,7 +92,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
         published=published,
         error=predicted / published - 1 if predicted and published else None,
         interval_s=_interval(predicted, case, table) if predicted and case else None,
-        grade="fitted" if both else "",
+        grade=case.grade(table).label if case and both else "",
         layout_stated=case is not None and not guessed,
         assumed=case.assumed if case else {},
         covered=both and not guessed,
@@ -110,6 +112,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
 def _interval(predicted: float, case: Case, table: Table) -> tuple[float, float]:
     kind = class_of(
         seen=is_seen(case.stack, table),
+        fitted=case.grade(table) is Grade.FITTED,
         many=case.plan.workers > MANY,
         shifted=case_family(case, table) in table.get("shifts", {}),
     )

@@ -1,32 +1,30 @@
 """Published rows in our words: model, devices, plan, software. No result is read here."""
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
 from hwprofiles.costs import CostBook
+from hwprofiles.device import Device
 from hwprofiles.efficiency import Table, with_efficiency
-from hwprofiles.errors import ModelError, ProfileError
-from hwprofiles.parts import load_device
+from hwprofiles.errors import ProfileError
+from hwprofiles.grade import Grade
+from hwprofiles.parts import device_facts, load_device
 from hwprofiles.units import MIB
 from planner.machine import Machine
-from planner.model import load_model, model_names
 from planner.plan import Plan, Training
+from planner.published.devices import device_of
+from planner.published.models import model_named, tokens_of
+from planner.published.names import Unsaid, names, plain
 from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
 
 MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
-LONG_TEXT = 512
-"""Tokens of the texts that are padded most."""
-PIXELS_APART = 4
-"""What images of AlexNet, 224 or 227 a side, are apart: the same network, cut at another border."""
 UNSTATED_SAMPLES = 128
 """Taken where a row states no batch: tables of that time give the largest that fits."""
 
@@ -51,14 +49,21 @@ class Case:
     assumed: Mapping[str, Any] = field(default_factory=dict)
     """What the row leaves unsaid, by column."""
 
+    def efficient(self, table: Table | None = None) -> Device:
+        """Return the device with the efficiency of its generation under the run's software."""
+        return with_efficiency(load_device(self.device), self.stack, table)
+
+    def grade(self, table: Table | None = None) -> Grade:
+        """Return how well the products of the run are known, which take most of its time."""
+        dtype = self.training.dtype
+        return self.efficient(table).curve("linear", dtype, work_class="linear").grade
+
     def machine(self, table: Table | None = None, *, efficient: bool = True) -> Machine:
         """Return the machine of the run; without ``efficient`` at the peaks of the datasheet.
 
         ``table`` takes the place of the shipped constants.
         """
-        device = load_device(self.device)
-        if efficient:
-            device = with_efficiency(device, self.stack, table)
+        device = self.efficient(table) if efficient else load_device(self.device)
         cluster = _cluster(self.system) if self.system else Cluster.from_edges("one", [device], [])
         book = CostBook(device=device, ops={})
         books = dict.fromkeys((d.name for d in cluster.devices), book)
@@ -67,18 +72,9 @@ class Case:
         )
 
 
-class Unsaid(Exception):
-    """Why a row cannot be expressed; not an error of the user."""
-
-
 @cache
 def _cluster(system: str) -> Cluster:
     return load_cluster(system)
-
-
-@cache
-def _names() -> Mapping[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 
 
 def express(told: Mapping[str, str]) -> Case:
@@ -89,8 +85,10 @@ def express(told: Mapping[str, str]) -> Case:
     Unsaid
         With the reason, when a field is not stated or names what is not built in.
     """
-    model = _model(told)
-    device = _ruled("devices", "accelerator", told.get("accelerator", ""))
+    model = model_named(told)
+    device = device_of(told.get("accelerator", ""))
+    if device is None:
+        raise Unsaid(_unknown("accelerator", told.get("accelerator", "")))
     dtype = _dtype(told, device)
     stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
@@ -145,53 +143,6 @@ def _stages(told: Mapping[str, str], workers: int, assumed: dict[str, Any]) -> S
     return found
 
 
-def _model(told: Mapping[str, str]) -> str:
-    """Return the model, at the tokens of a text or the side of an image that the row states."""
-    size, framework = told.get("input_size", ""), told.get("framework", "")
-    tokens = re.match("seq ([0-9]+)", size)
-    name = _named(told["model"], tokens[1] if tokens else "")
-    for other in _names()["variants"]:
-        if re.search(other["frameworks"], framework):
-            name = other["models"].get(name, name)
-    if tokens:
-        whole = int(tokens[1])
-        dropped = whole == LONG_TEXT and re.search(_names()["unpadded"]["frameworks"], framework)
-        return f"{name.partition(':')[0]}:{whole // 2 if dropped else whole}"
-    sides = re.fullmatch("([0-9]+)x([0-9]+)", size)
-    return _at_side(name, int(sides[1])) if sides and sides[1] == sides[2] else str(name)
-
-
-def _named(shown: str, tokens: str) -> str:
-    """Return the built-in model that a table calls ``shown``."""
-    key = _key(shown)
-    known = {_key(name): name for name in model_names()} | _names()["models"]
-    for bare in (key, *_without("suffixes", "{}$", key)):
-        for found in (f"{bare}:{tokens}", bare, *_without("prefixes", "^{}", bare)):
-            if found in known:
-                return str(known[found])
-    raise Unsaid(f"model {shown!r} is not built in" if shown else "model is not stated")
-
-
-def _without(table: str, place: str, key: str) -> Iterator[str]:
-    """Yield a name without what may stand at one of its ends."""
-    rules = _names()[table]
-    for part in rules["drop"]:
-        rest = re.sub(place.format(part), rules["put"].get(part, ""), key)
-        if rest != key:
-            yield rest
-
-
-@cache
-def _at_side(name: str, side: int) -> str:
-    """Return the name of a network at a side; within a few pixels of its own it is itself."""
-    try:
-        if abs(load_model(name).input_shape[-1] - side) <= PIXELS_APART:
-            return name
-        return load_model(f"{name}:{side}").name
-    except ModelError as error:
-        raise Unsaid(str(error)) from error
-
-
 def _dtype(told: Mapping[str, str], device: str) -> str:
     """Return the dtype that is computed in.
 
@@ -199,12 +150,11 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     frameworks compute float32 on matrix units that round its products (TF32) unless they are told
     not to.
     """
-    told_as = told.get("precision", "").lower() or _names()["usual"].get(device, "")
-    dtype: str | None = _names()["precisions"].get(told_as)
-    if dtype is None:
-        raise Unsaid(_unknown("precision", told_as))
+    told_as = told.get("precision", "") or names()["usual"].get(device, "")
+    dtype = _ruled("precisions", "precision", plain(told_as))
     known: Mapping[str, float] = load_device(device).peak_flop_per_s
-    if dtype == "float32" and "tf32_matrix" in known:
+    rounds = not re.search(names()["precisions"]["exact"], plain(told_as))
+    if dtype == "float32" and rounds and "tf32_matrix" in known:
         return "tf32"
     if {dtype, f"{dtype}_matrix"} & known.keys():
         return dtype
@@ -215,9 +165,13 @@ def _placed(
     told: Mapping[str, str], device: str, workers: int, each: int
 ) -> tuple[str, tuple[int, ...]]:
     """Return the system that a row names, and the devices of it that run."""
-    said = "; ".join(told.get(key, "") for key in ("accelerator", "intra_link", "inter_link"))
-    for choice in _names()["systems"]:
-        fits = choice["device"] == device and each <= choice.get("most", each)
+    plug = device_facts(device).host
+    host = plug.part if plug else None
+    columns = ("accelerator", "intra_link", "inter_link")
+    said = plain("; ".join(told.get(key, "") for key in columns))
+    for choice in names()["systems"]:
+        is_its = choice.get("device", device) == device and choice.get("host", host) == host
+        fits = is_its and each <= choice.get("most", each)
         if fits and re.search(choice.get("at", ""), said):
             break
     else:
@@ -247,8 +201,8 @@ def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
     """Return how gradients are exchanged: the first entry of the table that fits."""
     found: Mapping[str, Any] = next(
         entry
-        for entry in _names()["methods"]
-        if re.search(entry.get("method", ""), told.get("comm_method", ""))
+        for entry in names()["methods"]
+        if re.search(entry.get("method", ""), plain(told.get("comm_method", "")))
         and re.search(entry.get("framework", ""), told.get("framework", ""))
     )
     return found
@@ -256,7 +210,7 @@ def _method(told: Mapping[str, str]) -> Mapping[str, Any]:
 
 def _ruled(table: str, column: str, told: str, year: str = "") -> str:
     """Return what the first rule gives that is found in a column, and holds in that year."""
-    for rule, found, *until in _names()[table]["rules"]:
+    for rule, found, *until in names()[table]["rules"]:
         in_time = not until or (year.isdigit() and int(year) <= until[0])
         if told and in_time and re.search(rule, told):
             return str(found)
@@ -267,13 +221,9 @@ def _unknown(column: str, told: str) -> str:
     return f"{column} {told!r} is not built in" if told else f"{column} is not stated"
 
 
-def _key(name: str) -> str:
-    return re.sub("[ ._-]", "", name.lower())
-
-
 def _decoded(told: Mapping[str, str], system: str) -> float | None:
     """Return the images that a host decodes, 1/s, where it does."""
-    usual = _names()["decoded"]
+    usual = names()["decoded"]
     on_host = re.search(usual["frameworks"], told.get("framework", ""))
     if not system or told.get("input_data") != usual["input_data"] or not on_host:
         return None
@@ -286,9 +236,8 @@ def _rounds(told: Mapping[str, str], at_once: int) -> int:
 
     Their number is seldom stated; what is trained by large batches has usual ones.
     """
-    tokens = re.match("seq ([0-9]+)", told.get("input_size", ""))
-    for usual in _names()["accumulated"]:
-        whole = usual["batch"].get(tokens[1], 0) if tokens else 0
+    for usual in names()["accumulated"]:
+        whole: int = usual["batch"].get(str(tokens_of(told)), 0)
         if re.search(usual["models"], told["model"]):
             return max(1, round(whole / at_once))
     return 1
@@ -299,7 +248,7 @@ def _samples(told: Mapping[str, str], dtype: str) -> int:
 
     Two may have run together: "7638" was "76, 38", and "128128" one number for both.
     """
-    text = told["batch_per_device"]
+    text = _bare(told["batch_per_device"])
     half = len(text) // 2
     several = text.split(" : ")
     if text.isdigit() and half > 1 and text == 2 * text[:half]:
@@ -310,8 +259,13 @@ def _samples(told: Mapping[str, str], dtype: str) -> int:
     return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 
 
+def _bare(number: str) -> str:
+    """Return a whole number without the signs that a spreadsheet adds ("1,024", "64.0")."""
+    return re.sub("(?<=[0-9])(,(?=[0-9]{3}$)|[.]0*$)", "", number)
+
+
 def _whole(column: str, told: Mapping[str, str]) -> int:
-    text = told.get(column, "")
+    text = _bare(told.get(column, ""))
     if not text.isdigit() or not int(text):
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
     return int(text)

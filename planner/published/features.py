@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwprofiles.device import NARROW, Device
-from hwprofiles.efficiency import Table
+from hwprofiles.efficiency import Table, memory_from, peak_from, peak_key, unit_of
 from hwprofiles.parts import load_device
-from hwprofiles.tiles import Product
+from hwprofiles.tiles import Chain, Product
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
 from planner.layer_calls import layer_calls
@@ -45,6 +45,7 @@ class Work(NamedTuple):
     """Class of work."""
     channels: int
     product: Product | None
+    chain: Chain | None
     flop: int
     moved: int
 
@@ -167,15 +168,17 @@ def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
     places: list[tuple[int, ...]] = []
     for number, case in enumerate(cases):
         device, dtype = load_device(case.device), case.training.dtype
-        at = _places(case, known, device)
+        at, raised = _places(case, known, device)
         fused = case.stack in known.priors["fused"]
         moved_s, fired = 0.0, 0
         for op, count in work_of(case).items():
             peak = device.curve(op.op_class, dtype)
             products_s, memory_s = op.flop / peak.flop_per_s, op.moved / peak.bytes_per_s
             if op.kind != "memory":
-                products_s /= device.shape_frac(dtype, op.kind, op.channels, op.product)
-                rows.append((number, products_s, memory_s, count, count))
+                shape = (op.kind, op.channels, op.product, op.chain)
+                products_s /= device.shape_frac(dtype, *shape) * raised
+                kernels = count * (1 + (op.chain.steps if op.chain else 0))
+                rows.append((number, products_s, memory_s, count, kernels))
                 places.append(at(op.kind))
             elif products_s < SELDOM * memory_s:
                 moved_s, fired = moved_s + memory_s * count, fired + count
@@ -223,21 +226,30 @@ def _bounds(case: Case, alone_s: float, table: Table) -> list[tuple[float, float
     return kept
 
 
-def _places(case: Case, known: Constants, device: Device) -> Callable[[str], tuple[int, ...]]:
-    """Return the places of an op's constants, by its class of work."""
-    name, dtype = generation_of(case.device, known.priors), case.training.dtype
-    block = known.priors["generations"][name]
-    is_matrix = device.uses_matrix(dtype)
-    unit = "matrix" if is_matrix else "vector"
+def _places(
+    case: Case, known: Constants, device: Device
+) -> tuple[Callable[[str], tuple[int, ...]], float]:
+    """Return the places of an op's constants, by its class of work, and a factor on the peak.
+
+    The factor is that of a fraction that is another generation's.
+    """
+    dtype, blocks = case.training.dtype, known.priors["generations"]
+    own = generation_of(case.device, known.priors)
+    unit = unit_of(device, dtype)
     ratios = known.priors["units"][unit]
-    key = dtype if is_matrix else "float32"
-    peak = known.place(f"{name}.peak_frac.{key}", block["peak_frac"][key], "peak_frac")
+    peak, raised = NONE, 1.0
+    if found := peak_from(blocks, own, peak_key(device, dtype)):
+        whose, key, raised = found
+        prior = blocks[whose]["peak_frac"][key]
+        peak = known.place(f"{whose}.peak_frac.{key}", prior, "peak_frac")
+    name = memory_from(blocks, own)
+    block = blocks[name]
     memory_frac = known.place(f"{name}.memory_frac", block["memory_frac"], "memory_frac")
     kernel = known.place(f"{name}.kernel_us", block["kernel_us"] * US, "kernel_us")
     products = known.place(f"{case.stack}.products", 1.0, "stack")
     traffic = known.place(f"{case.stack}.memory", 1.0, "stack")
     narrow = NONE
-    if is_matrix and dtype in NARROW:
+    if unit == "matrix" and dtype in NARROW:
         narrow = known.place(f"{unit}.narrow", ratios["narrow"], "narrow")
 
     def at(kind: str) -> tuple[int, ...]:
@@ -246,7 +258,7 @@ def _places(case: Case, known: Constants, device: Device) -> Callable[[str], tup
         ratio = known.place(f"{unit}.classes.{kind}", ratios["classes"][kind], "class")
         return (peak, ratio, products, memory_frac, traffic, NONE, kernel)
 
-    return at
+    return at, raised
 
 
 def generation_of(device: str, priors: Mapping[str, Any]) -> str:
@@ -281,5 +293,11 @@ def _work_of(name: str, dtype: str, samples: int, rounds: int, passes_only: bool
 
 def _work(call: OpCall) -> Work:
     return Work(
-        call.op_class, call.work_class, call.channels, call.product, call.flop, call.moved_bytes
+        op_class=call.op_class,
+        kind=call.work_class,
+        channels=call.channels,
+        product=call.product,
+        chain=call.chain,
+        flop=call.flop,
+        moved=call.moved_bytes,
     )

@@ -20,8 +20,9 @@ from scipy.optimize import least_squares
 
 from hwprofiles import efficiency
 from hwprofiles.units import US, Floats, Ints
-from planner.published.cases import MANY, Case, Unsaid, express
+from planner.published.cases import MANY, Case, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
+from planner.published.names import Unsaid
 from planner.published.rows import Row, read_rows
 from planner.published.toml_text import toml_text
 
@@ -33,6 +34,9 @@ PULL = 1.0
 """Weight of a constant's distance from its prior, in widths."""
 SHARE = 0.5
 """Exponent by which the weight of a row falls with the rows of its source."""
+STATED = ("devices", "like", "sums")
+"""What is said of a generation without a fit: its devices, which one it is like, and the share of
+its matrix unit's rate that is left with sums in float32."""
 NEAR = 1e-5
 """Relative change of cost or constants at which a fit ends."""
 ROUNDS = 2
@@ -187,16 +191,17 @@ def content(
     generations = {}
     for name, block in known.priors["generations"].items():
         own = [s for s in found if s.case.device in block["devices"]]
-        generations[name] = {
-            "devices": block["devices"],
-            "peak_frac": {
-                dtype: of(f"{name}.peak_frac.{dtype}", frac)
-                for dtype, frac in block["peak_frac"].items()
-            },
-            "memory_frac": of(f"{name}.memory_frac", block["memory_frac"]),
-            "kernel_us": float(f"{of(f'{name}.kernel_us', block['kernel_us'] * US) / US:.3g}"),
-            "source": source(own),
-        }
+        generations[name] = {key: block[key] for key in STATED if key in block}
+        if "memory_frac" in block:
+            generations[name] |= {
+                "peak_frac": {
+                    dtype: of(f"{name}.peak_frac.{dtype}", frac)
+                    for dtype, frac in block["peak_frac"].items()
+                },
+                "memory_frac": of(f"{name}.memory_frac", block["memory_frac"]),
+                "kernel_us": float(f"{of(f'{name}.kernel_us', block['kernel_us'] * US) / US:.3g}"),
+            }
+        generations[name]["source"] = source(own)
     software = {
         name: {
             "products": of(f"{name}.products", 1.0),

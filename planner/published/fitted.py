@@ -5,7 +5,12 @@ from dataclasses import replace
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.device import Device
-from hwprofiles.efficiency import family_of, generation_of, with_efficiency
+from hwprofiles.efficiency import (
+    family_of,
+    generation_of,
+    is_fitted,
+    with_efficiency,
+)
 from planner.evidence import Evidence, Shift
 from planner.published.cases import MANY
 from planner.published.shift import is_seen, shifted
@@ -22,8 +27,9 @@ def fitted_cluster(
 ) -> tuple[Cluster, Evidence | None]:
     """Return a cluster with the efficiency of ``software``, and what that rests on.
 
-    Devices of a generation that no published run is fitted for stay at their datasheet's peaks; if
-    all are, nothing is known.
+    A generation that no published run is fitted for has the constants of the one that it is like
+    (:mod:`hwprofiles.efficiency`), grade ``extrapolated``. Devices of no generation, as those of
+    a file of one's own, stay at their datasheet's peaks; if all are, nothing is known.
 
     Raises
     ------
@@ -33,17 +39,20 @@ def fitted_cluster(
     told = tuple(shifts)
     table = shifted(told)
     kinds: dict[str, Device] = {}
-    families = set()
+    generations = set()
     for device in {device.name: device for device in cluster.devices}.values():
         generation = generation_of(device.name)
         kinds[device.name] = with_efficiency(device, software, table) if generation else device
         if generation:
-            families.add(family_of(software, generation))
-    if not families:
+            generations.add(generation)
+    if not generations:
         return cluster, None
+    families = {family_of(software, generation) for generation in generations}
     own = tuple(shift for shift in told if shift.family in families)
-    spread, seen = shipped(), is_seen(software)
-    few, many = (class_of(seen=seen, many=m, shifted=bool(own)) for m in (False, True))
+    spread, seen, are_fitted = shipped(), is_seen(software), all(map(is_fitted, generations))
+    few, many = (
+        class_of(seen=seen, many=m, shifted=bool(own), fitted=are_fitted) for m in (False, True)
+    )
     evidence = Evidence(
         software=software,
         shifts=own,

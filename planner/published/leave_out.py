@@ -1,5 +1,7 @@
 """Leave each source out, fit the constants to the others, and predict the rows of that source.
 
+So is each generation of devices (:mod:`planner.published.neighbours`).
+
 A fit takes a second; taking the runs apart, those of more than ``MANY`` devices included, a minute
 or two, so there is nothing to resume. Exchanges are taken at the constants fitted to all rows
 (``features.Bounds``): leaving a source out moves them little.
@@ -17,16 +19,24 @@ from statistics import fmean, median
 from hwprofiles.efficiency import family_of
 from hwprofiles.units import Floats
 from planner.published.cases import MANY
-from planner.published.features import generation_of
 from planner.published.fit import PRIORS, ROUNDS, Study, samples
+from planner.published.neighbours import (
+    GenerationLeftOut,
+    apart_logs,
+    generations_left_out,
+    generations_of,
+    without_generation,
+)
 from planner.published.rows import Row
 from planner.published.spread import (
     CLASSES,
+    EXTRAPOLATED,
     LEAST_ROWS,
     TO_80,
     Spread,
     class_of,
     deviation_of,
+    known_as,
 )
 
 NAMES = PRIORS.with_name("names.toml")
@@ -54,6 +64,10 @@ class LeftOut:
     """Predicted by constants fitted to all rows."""
     left_out_s: float
     """Predicted by constants fitted to the rows of other sources."""
+    apart_s: float
+    """Predicted as one of a generation that has no rows, from those of other generations."""
+    fitted: bool = True
+    """Whether its generation has rows that constants are fitted to."""
 
     @property
     def family(self) -> str:
@@ -69,6 +83,11 @@ class LeftOut:
     def log(self) -> float:
         """Logarithm of published over predicted time, its source left out."""
         return log(self.published_s / self.left_out_s)
+
+    @property
+    def apart_log(self) -> float:
+        """The same, its generation left out."""
+        return log(self.published_s / self.apart_s)
 
     @property
     def error(self) -> float:
@@ -93,15 +112,23 @@ class Refits:
     rows: tuple[LeftOut, ...]
     """In the order of the study."""
 
+    @property
+    def generations(self) -> tuple[GenerationLeftOut, ...]:
+        """How far each generation is off that is predicted by the one it is like."""
+        blocks = self.study.known.priors["generations"]
+        like = {name: block["like"] for name, block in blocks.items() if "like" in block}
+        return generations_left_out(self.rows, like)
+
 
 def refits(rows: Sequence[Row], progress: Progress = lambda done, total, text: None) -> Refits:
     """Fit to all rows of a table, then to those of all sources but one, for each source."""
     priors = tomllib.loads(PRIORS.read_text(encoding="utf-8"))
     found = samples(rows, most=ANY)
     sources = sorted({sample.row.source for sample in found})
-    total = len(sources) + 2
-    progress(0, total, f"taking {len(found)} runs apart")
+    progress(0, len(sources) + 2, f"taking {len(found)} runs apart")
     study = Study.of(found, priors)
+    generations = sorted(set(generations_of(study)))
+    total = len(sources) + len(generations) + 2
     few = [i for i, sample in enumerate(found) if sample.case.plan.workers <= MANY]
     logs = study.fitted(few)
     for _ in range(1, ROUNDS):
@@ -112,15 +139,26 @@ def refits(rows: Sequence[Row], progress: Progress = lambda done, total, text: N
     for number, source in enumerate(sources):
         progress(2 + number, total, source)
         without[source] = study.fitted([i for i in few if found[i].row.source != source])
+    apart_s: dict[int, float] = {}
+    for number, generation in enumerate(generations):
+        progress(2 + len(sources) + number, total, generation)
+        apart_s |= without_generation(study, few, generation)
     progress(total, total, "")
-    return Refits(study=study, logs=logs, without=without, rows=_rows(study, few, logs, without))
+    made = _rows(study, few, logs, without, apart_s)
+    return Refits(study=study, logs=logs, without=without, rows=made)
 
 
 def _rows(
-    study: Study, few: Iterable[int], logs: Floats, without: Mapping[str, Floats]
+    study: Study,
+    few: Iterable[int],
+    logs: Floats,
+    without: Mapping[str, Floats],
+    apart_s: Mapping[int, float],
 ) -> tuple[LeftOut, ...]:
     fitted_s = study.predicted_s(logs)
     left_out_s = {source: study.predicted_s(found) for source, found in without.items()}
+    generations = generations_of(study)
+    have_rows = {generations[i] for i in few}
     witnesses: dict[str, set[str]] = defaultdict(set)
     for i in few:
         witnesses[study.found[i].case.stack].add(study.found[i].row.source)
@@ -129,13 +167,15 @@ def _rows(
             case_id=sample.row.case_id,
             source=sample.row.source,
             year=sample.row.told.get("year", ""),
-            generation=generation_of(sample.case.device, study.known.priors),
+            generation=generations[i],
             software=sample.case.stack,
             workers=sample.case.plan.workers,
             seen=bool(witnesses[sample.case.stack] - {sample.row.source}),
             published_s=sample.published_s,
             fitted_s=float(fitted_s[i]),
             left_out_s=float(left_out_s[sample.row.source][i]),
+            apart_s=apart_s[i],
+            fitted=generations[i] in have_rows,
         )
         for i, sample in enumerate(study.found)
     )
@@ -153,22 +193,27 @@ def spread_of(
     logs: dict[str, list[Sequence[float]]] = {name: [] for name in CLASSES}
     groups: dict[tuple[str, str], list[LeftOut]] = defaultdict(list)
     for row in every:
-        logs[class_of(seen=row.seen, many=row.many)].append([row.log])
+        if row.fitted:
+            logs[class_of(seen=row.seen, many=row.many)].append([row.log])
         groups[row.source, row.family].append(row)
+    for many in (False, True):
+        found = apart_logs(row for row in every if row.many == many)
+        logs[class_of(seen=False, many=many, fitted=False)] += found.values()
     for many, left in (shifted or {}).items():
         logs[class_of(seen=True, many=many, shifted=True)] += [x for x in left if x]
-    told: dict[bool, list[list[float]]] = {True: [], False: []}
+    told: dict[str, list[list[float]]] = {known_as(seen=s): [] for s in (True, False)}
     for group in groups.values():
-        told[group[0].seen].append([row.log for row in group])
-    whole = [*told[True], *told[False]]
+        told[known_as(seen=group[0].seen)].append([row.log for row in group])
+    whole = [group for some in told.values() for group in some]
+    told[EXTRAPOLATED] = [[row.apart_log for row in group] for group in groups.values()]
     parts = {
-        seen: between_and_within(found if len(found) >= LEAST_ROWS else whole)
-        for seen, found in told.items()
+        known: between_and_within(some if len(some) >= LEAST_ROWS else whole)
+        for known, some in told.items()
     }
     return Spread(
         interval={name: _of_class(name, logs) for name in CLASSES},
-        between={"seen": parts[True][0], "unseen": parts[False][0]},
-        within={"seen": parts[True][1], "unseen": parts[False][1]},
+        between={known: part[0] for known, part in parts.items()},
+        within={known: part[1] for known, part in parts.items()},
     )
 
 
@@ -209,7 +254,8 @@ def held_frac(rows: Iterable[LeftOut]) -> tuple[float, float]:
     whole = spread_of(every)
 
     def holds(row: LeftOut, spread: Spread) -> bool:
-        reach = TO_80 * spread.interval[class_of(seen=row.seen, many=row.many)]
+        kind = class_of(seen=row.seen, many=row.many, fitted=row.fitted)
+        reach = TO_80 * spread.interval[kind]
         return abs(row.log) <= reach
 
     return (

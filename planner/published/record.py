@@ -9,6 +9,7 @@ from planner.published.assess import Assessed
 from planner.published.fit import TARGET
 from planner.published.give_back import Experiment, GivenBack
 from planner.published.leave_out import LeftOut, held_frac, sha256_of
+from planner.published.neighbours import GenerationLeftOut
 from planner.published.summary import Summary, summaries
 
 DIGITS = 5
@@ -21,11 +22,13 @@ class PublishedRow:
     case_id: str
     source: str
     year: str
+    device: str
     generation: str
     software: str
     workers: int
     published_s: float
     predicted_s: float
+    grade: str
     left_out_s: float | None
     """Predicted by constants that no row of its source was fitted to."""
 
@@ -68,6 +71,8 @@ class PublishedRecord:
     """Share of left-out rows inside their 80 % interval, set from all, and from other sources."""
     given_back: tuple[GivenBack, ...]
     """By source, and ``all`` at last."""
+    generations: tuple[GenerationLeftOut, ...] = ()
+    """Each predicted by another."""
 
 
 def constants_sha256() -> str:
@@ -94,11 +99,13 @@ def table_record(
                 case_id=row.case_id,
                 source=row.source,
                 year=row.year,
+                device=row.device,
                 generation=row.generation,
                 software=row.software,
                 workers=row.workers,
                 published_s=_short(row.published),
                 predicted_s=_short(row.predicted),
+                grade=row.grade,
                 left_out_s=_short(left_s[row.case_id]) if row.case_id in left_s else None,
             )
             for row in counted
@@ -121,9 +128,10 @@ def published_record(
     schema: int,
     tables: Sequence[TableRecord],
     left_out: Sequence[LeftOut],
+    generations: Sequence[GenerationLeftOut],
     given_back: Experiment,
 ) -> PublishedRecord:
-    """Return the record of tables; the first has sources left out."""
+    """Return the record of tables; the first has sources and generations left out."""
     return PublishedRecord(
         schema=schema,
         tool=tool,
@@ -131,4 +139,5 @@ def published_record(
         tables=tuple(tables),
         held_frac=held_frac(left_out),
         given_back=(*given_back.sources, given_back.overall),
+        generations=tuple(generations),
     )

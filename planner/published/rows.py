@@ -1,6 +1,7 @@
 """Rows of a table of published training runs: what was run, apart from what was measured."""
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,14 @@ from pathlib import Path
 from hwprofiles.errors import RecordError
 from hwprofiles.units import MS
 from planner.published import tpu
+from planner.published.models import tokens_of
+from planner.published.names import names
 
 SMALL = Path(__file__).with_name("training.csv")
 """A handful of well-known runs, each with its source."""
+
+UNSEEN = Path(__file__).with_name("unseen.csv")
+"""Runs of a source that no constant and no interval is fitted to, most on devices without rows."""
 
 RESULTS = (
     "samples_per_s", "step_ms", "fwd_ms", "bwd_ms",
@@ -71,6 +77,17 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     return tuple(_row(path, number, line) for number, line in lines)
 
 
+def _samples_per_s(told: Mapping[str, str], rate: float | None) -> float | None:
+    """Return the samples of the whole job in a second; None where the unit is not understood."""
+    unit, usual = told.get("throughput_unit", "").lower(), names()["units"]
+    workers = told.get("n_devices", "")
+    if rate and re.search(usual["each"], unit) and workers.isdigit():
+        rate *= int(workers)
+    if re.search(usual["tokens"], unit):
+        return rate / tokens_of(told) if rate and tokens_of(told) else None
+    return rate if re.search(usual["samples"], unit) else None
+
+
 def _row(path: Path, number: int, line: Mapping[str, str | None]) -> Row:
     text = {key: (value or "").strip() for key, value in line.items() if key}
     if tpu.CHIPS in text:
@@ -94,6 +111,6 @@ def _row(path: Path, number: int, line: Mapping[str, str | None]) -> Row:
         source=text["source"],
         told=told,
         flagged=any(flag in text.get("notes", "") for flag in FLAGS),
-        samples_per_s=result("samples_per_s"),
+        samples_per_s=_samples_per_s(told, result("samples_per_s")),
         passes_s=(forward + backward) * MS if forward and backward else None,
     )

@@ -21,16 +21,20 @@ from statistics import fmean
 
 from hwprofiles.efficiency import Table, constants, family_of, generation_of
 from hwprofiles.errors import RecordError
+from hwprofiles.grade import Grade
 from planner.evidence import Shift
-from planner.published.cases import Case, Unsaid, express
+from planner.published.cases import Case, express
+from planner.published.names import Unsaid
 from planner.published.predict import predicted_s
 from planner.published.rows import Row, read_rows
-from planner.published.spread import Spread, shipped
+from planner.published.spread import Spread, known_as, shipped
 
 
-def shift_of(family: str, logs: Sequence[float], spread: Spread, *, seen: bool) -> Shift:
+def shift_of(
+    family: str, logs: Sequence[float], spread: Spread, *, seen: bool, fitted: bool = True
+) -> Shift:
     """Return the shift that rows ask for; ``logs`` are those of measured over predicted times."""
-    known = "seen" if seen else "unseen"
+    known = known_as(seen=seen, fitted=fitted)
     between = spread.between[known] ** 2 * len(logs)
     within = spread.within[known] ** 2
     weight = between / (between + within) if between + within else 0.0
@@ -68,7 +72,7 @@ def row_shifts(path: Path, table: Table | None = None) -> tuple[Shift, ...]:
         raise RecordError(f"{path}: expected at least one run, got none; add a row")
     known, spread = table or constants(), shipped()
     logs: dict[str, list[float]] = defaultdict(list)
-    seen: dict[str, bool] = {}
+    known_by: dict[str, dict[str, bool]] = {}
     for row in rows:
         case = _expressed(path, row)
         published_s = row.step_s(case.training.batch)
@@ -79,9 +83,12 @@ def row_shifts(path: Path, table: Table | None = None) -> tuple[Shift, ...]:
             )
         family = case_family(case, known)
         logs[family].append(log(published_s / predicted_s(case, case.machine(known))))
-        seen[family] = is_seen(case.stack, known)
+        known_by[family] = {
+            "seen": is_seen(case.stack, known),
+            "fitted": case.grade(known) is Grade.FITTED,
+        }
     return tuple(
-        shift_of(family, found, spread, seen=seen[family]) for family, found in logs.items()
+        shift_of(family, found, spread, **known_by[family]) for family, found in logs.items()
     )
 
 

@@ -1,10 +1,11 @@
 """How far predictions of published runs lie from what was measured: known from runs left out.
 
-``spread.toml``, written by ``make published`` beside the constants, says it by what is
-known beforehand: whether rows of the same software are among those that the constants are fitted
-to, whether more than ``MANY`` devices run, and whether the prediction was shifted by a run of one's
-own. A *deviation* is that of the logarithm of published over predicted time: the 80th percentile of
-its size, divided by ``TO_80``, so that a few wild rows do not set it.
+``spread.toml``, written by ``make published`` beside the constants, says it by what is known
+beforehand: whether rows of the same software, and of the same generation of devices, are among
+those that the constants are fitted to, whether more than ``MANY`` devices run, and whether the
+prediction was shifted by a run of one's own. A *deviation* is that of the logarithm of published
+over predicted time: the 80th percentile of its size, divided by ``TO_80``, so that a few wild rows
+do not set it.
 """
 
 import tomllib
@@ -32,7 +33,7 @@ class Spread:
     interval: Mapping[str, float]
     """By class (:func:`class_of`): what the 80 % interval is made of."""
     between: Mapping[str, float]
-    """Of the middles of sources from our predictions, by whether their software is ``seen``."""
+    """Of the middles of sources from our predictions, by :func:`known_as`."""
     within: Mapping[str, float]
     """Of the rows of one source and family about their middle."""
 
@@ -42,14 +43,29 @@ class Spread:
         return predicted_s / reach, predicted_s * reach
 
 
-def class_of(*, seen: bool, many: bool, shifted: bool = False) -> str:
+EXTRAPOLATED = "extrapolated"
+"""Of devices whose generation has no row."""
+
+
+def known_as(*, seen: bool, fitted: bool = True) -> str:
+    """Return how a family is known: software, and generation of devices, with rows or without."""
+    return EXTRAPOLATED if not fitted else "seen" if seen else "unseen"
+
+
+def class_of(*, seen: bool, many: bool, shifted: bool = False, fitted: bool = True) -> str:
     """Return the class of a prediction, by what is known beforehand."""
-    return ("shifted" if shifted else "seen" if seen else "unseen") + ("-many" if many else "")
+    known = "shifted" if shifted else known_as(seen=seen, fitted=fitted)
+    return known + ("-many" if many else "")
 
 
 CLASSES = tuple(
-    class_of(seen=seen, many=many, shifted=shifted)
-    for seen, shifted in ((True, False), (False, False), (True, True))
+    class_of(seen=seen, many=many, shifted=shifted, fitted=fitted)
+    for seen, shifted, fitted in (
+        (True, False, True),
+        (False, False, True),
+        (True, True, True),
+        (False, False, False),
+    )
     for many in (False, True)
 )
 

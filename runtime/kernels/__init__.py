@@ -138,6 +138,7 @@ def kernel_in(folder: str, whose: str, name: str) -> Kernel:
     return result
 
 
+@cache
 def changing(name: str) -> tuple[str, ...]:
     """Return which keywords of ``CHANGING`` the kernel called ``name`` asks for.
 

@@ -123,21 +123,21 @@ def by_one_worker(model: ModelGraph, training: Training) -> np.ndarray:
 def check_values(
     c: Case, seeds: Sequence[int], program: Program | None = None, put_off: int = -1
 ) -> None:
+    program = program or c.lower()
     first = trained(c, seeds[0], program, put_off)
     for seed in seeds[1:]:
         other = trained(c, seed, program, put_off)
         np.testing.assert_array_equal(other, first, "orders differ")
     np.testing.assert_array_equal(first, np.tile(first[0], (len(first), 1)), "ranks differ")
     alone = by_one_worker(c.model, c.training)
-    moved = np.abs(alone - initial_in_arena_order(c)).max()
+    moved = np.abs(alone - initial_in_arena_order(c, program)).max()
     assert moved > 1e-3, "two steps change parameters by far more than the tolerance"
     room = EPS_TIMES * np.finfo(c.training.dtype).eps * np.abs(alone).max()
     np.testing.assert_allclose(first[0], alone, rtol=0, atol=room)
 
 
-def initial_in_arena_order(c: Case) -> np.ndarray:
-    world = World(c, c.lower())
-    return world.flat("parameters", 0)
+def initial_in_arena_order(c: Case, program: Program) -> np.ndarray:
+    return World(c, program).flat("parameters", 0)
 
 
 def tiny(workers: int, rounds: int, **fields: object) -> Case:

@@ -129,7 +129,7 @@ def test_bound_closed_form_and_simulation_see_one_link(system, algorithm):
     found, _, timeline = predict(model, training, chosen, machine)
     closed = estimate(model, training, chosen, machine.cluster(0), machine.books(0))
     assert timeline.makespan_ps >= closed.closed_form_ps >= closed.bound_ps > 0
-    assert found.grade == "fitted"
+    assert found.grade == ("extrapolated" if "h100" in system else "fitted")  # by its devices
 
 
 def test_faster_constants_make_no_plan_slower(monkeypatch):

@@ -55,6 +55,11 @@ def test_parameters_of_gpt_nano_on_paper():
     assert load_model("gpt-nano").parameter_count == 256 * f + 64 * f + 2 * block + 2 * f
 
 
+def test_parameters_of_lstm_nano_on_paper():
+    f, layer = 64, 4 * (2 * 64 + 1) * 64  # weights of input and output before, a bias, four gates
+    assert load_model("lstm-nano").parameter_count == 256 * f + 2 * layer + (f + 1) * 256
+
+
 def matmul_flop(found: Burden) -> int:
     return found.forward_matmul_flop + found.backward_matmul_flop
 

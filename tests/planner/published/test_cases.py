@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from planner.published.cases import Unsaid, express
+from planner.published.cases import express
+from planner.published.names import Unsaid
 from planner.published.predict import predicted_s
 
 TOLD = {
@@ -105,7 +106,7 @@ def test_the_first_of_two_batches_is_that_of_float32():
         ({"model": "abacus"}, "model 'abacus' is not built in"),
         ({"model": "vgg16", "input_size": "256x256"}, "would need other parameters"),
         ({"n_devices": "16", "devices_per_node": "16"}, "a node of dgx-1-v100 has 8"),
-        ({"n_devices": "2", "accelerator": "M60"}, "a system of several 'M60' is not built in"),
+        ({"n_devices": "2", "accelerator": "MI250"}, "a system of several 'MI250' is not built in"),
         ({"batch_per_device": "many"}, "batch_per_device is 'many', no whole number"),
     ],
 )

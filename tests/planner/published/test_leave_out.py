@@ -31,6 +31,7 @@ def row(i: int, source: str, off: float, **changes) -> LeftOut:
         published_s=float(np.exp(off)),
         fitted_s=1.0,
         left_out_s=1.0,
+        apart_s=1.0,
     )
     return replace(made, **changes)
 
@@ -57,6 +58,18 @@ def test_a_row_that_is_told_otherwise_moves_no_prediction_of_its_own_source(foun
     for i in own:
         assert again.rows[i].left_out_s == pytest.approx(found.rows[i].left_out_s, rel=0.02)
     assert again.rows[own[0]].fitted_s != pytest.approx(found.rows[own[0]].fitted_s, rel=0.05)
+
+
+def test_a_generation_that_is_left_out_has_no_part_in_its_prediction(found):
+    """Against rows of it that are told to be three times as fast."""
+    rows = read_rows(SMALL)
+    mine = {r.case_id for r in found.rows if r.generation == "pascal"}
+    told = [replace(r, samples_per_s=3 * r.samples_per_s) if r.case_id in mine else r for r in rows]
+    after = {r.case_id: r for r in refits(told).rows}
+    for row in found.rows:
+        if row.case_id in mine:
+            assert after[row.case_id].apart_s == pytest.approx(row.apart_s, rel=0.02)
+            assert after[row.case_id].fitted_s != pytest.approx(row.fitted_s, rel=0.05)
 
 
 def test_one_row_given_back_moves_its_source_only(found):

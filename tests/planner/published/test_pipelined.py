@@ -8,7 +8,8 @@ import pytest
 
 from planner.model import load_model
 from planner.published.assess import assess
-from planner.published.cases import Unsaid, express
+from planner.published.cases import express
+from planner.published.names import Unsaid
 from planner.published.pipelined import LAYOUT, PIPELINES
 from planner.published.rows import read_rows
 from planner.published.summary import summaries

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from planner.published.assess import assess
-from planner.published.cases import Unsaid, express
+from planner.published.cases import express
+from planner.published.names import Unsaid
 from planner.published.predict import bounds, predicted_s
 from planner.published.rows import LABELS, RESULTS, SMALL, read_rows
 from planner.published.summary import summaries

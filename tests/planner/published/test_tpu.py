@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.published.cases import Unsaid, express
+from planner.published.cases import express
+from planner.published.names import Unsaid
 from planner.published.rows import RESULTS, read_rows
 from planner.published.tpu import slice_of
 

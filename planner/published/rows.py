@@ -64,7 +64,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
             names = set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(
-            f"{path}: expected a table of published runs, got {error}; name a CSV file"
+            f"{path}: expected a table of published runs, got"
+            f" {getattr(error, 'strerror', None) or error}; name a CSV file"
         ) from error
     needed = {*RESULTS[:1], *LABELS[:2], "model", "accelerator"}
     needed.add(tpu.CHIPS if tpu.CHIPS in names else "n_devices")

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from hwprofiles.calibration import OpSample, TransferSample
 from planner.opcall import TRAINING_DTYPES, OpCall
 from runtime.actors import ActorLoop, Firing
-from runtime.arena import aligned, dtype_of
+from runtime.arena import dtype_of
 from runtime.backends import Backend, backend
+from runtime.device import HOST
 from runtime.kernels import Stream, changing
 
 BLOCKS = 11
@@ -58,11 +59,14 @@ class Sweeper:
 
 
 def bound_call(
-    call: OpCall, fetch: Callable[[Any], object] | None = None, by: Backend | None = None
+    call: OpCall,
+    fetch: Callable[[Any], object] | None = None,
+    by: Backend | None = None,
+    allocate: Callable[[int], Any] = HOST.allocate,
 ) -> tuple[Callable[[], object], list[Any]]:
     """Return the op bound to random arrays, and those of them that are warm when it fires.
 
-    They begin at cache lines, as registers do: vectors across two lines take up to twice as long.
+    ``allocate`` returns so many bytes, zeros.
     ``by`` is the backend whose kernel it is; NumPy's by default.
     """
     rng = np.random.default_rng(0)
@@ -71,7 +75,8 @@ def bound_call(
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
     for tensor in call.tensors:
-        array = aligned(tensor.size_bytes).view(dtype_of(tensor.dtype)).reshape(tensor.shape)
+        flat = allocate(tensor.size_bytes).view(dtype_of(tensor.dtype))
+        array: Any = flat.reshape(tensor.shape)
         if tensor.dtype in TRAINING_DTYPES:
             repeat(rng.standard_normal(min(tensor.elements, DRAWN)) * 0.1, array)
             if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken

@@ -98,14 +98,20 @@ def product(a: Array, b: Array, out: Array, *, onto: bool = False) -> None:
             columns,
             some.stop - first,
             1.0,
-            a[:, some].ctypes.data,
+            _address(a[:, some]),
             deep if a_order == PLAIN else rows,
-            b[some].ctypes.data,
+            _address(b[some]),
             columns if b_order == PLAIN else deep,
             1.0 if onto or first else 0.0,
-            out.ctypes.data,
+            _address(out),
             columns,
         )
+
+
+def _address(a: Array) -> int:
+    """Return where an array begins, in two thirds of the time that its ``ctypes.data`` takes."""
+    address: int = a.__array_interface__["data"][0]
+    return address
 
 
 def _order(a: Array) -> int:

@@ -37,6 +37,7 @@ COLOURS = {
     "torus": "#7a5230",
     "multi_ring": "#7d7d1c",
     "in_network": "#303030",
+    "pipelined_ring": "#2f6f73",
 }
 """By all-reduce, whatever its numbers."""
 OTHERS = {

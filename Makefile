@@ -58,7 +58,7 @@ collectives: .venv/installed
 	$(BIN)/python -m planner.published.collective_fit $(TABLE)
 	$(BIN)/python -m planner.published.collective_page $(TABLE) > docs/collectives.md
 
-# From the records beside them; ARGS=--plan plans the clusters anew, ARGS=--measure runs LeNet-5
+# From the records beside them; ARGS=--plan, --draw or --measure makes plans, pictures, the run anew
 examples: .venv/installed
 	$(BIN)/python bench/examples.py $(ARGS)
 

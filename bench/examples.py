@@ -2,6 +2,7 @@
 
     python bench/examples.py            pages from the records; plans what has no record yet
     python bench/examples.py --plan     plan the clusters anew, about five minutes
+    python bench/examples.py --draw     draw the maps and the figures of the talk anew, two minutes
     python bench/examples.py --measure  plan, run and check LeNet-5 on this machine, two minutes
 
 The plans of clusters rest on datasheets and are the same on every machine; the measurement is of
@@ -10,9 +11,11 @@ the machine that its page names.
 
 import argparse
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import foreplan
+from foreplan.cli import app
 from planner.plan import Training
 from planner.records import write_record
 
@@ -36,6 +39,14 @@ PAGES = {
     "v100-against-a100": tuple(CLUSTERS),
 }
 """Page, and the records that it is made of."""
+PICTURES = {
+    "topology-star-tree-ring.png": "topology --algorithm star --algorithm tree --algorithm ring"
+    " --samples 12",
+    "topology.png": "topology --samples 12",
+    "topology-dgx-1-v100.png": "topology --cluster dgx-1-v100 --samples 24",
+    "talk": "talk",
+}
+"""File or folder, and the command that draws it."""
 
 
 def write_plans(again: bool) -> Iterator[Path]:
@@ -45,6 +56,16 @@ def write_plans(again: bool) -> Iterator[Path]:
         if again or not path.exists():
             found = foreplan.plan("resnet-50", cluster, Training(batch=batch), top=3, fixed=fixed)
             write_record(path, found)
+            yield path
+
+
+def draw(again: bool) -> Iterator[Path]:
+    """Draw what has no picture yet, or all of them ``again``."""
+    for name, words in PICTURES.items():
+        path = FOLDER / name
+        if again or not path.exists():
+            with redirect_stdout(None):
+                app([*words.split(), "-o", str(path), "--quiet"], standalone_mode=False)
             yield path
 
 
@@ -63,11 +84,12 @@ def main() -> None:
     """Write what is asked for, then all pages."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--plan", action="store_true", help="plan the clusters anew")
+    parser.add_argument("--draw", action="store_true", help="draw maps and figures anew")
     parser.add_argument("--measure", action="store_true", help="run LeNet-5 on this machine")
     parser.add_argument("--gate", type=float, default=1.0, help="factor on the claim of the check")
     asked = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    for path in write_plans(asked.plan):
+    for path in (*write_plans(asked.plan), *draw(asked.draw)):
         print(f"wrote {path}")
     if asked.measure or not all((FOLDER / file).exists() for file in MEASURED):
         print(f"wrote {measure(asked.gate)}")

@@ -17,6 +17,8 @@ from sim.engine import simulate
 from sim.fold import Ways
 from sim.taskgraph import TaskGraph
 
+SCALES = 3
+"""That ``scales`` yields."""
 RANKS, NODE = 16_384, 8
 INSIDE_BYTES_PER_S, ACROSS_BYTES_PER_S = 450e9, 50e9
 """Of a port of the switch in a node, and of a NIC; each way."""

@@ -31,6 +31,8 @@ from planner.table import PlanTable, price
 from sim import array_engine, engine
 from sim.taskgraph import TaskGraph
 
+GRAPHS = 8
+"""That ``engine_rates`` yields."""
 SMALL_TASKS = 20_000
 """About how many tasks the graphs have that all engines run."""
 PORTS = 1024
@@ -49,6 +51,8 @@ class EngineRates:
     """Rate of the array engine over that of the yardstick: the median of runs in turn."""
     bytes_per_task: float
     """Graph, state and timeline of the array engine."""
+    bytes_by_part: Mapping[str, float]
+    """The same, by what it is for; ``fabric`` does not grow with tasks."""
     solves: int
     """Components of flows that the array engine solved."""
 
@@ -137,7 +141,8 @@ def _rates(
         build_s=build_s,
         tasks_per_s={key: graph.tasks / statistics.median(s) for key, s in found.items()},
         bare_frac=statistics.median(fracs) if fracs else None,
-        bytes_per_task=counts.held_bytes / graph.tasks,
+        bytes_per_task=sum(counts.held_bytes.values()) / graph.tasks,
+        bytes_by_part={part: held / graph.tasks for part, held in counts.held_bytes.items()},
         solves=counts.solves,
     )
 
@@ -153,9 +158,40 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
 
 
-SEARCH = ("resnet-50", "dgx-a100-80g:16", 4096)
-"""Model, cluster and batch of the search that is timed."""
-CHECKED_ROWS = 1000
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A search that is timed: at least a million rows that divide."""
+
+    model: str
+    cluster: str
+    batch: int
+    choices: Choices
+
+
+BUCKETS = tuple(size * MIB for size in (1, 2, 4, 8, 12, 16, 25, 32, 48, 64))
+SEARCHES = {
+    "wide": Asked(
+        model="resnet-50",
+        cluster="dgx-a100-80g:16",
+        batch=4096,
+        choices=Choices(
+            bucket_bytes=BUCKETS,
+            input_slots=tuple(range(1, 17)),
+            activation_slots=tuple(range(1, 17)),
+            landing_slots=tuple(range(1, 17)),
+        ),
+    ),
+    "natural": Asked(
+        model="alexnet",
+        cluster="dgx-a100-80g:16",
+        batch=55_440,
+        choices=Choices(bucket_bytes=BUCKETS),
+    ),
+}
+"""Few numbers of workers with many values of every axis; and many of workers and microbatches, with
+the slots that a search tries."""
+CHECKED_ROWS, TOLD_ROWS = 1000, 100
+"""Rows that are recomputed, and how many take about as long as pricing all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +206,8 @@ class SearchRates:
     """How many values each axis takes."""
     factors_s: float
     """CPU time in which the space and all factors were built, once."""
+    exchanges_s: float
+    """The part of it in which exchanges were: moves of every algorithm on every number of ranks."""
     stream_s: float
     """CPU time in which all rows were priced from them and ranked: the median of runs."""
     checked: int
@@ -191,33 +229,35 @@ class SearchRates:
         return asdict(self) | rates
 
 
-def wide_choices() -> Choices:
-    """Return many values of every axis, as one who tunes by hand would try."""
-    return Choices(
-        bucket_bytes=tuple(size * MIB for size in (1, 2, 4, 8, 12, 16, 25, 32, 48, 64)),
-        input_slots=tuple(range(1, 17)),
-        activation_slots=tuple(range(1, 17)),
-        landing_slots=tuple(range(1, 17)),
-    )
-
-
-def search_rates(repeats: int, seed: int = 0) -> SearchRates:
+def search_rates(
+    asked: Asked,
+    repeats: int,
+    seed: int = 0,
+    told: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> SearchRates:
     """Price a large space, rank it, and recompute some of its rows one by one.
+
+    ``told`` hears (done, total, what is next): each is of about the same length.
 
     Raises
     ------
     CheckFailed
         When a row differs from the scalar path.
     """
-    name, cluster, batch = SEARCH
-    model, training, machine = load_model(name), Training(batch=batch), load_machine(cluster)
+    model, training = load_model(asked.model), Training(batch=asked.batch)
+    machine = load_machine(asked.cluster)
+    total = 1 + repeats + CHECKED_ROWS // TOLD_ROWS
+    told(0, total, "building factors")
     start = time.process_time()
-    space = machine_space(model, training, machine, choices=wide_choices())
+    space = machine_space(model, training, machine, choices=asked.choices)
     table = price(model, training, space, machine)
-    factors_s = time.process_time() - start
+    before = time.process_time()
+    table.price_all()
+    factors_s, exchanges_s = (time.process_time() - since for since in (start, before))
     aim = Objective.named("time", machine)
     seconds = []
-    for _ in range(repeats):
+    for run in range(repeats):
+        told(1 + run, total, "pricing all rows")
         start = time.process_time()
         best_rows(table, aim)
         seconds.append(time.process_time() - start)
@@ -225,7 +265,8 @@ def search_rates(repeats: int, seed: int = 0) -> SearchRates:
     priced = table.priced_rows
     rng = np.random.default_rng(seed)
     chosen = rng.choice(priced, min(CHECKED_ROWS, priced), replace=False)
-    for place in sorted(chosen.tolist()):
+    for number, place in enumerate(sorted(chosen.tolist())):
+        told(1 + repeats + number // TOLD_ROWS, total, "recomputing rows")
         check_row(table, model, training, machine, place)
     return SearchRates(
         candidates=space.rows,
@@ -233,6 +274,7 @@ def search_rates(repeats: int, seed: int = 0) -> SearchRates:
         priced=priced,
         axes=space.cardinalities(),
         factors_s=factors_s,
+        exchanges_s=exchanges_s,
         stream_s=statistics.median(seconds),
         checked=len(chosen),
     )

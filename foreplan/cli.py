@@ -71,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     from hwprofiles.errors import ForeplanError
 
     signal.signal(signal.SIGTERM, _terminate)  # so that workers are ended with us
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         code = app(arguments, prog_name="foreplan", standalone_mode=False)
     except ForeplanError as error:
@@ -86,6 +87,19 @@ def main(arguments: list[str] | None = None) -> None:
     if code == INTERRUPTED:  # by Typer, or by a command that wrote the best so far
         _say("interrupted; nothing was written that is not whole")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, as an exception of our own.
+
+    Python ends by the signal, not by our code, if it once saw the plain exception leave a string
+    that is executed, as modules do that make classes while they are imported.
+    """
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise Interrupted
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

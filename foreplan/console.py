@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
 
 PROGRESS_AFTER_S = 1.0
 """Progress is shown for what takes longer than this."""
@@ -40,6 +40,29 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         out("  ".join(cells).rstrip())
 
 
+class Pace:
+    """How long what is left will take, at the pace of its stage so far.
+
+    A stage begins where less is done than before. Totals may change on the way.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = (clock(), 0)
+        self._done = 0
+
+    def left_s(self, done: int, total: int) -> float | None:
+        """Return the seconds left; None before anything of the stage is done."""
+        now = self._clock()
+        if done < self._done:
+            self._begun = now, done
+        self._done = done
+        start_s, first = self._begun
+        if done <= first:
+            return None
+        return (now - start_s) / (done - first) * max(0, total - done)
+
+
 @contextmanager
 def progress(title: str, *, quiet: bool) -> Iterator[Step]:
     """Yield ``step(done, total, text)``; show a bar with the time left once a second has passed."""
@@ -47,36 +70,49 @@ def progress(title: str, *, quiet: bool) -> Iterator[Step]:
         yield _lines(title, quiet)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("{task.fields[left]}", style="progress.remaining"),
         TextColumn("{task.fields[text]}"),
     )
-    start = time.monotonic()
+    start, pace = time.monotonic(), Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None, text="", visible=False)
+        task = bar.add_task(title, total=None, text="", left="", visible=False)
 
         def step(done: int, total: int, text: str = "") -> None:
             late = time.monotonic() - start > PROGRESS_AFTER_S
-            bar.update(task, completed=done, total=total, text=text, visible=late)
+            left = _left(pace.left_s(done, total))
+            bar.update(task, completed=done, total=total, text=text, left=left, visible=late)
 
         yield step
 
 
 def _lines(title: str, quiet: bool) -> Step:
     """Where there is no terminal: a line every ten seconds."""
-    state: dict[str, Any] = {"start": time.monotonic(), "next": time.monotonic() + 10.0}
+    state, pace = {"next": time.monotonic() + 10.0}, Pace()
 
     def step(done: int, total: int, text: str = "") -> None:
-        now = time.monotonic()
+        left_s, now = pace.left_s(done, total), time.monotonic()
         if now < state["next"] or not done:
             return
         state["next"] = now + 10.0
-        left_s = (now - state["start"]) / done * (total - done)
-        note(f"{title}: {done}/{total}, about {left_s:.0f} s left {text}".rstrip(), quiet=quiet)
+        words = (f"{title}: {done:,}/{total:,}", _left(left_s), text)
+        note(", ".join(filter(None, words)), quiet=quiet)
 
     return step
+
+
+def _left(seconds: float | None) -> str:
+    """Say how long it will still take.
+
+    >>> _left(7.4), _left(3725), _left(None)
+    ('about 7 s left', 'about 1:02:05 left', '')
+    """
+    if seconds is None:
+        return ""
+    text = f"{seconds:.0f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
+    return f"about {text} left"

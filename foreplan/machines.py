@@ -11,7 +11,9 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.clusters import cluster_facts, load_cluster, split_spec
 from hwprofiles.costs import CostBook
 from hwprofiles.errors import BackendUnavailable, ProfileError
+from hwprofiles.fit import fit_curves
 from hwprofiles.identity import Identity, probe_identity
+from hwprofiles.keptfit import KeptFit
 from hwprofiles.local import LocalFacts, local_cluster, local_facts
 from hwprofiles.opstore import OpStore
 from hwprofiles.units import KW
@@ -89,7 +91,8 @@ class Local:
             calibration = calibration.in_context(dict(identity.context))
             kept = {s: op for s, op in calibration.ops.items() if s not in without}
             calibration = replace(calibration, ops=kept)
-            cluster = local_cluster(workers, calibration, self.facts)
+            fit = fit_curves if without else self._kept_fit(identity).curves
+            cluster = local_cluster(workers, calibration, self.facts, fit)
             device = cluster.devices[0]
             clusters[workers] = cluster
             books[workers] = {device.name: CostBook(device=device, ops=kept)}
@@ -100,6 +103,10 @@ class Local:
                 f" this BLAS; run `{self.calibrating}`"
             )
         return Machine(name=self.name, clusters=clusters, cost_books=books, identities=identities)
+
+    def _kept_fit(self, identity: Identity) -> KeptFit:
+        """Return the curves of an identity, kept beside its ops."""
+        return KeptFit(path=self.store.path.with_name(f"fit-{identity.key}.json"))
 
     @property
     def calibrating(self) -> str:
@@ -128,6 +135,8 @@ class Local:
             calls, identity, cores, progress=progress, start=start or launch, records=records
         )
         self.store.put(identity, calibration)
+        if stored := self.store.calibration(identity.key):
+            self._kept_fit(identity).curves(stored.ops.values())  # a plan need not wait for it
         return calibration
 
 

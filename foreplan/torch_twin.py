@@ -38,7 +38,7 @@ def output(torch: Any, layer: Layer, t: Tensors) -> Any:
         case "add":
             result = sum((t[name] for name in layer.input_names[1:]), start=x)
         case "concat":
-            result = torch.cat([t[name] for name in layer.input_names], 1)
+            result = torch.cat([t[name] for name in layer.input_names], 2 if x.ndim == 3 else 1)
         case "dropout":
             result = functional.dropout(x, attrs["percent"] / 100)
         case "silu":
@@ -95,6 +95,8 @@ def _of_text(torch: Any, layer: Layer, t: Tensors) -> Any:
         case "pick_tokens":
             places = t["x1"][:, first : first + attrs["tokens"], None]
             result = torch.take_along_dim(x, places, dim=1)
+        case "lstm":
+            result = _lstm(torch, layer, t)
         case "attention":
             split = x.unflatten(2, (3, attrs["heads"], -1)).permute(2, 0, 3, 1, 4)
             attend = functional.scaled_dot_product_attention
@@ -105,6 +107,23 @@ def _of_text(torch: Any, layer: Layer, t: Tensors) -> Any:
         case other:
             raise AssertionError(f"{other}: no twin in PyTorch")
     return result
+
+
+def _lstm(torch: Any, layer: Layer, t: Tensors) -> Any:
+    """Return the output of an LSTM, whose gates PyTorch has in the order i, f, g, o."""
+    x, inputs = t["x"], layer.in_shape[1]
+
+    def turned(parameter: Any) -> Any:
+        i, f, o, g = parameter.chunk(4)
+        return torch.cat((i, f, g, o))
+
+    biases = turned(t["b"])
+    weights = (turned(t["w"][:inputs].T), turned(t["w"][inputs:].T), biases, biases * 0)
+    state = x.new_zeros((1, len(x), layer.out_shape[1]))
+    is_reverse = bool(dict(layer.attrs).get("reverse", 0))
+    given = x.flip(1) if is_reverse else x
+    result, _, _ = torch.lstm(given, (state, state), weights, True, 1, 0.0, True, False, True)
+    return result.flip(1) if is_reverse else result
 
 
 def leaves(torch: Any, layer: Layer, samples: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Protocol
 from hwprofiles.calibration import OpSample
 from hwprofiles.device import Device
 from hwprofiles.grade import Grade
-from hwprofiles.tiles import Product
+from hwprofiles.tiles import Chain, Product
 
 
 class Work(Protocol):
@@ -44,6 +44,10 @@ class Work(Protocol):
     @property
     def product(self) -> Product | None:
         """The product of matrices that it is; None where it is none, or many small ones."""
+
+    @property
+    def chain(self) -> Chain | None:
+        """The small products among its own that wait for one another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,7 @@ class CostBook:
             work_class=op.work_class,
             channels=op.channels,
             product=op.product,
+            chain=op.chain,
         )
         return OpCost(
             seconds=launch_s + curve.time_s(float(op.flop), float(op.moved_bytes)),

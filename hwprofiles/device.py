@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from hwprofiles.errors import ProfileError
 from hwprofiles.grade import Grade
 from hwprofiles.roofline import roofline_s
-from hwprofiles.tiles import Product, tiled_frac, transformed_frac
+from hwprofiles.tiles import Chain, Product, chained_frac, tiled_frac, transformed_frac
 from hwprofiles.units import Q
 
-MATRIX_OPS = ("attention", "conv", "linear", "matmul")
+MATRIX_OPS = ("attention", "conv", "linear", "lstm", "matmul")
 """Op classes that begin so run on the matrix unit, where the device has a ``DTYPE_matrix`` peak."""
 
 
@@ -116,11 +116,13 @@ class Device:
         work_class: str = "memory",
         channels: int = 0,
         product: Product | None = None,
+        chain: Chain | None = None,
     ) -> OpCurve:
         """Return the roofline to use for an op: the fitted one of its class, else the peaks'.
 
-        The last three choose the fraction of the peaks where an efficiency is known;
-        ``channels`` 0 means that their number does not matter.
+        The last four choose the fraction of the peaks where an efficiency is known;
+        ``channels`` 0 means that their number does not matter. Every step of a ``chain`` is a
+        kernel, and takes the time of one beside its work.
 
         Raises
         ------
@@ -149,11 +151,15 @@ class Device:
                 f"device {self.name!r}: no rate for op class {op_class!r} in {dtype}; known dtypes:"
                 f" {known}"
             )
+        steps = chain.steps if chain else 0
         peaks_only = OpCurve(
-            flop_per_s=rate, bytes_per_s=self.memory_bytes_per_s, source=self.source
+            flop_per_s=rate,
+            bytes_per_s=self.memory_bytes_per_s,
+            overhead_s=steps * self.launch_overhead_s,
+            source=self.source,
         )
-        shape = self.shape_frac(dtype, work_class, channels, product)
-        return self._reached(peaks_only, dtype, work_class, shape)
+        shape = self.shape_frac(dtype, work_class, channels, product, chain)
+        return self._reached(peaks_only, dtype, work_class, shape, steps)
 
     def computes(self, dtype: str) -> bool:
         """Whether there is a rate for all ops in ``dtype``."""
@@ -166,15 +172,24 @@ class Device:
         return next((dtype for dtype in USUAL_DTYPES if self.computes(dtype)), USUAL_DTYPES[0])
 
     def shape_frac(
-        self, dtype: str, work_class: str, channels: int, product: Product | None
+        self,
+        dtype: str,
+        work_class: str,
+        channels: int,
+        product: Product | None,
+        chain: Chain | None = None,
     ) -> float:
         """Return the share of a unit's peak that the shape of an op leaves."""
         tiled = tiled_frac(product, self.cores) if product else 1.0
+        if product and chain:
+            tiled = chained_frac(product, chain, self.cores)
         if self.uses_matrix(dtype) or self.kind == "cpu":  # which transform nothing in training
             return tiled
         return tiled * transformed_frac(work_class, channels)
 
-    def _reached(self, peak: OpCurve, dtype: str, work_class: str, shape: float) -> OpCurve:
+    def _reached(
+        self, peak: OpCurve, dtype: str, work_class: str, shape: float, steps: int
+    ) -> OpCurve:
         """Return what is reached of the roofline at the peaks."""
         known = self.efficiency
         if known is None:
@@ -183,7 +198,8 @@ class Device:
             frac, memory_frac = 1.0, known.elementwise_frac.get(dtype, known.memory_frac)
             overhead_s = known.elementwise_kernel_s
         elif (reached := known.peak_frac.get(f"{work_class}/{dtype}")) is not None:
-            frac, memory_frac, overhead_s = reached * shape, known.memory_frac, known.kernel_s
+            frac, memory_frac = reached * shape, known.memory_frac
+            overhead_s = peak.overhead_s + (1 + steps) * known.kernel_s
         else:
             return peak
         return OpCurve(

@@ -2,13 +2,13 @@
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwprofiles.calibration import Calibration, OpSample
 from hwprofiles.cluster import Cluster
-from hwprofiles.device import Device
+from hwprofiles.device import Device, OpCurve
 from hwprofiles.errors import ProfileError
 from hwprofiles.fit import fit_curves
 from hwprofiles.identity import cpu_model
@@ -64,7 +64,13 @@ def _core_of(cpu: int) -> str:
         return str(cpu)
 
 
-def local_cluster(workers: int, calibration: Calibration, facts: LocalFacts) -> Cluster:
+Fit = Callable[[Iterable[OpSample]], dict[str, OpCurve]]
+"""From measured ops to the curve of each class."""
+
+
+def local_cluster(
+    workers: int, calibration: Calibration, facts: LocalFacts, fit: Fit = fit_curves
+) -> Cluster:
     """Return ``workers`` cores of this machine, each joined to each by the measured link.
 
     Parameters
@@ -75,6 +81,8 @@ def local_cluster(workers: int, calibration: Calibration, facts: LocalFacts) -> 
         Measured ops and, for two workers or more, transfers.
     facts : LocalFacts
         From :func:`local_facts`.
+    fit : callable
+        Returns what ``fit_curves`` does.
 
     Raises
     ------
@@ -99,11 +107,11 @@ def local_cluster(workers: int, calibration: Calibration, facts: LocalFacts) -> 
         link = Link.from_samples("local-copy", calibration.transfer_points, source=source)
         ranks = range(workers)
         edges = [(src, dst, link) for src in ranks for dst in ranks if src != dst]
-    device = _core(workers, calibration, facts)
+    device = _core(workers, calibration, facts, fit)
     return Cluster.from_edges("local", [device] * workers, edges, source="this machine, measured")
 
 
-def _core(workers: int, calibration: Calibration, facts: LocalFacts) -> Device:
+def _core(workers: int, calibration: Calibration, facts: LocalFacts, fit: Fit) -> Device:
     """Return one core: curves fitted to the ops, peaks the best rates that any op reached."""
     ops = calibration.ops.values()
     return Device(
@@ -115,7 +123,7 @@ def _core(workers: int, calibration: Calibration, facts: LocalFacts) -> Device:
         launch_overhead_s=calibration.scalars.get("launch_overhead_s", 0.0),
         transfers_hold_compute=True,
         source=f"best rates of {len(ops)} measured ops, {workers} lanes at once",
-        curves=fit_curves(ops),
+        curves=fit(ops),
     )
 
 

@@ -9,7 +9,8 @@ transforms whose cost does not fall with the channels that share them. Nothing h
 """
 
 from functools import cache
-from math import ceil
+from math import ceil, prod
+from typing import NamedTuple
 
 TILES = ((128, 128), (128, 64), (64, 64), (32, 32))
 """Rows and columns of the tiles that libraries have kernels for, either way round."""
@@ -26,6 +27,14 @@ TRANSFORM_CHANNELS = 50
 
 Product = tuple[int, int, int]
 """Rows, columns and depth of a product of matrices."""
+
+
+class Chain(NamedTuple):
+    """Equal products of which each waits for the one before, as from token to token of an LSTM."""
+
+    sides: Product
+    steps: int
+    """How many; each is a kernel of its own."""
 
 
 def product(phase: str, rows: int, inputs: int, outputs: int) -> Product:
@@ -49,6 +58,17 @@ def tiled_frac(sides: Product, cores: int) -> float:
     rows, columns, depth = sides
     both = {(a, b) for pair in TILES for a, b in (pair, pair[::-1])}
     return max(_of_tile(rows, columns, depth, cores, *tile) for tile in both)
+
+
+def chained_frac(sides: Product, chain: Chain, cores: int) -> float:
+    """Return the share of the peak that a product and a chain leave together.
+
+    >>> round(chained_frac((3200, 4096, 1024), Chain((64, 4096, 1024), 49), 80), 3)
+    0.543
+    """
+    whole, small = prod(sides), prod(chain.sides) * chain.steps
+    taken = whole / tiled_frac(sides, cores) + small / tiled_frac(chain.sides, cores)
+    return (whole + small) / taken
 
 
 def _of_tile(rows: int, columns: int, depth: int, cores: int, high: int, wide: int) -> float:

@@ -16,14 +16,15 @@ from hwprofiles.units import Ints, to_ps
 from planner.algorithms import algorithm, name_at
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
+from planner.emission import script_of
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
 from planner.program import ComputeTask, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
-from planner.script import Script, script_of
+from planner.script import Script
 from planner.switching import SWITCH, Joined, route_between
-from sim.blocks import Rows
+from sim.blocks import Rows, narrow
 from sim.taskgraph import NO_ROUTE
 
 
@@ -78,9 +79,9 @@ class ExchangeTasks(RankedTasks):
     @cached_property
     def slots(self) -> Ints:
         """(T,) slot of its landing register in which a transfer lands, 0 where it does not."""
-        return self.script.turns() % self.landing_slots
+        return self.script.turns % self.landing_slots
 
-    @property
+    @cached_property
     def workers(self) -> Ints:
         """Worker of each rank, and of the switch."""
         return np.array([*self.group, SWITCH])
@@ -166,7 +167,8 @@ class _Writer:
         item = work.graph.items + np.cumsum(script.lands) - 1
         route, duration_ps = self._sent(payload)
         duration_ps[adds] = self._added_ps(width[adds])
-        deps, tokens = self._deps()
+        tokens = self._tokens()
+        deps = self._deps(tokens)
         work.graph.extend(
             {
                 "duration_ps": duration_ps,
@@ -185,7 +187,7 @@ class _Writer:
             },
         )
         work.tasks.add(made)
-        self._note(deps.ids)
+        self._note(tokens)
         return [self._tasks(last, tokens) for last in script.last]
 
     def _lanes(self) -> Ints:
@@ -208,35 +210,46 @@ class _Writer:
 
     def _sent(self, payload: Ints) -> tuple[Ints, Ints]:
         """Return the route and the overhead of each transfer, picoseconds, shape (T,)."""
-        work, script = self.work, self.script
-        route, overhead_ps = np.full(len(payload), NO_ROUTE), np.zeros_like(payload)
-        sends = script.sends
-        pairs, at, pair_of = np.unique(script.pairs[sends], return_index=True, return_inverse=True)
-        ids = np.zeros(len(pairs), dtype=np.int64)
-        laws: dict[tuple[int, ...], tuple[int, Route | Joined]] = {}
-        kind_of = np.zeros(len(pairs), dtype=np.int64)
-        for place in np.argsort(at).tolist():  # routes are numbered as they come into use
-            ends = divmod(int(pairs[place]), script.ranks + 1)
-            src, dst = (int(self.made.workers[end]) for end in ends)
-            way = route_between(work.cluster, work.plan.placement, src, dst)
-            ids[place] = work.graph.path(way.link_ids, way.flow_cap_bytes_per_s)
-            kind_of[place], _ = laws.setdefault(tuple(map(id, way.links)), (len(laws), way))
-        route[sends] = ids[pair_of]
-        kind = kind_of[pair_of]
-        for number, law in laws.values():
-            some = sends[kind == number]
+        key, known = (self.made.name, self.made.group), self.work.ways
+        if key not in known:
+            known[key] = self._ways()
+        route, law_of, laws = known[key]
+        overhead_ps = np.zeros_like(payload)
+        for number, law in enumerate(laws):
+            some = np.flatnonzero(law_of == number)
             sizes, size_of = np.unique(payload[some], return_inverse=True)
             overhead_ps[some] = to_ps(law.overhead_s(sizes.astype(np.float64)))[size_of]
         return route, overhead_ps
 
+    def _ways(self) -> tuple[Ints, Ints, list[Route | Joined]]:
+        """Return the route of each transfer, which law it follows, and the laws."""
+        work, script = self.work, self.script
+        route, law_of = np.full((2, len(script.src)), NO_ROUTE)
+        sends = script.sends
+        pairs, at, pair_of = np.unique(script.pairs[sends], return_index=True, return_inverse=True)
+        found = np.zeros((2, len(pairs)), dtype=np.int64)
+        laws: dict[tuple[int, ...], tuple[int, Route | Joined]] = {}
+        for place in np.argsort(at).tolist():  # routes are numbered as they come into use
+            ends = divmod(int(pairs[place]), script.ranks + 1)
+            src, dst = (int(self.made.workers[end]) for end in ends)
+            way = route_between(work.cluster, work.plan.placement, src, dst)
+            path = work.graph.path(way.link_ids, way.flow_cap_bytes_per_s)
+            law, _ = laws.setdefault(tuple(map(id, way.links)), (len(laws), way))
+            found[:, place] = path, law
+        route[sends], law_of[sends] = found[:, pair_of]
+        return route, law_of, [law for _, law in laws.values()]
+
     def _added_ps(self, width: Ints) -> Ints:
         """Return the time of each addition, picoseconds."""
-        work = self.work
-        workers = np.array(self.made.group)[self.script.src[self.script.adds]]
-        keys = workers * (self.made.bucket.elements + 1) + width
-        _, at, back = np.unique(keys, return_index=True, return_inverse=True)
-        each = [work.price_ps(int(workers[i]), work.calls.add(int(width[i]))) for i in at]
-        return np.array(each, dtype=np.int64)[back] if len(keys) else np.zeros(0, dtype=np.int64)
+        work, group = self.work, self.made.group
+        device = [work.cluster.devices[work.plan.placement[worker]].name for worker in group]
+        _, one, kind_of = np.unique(device, return_index=True, return_inverse=True)
+        keys = kind_of[self.script.src[self.script.adds]] * (self.made.bucket.elements + 1) + width
+        distinct, back = np.unique(keys, return_inverse=True)
+        each = []
+        for kind, elements in zip(*np.divmod(distinct, self.made.bucket.elements + 1), strict=True):
+            each.append(work.price_ps(group[one[kind]], work.calls.add(int(elements))))
+        return np.array(each, dtype=np.int64)[back]
 
     def _registers(self, lands: Ints) -> Ints:
         """Return the register that each of the transfers ``lands`` writes."""
@@ -254,34 +267,24 @@ class _Writer:
         """Return the actor of each task: messages of one pair, additions of one span at a rank."""
         work, script, number = self.work, self.script, self.made.number
         if number not in work.exchange_actors:
-            spans = script.first * (script.blocks + 1) + script.end
-            sums = (script.src * (script.blocks + 1) ** 2 + spans + 1) * -1
-            keys = np.where(script.arrived < 0, script.pairs, sums)
-            _, at, actor_of = np.unique(keys, return_index=True, return_inverse=True)
-            place = np.empty_like(at)
-            place[np.argsort(at)] = np.arange(len(at))  # numbered as they come into use
-            work.exchange_actors[number] = work.actor_count + place[actor_of]
-            work.actor_count += len(at)
+            work.exchange_actors[number] = work.actor_count + script.actors
+            work.actor_count += int(script.actors.max(initial=-1)) + 1
         return work.exchange_actors[number]
 
-    def _deps(self) -> tuple[Rows, list[Tasks]]:
-        """Return what each task waits for, and the tasks that each token stands for."""
-        script, tokens = self.script, self._tokens()
-        counts = np.array([len(tasks) for tasks in tokens], dtype=np.int64)
-        table = np.array([task for tasks in tokens for task in tasks], dtype=np.int64)
-        token, is_token = -1 - script.waits, script.waits < 0
-        lengths = np.where(is_token, counts[np.where(is_token, token, 0)], 1)
-        back = np.repeat(np.arange(len(token)), lengths)
-        within = np.arange(len(back)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        found = self.first + script.waits[back]
-        some = is_token[back]
-        begin = np.cumsum(counts) - counts
-        found[some] = table[begin[token[back[some]]] + within[some]]
-        move = script.waiting[back]
-        keys = np.sort((move << 32) | found)  # ascending in every row
-        keys = keys[np.diff(keys, prepend=-1) > 0]
-        move, found = keys >> 32, keys & 0xFFFFFFFF
-        return Rows(lengths=np.bincount(move, minlength=len(script.src)), ids=found), tokens
+    def _deps(self, tokens: list[Tasks]) -> Rows:
+        """Return what each task waits for: first what tokens stand for, which came before."""
+        sets, set_of, counts, moves = self.script.awaited
+        found = [sorted({task for token in some for task in tokens[-1 - token]}) for some in sets]
+        size = np.array(list(map(len, found)), dtype=np.int64)
+        lengths = np.stack([size[set_of], counts], axis=1).reshape(-1)
+        begin = np.stack(
+            [(np.cumsum(size) - size)[set_of], size.sum() + np.cumsum(counts) - counts], axis=1
+        ).reshape(-1)
+        ids = np.concatenate([*(np.array(s, dtype=np.int32) for s in found), moves + self.first])
+        ids = narrow(ids)
+        at = np.repeat((begin - np.cumsum(lengths) + lengths).astype(np.int32), lengths)
+        at += np.arange(len(at), dtype=np.int32)
+        return Rows(lengths=lengths.reshape(-1, 2).sum(axis=1), ids=ids[at])
 
     def _tokens(self) -> list[Tasks]:
         """Return the tasks that the tokens of a script stand for: what makes ready, what may land.
@@ -304,15 +307,11 @@ class _Writer:
             found.update(tokens[-1 - wait] if wait < 0 else (self.first + wait,))
         return tuple(sorted(found))
 
-    def _note(self, waited: Ints) -> None:
+    def _note(self, tokens: list[Tasks]) -> None:
         """Note what ends the step so far, and the last additions of each rank."""
-        work, script, adds = self.work, self.script, self.script.adds
-        inside = waited >= self.first
-        is_end = np.ones(len(script.src), dtype=np.bool_)
-        is_end[waited[inside] - self.first] = False
-        work.tails.difference_update(np.unique(waited[~inside]).tolist())
-        work.tails.update((self.first + np.flatnonzero(is_end)).tolist())
-        ranks, at = np.unique(script.src[adds][::-1], return_index=True)
-        for rank, place in zip(ranks.tolist(), at.tolist(), strict=True):
-            task = self.first + int(adds[len(adds) - 1 - place])
-            work.landed[self.made.group[rank], self.made.number] = task
+        work, script = self.work, self.script
+        used = {-1 - token for some in script.awaited[0] for token in some}
+        work.tails.difference_update(task for token in used for task in tokens[token])
+        work.tails.update((self.first + script.ends).tolist())
+        for rank, place in script.last_adds.items():
+            work.landed[self.made.group[rank], self.made.number] = self.first + place

@@ -17,13 +17,17 @@ from planner.model import ModelGraph
 from planner.opcall import OpCall
 
 FLOAT_BYTES = 4
-MATMULS = ("conv2d.", "linear.", "attention.", "unembedding.")
+MATMULS = ("conv2d.", "linear.", "attention.", "lstm.", "unembedding.")
 """Kernels whose FLOP are multiply-adds."""
 
 
 def _matmul(layer: Layer) -> int:
     biases = prod(layer.out_shape) if "b" in layer.parameters else 0
     return layer.call("forward", 1, "float32").flop // 2 + biases
+
+
+def _of_gates(layer: Layer) -> int:
+    return layer.call("forward", 1, "float32").flop // 2 + 4 * prod(layer.out_shape)
 
 
 def _pool(layer: Layer) -> int:
@@ -49,6 +53,7 @@ MULTIPLY_ADDS: dict[str, Callable[[Layer], int]] = {
     "linear": _matmul,
     "attention": _matmul,
     "unembedding": _matmul,
+    "lstm": _of_gates,
     "relu": _twice,
     "tanh": _twice,
     "sigmoid": _twice,

@@ -47,7 +47,17 @@ class StepCalls:
 
     @classmethod
     def of(cls, model: ModelGraph, training: Training, plan: Plan) -> "StepCalls":
-        """Return the calls of ``plan``, which depend on its workers and microbatch alone."""
+        """Return the calls of ``plan``, which depend on its workers and microbatch alone.
+
+        They are kept with the model, unless the plan has an input pipeline.
+        """
+        if plan.decode_workers:
+            return cls._of(model, training, plan)
+        key = ("step calls", training, plan.microbatch, plan.microbatches(training.batch))
+        return model.once(key, lambda: cls._of(model, training, plan))
+
+    @classmethod
+    def _of(cls, model: ModelGraph, training: Training, plan: Plan) -> "StepCalls":
         samples, rounds = plan.microbatch, plan.microbatches(training.batch)
         layers = layer_calls(model, samples, training.dtype)
         inputs = input_calls(model, training, plan) if plan.decode_workers else None

@@ -90,11 +90,11 @@ class Found:
         return len(self.kept) >= self.keep and key >= self.kept[self.keep - 1][0]
 
 
-def _is_proved(table: PlanTable, found: Found, done: Ints) -> bool:
-    """Whether no row that was not simulated can enter what was to be kept."""
-    complete = len(found.kept) >= found.keep
-    key = found.kept[found.keep - 1][0] if complete else (np.inf, 0)
-    return not left_over(table, found.objective, done, key).better
+def _is_proved(table: PlanTable, found: Found, done: Ints, worth: int) -> bool:
+    """Whether none of ``worth`` rows that was not simulated can enter what was to be kept."""
+    if len(found.kept) < found.keep:
+        return found.simulated == worth
+    return not left_over(table, found.objective, done, found.kept[found.keep - 1][0]).better
 
 
 def certify(
@@ -103,12 +103,12 @@ def certify(
     """Say what was proved."""
     (best_key, _, _), (last_key, _, _) = found.kept[0], found.kept[:top][-1]
     done = np.array(found.rows, dtype=np.int64)
-    left = left_over(table, found.objective, done, last_key)
-    fits = tally.by_name()["fits"]
+    runner = found.kept[1] if len(found.kept) > 1 else None
+    left = left_over(table, found.objective, done, last_key, runner[0] if runner else None)
+    worth = tally.by_name()["fits"] - tally.spare
     gap_frac = 0.0
     if left.least is not None and left.least < best_key and best_key[0] > 0:
         gap_frac = max(0.0, 1 - min(left.least[0] / best_key[0], 1.0))
-    runner = found.kept[1] if len(found.kept) > 1 else None
     frac = runner[0][1] / best_key[1] - 1 if runner else 0.0
     better = "better" if found.objective.name not in ("time", "throughput") else "faster"
     if left.least is None or left.least >= best_key:
@@ -119,13 +119,13 @@ def certify(
         proved = left.least is None or left.least >= runner[0]
         second = "the runner-up" if proved else "the next best of those simulated,"
         statement += f"; {second} {runner[2].plan.label} is {format_frac(frac)} slower"
-    if stopped_by == "proof" and not _is_proved(table, found, done):
+    if stopped_by == "proof" and not _is_proved(table, found, done, worth):
         stopped_by = "budget" if budget is not None else "tasks"
     return Certificate(
         candidates=table.space.rows,
         by_verdict=tally.by_name(),
         simulated=found.simulated,
-        pruned_by_bound=fits - tally.spare - found.simulated - left.better,
+        pruned_by_bound=worth - found.simulated - left.better,
         pruned_by_dominance=tally.spare,
         not_reached=left.better,
         runner_up=runner[2].plan.label if runner else "",

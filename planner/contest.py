@@ -115,7 +115,11 @@ class Contest:
             most = {name: value for name, value in held.most.items() if name != "step_s"}
             space, left_out = _space(model, asked, machine, replace(held, most=most))
             table = price(model, asked, space, machine, Constraints(most=most), shared=shared)
-            rows = [worth(block).rows for block in table.blocks()]
+            rows = [
+                worth(block).rows
+                for section in table.open_sections()
+                for block in table.blocks_of(section, exact=False)
+            ]
             fits = np.concatenate([fits, *rows])
         known = _priced_rows(model, asked, machine, space, fits)
         own_rows = [row for plan in own if (row := space.row(plan)) is not None]

@@ -50,7 +50,8 @@ class StackEvidence:
         least, most = (f"{frac - 1:+.0%}" for frac in self.interval_frac)
         return (
             f"links {', '.join(self.links)} as {self.name} uses them ({self.library}; fitted to"
-            f" {self.rows} rows of {self.sources} sources, 80 % interval {least} to {most})"
+            f" {self.rows} rows of {self.sources} source{'s' * (self.sources != 1)}, 80 % interval"
+            f" {least} to {most})"
         )
 
 

@@ -42,6 +42,8 @@ class Work:
     """(ranks, N) additions, and transfers where they hold the compute lane."""
     chain_ps: Ints
     """(N,) longest chain of moves."""
+    all_ps: Ints
+    """(N,) all moves, one after the other."""
 
     def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
         """Return by bucket: the time that it and all after it take at least, once one is ready.
@@ -56,6 +58,11 @@ class Work:
         work = np.cumsum(self.work_ps[:, columns], axis=1)
         busy = np.where(work > 0, fill + work + drain, 0)
         return tuple(busy.max(axis=0)[::-1].tolist())
+
+    def serial_ps(self, elements: Sequence[int]) -> Ints:
+        """Return by bucket: the time of all its moves, one after the other."""
+        found: Ints = self.all_ps[[self.sizes[n] for n in elements]]
+        return found
 
     def busiest_ps(self, elements: Sequence[int]) -> int:
         """Return the work of the busiest compute lane over all buckets."""
@@ -104,6 +111,7 @@ def _joined(works: Sequence[Work]) -> Work:
         drain_ps=all_of("drain_ps", LATER),
         compute_ps=np.concatenate([work.compute_ps for work in works], axis=1),
         chain_ps=np.concatenate([work.chain_ps for work in works]),
+        all_ps=np.concatenate([work.all_ps for work in works]),
     )
 
 
@@ -155,6 +163,7 @@ def _work(
         drain_ps=drains,
         compute_ps=additions,
         chain_ps=(head + duration + tail).max(axis=0) - update,
+        all_ps=duration.sum(axis=0),
     )
 
 

@@ -107,7 +107,8 @@ def _fitted(wire: WireName, stack: str | None, ends: float) -> Link:
     points = tuple((size, switch_s + half * seconds) for size, seconds in found.overheads)
     block = transports()["stacks"][stack]
     source = (
-        f"{block['library']}, fitted to {block['rows']} rows of {block['sources']} sources;"
+        f"{block['library']}, fitted to {block['rows']} rows of"
+        f" {block['sources']} source{'s' * (block['sources'] != 1)};"
         f" {link.source}"
     )
     return replace(found, overheads=points if half else points[:1], source=source)

@@ -42,7 +42,7 @@ def emitted_fold(name: str, ranks: int, kept: tuple[int, ...]) -> EmittedFold:
     found = symmetry(name, ranks)
     assert found is not None, "only what is alike folds"
     fold = replace(found, kept=kept)
-    exchange = _FoldedNotes(ranks=ranks, elements=fold.block_count, fold=fold, item_bytes=1)
+    exchange = FoldedNotes(ranks=ranks, elements=fold.block_count, fold=fold, item_bytes=1)
     last = algorithm(name).emit(exchange, dict.fromkeys(fold.ranks(), ()))
     return EmittedFold(
         fold=fold,
@@ -58,7 +58,7 @@ def _orbits(tokens: Sequence[int], fold: Symmetry) -> Tasks:
 
 
 @dataclass(slots=True, kw_only=True)
-class _FoldedNotes(FoldedExchange):
+class FoldedNotes(FoldedExchange):
     """A folded exchange of one element a block, so that a span is one of blocks; it keeps them."""
 
     spans: list[Span] = field(default_factory=list)

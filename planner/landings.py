@@ -6,19 +6,19 @@ same numbers as from the moves of all ranks, on many ranks much sooner.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, algorithm_names, turns
+from planner.emission import ELEMENTS
 from planner.folded_moves import FOLD_FROM_RANKS
 from planner.folded_script import emitted_fold, symmetry
 from planner.moves import Groups, block_edges, by_name, moves_of
-from planner.script import ELEMENTS
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Landings:
     """The additions of an algorithm on so many ranks."""
 
@@ -36,6 +36,30 @@ class Landings:
     def most(self) -> int:
         """Return how many land in the register where most do."""
         return int(np.diff(self.by_seat.starts, append=len(self.first)).max(initial=0))
+
+    @cached_property
+    def _by_blocks(self) -> tuple[Groups, Ints, Groups]:
+        """Additions of as many blocks at a seat; how many blocks; these groups by seat."""
+        seats = np.empty(len(self.first), dtype=np.int64)
+        counts = np.diff(self.by_seat.starts, append=len(self.first))
+        seats[self.by_seat.order] = np.repeat(self.by_seat.keys, counts)
+        alike = Groups.of(seats * (self.blocks + 1) + self.end - self.first)
+        seat, blocks = np.divmod(alike.keys, self.blocks + 1)
+        return alike, blocks, Groups.of(seat)
+
+    def widest(self, sizes: Sequence[int], seats: int) -> Ints:
+        """Return the widest addition at each of so many seats, for each size, (seats, N).
+
+        A span of so many blocks has as many times the whole part of an element a block, and what
+        the remainder makes of it; remainders are far fewer than sizes.
+        """
+        whole, left = np.divmod(np.array(sizes, dtype=np.int64), self.blocks)
+        remainders, which = np.unique(left, return_inverse=True)
+        edges = block_edges(self.blocks, remainders.tolist())
+        alike, blocks, by_seat = self._by_blocks
+        more = alike.reduce(np.maximum, edges[self.end] - edges[self.first])
+        width = blocks[:, None] * whole + more[:, which.reshape(-1)]
+        return by_seat.by_key(np.maximum, width, seats, 0)
 
 
 @cache
@@ -89,9 +113,8 @@ def landing_widths(name: str, ranks: int, sizes: Sequence[int]) -> Ints:
     found = np.zeros((ranks, channels, len(sizes)), dtype=np.int64)
     columns = {elements: i for i, elements in enumerate(sizes)}
     for landings, some in parts.values():
-        edges, own = block_edges(landings.blocks, some), landings.channels
-        width = edges[landings.end] - edges[landings.first]
-        widest = landings.by_seat.by_key(np.maximum, width, ranks * own, 0)
+        own = landings.channels
+        widest = landings.widest(some, ranks * own)
         at = [columns[elements] for elements in some]
         found[:, :own, at] = widest.reshape(ranks, own, -1)
     return found

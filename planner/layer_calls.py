@@ -47,28 +47,27 @@ def layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls
 
     Equal layers share their calls; the result is kept with the model.
     """
-    known = model.known_calls
-    if (samples, dtype) not in known:
-        made: dict[object, OpCall] = {}
+    return model.once(("layer calls", samples, dtype), lambda: _layer_calls(model, samples, dtype))
 
-        def call(layer: Layer, phase: str) -> OpCall:
-            key = (layer.kind, layer.in_shapes, layer.attrs, phase)
-            if key not in made:
-                made[key] = layer.call(phase, samples, dtype)
-            return made[key]
 
-        known[samples, dtype] = tuple(
-            LayerCalls(
-                forward=call(layer, "forward"),
-                weight_grad=call(layer, "weight_grad") if layer.is_trained else None,
-                input_grad=call(layer, "input_grad") if needs else None,
-                sums=_sums(model, i, samples, dtype),
-            )
-            for i, (layer, needs) in enumerate(
-                zip(model.layers, model.needs_input_grad, strict=True)
-            )
+def _layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCalls, ...]:
+    made: dict[object, OpCall] = {}
+
+    def call(layer: Layer, phase: str) -> OpCall:
+        key = (layer.kind, layer.in_shapes, layer.attrs, phase)
+        if key not in made:
+            made[key] = layer.call(phase, samples, dtype)
+        return made[key]
+
+    return tuple(
+        LayerCalls(
+            forward=call(layer, "forward"),
+            weight_grad=call(layer, "weight_grad") if layer.is_trained else None,
+            input_grad=call(layer, "input_grad") if needs else None,
+            sums=_sums(model, i, samples, dtype),
         )
-    return known[samples, dtype]
+        for i, (layer, needs) in enumerate(zip(model.layers, model.needs_input_grad, strict=True))
+    )
 
 
 def _sums(model: ModelGraph, i: int, samples: int, dtype: str) -> tuple[OpCall, ...]:

@@ -9,15 +9,15 @@ MOST_LAYERS = 10_000
 """Layers of a model, repeated blocks unrolled."""
 MOST_SIDE = 2**24
 """Of channels, features, sides and windows: far above any model, so that sums stay sums."""
-LEAST = dict.fromkeys(
-    ("pad", "pad_w", "percent", "bias", "ceil", "causal", "tied", "first", "tokens"), 0
-)
-MOST = {"percent": 99} | dict.fromkeys(("bias", "ceil", "causal", "tied"), 1)
-SWITCHES = ("bias", "ceil", "causal", "tied")
+LEAST = dict.fromkeys(("pad", "pad_w", "percent", "first", "tokens"), 0)
+MOST = {"percent": 99}
+SWITCHES = ("bias", "borrows", "ceil", "causal", "reverse", "tied")
 """Attributes that are yes or no."""
+LEAST |= dict.fromkeys(SWITCHES, 0)
+MOST |= dict.fromkeys(SWITCHES, 1)
 MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten", "upsample")
 """Kinds that take maps ``(C, H, W)``."""
-TOKENS = ("attention", "first_token", "positions", "unembedding")
+TOKENS = ("attention", "first_token", "lstm", "positions", "unembedding")
 """Kinds that take tokens ``(S, F)``."""
 SEVERAL = ("add", "concat", "gate", "pick_tokens")
 """Kinds that take more than one input."""
@@ -75,8 +75,9 @@ def _of_several(kind: str, shapes: Sequence[Shape]) -> str:
     elif kind == "add":
         fits, expected = len(shapes) > 1 and len(set(shapes)) == 1, "two or more of one shape"
     else:
-        fits = len(shapes) > 1 and len({(len(x), x[1:]) for x in shapes}) == 1
-        expected = "two or more that differ in channels alone"
+        alike = {(len(x), x[:1] if len(x) == 2 else x[1:]) for x in shapes}
+        fits = len(shapes) > 1 and len(alike) == 1
+        expected = "two or more that differ in channels or features alone"
     return "" if fits else f"{kind}: expected inputs {expected}, got {_listed(shapes)}"
 
 

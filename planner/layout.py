@@ -65,8 +65,14 @@ def layouts(
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
     alike = shared.without_landing()
-    landing = (landing_registers(model, training, plan, rank) for rank in range(plan.workers))
-    return tuple(shared.with_landing(alike, registers) for registers in landing)
+    found: dict[tuple[Register, ...], Layout] = {}
+    every = []
+    for rank in range(plan.workers):
+        landing = tuple(landing_registers(model, training, plan, rank))
+        if landing not in found:
+            found[landing] = shared.with_landing(alike, landing)
+        every.append(found[landing])
+    return tuple(every)
 
 
 def worker_layout(

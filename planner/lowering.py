@@ -6,6 +6,7 @@ from math import prod
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
+from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
@@ -18,11 +19,15 @@ from planner.precision import SCALING, scales_loss
 from planner.program import ComputeTask, Program, View
 from planner.registers import Register, frame_count, plan_buckets
 from planner.rings import ring_registers
+from planner.switching import Joined
 from planner.tasklist import TaskList
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
 """Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
+
+LANES = ("compute", "copy", "send", "receive")
+"""Of every rank; some may be the same one."""
 
 PRIORITY = {"exchange": 0, "update": 0, "backward": 1, "forward": 2, "load": 3}
 """Smaller first: a worker finishes what it began, which keeps few activations alive."""
@@ -41,6 +46,28 @@ class Passes:
     """Last task that wrote each layer's gradient."""
     reader: dict[int, int] = field(default_factory=dict)
     """Last task that reads each layer's parameters, where one follows the last gradient."""
+    shift: int = 0
+    """How far the tasks of this worker lie behind these."""
+    known: dict[tuple[str, tuple[int, ...]], Tasks] = field(default_factory=dict)
+    """Those of some layers, as far as anybody asked; of all workers alike."""
+
+    def shifted(self, shift: int) -> "Passes":
+        """Return the passes of a worker alike."""
+        return replace(self, shift=shift)
+
+    def gradients_of(self, layers: tuple[int, ...]) -> Tasks:
+        """Return the last tasks that wrote gradients of these layers, ascending."""
+        return self._of("gradient", self.gradient, layers)
+
+    def readers_of(self, layers: tuple[int, ...]) -> Tasks:
+        """Return the last tasks that read parameters of these layers after that, ascending."""
+        return self._of("reader", self.reader, layers)
+
+    def _of(self, what: str, tasks: Mapping[int, int], layers: tuple[int, ...]) -> Tasks:
+        if (what, layers) not in self.known:
+            some = {tasks[layer] for layer in layers if layer in tasks}
+            self.known[what, layers] = tuple(sorted(some))
+        return tuple(task + self.shift for task in self.known[what, layers])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +93,10 @@ class Lowering:
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     exchange_actors: dict[int, Ints] = field(default_factory=dict)
     """By bucket: those of its exchange, in the order of its script."""
+    ways: dict[tuple[str, tuple[int, ...]], tuple[Ints, Ints, list[Route | Joined]]] = field(
+        default_factory=dict
+    )
+    """By algorithm and group: route of each transfer of its script, which law it follows, laws."""
     actor_count: int = 0
     prices: dict[tuple[str, str], int] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
@@ -99,16 +130,17 @@ class Lowering:
             self.graph.link(link.bandwidth_bytes_per_s)
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
         self.frames = max(1, frame_count(self.training, self.plan))
+        alike = {id(layout): layout for layout in self.layouts}
+        columns = {key: _register_columns(layout) for key, layout in alike.items()}
         for rank, device in enumerate(self.plan.placement):
-            ids = {}
-            for reg in self.layouts[rank].registers:
-                self.slots[reg.name] = reg.slots
-                ids[reg.name] = self.graph.register(device, reg.slots, reg.stride_bytes)
-                self.register_names.append(f"{reg.name}@{rank}")
-            self.register_ids.append(ids)
+            names, slots, strides = columns[id(self.layouts[rank])]
+            added = self.graph.registers(device, slots, strides)
+            self.slots.update(zip(names, slots, strict=True))
+            self.register_ids.append(dict(zip(names, added, strict=True)))
+            self.register_names += [f"{name}@{rank}" for name in names]
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
-            for kind in ("compute", "copy", "send", "receive"):
+            for kind in LANES:
                 shared = holds and kind != "compute"
                 lane = self.lanes[rank, "compute"] if shared else self.graph.lane(device)
                 self.lanes[rank, kind] = lane
@@ -118,6 +150,10 @@ class Lowering:
         found = self.actors.setdefault((rank, name), self.actor_count)
         self.actor_count = max(self.actor_count, found + 1)
         return found
+
+    def lanes_of(self, rank: int) -> list[int]:
+        """Return the lanes of a rank that channels do not add."""
+        return [self.lanes[rank, kind] for kind in LANES]
 
     def lane(self, rank: int, kind: str, channel: int = 0) -> int:
         """Return a lane of a rank; each channel of an exchange has lanes of its own."""
@@ -238,7 +274,7 @@ class Lowering:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
         bucket = self.buckets[number]
         call = self.calls.update(bucket.elements)
-        readers = (passes.reader[i] for i in bucket.layers if i in passes.reader)
+        readers = passes.readers_of(bucket.layers)
         pairs = zip(update_arrays(self.training), call.tensors, strict=True)
         info = ComputeTask(
             name=f"update.{number}",
@@ -251,6 +287,12 @@ class Lowering:
             ),
         )
         self.compute(info, after=sorted({*done, *readers}))
+
+
+def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:
+    """Return name, slots and bytes of a slot of each register."""
+    some = layout.registers
+    return [r.name for r in some], [r.slots for r in some], [r.stride_bytes for r in some]
 
 
 def flat_view(register: str, first: int, elements: int, dtype: str) -> View:

@@ -52,7 +52,16 @@ class Frame:
 def frame(
     model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None = None
 ) -> Frame:
-    """Pack the registers of a frame; it depends on workers and microbatch alone."""
+    """Return the registers of a frame, packed; kept with the model.
+
+    It depends on workers, microbatch and frames alone; ``calls`` are known ones of that microbatch.
+    """
+    accumulates, frames = plan.microbatches(training.batch) > 1, frame_count(training, plan)
+    key = ("frame", training, plan.microbatch, accumulates, frames)
+    return model.once(key, lambda: _packed(model, training, plan, calls))
+
+
+def _packed(model: ModelGraph, training: Training, plan: Plan, calls: StepCalls | None) -> Frame:
     registers, lives = pass_registers(model, training, plan, calls)
     stride = np.array([register.stride_bytes for register in registers], dtype=np.int64)
     after = np.zeros(len(model.layers), dtype=np.int64)
@@ -75,6 +84,15 @@ def frame(
         held_bytes=np.maximum.accumulate(held[::-1])[::-1][after],
         follows=followed(lives, at + stride),
     )
+
+
+def held_activations(packed: Frame) -> int:
+    """Return the most bytes of activations that are alive at once.
+
+    Whether gradients are added up, and what an op takes as workspace, does not count.
+    """
+    sizes = [r.stride_bytes * (r.category == "activations") for r in packed.registers]
+    return int(alive(packed.lives, np.array(sizes, dtype=np.int64)).max())
 
 
 # Factors and their composition

@@ -6,13 +6,13 @@ multiply-add = 2. ``forward``, ``input_grad`` and ``weight_grad`` are apart.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from itertools import compress
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hwprofiles.errors import ModelError
 from hwprofiles.registry import lookup, names
@@ -20,11 +20,14 @@ from planner.layer import INPUT, MODEL_INPUT, Layer, Shape
 from planner.opcall import DTYPE_BYTES
 
 if TYPE_CHECKING:
-    from planner.layer_calls import LayerCalls
     from planner.passes import Firing
     from planner.wiring import Wiring
 
 
+T = TypeVar("T")
+
+LISTING = "foreplan models list"
+"""Command that names the models."""
 MOST_PIXELS = 4096
 """Largest side of an image that a network may be resized to."""
 
@@ -144,7 +147,7 @@ class ModelGraph:
                 )
         if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
             raise ModelError(
-                f"model {self.name!r}: every embedding with tied = 1 needs one unembedding that is"
+                f"model {self.name!r}: every embedding with tied = 1 needs one layer that is"
                 f" tied to it, got {len(borrowers)} for {len(owners)}"
             )
 
@@ -222,9 +225,15 @@ class ModelGraph:
         return last_of_input(self, layer_calls(self, 1, "float32"))
 
     @cached_property
-    def known_calls(self) -> "dict[tuple[int, str], tuple[LayerCalls, ...]]":
-        """Op calls by samples and dtype, as ``planner.layer_calls`` has found them so far."""
+    def _known(self) -> dict[object, Any]:
         return {}
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """Return what ``make`` returns; it is asked once for each ``key``."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
 
     @cached_property
     def lenders(self) -> Mapping[int, int]:
@@ -366,7 +375,7 @@ def load_model(name: str) -> ModelGraph:
     Raises
     ------
     ModelError
-        When there is no such model (the message lists those there are), or the file is wrong.
+        When there is no such model (the message has the nearest), or the file is wrong.
     """
     if _is_file(name):
         from planner.modelfile import load_file
@@ -374,7 +383,7 @@ def load_model(name: str) -> ModelGraph:
         return load_file(name)
     known = model_names()
     family, colon, size = name.partition(":")
-    stem = known[lookup("model", family, list(known), error=ModelError)]
+    stem = known[lookup("model", family, list(known), error=ModelError, listing=LISTING)]
     module = import_module(f"planner.models.{stem}")
     model: ModelGraph
     if not colon:

@@ -14,7 +14,7 @@ import numpy as np
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, name_at
 from planner.collectives.base import Emit
-from planner.script import script_of
+from planner.emission import script_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

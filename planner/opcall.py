@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from hwprofiles.tiles import Product
+from hwprofiles.tiles import Chain, Product
 
 DTYPE_BYTES = {"uint8": 1, "uint16": 2, "uint32": 4, "int64": 8, "bfloat16": 2, "float16": 2}
 DTYPE_BYTES |= {"tf32": 4, "float32": 4, "float64": 8}
@@ -68,6 +68,8 @@ class OpCall:
     """The smaller side of a convolution's product of matrices; 0 where it does not matter."""
     product: Product | None = None
     """The product of matrices that it is; None where it is none, or many small ones."""
+    chain: Chain | None = None
+    """The small products among its own that wait for one another, if it has such ones."""
     reread_bytes: int = 0
     """What is read a second time, because it is too large to be still in a cache."""
     untouched_bytes: int = 0

@@ -129,12 +129,13 @@ def _phases(kind: str, in_shape: Shape, samples: int, dtype: str, **attrs: int) 
 def _text(
     tokens: int, features: int, heads: int, vocab: int, samples: int, dtype: str
 ) -> list[OpCall]:
-    """Return every op of a small causal decoder of one block, and of a perceptron's curves some."""
+    """Return every op of a small causal decoder of one block, which has an LSTM too."""
     b = BlockBuilder(Value(INPUT, (tokens,)))
     x = b.layer("tokens", "embedding", b.input, vocab=vocab, features=features, tied=1)
     x = b.layer("positions", "positions", x, positions=tokens)
     y = b.attention(b.layer("norm", "layer_norm", x), heads, causal=1)
     y = b.feed_forward(b.layer("add", "add", x, y), 3 * features)
+    y = b.layer("memory", "lstm", y, features=features)
     b.tied("logits", "tokens", y, vocab=vocab)
     model = ModelGraph(
         name="fit",

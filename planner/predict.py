@@ -55,7 +55,7 @@ class Prediction:
     phases_s: Mapping[str, float]
     """Busy time of rank 0 by phase, and its waiting."""
     memory_bytes: Mapping[str, int]
-    """Static arena of rank 0 by category."""
+    """Static arena of the fullest worker by category."""
     arena_bytes: tuple[int, ...]
     """By rank."""
     live_peak_bytes: tuple[int, ...]
@@ -76,9 +76,16 @@ class Prediction:
 
 
 def predict(
-    model: ModelGraph, training: Training, plan: Plan, machine: Machine
+    model: ModelGraph,
+    training: Training,
+    plan: Plan,
+    machine: Machine,
+    closed_ps: int | None = None,
 ) -> tuple[Prediction, Program, Timeline]:
     """Simulate one plan; return the prediction with the program and the timeline behind it.
+
+    ``closed_ps`` is the closed form of its step, where a table has it: a plan of its space, whose
+    program is not looked through before; that it can finish the simulation shows.
 
     Raises
     ------
@@ -89,11 +96,15 @@ def predict(
     window = window_of(plan, training)
     program = lower(model, training, plan, cluster, books, window.lowered)
     graph = program.graph
-    check_graph(graph, label=program.label, name_register=program.register_names.__getitem__)
+    if closed_ps is None:
+        name_register = program.register_names.__getitem__
+        check_graph(graph, label=program.label, name_register=name_register)
     timeline = simulate(graph)
     step_ps = period_ps(program, timeline, window)
-    closed = estimate(model, training, plan, cluster, books)
-    stages, least_ps = None, closed.closed_form_ps
+    if closed_ps is None or plan.decode_workers:
+        closed = estimate(model, training, plan, cluster, books)
+        closed_ps = closed.closed_form_ps
+    stages, least_ps = None, closed_ps
     if plan.decode_workers:
         loads = loads_of(model, training, plan, cluster, books, closed)
         least_ps = loads.period_ps
@@ -110,7 +121,7 @@ def predict(
     prediction = Prediction(
         step_s=step_s,
         closed_form_s=least_ps / PS_PER_S,
-        bound_s=closed.bound_ps / PS_PER_S,
+        bound_s=closed_ps / PS_PER_S,
         samples_per_s=training.batch / step_s,
         interval_s=interval_of(step_s, headline, machine, plan.workers),
         phases_s=phase_seconds(program, timeline, 0, window),
@@ -184,12 +195,16 @@ def grade_shares(
     """Share of the critical path by the grade of what determines each task's length."""
     cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
     totals = dict.fromkeys(Grade, 0)
+    known: dict[tuple[str, int], Grade] = {}
     for task in critical_path(program.graph, timeline):
         info = program.tasks[task]
         length = int(timeline.end_ps[task] - timeline.start_ps[task])
         if not isinstance(info, TransferTask):
-            book = books[cluster.devices[plan.placement[info.rank]].name]
-            grade = book.cost(info.call).grade
+            device = cluster.devices[plan.placement[info.rank]].name
+            key = device, id(info.call)
+            if key not in known:  # equal layers share their calls, and all ranks do
+                known[key] = books[device].cost(info.call).grade
+            grade = known[key]
         else:
             route = route_between(cluster, plan.placement, info.src, info.dst)
             grade = max(link.grade for link in route.links)

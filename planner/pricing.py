@@ -18,12 +18,10 @@ from planner.algorithms import name_at
 from planner.calls import StepCalls
 from planner.collectives.base import Prices
 from planner.cost import (
-    ExchangeTimes,
     UpdateTimes,
     books_of,
     exchange_cost,
     exchange_prices,
-    exchange_times,
     exchange_work,
     rounds_of,
     transfer_prices,
@@ -38,7 +36,7 @@ from planner.registers import ALIGNMENT_BYTES
 from planner.shapes import meets
 from planner.shared_prices import Key, Shared
 from planner.space import Stripe
-from planner.step_times import Exchanges, Waits
+from planner.step_times import Exchanges, OneExchange, Waits
 
 COPIES_A_TASK = 24
 """Tasks that are written many at once (passes of further workers, moves of a bucket), simulated and
@@ -56,6 +54,18 @@ BOUND_AXES = (
 )
 
 
+AT_ONCE = 16
+"""Microbatches whose bounds are worked out together: arrays stay small."""
+
+
+def _alike(keys: Sequence[int]) -> list[list[int]]:
+    """Return the places of equal keys."""
+    found: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return list(found.values())
+
+
 @dataclass(kw_only=True)
 class StripePrices:
     """Prices of the plans of one number of workers."""
@@ -67,6 +77,9 @@ class StripePrices:
     waits: dict[Key, Waits] = field(default_factory=dict)
     prices: dict[Key, Prices] = field(default_factory=dict)
     costs: dict[Key, Callable[[int], int]] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+    """Microbatches that fit, as far as anybody asked."""
+    known_bounds: dict[int, Factor] = field(default_factory=dict)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -88,7 +101,8 @@ class StripePrices:
         return verdict(shared.model, shared.training, self.plan(microbatch), self.cluster)
 
     def factors(self, microbatch: int) -> dict[str, Factor]:
-        """Return every factor of the plans with this microbatch."""
+        """Return the factors of memory and tasks of the plans with this microbatch."""
+        self.asked.append(microbatch)
         plan, slots = self.plan(microbatch), ("input_slots", "activation_slots")
         exchange = ("algorithm", "bucket_bytes")
         own = {
@@ -98,7 +112,6 @@ class StripePrices:
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
             "effort": self._over(exchange, partial(self._effort, plan)),
-            "bound_ps": self._bounds(plan),
         }
         return own | self._any_microbatch
 
@@ -116,6 +129,14 @@ class StripePrices:
         return Factor.over(self.stripe.axes, axes, value)
 
     # Memory: the factors of planner.memory, composed for every row
+
+    def is_too_large(self, microbatch: int, limit_bytes: int) -> bool:
+        """Whether no plan with this microbatch fits, as smaller ones tell without packing it."""
+        if self._any_microbatch["misplaced"].table.any():
+            return False  # those have another verdict
+        plan = replace(self.plan(microbatch), input_slots=min(self.stripe.axes["input_slots"]))
+        room_bytes = min(limit_bytes, int(self._any_microbatch["memory_bytes"].table.max()))
+        return self.shared.least_bytes(plan) > room_bytes
 
     def _own_bytes(self, plan: Plan, slots: int) -> int:
         return self.shared.memory_of(replace(plan, input_slots=slots)).own_bytes
@@ -211,22 +232,47 @@ class StripePrices:
 
     # Time
 
-    def _bounds(self, plan: Plan) -> Factor:
+    def passes(self, microbatch: int) -> Factor:
+        """Return what the passes take on the slowest device, and the loads: a bound of all plans.
+
+        That is the bound of a plan that has nothing to exchange and to update.
+        """
+        plan = self.plan(microbatch)
+        seated = (replace(plan, placement=seats) for seats in self.stripe.axes["placement"])
+        least_ps = min(int(self._waits(some).starts.max(axis=1).min()) for some in seated)
+        return Factor(axes=(), table=np.array(least_ps))
+
+    def bounds(self, microbatch: int) -> Factor:
+        """Return the bound of every plan with this microbatch."""
+        if microbatch not in self.known_bounds:
+            self._price([microbatch])
+        return self.known_bounds[microbatch]
+
+    def price_all(self) -> None:
+        """Work out the bounds of all microbatches that were asked about."""
+        wanted = [m for m in self.asked if m not in self.known_bounds]
+        for begin in range(0, len(wanted), AT_ONCE):
+            self._price(wanted[begin : begin + AT_ONCE])
+
+    def _price(self, microbatches: Sequence[int]) -> None:
         """Compose passes and exchanges; the array twin of ``planner.cost.compose``."""
-        axes = self.stripe.axes
+        axes, plans = self.stripe.axes, [self.plan(m) for m in microbatches]
         shape = [len(axes[name]) for name in BOUND_AXES]
-        found = np.zeros(shape, dtype=np.int64)
+        found = np.zeros((len(plans), *shape), dtype=np.int64)
         for p, placement in enumerate(axes["placement"]):
-            seated = replace(plan, placement=placement)
-            waits = self._waits(seated)
-            for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
-                exchange = self._exchanges(seated, bucket_bytes)
-                lane = exchange.lane_ps(waits)
-                for o, overlap in enumerate(axes["overlap"]):
-                    last = exchange.last_ps(waits, b if overlap else None)
-                    rows = np.maximum(lane, last)[waits.of_slots]
-                    found[p, :, b, o] = np.moveaxis(rows, 0, -1).reshape(shape[1], *shape[4:])
-        return Factor(axes=BOUND_AXES, table=found)
+            seated = [replace(plan, placement=placement) for plan in plans]
+            for some in _alike([self._cold(plan) for plan in seated]):
+                waits = Waits.joined([self._waits(seated[i]) for i in some])
+                for b, bucket_bytes in enumerate(axes["bucket_bytes"]):
+                    exchange = self._exchanges(seated[some[0]], bucket_bytes)
+                    lane = exchange.lane_ps(waits)
+                    for o, overlap in enumerate(axes["overlap"]):
+                        last = exchange.last_ps(waits, b if overlap else None, lane)
+                        rows = last[waits.of_slots].reshape(len(some), -1, last.shape[1])
+                        rows = rows.swapaxes(1, 2).reshape(len(some), shape[1], *shape[4:])
+                        found[some, p, :, b, o] = rows
+        tables = zip(microbatches, found, strict=True)
+        self.known_bounds |= {m: Factor(axes=BOUND_AXES, table=table) for m, table in tables}
 
     def _waits(self, plan: Plan) -> Waits:
         """Return when passes and gradients are done, by input and activation slots."""
@@ -245,18 +291,21 @@ class StripePrices:
             self.waits[key] = Waits.of(passes, rounds, cuts)
         return self.waits[key]
 
+    def _cold(self, plan: Plan) -> int:
+        """Return how cold additions and updates are, where that is measured; else 0."""
+        books = books_of(plan.placement, self.cluster, self.all_books)
+        return self.shared.calls_of(plan).step_reuse_bytes if any(b.ops for b in books) else 0
+
     def _exchanges(self, plan: Plan, bucket_bytes: int) -> Exchanges:
         """Return the exchanges of one placement and bucket size."""
-        calls = self.shared.calls_of(plan)
+        calls, cold = self.shared.calls_of(plan), self._cold(plan)
         books = books_of(plan.placement, self.cluster, self.all_books)
-        cold = calls.step_reuse_bytes if any(book.ops for book in books) else 0
         key = (plan.placement, bucket_bytes, cold)
         if key in self.exchanges:
             return self.exchanges[key]
-        update_ps, cut = UpdateTimes(calls, books), self.shared.cut(bucket_bytes).buckets
-        rows = []
+        update_ps, rows = UpdateTimes(calls, books), []
         for name in self.stripe.axes["algorithm"]:
-            of_slots: dict[int, ExchangeTimes] = {}
+            of_slots: dict[int, OneExchange] = {}
             for slots in self.stripe.axes["landing_slots"]:
                 used = min(slots, self._arrivals(name))  # more of them change nothing
                 if used not in of_slots:
@@ -264,9 +313,10 @@ class StripePrices:
                     prices = self._prices(chosen, calls, cold)
                     work = self._work(chosen, prices, update_ps, cold)
                     cost_ps = self._cost(chosen, prices, work, cold)
-                    of_slots[used] = exchange_times(cut, cost_ps, update_ps, work)
+                    of_slots[used] = OneExchange(work=work, cost_ps=cost_ps)
                 rows.append(of_slots[used])
-        self.exchanges[key] = Exchanges.of(rows)
+        elements = self.shared.cut(bucket_bytes).elements
+        self.exchanges[key] = Exchanges.of(rows, elements, update_ps)
         return self.exchanges[key]
 
     def _prices(self, plan: Plan, calls: StepCalls, cold: int) -> Prices:

@@ -1,13 +1,17 @@
-"""The rows of a table in the order of an objective, and the front of two: kept while streaming."""
+"""The rows of a table in the order of an objective, and the front of two: kept while streaming.
 
-from dataclasses import dataclass
+A section whose passes alone are no better than what is looked for is not priced.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hwprofiles.units import Floats, Ints
 from planner.objective import Key, Objective
-from planner.table import Block, PlanTable
+from planner.table import Block, PlanTable, Section
 
 QUEUE_ROWS = 2048
 """Best rows that one pass over the table keeps."""
@@ -36,6 +40,10 @@ class Queue:
         order = np.lexsort((self.rows, self.tasks, self.slots, self.bound_ps, self.value))[:count]
         return Queue(**{name: getattr(self, name)[order] for name in self.__slots__})
 
+    def head(self, count: int) -> "Queue":
+        """Return the first ``count`` rows as they stand."""
+        return Queue(**{name: getattr(self, name)[:count] for name in self.__slots__})
+
     def joined(self, other: "Queue") -> "Queue":
         """Return the rows of both."""
         both = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__slots__}
@@ -59,26 +67,97 @@ def worth(block: Block) -> Block:
     return block.take(block.fits & ~block.spare)
 
 
+def nothing() -> Queue:
+    """Return no rows."""
+    none = np.zeros(0, dtype=np.int64)
+    parts: dict[str, Any] = dict.fromkeys(Queue.__slots__, none)
+    return Queue(**{**parts, "value": np.zeros(0)})
+
+
 def best_rows(table: PlanTable, objective: Objective, count: int = QUEUE_ROWS) -> Queue:
     """Return the best ``count`` rows that can be, in order; of equal programs one."""
-    kept: Queue | None = None
-    limit = np.inf
-    for block in table.blocks():
+    return _with_best(nothing(), table, objective, table.blocks(), count)
+
+
+def _with_best(
+    kept: Queue, table: PlanTable, objective: Objective, blocks: Iterable[Block], count: int
+) -> Queue:
+    """Return the best ``count`` rows of ``kept`` and of ``blocks``, in order."""
+    limit = float(kept.value[-1]) if len(kept) >= count else np.inf
+    for block in blocks:
         some = worth(block)
         value = objective.of_block(table, some)
         near = value <= limit
         if not near.any():
             continue
-        new = queue_of(table, some.take(near), value[near])
-        kept = new if kept is None else kept.joined(new)
+        kept = kept.joined(queue_of(table, some.take(near), value[near]))
         if len(kept) > 2 * count:
             kept = kept.best(count)
             limit = float(kept.value[-1])
-    if kept is None:
-        nothing = np.zeros(0, dtype=np.int64)
-        parts: dict[str, Any] = dict.fromkeys(Queue.__slots__, nothing)
-        return Queue(**{**parts, "value": np.zeros(0)})
     return kept.best(count)
+
+
+def least_of(table: PlanTable, objective: Objective, section: Section) -> Key | None:
+    """Return a key that no row of a section is below, told by its passes; None without a row."""
+    found: Key | None = None
+    for block in table.blocks_of(section, exact=False):
+        some = worth(block)
+        if len(some.rows):
+            least = float(objective.of_block(table, some).min()), int(some.bound_ps.min())
+            found = least if found is None else min(found, least)
+    return found
+
+
+@dataclass(slots=True, kw_only=True)
+class Ranking:
+    """The rows of a table in order, as far as somebody asks: a section is priced at its turn."""
+
+    table: PlanTable
+    objective: Objective
+    queue: Queue
+    """The best of the sections that are priced."""
+    waiting: list[tuple[Key, int, Section]] = field(default_factory=list)
+    """The others, the one that may have the best row last."""
+    least_effort: int = 0
+    """No row that can be is less effort."""
+
+    @classmethod
+    def of(cls, table: PlanTable, objective: Objective) -> "Ranking":
+        """Return the ranking of all rows; nothing is priced yet."""
+        waiting, efforts = [], [0]
+        for place, section in enumerate(table.open_sections()):
+            least = least_of(table, objective, section)
+            if least is not None:
+                waiting.append((least, -place, section))
+                efforts.append(int(section.factors["effort"].table.min()))
+        return cls(
+            table=table,
+            objective=objective,
+            queue=nothing(),
+            waiting=sorted(waiting, key=lambda entry: entry[:2], reverse=True),
+            least_effort=min(efforts[1:], default=0),
+        )
+
+    def reaches(self, place: int) -> bool:
+        """Whether there is a row at ``place``; those up to it then stand in the queue."""
+        while self.waiting and (place >= len(self.queue) or self._is_open(place)):
+            self._price_next()
+        return place < len(self.queue)
+
+    def near_best(self, factor: float) -> Queue:
+        """Return the rows whose objective is at most ``factor`` times the least."""
+        self.reaches(0)
+        while self.waiting and self.waiting[-1][0][0] <= self.queue.value[0] * factor:
+            self._price_next()
+        return self.queue.head(int(np.sum(self.queue.value <= self.queue.value[0] * factor)))
+
+    def _is_open(self, place: int) -> bool:
+        """Whether a section that is not priced may have a row before this one."""
+        return self.waiting[-1][0][0] <= float(self.queue.value[place])
+
+    def _price_next(self) -> None:
+        blocks = self.table.blocks_of(self.waiting.pop()[2])
+        self.queue = _with_best(self.queue, self.table, self.objective, blocks, QUEUE_ROWS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,20 +170,31 @@ class Left:
     """The smallest key there is."""
 
 
-def left_over(table: PlanTable, objective: Objective, done: Ints, key: Key) -> Left:
-    """Count the rows not in ``done`` whose key is below ``key``."""
+def left_over(
+    table: PlanTable, objective: Objective, done: Ints, key: Key, upto: Key | None = None
+) -> Left:
+    """Count the rows not in ``done`` whose key is below ``key``.
+
+    The smallest key is exact where it is below ``key`` or ``upto``, else it is no more than it.
+    """
     better, least = 0, None
-    for block in table.blocks():
-        some = worth(block)
-        some = some.take(~np.isin(some.rows, done))
-        if not len(some.rows):
+    beyond = max(key, upto or key)
+    for section in table.open_sections():
+        at_best = least_of(table, objective, section)
+        if at_best is None or at_best > beyond:
+            least = at_best if least is None else min(least, at_best or least)
             continue
-        value = objective.of_block(table, some)
-        below = (value < key[0]) | ((value == key[0]) & (some.bound_ps < key[1]))
-        better += int(np.count_nonzero(below))
-        equal = np.flatnonzero(value == value.min())
-        found = (float(value[equal[0]]), int(some.bound_ps[equal].min()))
-        least = found if least is None else min(least, found)
+        for block in table.blocks_of(section):
+            some = worth(block)
+            some = some.take(~np.isin(some.rows, done))
+            if not len(some.rows):
+                continue
+            value = objective.of_block(table, some)
+            below = (value < key[0]) | ((value == key[0]) & (some.bound_ps < key[1]))
+            better += int(np.count_nonzero(below))
+            equal = np.flatnonzero(value == value.min())
+            found = (float(value[equal[0]]), int(some.bound_ps[equal].min()))
+            least = found if least is None else min(least, found)
     return Left(better=better, least=least)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from planner.algorithms import algorithm, name_at
 from planner.calls import StepCalls
+from planner.emission import script_of
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
@@ -19,7 +20,6 @@ from planner.packing import Lives
 from planner.passes import OUTSIDE, STATS, Firing, is_parameter, partial
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.precision import MASTERS, has_masters, kept_dtype, scaling
-from planner.script import script_of
 from planner.steps import load, loss
 
 ALIGNMENT_BYTES = 64  # one cache line, and the widest vector register (AVX-512)

@@ -22,14 +22,14 @@ class Template:
     block: int
     """Of the graph."""
     passes: Passes
-    infos: tuple[ComputeTask, ...]
+    infos: Sequence[Task]
     names: tuple[str, ...]
     """Of its actors, in the order of their ids."""
 
     @classmethod
     def of(cls, work: Lowering, passes: Passes) -> "Template":
         """Note what has been lowered so far: the passes of worker 0, and nothing else."""
-        infos = tuple(info for info in work.tasks if isinstance(info, ComputeTask))
+        infos = work.tasks.sealed()
         assert len(infos) == work.graph.tasks, "passes only compute"
         return cls(
             block=work.graph.close_block(),
@@ -40,37 +40,29 @@ class Template:
 
     def fits(self, work: Lowering, rank: int) -> bool:
         """Whether the passes of ``rank`` are those of worker 0 on lanes of its own."""
-        kinds = [work.cluster.devices[work.plan.placement[r]] for r in (0, rank)]
-        lanes = [{lane for (r, _), lane in work.lanes.items() if r == own} for own in (0, rank)]
-        return kinds[0] == kinds[1] and lanes[0].isdisjoint(lanes[1])
+        first, other = (work.cluster.devices[work.plan.placement[r]] for r in (0, rank))
+        here, there = (work.lanes_of(own) for own in (0, rank))
+        return first == other and set(here).isdisjoint(there)
 
     def copy(self, work: Lowering, rank: int) -> Passes:
-        """Append the passes of ``rank``."""
-        lanes = {work.lanes[0, kind]: work.lanes[rank, kind] for r, kind in work.lanes if r == 0}
-        there = work.register_ids[rank]
-        registers = {i: there[name] for name, i in work.register_ids[0].items() if name in there}
+        """Append the passes of ``rank``; updates follow them, no other passes."""
+        here, there = work.register_ids[0], work.register_ids[rank]
+        registers = {i: there[name] for name, i in here.items() if name in there}
         actor = work.actor_count
         work.actor_count += len(self.names)
+        lanes = dict(zip(work.lanes_of(0), work.lanes_of(rank), strict=True))
         shift = work.graph.repeat(
             self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
         )
-        work.actors.update({(rank, name): actor + i for i, name in enumerate(self.names)})
         work.tasks.add(CopiedTasks(self.infos, rank))
-        last = work.last_writer
-        last.update(
-            {there: last[here] + shift for here, there in registers.items() if here in last}
-        )
-        return Passes(
-            gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
-            reader={layer: task + shift for layer, task in self.passes.reader.items()},
-        )
+        return self.passes.shifted(shift)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CopiedTasks(RankedTasks):
     """The tasks of another worker, made when somebody looks at them."""
 
-    infos: tuple[ComputeTask, ...]
+    infos: Sequence[Task]
     rank: int
 
     def of_rank(self, rank: int) -> list[int]:
@@ -87,7 +79,9 @@ class CopiedTasks(RankedTasks):
     def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(len(self)))]
-        return replace(self.infos[at], rank=self.rank)
+        info = self.infos[at]
+        assert isinstance(info, ComputeTask), "passes only compute"
+        return replace(info, rank=self.rank)
 
 
 def _lookup(ids: dict[int, int]) -> Ints:

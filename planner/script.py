@@ -5,83 +5,16 @@ wider. Who writes them as tasks, or bounds them, works on arrays. Index letters:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.collectives.base import Emit, Span, Spans, Tasks, chunk_spans
-
-ELEMENTS = 10_000_019
-"""Size at which an algorithm is emitted: all its blocks differ in where they begin."""
+from planner.collectives.base import Tasks
 
 
-@dataclass(slots=True)
-class Notes:
-    """An exchange that notes its moves, with what each waits for.
-
-    A switch that adds is one rank more. What a move waits for is a move, or below 0 a token: what
-    makes a rank ready, or (``may_land``) what leaves room where it lands first.
-    """
-
-    ranks: int
-    elements: int = ELEMENTS
-    rows: list[tuple[int, int, int, int, int, int, int]] = field(default_factory=list)
-    """Source, destination, first element, end, channel, whether it lands, the arrival that it adds;
-    an addition has the same rank twice."""
-    after: list[tuple[int, ...]] = field(default_factory=list)
-    landed: dict[tuple[int, int], int] = field(default_factory=dict)
-    added: dict[int, int] = field(default_factory=dict)
-    fold: None = None
-
-    @property
-    def ready(self) -> list[Tasks]:
-        """By rank: the token of what makes it ready."""
-        return [(-1 - rank,) for rank in range(self.ranks)]
-
-    def send(
-        self,
-        src: int,
-        dst: int,
-        span: Span,
-        *,
-        after: Tasks,
-        landing: bool,
-        channel: int = 0,
-        more: Spans = (),
-    ) -> int:
-        """Note a transfer; arrivals of one landing register keep their order."""
-        assert not more, "a message of a plan is one span"
-        if landing:
-            may_land = -1 - self.ranks - dst
-            after = (*after, self.landed.get((dst, channel), may_land))
-            self.landed[dst, channel] = len(self.rows)
-        return self._note((src, dst, *span, channel, landing, -1), after)
-
-    def collect(self, rank: int, span: Span, *, after: Tasks) -> int:
-        """Note a transfer from the switch."""
-        return self._note((self.ranks, rank, *span, 0, 0, -1), after)
-
-    def spread(self, rank: int, span: Span, *, after: Tasks) -> int:
-        """Note a transfer to the switch."""
-        return self._note((rank, self.ranks, *span, 0, 0, -1), after)
-
-    def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
-        """Note an addition; those of one rank keep their order."""
-        turn = (self.added[rank],) if rank in self.added else ()
-        self.added[rank] = len(self.rows)
-        channel = self.rows[arrived][4]
-        return self._note((rank, rank, *span, channel, 0, arrived), (*after, arrived, *turn))
-
-    def _note(self, row: tuple[int, int, int, int, int, int, int], after: tuple[int, ...]) -> int:
-        self.rows.append(row)
-        self.after.append(after)
-        return len(self.rows) - 1
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Script:
     """The transfers and additions of an algorithm."""
 
@@ -101,24 +34,68 @@ class Script:
     """(T,) the transfer whose arrival is added, -1 for a transfer."""
     waits: Ints
     waiting: Ints
-    """What is waited for, a move or a token, and by which move, ascending."""
+    """What is waited for, a move or a token, and by which move: both ascending, nothing twice."""
     last: tuple[Tasks, ...]
-    """By rank: moves, or tokens, after which its copy is final."""
+    """By rank: moves, or tokens, after which its copy is final, ascending."""
 
-    @property
+    @cached_property
     def adds(self) -> Ints:
         """Moves that are additions."""
         return np.flatnonzero(self.arrived >= 0)
 
-    @property
+    @cached_property
     def sends(self) -> Ints:
         """Moves that are transfers."""
         return np.flatnonzero(self.arrived < 0)
 
-    @property
+    @cached_property
     def pairs(self) -> Ints:
         """(T,) source x (ranks + 1) + destination."""
         return self.src * (self.ranks + 1) + self.dst
+
+    @cached_property
+    def ends(self) -> Ints:
+        """Moves that no other one waits for."""
+        is_end = np.ones(len(self.src), dtype=np.bool_)
+        is_end[self.waits[self.waits >= 0]] = False
+        return np.flatnonzero(is_end)
+
+    @cached_property
+    def last_adds(self) -> dict[int, int]:
+        """By rank that adds: its last addition."""
+        ranks, at = np.unique(self.src[self.adds][::-1], return_index=True)
+        return dict(zip(ranks.tolist(), self.adds[len(self.adds) - 1 - at].tolist(), strict=True))
+
+    @cached_property
+    def actors(self) -> Ints:
+        """(T,) number of the actor: messages of one pair, additions of one span at a rank."""
+        spans = self.first * (self.blocks + 1) + self.end
+        sums = (self.src * (self.blocks + 1) ** 2 + spans + 1) * -1
+        keys = np.where(self.arrived < 0, self.pairs, sums)
+        _, at, actor_of = np.unique(keys, return_index=True, return_inverse=True)
+        place = np.empty_like(at)
+        place[np.argsort(at)] = np.arange(len(at))  # numbered as they come into use
+        return place[actor_of]
+
+    @cached_property
+    def awaited(self) -> tuple[list[Tasks], Ints, Ints, Ints]:
+        """What moves wait for: sets of tokens, (T,) which set each has, and its moves as rows.
+
+        The first set is empty.
+        """
+        count, tokens = len(self.src), self.waits < 0
+        taken = np.bincount(self.waiting[tokens], minlength=count)
+        first = np.cumsum(taken) - taken
+        set_of, found = np.zeros(count, dtype=np.int64), self.waits[tokens]
+        for turn in range(int(taken.max(initial=0))):
+            more = taken > turn
+            key = np.zeros(count, dtype=np.int64)
+            key[more] = found[first[more] + turn]
+            _, set_of = np.unique(set_of * (2 * self.ranks + 1) - key, return_inverse=True)
+        _, at = np.unique(set_of, return_index=True)
+        sets = [tuple(found[first[i] : first[i] + taken[i]].tolist()) for i in at]
+        moves = np.bincount(self.waiting[~tokens], minlength=count)
+        return sets, set_of, moves, self.waits[~tokens]
 
     def edges(self, elements: int) -> Ints:
         """Return where the blocks of an array begin, and where the last one ends."""
@@ -132,8 +109,9 @@ class Script:
         np.maximum.at(found, (self.src[adds], self.channel[adds]), width)
         return found
 
+    @cached_property
     def turns(self) -> Ints:
-        """Return, by transfer that lands, how many landed before it by its channel, shape (T,)."""
+        """By transfer that lands, how many landed before it by its channel, shape (T,)."""
         found, landing = np.zeros_like(self.src), np.flatnonzero(self.lands)
         seat = (self.dst * self.channels + self.channel)[landing]
         order = np.argsort(seat, kind="stable")
@@ -143,32 +121,39 @@ class Script:
         return found
 
 
-@cache
-def script_of(emit: Emit, ranks: int) -> Script:
-    """Return the moves of an algorithm on so many ranks."""
-    notes = Notes(ranks)
-    last: Sequence[Tasks] = emit(notes, notes.ready)
-    rows = np.array(notes.rows, dtype=np.int64).reshape(-1, 7)
-    cuts = rows[:, 2:4]
-    blocks = len(np.unique(cuts)) - 1
-    spans = chunk_spans(ELEMENTS, blocks)
-    edges = np.array([spans[0][0], *(end for _, end in spans)])
-    assert np.isin(cuts, edges).all(), "an algorithm cuts its array by chunk_spans"
-    lengths = np.fromiter(map(len, notes.after), dtype=np.int64, count=len(rows))
-    waits = np.fromiter(chain(*notes.after), dtype=np.int64, count=int(lengths.sum()))
-    src, dst, _, _, channel, lands, arrived = rows.T
+def script_from(
+    ranks: int,
+    blocks: int,
+    columns: Sequence[Ints],
+    lengths: Ints,
+    waits: Ints,
+    last: Sequence[Sequence[int]],
+) -> Script:
+    """Return a script from its moves.
+
+    Parameters
+    ----------
+    columns : arrays, each (T,)
+        ``src``, ``dst``, ``first``, ``end``, ``channel``, ``lands`` and ``arrived``.
+    lengths : int array, shape (T,)
+        How much each move waits for: its part of ``waits``, in any order.
+    """
+    src, dst, first, end, channel, lands, arrived = columns
+    offset = 2 * ranks  # tokens are below 0
+    keys = np.sort((np.repeat(np.arange(len(src)), lengths) << 32) + waits + offset)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
     return Script(
         ranks=ranks,
         blocks=blocks,
         channels=int(channel.max(initial=0)) + 1,
         src=src,
         dst=dst,
-        first=np.searchsorted(edges, cuts[:, 0]),
-        end=np.searchsorted(edges, cuts[:, 1]),
+        first=first,
+        end=end,
         channel=channel,
         lands=lands,
         arrived=arrived,
-        waits=waits,
-        waiting=np.repeat(np.arange(len(rows)), lengths),
-        last=tuple(last),
+        waits=(keys & 0xFFFFFFFF) - offset,
+        waiting=keys >> 32,
+        last=tuple(tuple(sorted(tasks)) for tasks in last),
     )

@@ -20,7 +20,7 @@ from planner.objective import Objective
 from planner.placements import placements
 from planner.plan import Training
 from planner.predict import predict
-from planner.ranking import Queue, best_rows, front
+from planner.ranking import Queue, Ranking, front
 from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
 from planner.table import PlanTable, Tally, price
@@ -100,10 +100,10 @@ def search(  # noqa: PLR0913, the question, and how far to go
     constraints = constraints or Constraints(fixed=fixed or {})
     aim = Objective.named(objective, machine)
     table, tally = _priced(model, training, machine, constraints, progress)
-    queue = best_rows(table, aim)
+    ranking = Ranking.of(table, aim)
     limit_ps = constraints.most.get("step_s", float("inf")) * PS_PER_S
     found = Found(objective=aim, keep=max(2, top), limit_ps=limit_ps)
-    stopped_by = _simulate(model, training, machine, table, queue, found, budget, progress)
+    stopped_by = _simulate(model, training, machine, ranking, found, budget, progress)
     if not found.kept:
         raise NothingFits(
             f"plan: each of the {found.simulated} plans that were simulated takes longer than"
@@ -137,8 +137,9 @@ def search_front(
     first, second = (Objective.named(name, machine) for name in objectives)
     table, tally = _priced(model, training, machine, constraints, progress)
     queue = front(table, first, second)
+    ranking = Ranking(table=table, objective=first, queue=queue)
     found = Found(objective=first, keep=len(queue) + 1, limit_ps=float("inf"))
-    stopped_by = _simulate(model, training, machine, table, queue, found, budget, progress)
+    stopped_by = _simulate(model, training, machine, ranking, found, budget, progress)
     kept: list[Candidate] = []
     least = float("inf")
     for (_, step_ps), _, candidate in found.kept:
@@ -154,24 +155,22 @@ def search_front(
     return SearchResult(best=tuple(kept), certificate=certificate, table=table)
 
 
-def _simulate(  # noqa: PLR0913, the state of a search
+def _simulate(
     model: ModelGraph,
     training: Training,
     machine: Machine,
-    table: PlanTable,
-    queue: Queue,
+    ranking: Ranking,
     found: Found,
     budget: int | None,
     progress: Progress,
 ) -> str:
-    """Simulate rows of the queue while they may be kept; return what stopped it."""
+    """Simulate rows in their order while they may be kept; return what stopped it."""
     try:
-        for place in _worth_simulating(queue, found, budget):
-            row = int(queue.rows[place])
-            plan = table.plan(row)
-            prediction, _, timeline = predict(model, training, plan, machine)
+        for row, bound_ps in _worth_simulating(ranking, found, budget):
+            plan = ranking.table.plan(row)
+            prediction, _, timeline = predict(model, training, plan, machine, bound_ps)
             found.add(row, Candidate(plan=plan, prediction=prediction), timeline.makespan_ps)
-            _tell(progress, queue, found, budget)
+            _tell(progress, ranking.queue, found, budget)
     except KeyboardInterrupt:
         if not found.kept:
             raise
@@ -204,29 +203,38 @@ def _priced(
     return table, tally
 
 
-def _worth_simulating(queue: Queue, found: Found, budget: int | None) -> Iterator[int]:
-    """Yield places by bound until none left can be kept, or budget or effort are spent.
+def _worth_simulating(
+    ranking: Ranking, found: Found, budget: int | None
+) -> Iterator[tuple[int, int]]:
+    """Yield rows and their bounds, by bound, until none left can be kept, or budget or effort end.
 
     Where effort is what counts, a program that is too large for what is left of it is passed over,
     but for the first few; where all that are bounded near the best are too large even for these,
     the smallest of them is taken alone.
     """
     left = EFFORT
-    if budget is None and len(queue):
-        near = queue.value <= queue.value[0] * NEAR_BEST
-        if queue.effort[near].min() > MOST_EFFORT:
-            yield int(np.flatnonzero(near)[np.argmin(queue.effort[near])])
+    if budget is None and ranking.reaches(0):
+        near = ranking.near_best(NEAR_BEST)
+        if near.effort.min() > MOST_EFFORT:
+            least = int(np.argmin(near.effort))
+            yield int(near.rows[least]), int(near.bound_ps[least])
             return
-    for place in range(len(queue)):
+    place = 0
+    while ranking.reaches(place):
+        queue = ranking.queue
         if found.is_closed_to(queue.key(place)):
             return
         if budget is not None and found.simulated >= budget:
             return
-        effort = int(queue.effort[place])
-        if budget is None and effort > (left if found.simulated >= ALWAYS else MOST_EFFORT):
+        most = left if found.simulated >= ALWAYS else MOST_EFFORT
+        if budget is None and most < ranking.least_effort:
+            return
+        row, bound_ps, effort = (int(a[place]) for a in (queue.rows, queue.bound_ps, queue.effort))
+        place += 1
+        if budget is None and effort > most:
             continue
         left -= effort
-        yield place
+        yield row, bound_ps
 
 
 def _tell(progress: Progress, queue: Queue, found: Found, budget: int | None) -> None:

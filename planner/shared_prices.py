@@ -11,10 +11,11 @@ from hwprofiles.units import Ints
 from planner.calls import StepCalls
 from planner.cost import pass_times
 from planner.machine import Machine
-from planner.memory import Frame, PassMemory, frame, pass_memory
+from planner.memory import PassMemory, frame, held_activations, pass_memory
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket, Plan, Training, buckets
+from planner.registers import own_registers
 from planner.rounds import PassTimes
 
 Key = tuple[Any, ...]
@@ -49,8 +50,9 @@ class Shared:
     cuts: dict[int, Cut] = field(default_factory=dict)
     calls: dict[Key, StepCalls] = field(default_factory=dict)
     passes: dict[Key, PassTimes] = field(default_factory=dict)
-    frames: dict[Key, Frame] = field(default_factory=dict)
     memory: dict[Key, PassMemory] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)
+    """By microbatch: the most of its activations that is alive at once."""
 
     def on(self, machine: Machine) -> "Shared":
         """Return the same on hardware that differs in its figures alone: no memory, no op does."""
@@ -89,13 +91,18 @@ class Shared:
         return self.passes[key]
 
     def memory_of(self, plan: Plan) -> PassMemory:
-        """Return the memory of the passes; all that have a gradient to add to share a frame."""
+        """Return the memory of the passes; with two frames it is that of one."""
         rounds = plan.microbatches(self.training.batch)
         key = (plan.microbatch, rounds, plan.input_slots, plan.activation_slots)
         if key not in self.memory:
-            alike = (plan.microbatch, rounds > 1)
-            if alike not in self.frames:
-                calls = self.calls_of(plan)
-                self.frames[alike] = frame(self.model, self.training, plan, calls)
-            self.memory[key] = pass_memory(self.model, self.training, plan, self.frames[alike])
+            one = replace(plan, activation_slots=1)
+            packed = frame(self.model, self.training, one, self.calls_of(plan))
+            self.held.setdefault(plan.microbatch, held_activations(packed))
+            self.memory[key] = pass_memory(self.model, self.training, plan, packed)
         return self.memory[key]
+
+    def least_bytes(self, plan: Plan) -> int:
+        """Return what a plan takes at least: its activations are no fewer than a smaller one's."""
+        held = (held for samples, held in self.held.items() if samples <= plan.microbatch)
+        own = own_registers(self.model, self.training, plan)
+        return sum(register.arena_bytes for register in own) + max(held, default=0)

@@ -4,13 +4,14 @@ Index letters: W ways in which microbatches wait, K algorithms and numbers of la
 buckets of a cut.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.cost import ExchangeTimes, ready_ps, starts
+from planner.cost import UpdateTimes, ready_ps, starts
+from planner.exchange_work import Work
 from planner.rounds import PassTimes, Rounds
 
 
@@ -44,33 +45,72 @@ class Waits:
             ready=tuple(np.split(kept[:, 3:], np.cumsum([*map(len, cuts)])[:-1], axis=1)),
         )
 
+    @classmethod
+    def joined(cls, several: Sequence["Waits"]) -> "Waits":
+        """Return those of several microbatches, one after the other."""
+        if len(several) == 1:
+            return several[0]
+        begins = np.cumsum([0, *(len(waits.starts) for waits in several[:-1])])
+        shifted = [w.of_slots + begin for w, begin in zip(several, begins, strict=True)]
+        cuts = zip(*(waits.ready for waits in several), strict=True)
+        return cls(
+            of_slots=np.concatenate(shifted),
+            starts=np.concatenate([waits.starts for waits in several]),
+            ready=tuple(np.concatenate(cut) for cut in cuts),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class OneExchange:
+    """An algorithm with so many landing slots."""
+
+    work: Work | None
+    cost_ps: Callable[[int], int]
+    """Elements to the time of one uncontended exchange."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Exchanges:
-    """Exchange and update of one placement and cut, by algorithm and landing slots."""
+    """Exchange and update of one placement and cut, by algorithm and landing slots.
 
-    rest_ps: Ints
-    tail_ps: Ints
-    """(K, B) by bucket: what it and all after it take; its own exchange and update."""
-    after_ps: Ints
-    """(K,) busiest compute lane."""
-    longest_ps: Ints
-    """(K,) all of it, where all buckets are ready at once."""
+    What the exchange of a bucket takes is worked out where it can matter: a bucket that is ready
+    early is over long before the last one, even if all its moves came one after the other.
+    """
+
+    costs: Sequence[OneExchange]
+    """K of them."""
+    elements: Sequence[int]
+    """Of the buckets."""
+    following_ps: Ints
+    """(B,) what follows the exchange of a bucket."""
     update_ps: int
     """All updates."""
+    rest_ps: Ints
+    """(K, B) by bucket: what it and all after it take."""
+    most_ps: Ints
+    """(K, B) by bucket: no exchange and update take longer."""
+    after_ps: Ints
+    """(K,) busiest compute lane."""
+    known: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Exchange and update of buckets, as far as they were worked out."""
 
     @classmethod
-    def of(cls, rows: Sequence[ExchangeTimes]) -> "Exchanges":
-        """Stack what differs."""
-        updates = np.array(rows[0].update_ps)
-        rest = np.array([row.rest_ps for row in rows])
-        tail = np.array([row.cost_ps for row in rows]) + updates
+    def of(
+        cls, costs: Sequence[OneExchange], elements: Sequence[int], update_ps: UpdateTimes
+    ) -> "Exchanges":
+        """Work out what all buckets do together."""
+        following_ps, updates_ps = update_ps.of_buckets(elements)
+        works = [one.work for one in costs]
+        nothing = (0,) * len(elements)
+        serial = np.array([work.serial_ps(elements) if work else nothing for work in works])
         return cls(
-            rest_ps=rest,
-            tail_ps=tail,
-            after_ps=np.array([row.after_ps for row in rows]),
-            longest_ps=np.maximum(rest, tail).max(axis=1),
-            update_ps=rows[0].updates_ps,
+            costs=costs,
+            elements=elements,
+            following_ps=np.array(following_ps),
+            update_ps=updates_ps,
+            rest_ps=np.array([work.rest_ps(elements) if work else nothing for work in works]),
+            most_ps=serial + np.array(following_ps),
+            after_ps=np.array([work.busiest_ps(elements) if work else 0 for work in works]),
         )
 
     def lane_ps(self, waits: Waits) -> Ints:
@@ -80,14 +120,23 @@ class Exchanges:
         lane = np.maximum(lane, load)
         return lane
 
-    def last_ps(self, waits: Waits, cut: int | None) -> Ints:
-        """Return when all is exchanged and updated at the earliest, (W, K).
+    def last_ps(self, waits: Waits, cut: int | None, lane_ps: Ints) -> Ints:
+        """Return when all is exchanged and updated at the earliest, or ``lane_ps``, (W, K).
 
         Without a ``cut`` all buckets are ready when the passes are over.
         """
-        if cut is None:
-            return waits.starts[:, :1] + self.longest_ps
-        ready = waits.ready[cut][:, None]
+        ready = waits.starts[:, None, :1] if cut is None else waits.ready[cut][:, None]
         first = np.minimum.accumulate(ready[..., ::-1], axis=-1)[..., ::-1]
-        last: Ints = np.maximum(first + self.rest_ps, ready + self.tail_ps).max(axis=-1)
+        floor: Ints = np.maximum((first + self.rest_ps).max(axis=-1), lane_ps)
+        matters = (ready + self.most_ps > floor[..., None]).any(axis=0)
+        tail = np.zeros_like(self.rest_ps)
+        tail[matters] = [self._tail_ps(*at) for at in np.argwhere(matters).tolist()]
+        last: Ints = np.maximum(floor, (ready + tail).max(axis=-1))
         return last
+
+    def _tail_ps(self, row: int, bucket: int) -> int:
+        """Return what the exchange and the update of a bucket take."""
+        if (row, bucket) not in self.known:
+            cost_ps = self.costs[row].cost_ps(self.elements[bucket])
+            self.known[row, bucket] = cost_ps + int(self.following_ps[bucket])
+        return self.known[row, bucket]

@@ -149,10 +149,11 @@ def _block(stack: str) -> Mapping[str, Any]:
 def interval_kind(group: Group, payload_bytes: float, seen: Container[str] | None = None) -> str:
     """Return which width a prediction has: by size, and by what is known of its stacks.
 
-    Inside a node whose stack rows went through less is unknown than over a network, or through a
-    stack that nobody measured. ``seen`` are the stacks of other constants than the shipped.
+    Inside a node less is unknown than over a network, and most of a stack that no row went through.
+    ``seen`` are the stacks of other constants than the shipped.
     """
     known = seen_stacks() if seen is None else seen
-    is_known = all(stack in known for stack in group.stacks) and not group.between
     size = "small" if payload_bytes < SMALL_BYTES else "large"
-    return f"{size}_{'node' if is_known else 'beyond'}"
+    if any(stack not in known for stack in group.stacks):
+        return f"{size}_unseen"
+    return f"{size}_{'beyond' if group.between else 'node'}"

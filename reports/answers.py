@@ -1,6 +1,6 @@
 """The first sections: what was asked, what the answer is, and why nothing else is faster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hwprofiles.units import format_bytes, format_s
@@ -49,11 +49,17 @@ def title(cases: Cases) -> str:
 
 def sentence(case: Case) -> str:
     """Return the answer as one would quote it."""
-    plans, best = case.plans, case.best.prediction
+    plans = case.plans
+    asked = f"{plans.model} with batch {plans.training.batch:,} on {plans.cluster}"
+    return f"{asked}: {_found(case)}"
+
+
+def _found(case: Case) -> str:
+    """Return the answer without its question."""
+    best = case.best.prediction
     return (
-        f"{plans.model} with batch {plans.training.batch} on {plans.cluster}:"
-        f" {layout(case.best.plan)}: {format_s(best.step_s)} a step,"
-        f" {text_rate(best.samples_per_s)} (grade {best.grade}, {plans.interval_kind} interval"
+        f"{layout(case.best.plan)}: {format_s(best.step_s)} a step,"
+        f" {text_rate(best.samples_per_s)} (grade {best.grade}, {case.plans.interval_kind} interval"
         f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})."
     )
 
@@ -128,10 +134,20 @@ def overview(cases: Cases) -> Section:
     if len(cases) == 1:
         return ()
     drawn = Drawing(
-        caption="The step of every plan on one axis",
+        caption=f"The step of every plan on one axis.{_unsure(cases)}",
         svg=interval_figure(cases),
     )
     return (Block(drawings=(drawn,), tables=(overview_table(cases),)),)
+
+
+def _unsure(cases: Cases) -> str:
+    """Say where the two fastest plans of one batch are closer than their intervals."""
+    if len({case.plans.training.batch for case in cases}) > 1 or any(c.measured for c in cases):
+        return ""
+    first, second = sorted(cases, key=_step_s)[:2]
+    if first.subject.prediction.interval_s[1] < second.subject.prediction.interval_s[0]:
+        return ""
+    return f" The intervals of {first.name} and {second.name} overlap: a run may turn their order."
 
 
 def overview_table(cases: Cases) -> Table:
@@ -189,16 +205,16 @@ def question(cases: Cases) -> Section:
         cases,
         ("model", lambda c: c.plans.model),
         ("cluster", lambda c: c.plans.cluster),
-        ("batch", lambda c: f"{c.plans.training.batch} samples a step, over all workers"),
+        ("batch", lambda c: f"{c.plans.training.batch:,} samples a step, over all workers"),
         ("dtype", lambda c: c.plans.training.dtype),
         ("optimizer", lambda c: _optimizer(c.plans.training)),
         ("seed", lambda c: c.plans.training.seed),
         ("tool", lambda c: c.plans.tool),
     )
-    return (Block(text=(asked,), tables=_tables(cases, facts)),)
+    return (Block(text=(asked,), tables=side_by_side(cases, facts)),)
 
 
-def _tables(cases: Cases, facts: list[Line]) -> tuple[Table, ...]:
+def side_by_side(cases: Cases, facts: list[Line]) -> tuple[Table, ...]:
     """Return the facts of one plan; of several what differs, side by side, and what does not."""
     if len(cases) == 1:
         return (compared([""], facts),)
@@ -240,8 +256,8 @@ def answer(cases: Cases) -> Section:
     )
     rows = [row for row in rows if any(value is not None for value in row.values)]
     said = (sentence(cases[0]),) if len(cases) == 1 else ()
-    points = tuple(f"{c.name}: {sentence(c)}" for c in cases) if len(cases) > 1 else ()
-    return (Block(text=said, points=points, tables=_tables(cases, rows)),)
+    points = tuple(f"{c.name}: {_found(c)}" for c in cases) if len(cases) > 1 else ()
+    return (Block(text=said, points=points, tables=side_by_side(cases, rows)),)
 
 
 def _devices(placement: tuple[int, ...]) -> str:
@@ -294,14 +310,10 @@ def certificate(cases: Cases) -> Section:
         Line(title="all candidates", values=tuple(p.candidates for p in proofs), kind="count")
     )
     fates = (
-        ("simulated", "simulated", f"engine: {', '.join(dict.fromkeys(p.engine for p in proofs))}"),
-        ("pruned by bound", "pruned_by_bound", "their closed form is no faster than the best"),
-        ("pruned by dominance", "pruned_by_dominance", "dropped by a named rule"),
-        (
-            "not reached",
-            "not_reached",
-            f"search ended by: {', '.join(dict.fromkeys(p.stopped_by for p in proofs))}",
-        ),
+        ("simulated", "simulated", f"engine: {_once(p.engine for p in proofs)}"),
+        ("pruned by bound", "pruned_by_bound", "no schedule of theirs is faster than the best"),
+        ("pruned by dominance", "pruned_by_dominance", _once(p.dominance for p in proofs)),
+        ("not reached", "not_reached", f"search ended by: {_once(p.stopped_by for p in proofs)}"),
     )
     searched = [
         Line(
@@ -317,11 +329,21 @@ def certificate(cases: Cases) -> Section:
             text=tuple(said) if len(cases) == 1 else (),
             points=tuple(said) if len(cases) > 1 else (),
             tables=(
-                compared(names(cases), counted, caption="Candidates, by verdict"),
-                compared(names(cases), searched, caption="Of those that fit, what became of them"),
+                compared(names(cases), counted, caption="Candidates, by verdict", is_changed=False),
+                compared(
+                    names(cases),
+                    searched,
+                    caption="Of those that fit, what became of them",
+                    is_changed=False,
+                ),
             ),
         ),
     )
+
+
+def _once(words: Iterable[str]) -> str:
+    """Return each of several words once."""
+    return "; ".join(dict.fromkeys(words))
 
 
 def _upper(text: str) -> str:

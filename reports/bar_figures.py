@@ -45,7 +45,7 @@ def interval_figure(cases: Cases) -> str:
     scale, unit = time_unit(most_s)
     for y, (prediction, found_s) in enumerate(zip(predictions, measured, strict=True)):
         low, high = (s / scale for s in prediction.interval_s)
-        axes.barh(y, high - low, left=low, height=0.34, color=BLUE, alpha=0.3)
+        axes.barh(y, high - low, left=low, height=0.34, color=SKY, alpha=0.55)
         axes.plot(prediction.step_s / scale, y, "o", color=BLUE, markersize=7)
         text = format_s(prediction.step_s)
         if found_s:
@@ -56,7 +56,7 @@ def interval_figure(cases: Cases) -> str:
     axes.set_xlim(0, (1.45 if any(measured) else 1.2) * most_s / scale or 1)
     keys = [
         Line2D([], [], marker="o", color=BLUE, linestyle="", label="predicted"),
-        Patch(facecolor=BLUE, alpha=0.3, label="stated interval"),
+        Patch(facecolor=SKY, alpha=0.55, label="stated interval"),
     ]
     if any(measured):
         diamond = Line2D([], [], marker="D", color=AMBER, linestyle="", label="measured")

@@ -16,6 +16,8 @@ KIND_OF_PHASE: Mapping[str, str] = {
 }
 OTHER = "other"
 """Phases of a file that are not known here."""
+UNSEEN = 1e-8
+"""Of a step: what is left of two times that are nearly equal."""
 KINDS = (*dict.fromkeys(KIND_OF_PHASE.values()), OTHER)
 
 
@@ -40,4 +42,6 @@ def _row(side: str, rank: int, phases_s: Mapping[str, float]) -> Row:
     totals = dict.fromkeys(KINDS, 0.0)
     for phase, seconds in phases_s.items():
         totals[KIND_OF_PHASE.get(phase, OTHER)] += seconds
-    return {"side": side, "rank": rank, "step_s": sum(totals.values()), **totals}
+    step_s = sum(totals.values())
+    seen = {kind: s if s > UNSEEN * step_s else 0.0 for kind, s in totals.items()}
+    return {"side": side, "rank": rank, "step_s": step_s, **seen}

@@ -3,6 +3,7 @@
 Fills are the colours of Okabe and Ito, which stay apart for the common kinds of colour blindness.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from io import StringIO
@@ -47,14 +48,18 @@ RC: dict[str, Any] = {
 }
 WIDTH_IN, WIDE_IN = 6.4, 10.0
 LABEL_LENGTH = 28
+KEYS_IN, KEY_IN, LETTER_IN = 4.9, 0.42, 0.075
+"""Widths of a legend, of the sign of a key and of a letter of it."""
 NUMBER = re.compile(r"\d+\.\d{3,}")
 
 
-def grid(width_in: float, height_in: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return panels one above the other, on one time axis and one value axis."""
+def grid(
+    width_in: float, height_in: float, panels: int = 1, *, is_one_scale: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return panels one above the other, on one time axis and, if it is a scale, one value axis."""
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasSVG(figure)
-    axes = figure.subplots(panels, 1, sharex=True, sharey=True, squeeze=False)
+    axes = figure.subplots(panels, 1, sharex=True, sharey=is_one_scale, squeeze=False)
     return figure, list(axes[:, 0])
 
 
@@ -79,11 +84,14 @@ def beside(axes: Axes, x: float, y: float, label: str, room_pt: float = 4) -> No
 
 
 def keys_above(figure: Figure, keys: Sequence[Artist]) -> None:
-    """Explain colours and lines above all panels."""
+    """Explain colours and lines above all panels, in as many rows as keep it seen on a phone."""
+    longest = max(len(str(key.get_label())) for key in keys)
+    in_a_row = max(2, int(KEYS_IN / (KEY_IN + LETTER_IN * longest)))
+    rows = math.ceil(len(keys) / in_a_row)
     figure.legend(
         handles=list(keys),
         loc="outside upper left",
-        ncols=len(keys),
+        ncols=math.ceil(len(keys) / rows),
         frameon=False,
         handlelength=1.4,
         columnspacing=1.4,

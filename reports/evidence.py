@@ -1,5 +1,7 @@
 """The sections that show the steps part by part: time, tasks, memory, links, scaling."""
 
+from collections.abc import Sequence
+
 from hwprofiles.units import format_bytes, format_frac, format_s
 from reports.answers import names
 from reports.bar_figures import breakdown_figure
@@ -15,13 +17,17 @@ from reports.parts import Block, Drawing, Section, each
 from reports.rows import arena_rows, scaling_rows
 from reports.scaling_figure import scaling_figure
 from reports.spans import busy_rows, steps
-from reports.tables import Column, Line, Table, compared, table
-from reports.time_figure import Panel, shown_ranks, timeline_figure
+from reports.tables import Column, Line, Row, Table, compared, table
+from reports.time_figure import Panel, timeline_figure
 from reports.words import CATEGORY_WORDS, KIND_WORDS, PHASE_WORDS
 
 UNKNOWN = (
     "Not drawn: the plan was predicted by another version of the tool, or its model is not known"
     " here."
+)
+ABOVE = (
+    " An efficiency above 100 % comes from accumulation: fewer workers run more microbatches, and"
+    " add up the gradients of each."
 )
 MOST_LINKS = 8
 """Links in the table of a plan."""
@@ -54,16 +60,30 @@ def phases(cases: Cases) -> Section:
         *_traced(cases),
     )
     caption = "One step, by what a rank does"
+    drawn = Drawing(caption=_exposed(cases, rows), svg=breakdown_figure(cases, rows))
     return (
         Block(
             text=text,
-            drawings=(Drawing(caption=caption, svg=breakdown_figure(cases, rows)),),
+            drawings=(drawn,),
             tables=(
                 compared(heads, by_kind, caption=caption, is_changed=False),
                 _by_phase(cases),
             ),
         ),
     )
+
+
+def _exposed(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
+    """Say which part of each step is exchange that nothing hides."""
+    shares = [
+        f"{format_frac(own[0]['exposed communication'] / own[0]['step_s'])} of the step"
+        + (f" of {case.name}" if case.name else "")
+        for case, own in zip(cases, rows, strict=True)
+        if case.subject.plan.workers > 1
+    ]
+    if not shares:
+        return "One worker exchanges nothing"
+    return f"Exchange that nothing hides takes {', '.join(shares)} (rank 0, predicted)"
 
 
 def _traced(cases: Cases) -> list[str]:
@@ -125,7 +145,7 @@ def timeline(cases: Cases) -> Section:
     rows = [
         {"step": panel.title, **row}
         for panel in panels
-        for row in busy_rows(panel.spans, shown_ranks(panel.ranks, len(panels)))
+        for row in busy_rows(panel.spans, sorted({0, panel.ranks - 1}))
     ]
     seen = dict.fromkeys(key for row in rows for key in row)
     phases_seen = [p for p in (*PHASE_WORDS, *seen) if p in seen and p not in ("step", "rank")]
@@ -136,7 +156,7 @@ def timeline(cases: Cases) -> Section:
             Column(key="rank", title="rank", kind="count"),
             *(Column(key=p, title=p, kind="seconds") for p in dict.fromkeys(phases_seen)),
         ],
-        caption="Task time of the ranks drawn, by phase, overlap counted twice",
+        caption="Task time of the first and the last rank by phase, hidden or not",
         sortable=True,
     )
     return (Block(text=tuple(text), drawings=(drawn,), tables=(busy,)),)
@@ -164,7 +184,7 @@ def memory(cases: Cases) -> Section:
     )
     drawn = [
         Drawing(
-            caption="Live bytes by category over the predicted step of the fullest worker",
+            caption=f"Live bytes over the predicted step of the fullest worker. {_largest(cases)}",
             svg=memory_figure(panels),
             is_wide=True,
         )
@@ -177,6 +197,19 @@ def memory(cases: Cases) -> Section:
             tables=(_categories(cases), _arenas(cases)),
         ),
     )
+
+
+def _largest(cases: Cases) -> str:
+    """Say what most of each arena is taken by, when most of it is alive."""
+    told = []
+    for case in cases:
+        own = case.subject.prediction.memory_bytes
+        name = max(own, key=lambda category: own[category])
+        whose = f" of {case.name}" if case.name else ""
+        told.append(
+            f"{format_frac(own[name] / sum(own.values()), 0)} of the arena{whose} is {name}"
+        )
+    return ", ".join(told)
 
 
 def _proof(case: Case) -> str:
@@ -289,6 +322,17 @@ def _links(case: Case, place: int) -> Block | None:
     )
 
 
+def _fastest(cases: Cases) -> str:
+    """Say on how many of the workers that were tried each plan is fastest."""
+    told = []
+    for case in cases:
+        best = min(case.curve, key=lambda point: point.step_s, default=None)
+        if best is not None:
+            whose = f"{case.name} " if case.name else "the plan "
+            told.append(f"{whose}is fastest on {best.workers}")
+    return f"Throughput over workers: of the numbers tried {', '.join(told)}"
+
+
 def scales(cases: Cases) -> Section:
     """Return how throughput grows with the number of workers, everything else kept."""
     if not any(len(case.curve) > 1 for case in cases):
@@ -297,7 +341,7 @@ def scales(cases: Cases) -> Section:
         Column(key="workers", title="workers", kind="count"),
         Column(key="step_s", title="step", kind="seconds"),
         Column(key="samples_per_s", title="throughput", kind="rate"),
-        Column(key="speedup", title="of one worker's", kind="factor"),
+        Column(key="speedup", title="speed-up", kind="factor"),
         Column(key="efficiency_frac", title="efficiency", kind="frac"),
         Column(key="measured_s", title="measured step", kind="seconds"),
     ]
@@ -311,11 +355,12 @@ def scales(cases: Cases) -> Section:
             text=(
                 "The same batch on fewer and more workers, each step simulated: exchange, buckets"
                 " and overlap are the plan's own, and so is the microbatch where it divides. The"
-                " large dot is the plan itself.",
+                " large mark is the plan itself."
+                + (ABOVE if any((row["efficiency_frac"] or 0) > 1 for row in rows) else ""),
             ),
             drawings=(
                 Drawing(
-                    caption="Throughput over workers, both in powers of two",
+                    caption=_fastest(cases),
                     svg=scaling_figure(cases),
                 ),
             ),

@@ -1,21 +1,19 @@
-"""An explanation, a what-if and a difference in words: short sentences and rows, with units."""
+"""An explanation and a what-if in words: short sentences and rows, with units."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from hwprofiles.tiers import format_rate
 from hwprofiles.units import format_bytes, format_frac, format_s
 from planner.batches import AtBatch, Change
 from planner.explain import Explanation, Margin
 from planner.flips import Flip
-from planner.plandiff import Difference
 from planner.whatif import Repriced, WhatIf
+from reports.difference import with_unit
+from reports.tables import text_rate
 
 Rows = list[tuple[str, ...]]
 TIER_WORDS = {"intra": "within a node", "inter": "between nodes"}
 MOST_LINKS = 6
-HASH_DIGITS = 16
-OTHER_PLANS, CURVES = "other plans", " curves."
 
 
 def headline(found: Explanation) -> str:
@@ -88,7 +86,7 @@ def margin_sentences(found: Explanation) -> Iterator[str]:
     yield f"They differ in {_changes(margin.differs)}."
     moved = {phase: s for phase, s in margin.path_s.items() if abs(s) > 1e-4 * found.step_s}
     if moved:
-        told = ", ".join(f"{_signed_s(s)} {phase}" for phase, s in moved.items())
+        told = ", ".join(_moved(phase, s) for phase, s in moved.items())
         yield f"On the critical path of {margin.label} there is {told}."
     yield _order(margin)
 
@@ -107,7 +105,7 @@ def _changes(differs: tuple[Change, ...]) -> str:
     if not differs:
         return "nothing but their name"
     return ", ".join(
-        f"{c.field} ({_with_unit(c.field, c.this)} against {_with_unit(c.field, c.other)})"
+        f"{c.field} ({with_unit(c.field, c.this)} against {with_unit(c.field, c.other)})"
         for c in differs
     )
 
@@ -220,55 +218,10 @@ def _repriced(row: Repriced, left: str) -> tuple[str, ...]:
         format_s(new.step_s, 4) if new else left,
         f"{100 * moved:+.1f} %" if moved is not None else "",
         format_s(new.closed_form_s, 4) if new else "",
-        f"{new.samples_per_s:,.0f}/s" if new else "",
+        text_rate(new.samples_per_s) if new else "",
         new.grade if new else "",
     )
 
 
-def difference_lines(found: Sequence[Difference]) -> Iterator[str]:
-    """Yield the differences by section; of plans that are not the best ones only how many."""
-    section = ""
-    for row in found:
-        if row.section == OTHER_PLANS or CURVES in row.field:
-            continue
-        if row.section != section:
-            section = row.section
-            yield f"{section}:"
-        yield f"  {row.field}: {_with_unit(row.field, row.a)} -> {_with_unit(row.field, row.b)}"
-    if curves := sum(CURVES in row.field for row in found):
-        yield f"fitted curves: {curves} figures differ; --json lists them"
-    if rest := sum(row.section == OTHER_PLANS for row in found):
-        yield f"{OTHER_PLANS}: {rest} fields differ; --json lists them"
-
-
-def _with_unit(field: str, value: Any) -> str:
-    """Return a value in the unit that the end of its field's name says."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and "bytes_per_s" in field:
-        return format_rate(value)
-    if is_number and (field.endswith("_bytes") or "_bytes." in field):
-        return format_bytes(value, 4)
-    if is_number and (field.endswith("_frac") or "_frac." in field):
-        return format_frac(value, 2)
-    if is_number and ("_s." in field or field.endswith("_s")) and "per_s" not in field:
-        return format_s(value, 4)
-    return _shown(value)
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        text = ", ".join(_shown(v) for v in value[:4])
-        return f"{text}, ..." if len(value) > 4 else text
-    text = str(value)
-    is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")
-    return text[:HASH_DIGITS] if is_hash else text
-
-
-def _signed_s(seconds: float) -> str:
-    return f"{'+' if seconds >= 0 else '-'}{format_s(abs(seconds))}"
+def _moved(phase: str, seconds: float) -> str:
+    return f"{format_s(abs(seconds))} {'more' if seconds >= 0 else 'less'} {phase}"

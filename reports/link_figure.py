@@ -19,6 +19,8 @@ STEPS = ((0.75, ORANGE), (0.5, AMBER), (0.25, BLUE), (0.0, SKY))
 WIDEST_PT, LEAST_PT = 7.0, 1.0
 MOST_NUMBERS = 24
 """Of a panel with more wires only the most used ones have their number."""
+EXACT = 0.0995
+"""Uses below have a decimal: the longest number then has four signs, and wires are close."""
 UNUSED = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (1, 2))}
 
 
@@ -52,7 +54,9 @@ class UseLook(Look):
         if not frac:
             return Line(style=UNUSED)
         is_told = len(used) <= MOST_NUMBERS or frac > 0.99 * max(used.values())
-        return Line(style=_style(frac), text=format_frac(frac) if is_told else "")
+        return Line(
+            style=_style(frac), text=format_frac(frac, int(frac < EXACT)) if is_told else ""
+        )
 
     def legend(self, panel: Panel) -> list[tuple[dict[str, Any], str]]:
         """Return the steps of colour that occur in the panel."""
@@ -61,7 +65,7 @@ class UseLook(Look):
         above = 1.0
         for least, colour in STEPS:
             if any(least < frac <= above for frac in used):
-                text = f"{format_frac(least, 0)} to {format_frac(above, 0)} of its bandwidth"
+                text = f"{100 * least:.0f} to {format_frac(above, 0)} of its bandwidth"
                 found.append(({"color": colour, "linewidth": _width(above)}, text))
             above = least
         unused = [(UNUSED, "not used")] if any(not frac for frac in used) else []

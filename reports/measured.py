@@ -140,7 +140,7 @@ def _split(case: Case, place: int) -> Block | None:
     total_ns = parts[-1].to_ns - parts[0].from_ns
     gross_ns = sum(abs(part.change_ns) for part in parts)
     cancel = (
-        f" They cancel in part: without their signs they are {gross_ns:,} ns."
+        f" They cancel in part: without their signs they are {format_s(gross_ns / 1e9)}."
         if gross_ns > abs(total_ns)
         else ""
     )
@@ -149,8 +149,8 @@ def _split(case: Case, place: int) -> Block | None:
             "The same step is simulated three times: with the costs of the plan file (P0), with"
             " every op as it ran alone (P1), and with every op as it ran inside the step (P2). What"
             " then is missing to the measured step (M) no op time explains.",
-            f"Together the parts add {total_ns:+,} ns to the predicted step; the largest is"
-            f" {largest.name} with {largest.change_ns:+,} ns.{cancel}",
+            f"Together the parts add {_signed(total_ns)} to the predicted step; the largest is"
+            f" {largest.name} with {_signed(largest.change_ns)}.{cancel}",
         ),
         points=points,
         drawings=(Drawing(caption="From predicted to measured", svg=split_figure(parts, place)),),
@@ -169,6 +169,10 @@ def _split(case: Case, place: int) -> Block | None:
     )
 
 
+def _signed(ns: int) -> str:
+    return f"{'+' * (ns > 0)}{format_s(ns / 1e9)}"
+
+
 def ops(cases: Cases) -> Section:
     """Return every op, the most expensive first."""
     return each(cases, _ops)
@@ -180,8 +184,10 @@ def _ops(case: Case) -> Block | None:
         return None
     return Block(
         text=(
-            "Times are of one firing. The share is of the traced time of all ops on all ranks."
-            " The error is predicted over traced - 1.",
+            "Times are of one firing: predicted, alone (solo) and inside a step (traced). The share"
+            " is of the traced time of all ops on all ranks, the error predicted over traced - 1."
+            " Below an op: the shapes that it reads and writes, its settings, its dtype, and how"
+            " much other memory is touched before it runs again.",
         ),
         tables=(
             table(

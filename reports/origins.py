@@ -1,13 +1,33 @@
 """The last sections: how the numbers are known, what they rest on, and how to get them again."""
 
+from collections.abc import Callable
+
 from hwprofiles.units import format_frac
 from planner.predict import HEADLINE_FRAC
-from reports.answers import lines, names
+from planner.records import PlanFile
+from reports.answers import lines, names, side_by_side
 from reports.case import Case, Cases
 from reports.parts import Block, Section, each
 from reports.rows import command_lines, environment_facts, report_line, source_rows, stems
-from reports.tables import Column, Line, compared, facts, table
+from reports.tables import Column, Line, compared, table
 from reports.words import ASSUMPTIONS, GLOSSARY, GRADE_WORDS
+
+MISSING: tuple[tuple[str, Callable[[PlanFile], bool]], ...] = (
+    (
+        "A plan file here does not say what its search was held to with --fix; add that where it"
+        " was used.",
+        lambda plans: plans.fixed is None,
+    ),
+    (
+        "Op costs here were shifted by a run of one's own; name its file with --calibrate.",
+        lambda plans: bool(plans.evidence and plans.evidence.shifts),
+    ),
+    (
+        "A search here was interrupted; the same command searches to its end.",
+        lambda plans: plans.certificate.stopped_by == "interrupt",
+    ),
+)
+"""What the commands do not say, and of which plan files."""
 
 
 def grades(cases: Cases) -> Section:
@@ -78,7 +98,12 @@ def assumptions(cases: Cases) -> Section:
 
 def environment(cases: Cases) -> Section:
     """Return hashes, versions and the identity of the workers."""
-    return each(cases, lambda case: Block(tables=(facts(environment_facts(case)),)))
+    found = [dict(environment_facts(case)) for case in cases]
+    rows = [
+        Line(title=name, values=tuple(own.get(name) for own in found))
+        for name in dict.fromkeys(name for own in found for name in own)
+    ]
+    return (Block(tables=side_by_side(cases, rows)),)
 
 
 def reproduction(cases: Cases) -> Section:
@@ -88,14 +113,8 @@ def reproduction(cases: Cases) -> Section:
         line for case, stem in zip(cases, files, strict=True) for line in command_lines(case, stem)
     ]
     once = list(dict.fromkeys(commands))
-    silent = [case for case in cases if case.plans.fixed is None]
-    text = (
-        "A plan file here does not say what its search was held to with --fix; add that where it"
-        " was used."
-        if silent
-        else ""
-    )
-    return (Block(text=(text,) if text else (), commands=(*once, report_line(cases))),)
+    text = [words for words, holds in MISSING if any(holds(case.plans) for case in cases)]
+    return (Block(text=tuple(text), commands=(*once, report_line(cases))),)
 
 
 def glossary(cases: Cases) -> Section:

@@ -9,6 +9,7 @@ from typing import Any
 from hwprofiles.errors import ModelError
 from planner.model import load_model
 from planner.plan import Training, Verdict
+from planner.published.fitted import DATASHEET, USUAL
 from planner.records import PlanFile, RankedPlan
 from planner.space import SLOTS
 from reports.case import Case, Cases
@@ -151,7 +152,8 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
     was held to is then planned again by the plan that it found.
     """
     plans, plan = case.plans, case.subject.plan
-    asked = [plans.model, plans.cluster, "--batch", str(plans.training.batch)]
+    cluster, *changes = plans.cluster.split(" with ")
+    asked = [plans.model, cluster, "--batch", str(plans.training.batch)]
     for field in fields(Training):
         value = getattr(plans.training, field.name)
         if field.name not in ("batch", "source") and value != field.default:
@@ -163,15 +165,17 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
         fixed = {name: getattr(plan, name) for name in CHOICES}
     asked += [word for choice in fixed.items() for word in ("--fix", _choice(*choice))]
     asked += [word for limit in plans.most.items() for word in ("--max", _limit(*limit))]
+    asked += _priced_by(plans)
     objective = plans.certificate.objective
     if " and " in objective:
         asked += ["--pareto", objective.replace(" and ", ",")]
     elif objective != "time":
         asked += ["--objective", objective]
-    local, _, backend = plans.cluster.partition(":")
+    local, _, backend = cluster.partition(":")
     by = f" --backend {backend}" if backend else ""
     lines = [f"foreplan hw calibrate{by}"] if local == "local" else []
     lines.append(f"foreplan plan {shlex.join(asked)} -o {stem or 'plan'}.json")
+    lines += [_change(plans, texts, f"{stem or 'plan'}.json") for texts in changes]
     lines += input_commands(plan, plans.training.source, f"{stem or 'plan'}.json")
     if case.measured is None:
         return lines
@@ -186,6 +190,23 @@ def command_lines(case: Case, stem: str = "") -> list[str]:
         run += ["--check", *([f"--gate {gate:g}"] if gate != 1 else [])]
     output = f"{stem}-measurement" if stem else "measurement"
     return [*lines, data_command(plans), f"{' '.join(run)} -o {output}.json"]
+
+
+def _priced_by(plans: PlanFile) -> list[str]:
+    """Return the options that say how devices were priced, and when the search stopped."""
+    proof, known = plans.certificate, plans.evidence
+    asked = [] if proof.stopped_by != "budget" else ["--budget", str(proof.simulated)]
+    if plans.cluster.partition(":")[0] == "local":
+        return asked
+    software = known.software if known else DATASHEET
+    return [*asked, "--software", software] if software not in ("", USUAL) else asked
+
+
+def _change(plans: PlanFile, texts: str, file: str) -> str:
+    """Return the command that changed the hardware of ``file``."""
+    asked = [word for text in texts.split(", ") for word in ("--set", text)]
+    asked += ["--replan"] if plans.certificate.stopped_by != "what-if" else []
+    return f"foreplan what-if {file} {shlex.join(asked)} -o {file}"
 
 
 def _choice(name: str, value: int | bool | str) -> str:

@@ -201,11 +201,6 @@ def _change(kind: str, value: Any, first: Any) -> str:
     return f"{value / first:.3g} x" if value >= 2 * first else text_signed_frac(value / first - 1)
 
 
-def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
-    """Return a table of names and values, without titles."""
-    return compared([""], [Line(title=name, values=(value,)) for name, value in pairs])
-
-
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in a paragraph or in a cell of a table.
 

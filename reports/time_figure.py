@@ -38,7 +38,7 @@ PHASE_COLOURS = {
     "update": AMBER,
     "recompute": SKY,
 }
-LANE_IN, LANES_IN = 0.62, 9.0
+LANE_IN, LANES_IN = 0.62, 7.6
 """Height of a lane, and the most that all lanes of a figure take."""
 MOST_LANES, MOST_RANKS = 24, 16
 """Of all panels together, and of one of them."""
@@ -80,7 +80,8 @@ def timeline_figure(panels: Sequence[Panel], lanes: str = "rank") -> str:
     shown = [shown_ranks(panel.ranks, len(panels)) for panel in panels]
     most = max(map(len, shown))
     lane_in = min(LANE_IN, LANES_IN / (len(panels) * most))
-    figure, all_axes = grid(WIDE_IN, 1.0 + len(panels) * (0.45 + lane_in * most), len(panels))
+    height_in = 1.0 + len(panels) * (0.45 + lane_in * most)
+    figure, all_axes = grid(WIDE_IN, height_in, len(panels), is_one_scale=False)
     present = set[str]()
     for axes, panel, ranks in zip(all_axes, panels, shown, strict=True):
         some = panel.spans[panel.spans["rank"].isin(ranks)]

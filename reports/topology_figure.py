@@ -5,6 +5,7 @@ above the others, for halving and doubling is at its best there. A band is one n
 its edges are exact. Colours are those of Okabe and Ito; every region is labelled in place.
 """
 
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -56,15 +57,22 @@ ONE_ROW = 8
 LEAST_IN = 6.4
 PANEL_IN, HIGH_IN = 4.3, 3.7
 CHARACTER_FRAC, LABEL_FRAC = 0.028, 0.15
-"""Share of a panel's width that a character takes, and of its bands that a label needs: a smaller
+"""Share of a panel's width that a character takes, and of its height that a label needs: a smaller
 region is named in the legend alone."""
 MOST_TICKS = 13
+CHARACTERS_PER_IN = 15
+DARKER = 0.65
+LINES_IN = 0.17
 Colour = tuple[float, float, float]
 
 
 def colour_of(name: str) -> str:
-    """Return the colour of an algorithm."""
-    return (COLOURS | OTHERS).get(name.partition(":")[0], GREY)
+    """Return the colour of an algorithm: darker with each doubling of its first number."""
+    family, _, numbers = name.partition(":")
+    colour = (COLOURS | OTHERS).get(family, GREY)
+    first = numbers.partition("x")[0]
+    doublings = int(first).bit_length() - 2 if first.isdecimal() else 0
+    return to_hex(_darker(colour, DARKER ** max(0, doublings)))
 
 
 @style.context({**RC, "font.size": 11.0, "axes.spines.top": True, "axes.spines.right": True})
@@ -89,14 +97,37 @@ def draw_topology(maps: Sequence[TopologyMap]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("array that every rank holds")
     figure.suptitle(f"The fastest {_name(maps[0].operation)}", fontsize=15, fontweight="bold")
+    told = textwrap.wrap(_seen(maps), int(width_in * CHARACTERS_PER_IN))
+    figure.set_figheight(figure.get_figheight() + LINES_IN * len(told))
     figure.legend(
         handles=_keys(maps),
+        title="\n".join(told),
+        title_fontsize=9,
         loc="outside lower center",
         ncols=4 if len(maps) > 1 else 2,
         frameon=False,
         fontsize=9,
     )
     return figure
+
+
+def _seen(maps: Sequence[TopologyMap]) -> str:
+    """Say what the picture shows: where the fastest changes, and who never is."""
+    parts = []
+    for found in maps:
+        switches = [
+            (first, int(found.ranks[column]))
+            for column in range(len(found.ranks))
+            for _, first, _ in found.bands(column)[1:]
+        ]
+        if switches:
+            ends = [f"{format_bytes(size)} ({n:,} ranks)" for size, n in sorted(switches)]
+            between = " to ".join(dict.fromkeys((ends[0], ends[-1])))
+            parts.append(f"on {found.network.name} at {between}")
+    won = {found.algorithms[i] for found in maps for i in np.unique(found.winners())}
+    never = [_name(n) for n in dict.fromkeys(a for f in maps for a in f.algorithms) if n not in won]
+    lines = f"The fastest changes (black line) {'; '.join(parts)}." if parts else ""
+    return f"{lines} Never fastest: {', '.join(never)}." if never else lines
 
 
 def _columns(found: TopologyMap, title: str) -> list[int]:
@@ -218,7 +249,7 @@ def _labels(axes: Axes, found: TopologyMap, columns: Sequence[int], edges: Seque
                 va="center",
                 color="white",
                 fontweight="bold",
-                path_effects=[withStroke(linewidth=3, foreground=_dark(colour_of(name)))],
+                path_effects=[withStroke(linewidth=3, foreground=_darker(colour_of(name), 0.55))],
                 zorder=6,
             )
 
@@ -238,8 +269,8 @@ def _middle(
                 break
             left, right = max(left, spans[last][0][0]), min(right, spans[last][0][1])
             wide = float(np.log10(right / left)) if right > left else 0.0
-            high = last - first + 1
-            fits = wide >= decades and high >= LABEL_FRAC * len(spans)
+            high = np.log(edges[last + 1] / edges[first]) / np.log(edges[-1] / edges[0])
+            fits = wide >= decades and high >= LABEL_FRAC
             if fits and wide * high > best:
                 best = wide * high
                 middle = ((left * right) ** 0.5, (edges[first] * edges[last + 1]) ** 0.5)
@@ -284,8 +315,8 @@ def _pale(colour: str, share: float) -> Colour:
     return red, green, blue
 
 
-def _dark(colour: str) -> Colour:
-    red, green, blue = (0.55 * part for part in to_rgb(colour))
+def _darker(colour: str, share: float) -> Colour:
+    red, green, blue = (share * part for part in to_rgb(colour))
     return red, green, blue
 
 

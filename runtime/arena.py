@@ -30,10 +30,7 @@ class Arena:
         layout = program.layouts[rank]
         self._places = layout.places
         self._slot_bytes = {r.name: r.slot_bytes for r in layout.registers}
-        raw: Any = device.allocate(self.size_bytes + len(CANARY) + ALIGNMENT_BYTES)
-        # what a GPU allocates is aligned to more than a line
-        skip = -raw.ctypes.data % ALIGNMENT_BYTES if device.is_host else 0
-        self._block = raw[skip : skip + self.size_bytes + len(CANARY)]
+        self._block = aligned(self.size_bytes + len(CANARY), device)
         device.put(self._block[self.size_bytes :], CANARY)
 
     def view(self, view: View, tensor: Tensor | None = None) -> Array:
@@ -69,6 +66,14 @@ class Arena:
     def is_intact(self) -> bool:
         """Whether nothing was written behind the last register."""
         return bool(np.array_equal(self._device.get(self._block[self.size_bytes :]), CANARY))
+
+
+def aligned(size_bytes: int, device: Device = HOST) -> Any:
+    """Return so many bytes, zeros, that begin at a cache line."""
+    raw = device.allocate(size_bytes + ALIGNMENT_BYTES)
+    # what a GPU allocates is aligned to more than a line
+    skip = -raw.ctypes.data % ALIGNMENT_BYTES if device.is_host else 0
+    return raw[skip : skip + size_bytes]
 
 
 def laid(flat: Array, shape: tuple[int, ...], order: tuple[int, ...]) -> Array:

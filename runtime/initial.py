@@ -50,5 +50,5 @@ def initial_parameters(model: ModelGraph, dtype: str, seed: int) -> npt.NDArray[
 def _deviation(layer: Layer, shape: Shape) -> float:
     """Return the deviation of first weights: the kind's own, or one over the root of the fan-in."""
     own: float = getattr(layer.module, "DEVIATION", 0.0)
-    outputs = layer.out_shape[0 if len(layer.out_shape) == 3 else -1]  # channels, or features
+    outputs = shape[0 if len(shape) == 4 else -1]  # channels, or features
     return own or 1 / sqrt(prod(shape) // outputs)

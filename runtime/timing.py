@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwprofiles.calibration import OpSample, TransferSample
 from planner.opcall import TRAINING_DTYPES, OpCall
 from runtime.actors import ActorLoop, Firing
-from runtime.arena import dtype_of
+from runtime.arena import aligned, dtype_of
 from runtime.backends import Backend, backend
 from runtime.kernels import Stream, changing
 
@@ -62,6 +62,7 @@ def bound_call(
 ) -> tuple[Callable[[], object], list[Any]]:
     """Return the op bound to random arrays, and those of them that are warm when it fires.
 
+    They begin at cache lines, as registers do: vectors across two lines take up to twice as long.
     ``by`` is the backend whose kernel it is; NumPy's by default.
     """
     rng = np.random.default_rng(0)
@@ -70,7 +71,7 @@ def bound_call(
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
     for tensor in call.tensors:
-        array: Any = np.zeros(tensor.shape, dtype_of(tensor.dtype))
+        array = aligned(tensor.size_bytes).view(dtype_of(tensor.dtype)).reshape(tensor.shape)
         if tensor.dtype in TRAINING_DTYPES:
             repeat(rng.standard_normal(min(tensor.elements, DRAWN)) * 0.1, array)
             if tensor.name in ("scale", "exp_avg_sq"):  # sums of squares, whose roots are taken

@@ -4,6 +4,7 @@ The same algorithm over flat arrays: ``sim.arrays.state`` says what they hold, `
 them, and ``queues``, ``lanes``, ``events`` and ``flows`` are its parts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,6 +32,22 @@ from sim.taskgraph import GraphBuilder, TaskGraph
 from sim.timeline import Timeline, too_long
 from sim.waits import deadlock
 
+FABRIC = "fabric"
+"""Part of an array that grows with lanes, links, routes, registers and queues, not with tasks."""
+OF_GRAPH = {
+    **dict.fromkeys(("duration_ps", "payload_bytes", "route", "priority", "actor"), "work"),
+    **dict.fromkeys(("lane_ptr", "lane_idx"), "lanes"),
+    **dict.fromkeys(("dep_ptr", "dep_idx"), "waits"),
+    **dict.fromkeys(("out_ptr", "out_idx", "in_ptr", "in_idx"), "items"),
+}
+OF_STATE = {
+    "queue_of": "lanes",
+    **dict.fromkeys(("child_ptr", "child_idx"), "waits"),
+    **dict.fromkeys(("out_idx", "in_idx", "readers_left"), "items"),
+    **dict.fromkeys(("start_ps", "end_ps"), "times"),
+}
+"""What arrays of graph and state are for, where they grow with tasks."""
+
 share = shared(Columns._fields + State._fields)
 
 
@@ -40,8 +57,8 @@ class Counts:
 
     solves: int
     """Components of flows that were solved."""
-    held_bytes: int
-    """All arrays together: graph, state, timeline."""
+    held_bytes: Mapping[str, int]
+    """All arrays of graph, state and timeline, by part (``OF_GRAPH``)."""
 
 
 def simulate(graph: TaskGraph) -> Timeline:
@@ -60,19 +77,28 @@ def simulate(graph: TaskGraph) -> Timeline:
 def simulate_counted(graph: TaskGraph) -> tuple[Timeline, Counts]:
     """Return the timeline, and what it took."""
     state = lay_out(graph)
-    beyond = run_shared(*columns(graph), tuple(state))
+    read = columns(graph)
+    beyond = run_shared(*read, tuple(state))
     if beyond:
         raise too_long(beyond)
     ended = state.end_ps >= 0
     if not ended.all():  # what started has ended, since nothing is left that runs
         raise deadlock(graph, ended.tolist(), ended.tolist())
-    arrays = [getattr(graph, f.name) for f in fields(graph)]
-    arrays += [member for member in state if isinstance(member, np.ndarray)]
-    by_address = {
-        a.__array_interface__["data"][0]: a.nbytes if any(a.strides) else 0 for a in arrays
-    }
-    counts = Counts(solves=int(state.at[SOLVES]), held_bytes=sum(by_address.values()))
+    counts = Counts(solves=int(state.at[SOLVES]), held_bytes=_held_bytes(graph, read, state))
     return Timeline(start_ps=state.start_ps, end_ps=state.end_ps), counts
+
+
+def _held_bytes(graph: TaskGraph, read: Columns, state: State) -> dict[str, int]:
+    """Return what the arrays take, each counted once, by part."""
+    arrays = [(OF_GRAPH.get(f.name, FABRIC), getattr(graph, f.name)) for f in fields(graph)]
+    arrays += [(OF_GRAPH[name], column) for name, column in read._asdict().items()]
+    arrays += [(OF_STATE.get(name, FABRIC), held) for name, held in state._asdict().items()]
+    found, seen = dict.fromkeys((*OF_GRAPH.values(), *OF_STATE.values(), FABRIC), 0), set()
+    for part, array in arrays:
+        if isinstance(array, np.ndarray) and any(array.strides) and array.ctypes.data not in seen:
+            seen.add(array.ctypes.data)
+            found[part] += array.nbytes
+    return found
 
 
 @inlined

@@ -22,6 +22,8 @@ NONE = -1
 COLUMNS = ("duration_ps", "payload_bytes", "route", "priority", "actor")
 WIDE = ("duration_ps", "payload_bytes")
 """Columns that are always of 64 bits."""
+GLANCE = 64
+"""Numbers that are looked at before all are."""
 _NO_IDS = np.zeros(0, dtype=np.int32)
 
 
@@ -62,6 +64,30 @@ class Block:
     def end(self) -> int:
         """Id after that of the last task."""
         return self.first + self.count
+
+    def again(self, begin: int, times: int) -> "Block":
+        """Return the tasks from place ``begin`` on, so many times, as what follows this block.
+
+        What they wait for and read is as much later each time as they are many.
+        """
+        ptr = {name: rows.ptr(self.count) for name, rows in self.rows.items()}
+        count, items = self.count - begin, int(ptr["out"][-1] - ptr["out"][begin])
+        found = Block(
+            first=self.end,
+            count=count * times,
+            first_item=self.first_item + int(ptr["out"][-1]),
+        )
+
+        def repeated(column: Column) -> Column:
+            return column if isinstance(column, int) else np.tile(column[begin:], times)
+
+        found.columns.update({name: repeated(column) for name, column in self.columns.items()})
+        later = np.arange(1, times + 1)[:, None]
+        moved = {"dep": count, "in": items}
+        for name, rows in self.rows.items():
+            ids = rows.ids[ptr[name][begin] :].astype(np.int64) + later * moved.get(name, 0)
+            found.rows[name] = Rows(lengths=repeated(rows.lengths), ids=narrow(ids.reshape(-1)))
+        return found
 
     def writer_of(self, items: Ids) -> Ids:
         """Return the tasks that write these items, all of this block."""
@@ -128,13 +154,19 @@ def check_block(block: Block, deps: Rows) -> None:
     wrong = np.broadcast_to(block.rows["lane"].lengths, block.count) == 0
     for name in WIDE:
         wrong = wrong | (np.broadcast_to(block.columns[name], block.count) < 0)
-    tasks = np.arange(block.count)
-    waiting = np.repeat(tasks, np.broadcast_to(deps.lengths, block.count))
-    wrong[waiting[(deps.ids < 0) | (deps.ids >= waiting + block.first)]] = True
+    ptr = deps.ptr(block.count)
+    some = np.flatnonzero(np.diff(ptr))
+    first, last = ptr[some], ptr[some + 1] - 1
+    rises = np.append(True, deps.ids[1:] > deps.ids[:-1])
+    rises[first] = True
+    wrong[some[(deps.ids[first] < 0) | (deps.ids[last] >= some + block.first)]] = True
+    if not rises.all():
+        wrong[some[np.searchsorted(first, np.argmin(rises), side="right") - 1]] = True
     if wrong.any():
         task = block.first + int(np.argmax(wrong))
         raise PlanError(
-            f"task {task}: needs a lane, a duration and bytes >= 0, and only earlier dependencies"
+            f"task {task}: needs a lane, a duration and bytes >= 0, and only earlier dependencies,"
+            " ascending"
         )
 
 
@@ -164,6 +196,19 @@ def join_rows(blocks: Sequence[Block], name: str) -> tuple[Ids, Ids]:
     return joined.ptr(sum(block.count for block in blocks)), ids
 
 
+def join_blocks(blocks: Sequence[Block]) -> Block:
+    """Return blocks that follow one another as one."""
+    count = sum(block.count for block in blocks)
+    found = Block(first=blocks[0].first, count=count, first_item=blocks[0].first_item)
+    for name in blocks[0].columns:
+        found.columns[name] = _join([block.columns[name] for block in blocks], blocks)
+    for name in blocks[0].rows:
+        rows = [block.rows[name] for block in blocks]
+        lengths = _join([each.lengths for each in rows], blocks)
+        found.rows[name] = Rows(lengths=lengths, ids=np.concatenate([each.ids for each in rows]))
+    return found
+
+
 def _join(columns: Sequence[Column], blocks: Sequence[Block]) -> Column:
     if not columns:
         return 0
@@ -172,8 +217,30 @@ def _join(columns: Sequence[Column], blocks: Sequence[Block]) -> Column:
         isinstance(first, int) and all(isinstance(c, int) and c == first for c in columns)
     ):
         return first
-    parts = [np.broadcast_to(c, block.count) for c, block in zip(columns, blocks, strict=True)]
+    narrowed = [narrow(np.array(c)) if isinstance(c, int) else c for c in columns]
+    parts = [np.broadcast_to(c, block.count) for c, block in zip(narrowed, blocks, strict=True)]
     return np.concatenate(parts)
+
+
+def once(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return the same arrays, those that are equal as one.
+
+    Where every task holds one lane and writes one register, rows begin alike; where all it waits
+    for is what it reads, both are the same ids.
+    """
+    kept: list[npt.NDArray[Any]] = []
+    found = {}
+    for name, array in arrays.items():
+        found[name] = next((other for other in kept if _equal(other, array)), array)
+        if found[name] is array and any(array.strides):
+            kept.append(array)
+    return found
+
+
+def _equal(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two arrays are equal; most differ where they begin."""
+    begins_alike = one.dtype == other.dtype and np.array_equal(one[:GLANCE], other[:GLANCE])
+    return begins_alike and np.array_equal(one, other)
 
 
 def _one_or_all(lengths: Ids) -> Column:

@@ -1,6 +1,7 @@
 """The critical path: what the last task waited for, back to the start of the step."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -47,17 +48,32 @@ class _Releases:
     def __init__(self, graph: TaskGraph, timeline: Timeline) -> None:
         self.graph = graph
         self.start_ps, self.end_ps = timeline.start_ps, timeline.end_ps
-        task_of_lane = _row_ids(graph.lane_ptr)
-        self.left_lane = _Moments(graph.lane_idx, self.end_ps[task_of_lane])
-        self.lane_task = task_of_lane
-        reader = _row_ids(graph.in_ptr)
-        self.reader_of = _Moments(graph.in_idx, self.end_ps[reader])
-        self.reader = reader
         self.writer = graph.item_task()
-        returned_ps = np.full(len(graph.out_idx), -1, dtype=np.int64)
-        np.maximum.at(returned_ps, graph.in_idx, self.end_ps[reader])
+
+    # Most tasks are released by a dependency, so these are seldom wanted all.
+
+    @cached_property
+    def lane_task(self) -> Ints:
+        return _row_ids(self.graph.lane_ptr)
+
+    @cached_property
+    def left_lane(self) -> "_Moments":
+        return _Moments(self.graph.lane_idx, self.end_ps[self.lane_task])
+
+    @cached_property
+    def reader(self) -> Ints:
+        return _row_ids(self.graph.in_ptr)
+
+    @cached_property
+    def reader_of(self) -> "_Moments":
+        return _Moments(self.graph.in_idx, self.end_ps[self.reader])
+
+    @cached_property
+    def gave_slot(self) -> "_Moments":
+        returned_ps = np.full(len(self.graph.out_idx), -1, dtype=np.int64)
+        np.maximum.at(returned_ps, self.graph.in_idx, self.end_ps[self.reader])
         returned_ps = np.where(returned_ps < 0, self.end_ps[self.writer], returned_ps)
-        self.gave_slot = _Moments(graph.out_idx, returned_ps)
+        return _Moments(self.graph.out_idx, returned_ps)
 
     def by(self, task: int) -> Iterator[int]:
         """Yield the tasks that may have released ``task``, best first."""

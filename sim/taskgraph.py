@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwprofiles.errors import PlanError
 from hwprofiles.units import Floats, Ints
 from sim.blocks import (
     COLUMNS,
@@ -33,13 +32,16 @@ from sim.blocks import (
     as_column,
     as_table,
     check_block,
+    join_blocks,
     join_columns,
     join_rows,
     narrow,
-    rows_of_lists,
+    once,
     rows_of_table,
     writers_of,
 )
+from sim.paths import Paths
+from sim.pending import Pending
 
 NO_ROUTE = -1
 HASHED_AT_ONCE = 2**16
@@ -147,25 +149,20 @@ class GraphBuilder:
     ``compute`` and ``transfer`` add one task, ``computes`` and ``transfers`` many at once.
     """
 
-    _columns: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    _lanes: list[tuple[int, ...]] = field(default_factory=list)
-    _deps: list[tuple[int, ...]] = field(default_factory=list)
-    _outs: list[tuple[int, ...]] = field(default_factory=list)
-    _ins: list[tuple[int, ...]] = field(default_factory=list)
     _blocks: list[Block] = field(default_factory=list)
-    _items_of: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    _pending: Pending = field(default_factory=Pending)
     _items: int = 0
-    _registers: list[tuple[int, int, int]] = field(default_factory=list)
+    _slots: list[int] = field(default_factory=list)
+    _slot_bytes: list[int] = field(default_factory=list)
+    _register_device: list[int] = field(default_factory=list)
     _lane_device: list[int] = field(default_factory=list)
     _links: list[float] = field(default_factory=list)
-    _routes: dict[tuple[tuple[int, ...], float], int] = field(default_factory=dict)
-    _unindexed: Ids = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int32))
-    _unindexed_cap: float = float("inf")
+    _paths: Paths = field(default_factory=Paths)
 
     @property
     def tasks(self) -> int:
         """Number of tasks added so far."""
-        return self._first + len(self._columns)
+        return self._first + len(self._pending.columns)
 
     @property
     def items(self) -> int:
@@ -189,34 +186,23 @@ class GraphBuilder:
 
     def path(self, links: Sequence[int], cap_bytes_per_s: float = float("inf")) -> int:
         """Return the id of the route over ``links``; equal routes share one id."""
-        self._index_routes()
-        return self._routes.setdefault((tuple(links), cap_bytes_per_s), len(self._routes))
+        return self._paths.one(links, cap_bytes_per_s)
 
     def paths(self, links: Ids, cap_bytes_per_s: float = float("inf")) -> Ids:
         """Return the ids of many routes of equal length, given as an array (n, hops) of links."""
-        self._index_routes()
-        order = np.lexsort(links.T)
-        ordered = links[order]
-        new = np.any(np.diff(ordered, axis=0, prepend=-1), axis=1)
-        if self._routes:
-            ids = np.array([self.path(row, cap_bytes_per_s) for row in ordered[new].tolist()])
-        else:
-            self._unindexed, self._unindexed_cap = ordered[new], cap_bytes_per_s
-            ids = np.arange(len(self._unindexed))
-        routes = np.empty(len(links), dtype=np.int32)
-        routes[order] = ids[np.cumsum(new) - 1]
-        return routes
-
-    def _index_routes(self) -> None:
-        """Make the routes of the first call of ``paths`` known to later calls."""
-        for row in self._unindexed.tolist():
-            self._routes.setdefault((tuple(row), self._unindexed_cap), len(self._routes))
-        self._unindexed = self._unindexed[:0]
+        return self._paths.many(links, cap_bytes_per_s)
 
     def register(self, device: int, slots: int, slot_bytes: int) -> int:
         """Add a register with ``slots`` credits of ``slot_bytes``; return its id."""
-        self._registers.append((slots, slot_bytes, device))
-        return len(self._registers) - 1
+        return self.registers(device, (slots,), (slot_bytes,))[0]
+
+    def registers(self, device: int, slots: Sequence[int], slot_bytes: Sequence[int]) -> range:
+        """Add registers of one device; return their ids."""
+        first = len(self._slots)
+        self._slots += slots
+        self._slot_bytes += slot_bytes
+        self._register_device += [device] * len(slots)
+        return range(first, len(self._slots))
 
     def compute(
         self,
@@ -327,6 +313,18 @@ class GraphBuilder:
         self._close_block()
         return len(self._blocks) - 1
 
+    def again(self, first: int, times: int) -> None:
+        """Append the tasks from ``first`` on so many times, on the same lanes and registers.
+
+        They were all added one by one since the last block ended. Each time, what they wait for and
+        read is as much later as they are many; what the copies write can be read as items alone.
+        """
+        self._close_block()
+        block = self._blocks[-1]
+        more = block.again(first - block.first, times)
+        self._blocks[-1] = join_blocks([block, more])
+        self._items += len(more.rows["out"].ids)
+
     def repeat(self, number: int, *, lanes: Ids, registers: Ids, actor: int) -> int:
         """Append the tasks of a block again, on other lanes and registers; return the shift of ids.
 
@@ -368,27 +366,10 @@ class GraphBuilder:
         writes: Sequence[int],
     ) -> int:
         task = self.tasks
-        deps = {*after, *(writer for writer, _ in reads)}
-        if not lanes or row[0] < 0 or row[1] < 0 or any(not 0 <= d < task for d in deps):
-            raise PlanError(
-                f"task {task}: needs a lane, a duration and bytes >= 0, and only earlier"
-                f" dependencies; got lanes {list(lanes)}, {row[0]} ps, {row[1]} B,"
-                f" after {sorted(deps)}"
-            )
-        unwritten = [pair for pair in reads if pair not in self._items_of]
-        if unwritten:
-            raise PlanError(
-                f"task {task}: reads {unwritten} as (writer, register), but those tasks do not"
-                " write those registers; name the register in the `writes` of the writer"
-            )
-        self._columns.append(row)
-        self._lanes.append(tuple(sorted(set(lanes))))
-        self._deps.append(tuple(sorted(deps)))
-        self._ins.append(tuple(sorted({item for pair in reads for item in self._items_of[pair]})))
-        self._outs.append(tuple(writes))
-        for register in writes:
-            self._items_of.setdefault((task, register), []).append(self._items)
-            self._items += 1
+        self._pending.append(
+            task, self._items, row, lanes=lanes, after=after, reads=reads, writes=writes
+        )
+        self._items += len(writes)
         return task
 
     def _extend(
@@ -417,22 +398,8 @@ class GraphBuilder:
 
     def _close_block(self) -> None:
         """Turn the tasks that were added one by one into a block."""
-        if not self._columns:
-            return
-        block = Block(
-            first=self._first,
-            count=len(self._columns),
-            first_item=self._items - sum(map(len, self._outs)),
-        )
-        columns = np.array(self._columns, dtype=np.int64).T
-        for name, column in zip(COLUMNS, columns, strict=True):
-            block.columns[name] = as_column(column, name in WIDE)
-        rows = {"lane": self._lanes, "dep": self._deps, "out": self._outs, "in": self._ins}
-        block.rows.update({name: rows_of_lists(lists) for name, lists in rows.items()})
-        self._blocks.append(block)
-        self._columns.clear()
-        for lists in rows.values():
-            lists.clear()
+        if self._pending.columns:
+            self._blocks.append(self._pending.take(self._first, self._items))
 
     def build(self) -> TaskGraph:
         """Freeze what was added."""
@@ -441,18 +408,12 @@ class GraphBuilder:
         rows: dict[str, Ids] = {}
         for name in ("lane", "dep", "out", "in"):
             rows[f"{name}_ptr"], rows[f"{name}_idx"] = join_rows(self._blocks, name)
-        registers = np.array(self._registers, dtype=np.int64).reshape(-1, 3).T
-        routes = rows_of_lists([links for links, _ in self._routes])
-        caps = np.array([cap for _, cap in self._routes], dtype=np.float64)
-        if len(self._unindexed):
-            routes = rows_of_table(self._unindexed, ordered=False)
-            caps = np.full(len(self._unindexed), self._unindexed_cap)
+        routes, caps = self._paths.rows()
         return TaskGraph(
-            **columns,
-            **rows,
-            register_slots=registers[0].copy(),
-            register_bytes=registers[1].copy(),
-            register_device=registers[2].copy(),
+            **once(columns | rows),
+            register_slots=np.array(self._slots, dtype=np.int64),
+            register_bytes=np.array(self._slot_bytes, dtype=np.int64),
+            register_device=np.array(self._register_device, dtype=np.int64),
             lane_device=np.array(self._lane_device, dtype=np.int64),
             link_bytes_per_s=np.array(self._links, dtype=np.float64),
             route_ptr=routes.ptr(len(caps)),

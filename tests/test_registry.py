@@ -62,9 +62,9 @@ alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base
 cifar10-quick cspresnet-50 densenet-121 densenet-161 densenet-169 densenet-201 eca-resnet-50d
 efficientnet-b0 efficientnet-b1 efficientnet-b2 efficientnet-b3 efficientnet-b4 efficientnet-b5
 efficientnet-b6 efficientnet-b7 efficientnet-v2-l efficientnet-v2-m efficientnet-v2-s
-efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator googlenet
+efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator gnmt googlenet
 gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-resnet-v2 inception-v3 inception-v4
-lenet-5 mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
+lenet-5 lstm-nano mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
 mobilenet-v2-1.4 mobilenet-v3 mobilenet-v3-small overfeat resnet-101 resnet-101-v1-5 resnet-101d
 resnet-152 resnet-152-v1-5 resnet-152d resnet-18 resnet-18d resnet-20 resnet-200 resnet-200d
 resnet-26 resnet-26d resnet-34 resnet-34d resnet-50 resnet-50-v1-5 resnet-50d resnet-56
@@ -75,7 +75,8 @@ vgg-13 vgg-13-bn vgg-16 vgg-16-bn vgg-19 vgg-19-bn wide-resnet-101-2 wide-resnet
 """
 LAYERS = """
 add attention avg_pool batch_norm concat conv2d dropout embedding first_token flatten gate gelu
-layer_norm linear lrn max_pool pick_tokens positions relu sigmoid silu tanh unembedding upsample
+layer_norm linear lrn lstm max_pool pick_tokens positions relu sigmoid silu tanh unembedding
+upsample
 """
 PINNED = {
     "models": (models, MODELS.split()),
@@ -85,7 +86,14 @@ PINNED = {
     ),
     "numbered": (
         numbered_names,
-        ["hierarchical", "hierarchical_halving", "in_network", "multi_ring", "torus"],
+        [
+            "hierarchical",
+            "hierarchical_halving",
+            "in_network",
+            "multi_ring",
+            "pipelined_ring",
+            "torus",
+        ],
     ),
     "primitives": (
         lambda: sorted(set(names(collectives)) - {*algorithm_names(), *numbered_names()}),
@@ -127,6 +135,7 @@ PINNED = {
             "linear",
             "load",
             "lrn",
+            "lstm",
             "max_pool",
             "pick_tokens",
             "positions",
@@ -141,7 +150,7 @@ PINNED = {
             "upsample",
         ],
     ),
-    "backends": (backend_names, ["cuda", "numpy", "onednn"]),
+    "backends": (backend_names, ["cuda", "mkl", "numpy", "onednn"]),
     "devices": (lambda: part_names("device"), DEVICES.split()),
     "links": (lambda: part_names("link"), LINKS.split()),
     "clusters": (lambda: part_names("cluster"), CLUSTERS.split()),

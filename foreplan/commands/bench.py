@@ -31,12 +31,17 @@ def engine(
     ] = 1_000_000,
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Time the engines on graphs of all kinds, beside the same work done as simply as possible."""
-    from foreplan.benchmarks import engine_rates, peak_bytes, start_up_s
+    from foreplan.benchmarks import GRAPHS, engine_rates, peak_bytes, start_up_s
     from hwprofiles.units import format_bytes
 
-    rates = list(engine_rates(repeats, tasks, ranks, flows))
+    rates = []
+    with progress("timing engines", quiet=quiet) as step:
+        for rate in engine_rates(repeats, tasks, ranks, flows):
+            rates.append(rate)
+            step(len(rates), GRAPHS, rate.graph)
     ready_s, most_bytes = start_up_s(repeats), peak_bytes()
     if json:
         rows = [rate.row() for rate in rates]
@@ -56,17 +61,24 @@ def engine(
         for r in rates
     ]
     table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
+    parts = tuple(rates[0].bytes_by_part)
+    held = [(r.graph, *(f"{r.bytes_by_part[part]:.1f}" for part in parts)) for r in rates]
+    table(("bytes a task", *parts), held)
     out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
 
 
 @app.command()
-def scale(json: Json = False) -> None:
+def scale(json: Json = False, quiet: Quiet = False) -> None:
     """Time collectives of 16,384 ranks and a step of 4,096 devices: one rank for all, or all."""
-    from foreplan.bench_scale import scales
+    from foreplan.bench_scale import SCALES, scales
     from foreplan.benchmarks import peak_bytes
     from hwprofiles.units import format_bytes, format_s
 
-    found = list(scales())
+    found = []
+    with progress("timing folded graphs", quiet=quiet) as step:
+        for one in scales():
+            found.append(one)
+            step(len(found), SCALES, one.name)
     if json:
         show_json({"scales": [one.row() for one in found], "peak_bytes": peak_bytes()})
         return
@@ -88,18 +100,26 @@ def scale(json: Json = False) -> None:
 
 @app.command()
 def search(
+    space: Annotated[
+        str,
+        typer.Option(help="wide: many values of every axis; natural: many microbatches."),
+    ] = "wide",
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 5,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Price and rank all candidates of a large search; recompute some rows one by one."""
-    from foreplan.benchmarks import SEARCH, search_rates
+    from foreplan.benchmarks import SEARCHES, search_rates
+    from hwprofiles.errors import PlanError
+    from hwprofiles.registry import lookup
 
-    rates = search_rates(repeats)
+    asked = SEARCHES[lookup("--space", space, list(SEARCHES), error=PlanError)]
+    with progress("timing the search", quiet=quiet) as step:
+        rates = search_rates(asked, repeats, told=step)
     if json:
         show_json(rates.row())
         return
-    model, cluster, batch = SEARCH
-    out(f"{model}, batch {batch}, on {cluster}: {rates.candidates:,} candidates")
+    out(f"{asked.model}, batch {asked.batch}, on {asked.cluster}: {rates.candidates:,} candidates")
     out(" x ".join(f"{count} {axis.replace('_', ' ')}" for axis, count in rates.axes.items()))
     rows = [(name.replace("_", " "), f"{count:,}") for name, count in rates.by_verdict.items()]
     rows += [
@@ -107,6 +127,7 @@ def search(
         ("rows/s a core, from factors", f"{rates.rows_per_s:,.0f}"),
         ("rows/s a core, factors built too", f"{rates.all_rows_per_s:,.0f}"),
         ("factors, s of CPU time", f"{rates.factors_s:.2f}"),
+        ("of it exchanges", f"{rates.exchanges_s:.2f}"),
         ("rows equal to the scalar path", f"{rates.checked:,}"),
     ]
     table(("", "rows"), rows)
@@ -157,6 +178,10 @@ def plan(
 @app.command()
 def ops(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds in turn; the median counts.")] = 9,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Classes that begin so, e.g. matmul or step; default: all."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -169,7 +194,7 @@ def ops(
     from hwprofiles.units import format_s
 
     with progress("timing ops", quiet=quiet) as step:
-        rates = list(op_rates(rounds, lambda done, total: step(done, total, "")))
+        rates = list(op_rates(rounds, lambda done, total: step(done, total, ""), only or ()))
     facts, backends = measured_on(), [by.name for by in available()]
     if json:
         show_json({**facts, "rounds": rounds, "rows": [rate.row() for rate in rates]})

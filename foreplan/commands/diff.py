@@ -16,7 +16,7 @@ def diff(
 ) -> None:
     """Show what differs between two plan files: inputs, plan, predictions, memory, path."""
     import foreplan
-    from reports.explanation import difference_lines
+    from reports.difference import difference_lines
 
     found = foreplan.diff(a, b)
     if json:

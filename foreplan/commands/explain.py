@@ -48,7 +48,8 @@ def explain(
     table(("critical path", "time", "share", "tasks"), path_rows(found))
     if rows := link_rows(found):
         out()
-        table(("link", "wires used", "bytes", "utilisation", "busiest wire", "of it"), rows)
+        heads = ("link", "wires used", "bytes a step", "utilisation", "busiest wire", "of it")
+        table(heads, rows)
     for stack in found.stacks:
         out(stack.sentence)
     for title, sentences in sections(found):

@@ -1,13 +1,14 @@
-"""Maps of several inputs one after the other along the channels (or features of vectors)."""
+"""Several inputs one after the other along the channels of maps, or the features of others."""
 
 from planner.layer import Layer, Shape
 from planner.opcall import OpCall
 
 
 def out_shape(*in_shapes: Shape) -> Shape:
-    """Return ``(C0 + C1 + ..., H, W)``."""
-    (rest,) = {shape[1:] for shape in in_shapes}
-    return (sum(shape[0] for shape in in_shapes), *rest)
+    """Return ``(C0 + C1 + ..., H, W)``, or ``(S, F0 + F1 + ...)`` for tokens."""
+    at = 1 if len(in_shapes[0]) == 2 else 0
+    ((before, after),) = {(shape[:at], shape[at + 1 :]) for shape in in_shapes}
+    return (*before, sum(shape[at] for shape in in_shapes), *after)
 
 
 def forward(layer: Layer, samples: int, dtype: str) -> OpCall:

@@ -82,7 +82,7 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
         published=row.time_s,
         error=predicted / row.time_s - 1 if covered and predicted and row.time_s else None,
         interval_s=interval_of(predicted, kind) if predicted else None,
-        grade="fitted" if covered else "",
+        grade=_grade(kind) if covered else "",
         layout_stated=case is not None and not assumed,
         assumed=assumed,
         covered=covered,
@@ -92,6 +92,11 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
         sweep=(row.source, *(row.told.get(key, "") for key in ("collective", "bytes"))),
     )
     return Held(row=row, case=case, assessed=assessed)
+
+
+def _grade(kind: str) -> str:
+    """Return the grade of a prediction: of a stack that no row went through, that of its links."""
+    return "datasheet" if kind.endswith("unseen") else "fitted"
 
 
 PARTS: Mapping[str, Callable[[Held], bool]] = {

@@ -29,9 +29,17 @@ from planner.transport_groups import (
 )
 from planner.transport_law import ALGORITHMS, Group, Lane, Way, ways
 
-NOTHING = ("", "n/a", "none", "-")
-"""What tables write where there is no link."""
+NOTHING = ("", "n/a", "na", "nan", "none", "null", "no", "-", "unknown", "not stated")
+"""What tables write where there is no link, or none is stated."""
 BITS = 8
+RATES = {"G": GB, "T": 1000 * GB}
+COUNTED = (
+    "(?<![0-9a-wyz.])([0-9]{1,2}) ?x(?=[ 0-9])",
+    r"\bx ?([0-9]{1,2})\b",
+    r"\b([0-9]{1,2}) (?:hca|nic|rail)s?\b",
+)
+"""How tables write a number of NICs: before their rate, behind it, or in a word."""
+TOGETHER = {"dual": 2, "two": 2, "quad": 4, "four": 4, "eight": 8}
 WHOLE = 2.5
 """A rate without a number of NICs that is so many times one of the system's is that of all."""
 
@@ -102,7 +110,7 @@ def express(told: Mapping[str, str]) -> CollectiveCase:
     try:
         system = choice.get("cluster", "")
         if not system or ("link" in choice and ranks > domain_size(system)):
-            group, system = _by_link(choice, ranks, told), choice["link"]
+            group, system = _by_link(choice, ranks, told), choice.get("link", "")
         else:
             domains = _domains(told, choice, ranks, assumed)
             between = _between(told, choice, domains) if domains > 1 else None
@@ -133,6 +141,8 @@ def _system(told: Mapping[str, str]) -> Mapping[str, Any]:
                 raise Unstated(choice["unstated"])
             found: Mapping[str, Any] = choice
             return found
+    if devices and devices == told.get("nodes", ""):
+        return {}  # one a node, so nothing is inside
     if inside.lower() in NOTHING:
         raise Unstated("intra_link is not stated")
     raise Unsaid(f"a system {system!r} with {inside!r} is not built in")
@@ -143,13 +153,19 @@ def _found(pattern: str, text: str) -> bool:
 
 
 def _by_link(choice: Mapping[str, Any], ranks: int, told: Mapping[str, str]) -> Group:
-    """Return ranks that wires of one part join, where no system of that size is built in."""
-    if told.get("inter_link", "").lower() not in NOTHING:
-        raise Unsaid(f"a system of several {told['system']!r} is not built in")
-    port = load_wires(choice["link"]).bandwidth_bytes_per_s
-    stack = choice.get("stack") or stack_of(choice["link"])
-    inside = lane(str(stack), port * choice.get("wires", 1), port)
-    return Group(ranks=ranks, domains=1, inside=inside, between=None)
+    """Return ranks that wires of one part join in a node, where no system is built in."""
+    nodes = _whole("nodes", told) if told.get("inter_link", "").lower() not in NOTHING else 1
+    if ranks % nodes:
+        raise Unsaid(f"{ranks} devices do not fill {nodes} nodes evenly")
+    inside = None
+    if ranks > nodes:
+        port = load_wires(choice["link"]).bandwidth_bytes_per_s
+        stack = choice.get("stack") or stack_of(choice["link"])
+        inside = lane(str(stack), port * choice.get("wires", 1), port)
+    between = _between(told, choice, nodes) if nodes > 1 else None
+    if nodes == ranks == 1:
+        raise Unsaid("one device has nobody to send to")
+    return Group(ranks=ranks, domains=nodes, inside=inside, between=between)
 
 
 def _domains(
@@ -173,14 +189,14 @@ def _domains(
 
 def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -> Lane:
     """Return the NICs of one domain that a row names."""
-    system = choice["cluster"]
+    system = choice.get("cluster", "")
     text = told.get("inter_link", "")
     if text.lower() in NOTHING:
         raise Unstated("inter_link is not stated")
-    part = next((n["part"] for n in _names()["networks"] if _found(n["link"], text)), None)
+    part = next((n.get("part") for n in _names()["networks"] if _found(n["link"], text)), None)
     if part is None:
         raise Unsaid(f"inter_link {text!r} is not built in")
-    own = network_lane(system) if nics(system) else None
+    own = network_lane(system) if system and nics(system) else None
     counts, rate = _stated_nics(text)
     if rate:
         nic = rate
@@ -188,14 +204,25 @@ def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -
         nic = own.port_bytes_per_s * choice.get("nic_rate", 1.0)
     else:
         nic = load_wires(part).bandwidth_bytes_per_s
-    ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else 0)
+    ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else int(rate > 0))
     if not ports:
         raise Unsaid(f"inter_link {text!r} states no number of NICs")
     if own and not counts and nic > WHOLE * own.port_bytes_per_s:
         nic /= ports  # of all of them together
+    if not system:
+        return lane_of(part, nic * ports, nic)
     if choice.get("rack") and counts:  # those of one tray
         ports *= _whole("nodes", told) // domains
+    elif counts:  # those of a node with fewer devices are near to all of them
+        ports = ports * domain_size(system) // _node_size(choice, told)
     return lane_of(part, nic * ports, nic * max(1, ports // domain_size(system)))
+
+
+def _node_size(choice: Mapping[str, Any], told: Mapping[str, str]) -> int:
+    """Return how many devices a node has: as the row says, such as "(4x A100)", or the system."""
+    size = domain_size(choice["cluster"])
+    stated = re.search(r"(?<![0-9a-z.])([1-9][0-9]?) ?x +[a-z]", told.get("system", ""), re.I)
+    return min(size, choice.get("node") or (int(stated[1]) if stated else size))
 
 
 def _stated_nics(text: str) -> tuple[int, float]:
@@ -205,11 +232,22 @@ def _stated_nics(text: str) -> tuple[int, float]:
     ((32, 12500000000.0), (16, 25000000000.0))
     >>> _stated_nics("EFA v4 8x50GB/s per node"), _stated_nics("InfiniBand NDR")
     ((8, 50000000000.0), (0, 0.0))
+    >>> _stated_nics("HDR100 x4"), _stated_nics("dual-rail EDR"), _stated_nics("25GbE")
+    ((4, 12500000000.0), (2, 0.0), (0, 3125000000.0))
+    >>> _stated_nics("RDMA 16x100"), _stated_nics("4 NICs of 3.2 Tb/s")
+    ((16, 12500000000.0), (4, 400000000000.0))
     """
-    counts = [int(count) for count in re.findall(r"([0-9]+) ?x(?=[ 0-9])", text)]
-    rate = re.search(r"([0-9]+(?:\.[0-9]+)?) ?(Gb|GB|G\b)", text)
-    number = prod(counts) if counts else 0
-    return number, float(rate[1]) * GB / (1 if rate[2] == "GB" else BITS) if rate else 0.0
+    text = re.sub("[\u00d7*]", "x", text)
+    counts = next(filter(None, (re.findall(how, text, re.I) for how in COUNTED)), [])
+    words = [number for word, number in TOGETHER.items() if _found(rf"\b{word}\b", text)]
+    counts = [int(count) for count in counts] or words
+    rate = re.search(r"([0-9]+(?:\.[0-9]+)?) ?([GT])(b|B|\b)", text)
+    named = re.search(r"(?:[ehnx]dr-?|x ?)([1-9]0*0|25)(?![0-9])", text, re.I)
+    if rate:
+        found = float(rate[1]) * RATES[rate[2]] / (1 if rate[3] == "B" else BITS)
+    else:
+        found = float(named[1]) * GB / BITS if named else 0.0
+    return prod(counts) if counts else 0, found
 
 
 def _forced(told: str) -> str | None:

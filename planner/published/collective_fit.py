@@ -52,6 +52,8 @@ HELD = 0.8
 """Share of rows that an interval is to hold."""
 LEFT_OUT_TRIES = 3
 """The same, of a fit without one source."""
+UNSEEN = "unseen"
+"""How kinds of intervals end that are for stacks no row went through."""
 SMALL_WEIGHT = 0.75
 """What a row below ``SMALL_BYTES`` weighs, beside a larger one."""
 
@@ -185,21 +187,44 @@ def spreads(
     """Return the width of the 80 % interval by what is known of a stack.
 
     As the half width of the logarithm, from rows of sources that were left out of a fit; those
-    ``beside`` are fitted to and not counted.
+    ``beside`` are fitted to and not counted. For a stack that no row went through, from rows of
+    stacks that were left out, each stack weighing alike, and no less than over a network.
     """
     errors: dict[str, list[float]] = {}
     counted = {sample.row.source for sample in found}
     for sample, constants, seen in left_out([*found, *beside]):
-        if sample.row.source not in counted:
-            continue
-        error = log(sample.case.predicted_s(constants) / sample.published_s)
-        errors.setdefault(
-            interval_kind(sample.case.group, sample.case.payload_bytes, seen), []
-        ).append(abs(error))
+        kind = interval_kind(sample.case.group, sample.case.payload_bytes, seen)
+        if sample.row.source in counted and not kind.endswith(UNSEEN):
+            errors.setdefault(kind, []).append(_off(sample, constants))
+    width = {kind: float(np.quantile(some, HELD)) for kind, some in errors.items()}
+    unseen: dict[str, list[tuple[float, float]]] = {}
+    for some, constants in stacks_left_out([*found, *beside]):
+        for sample in some:
+            size = "small" if sample.case.payload_bytes < SMALL_BYTES else "large"
+            unseen.setdefault(size, []).append((_off(sample, constants), 1 / len(some)))
+    for size, rows in unseen.items():
+        off, weight = np.array(rows).T
+        held = float(np.quantile(off, HELD, weights=weight, method="inverted_cdf"))
+        width[f"{size}_{UNSEEN}"] = max(held, width[f"{size}_beyond"])
     return {
-        **{k: float(f"{np.quantile(errors[k], HELD):.2g}") for k in sorted(errors)},
-        "source": f"{sum(map(len, errors.values()))} rows left out with their sources",
+        **{kind: float(f"{width[kind]:.2g}") for kind in sorted(width)},
+        "source": f"{sum(map(len, errors.values()))} rows left out with their sources,"
+        f" {sum(map(len, unseen.values()))} with a stack",
     }
+
+
+def _off(sample: CollectiveSample, constants: Constants) -> float:
+    return abs(log(sample.case.predicted_s(constants) / sample.published_s))
+
+
+def stacks_left_out(
+    found: Sequence[CollectiveSample],
+) -> Iterator[tuple[list[CollectiveSample], Constants]]:
+    """Yield the rows of every stack, with constants that none of them had a part in."""
+    for stack in sorted({stack for sample in found for stack in sample.case.stacks}):
+        rest = [sample for sample in found if stack not in sample.case.stacks]
+        constants = constants_of(*fitted(rest, LEFT_OUT_TRIES))
+        yield [sample for sample in found if stack in sample.case.stacks], constants
 
 
 def left_out(

@@ -1,12 +1,13 @@
 """Rows of a table of published collectives: what was run, apart from what was measured."""
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwprofiles.errors import RecordError
-from hwprofiles.units import GB, US
+from hwprofiles.errors import RecordError, UnitError
+from hwprofiles.units import GB, US, parse_bytes
 from planner.collectives.base import busbw_factor
 
 SMALL = Path(__file__).with_name("collectives.csv")
@@ -26,9 +27,14 @@ OPERATIONS = {
     "sendrecv": "send_receive",
     "sendreceive": "send_receive",
     "broadcast": "broadcast",
+    "bcast": "broadcast",
     "reduce": "reduce",
 }
 """What tables call a collective, in lower case letters alone, and what it is called here."""
+LIBRARIES = "^(nccl|rccl|oneccl|hccl|mpi)|perf$"
+"""What names of functions and of benchmark programs have beside."""
+WHOLE = ("bytes", "devices", "nodes")
+"""Columns of whole numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +66,22 @@ def operation_of(told: str) -> str | None:
 
     >>> operation_of("alltoall"), operation_of("All-Reduce"), operation_of("gossip")
     ('all_to_all', 'all_reduce', None)
+    >>> operation_of("all_reduce_perf"), operation_of("ncclAllGather")
+    ('all_reduce', 'all_gather')
     """
-    return OPERATIONS.get("".join(filter(str.isalpha, told.lower())))
+    return OPERATIONS.get(re.sub(LIBRARIES, "", "".join(filter(str.isalpha, told.lower()))))
+
+
+def whole(text: str) -> str:
+    """Return a number of bytes, devices or nodes in digits, as it stands where it is none.
+
+    >>> whole("8.0"), whole("1,024"), whole("64 MiB"), whole("many")
+    ('8', '1024', '67108864', 'many')
+    """
+    try:
+        return str(parse_bytes(text.replace(",", "")))
+    except UnitError:
+        return text
 
 
 def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
@@ -79,7 +99,8 @@ def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
             names = set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(
-            f"{path}: expected a table of published collectives, got {error}; name a CSV file"
+            f"{path}: expected a table of published collectives, got"
+            f" {getattr(error, 'strerror', None) or error}; name a CSV file"
         ) from error
     if missing := sorted(NEEDED - names):
         raise RecordError(
@@ -91,6 +112,7 @@ def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
 
 def _row(path: Path, number: int, line: Mapping[str, str | None]) -> CollectiveRow:
     text = {key: (value or "").strip() for key, value in line.items() if key}
+    text |= {key: whole(text[key]) for key in WHOLE if key in text}
 
     def result(column: str) -> float:
         try:

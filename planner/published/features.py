@@ -17,7 +17,7 @@ import numpy as np
 
 from hwprofiles.device import NARROW, Device
 from hwprofiles.efficiency import Table, memory_from, peak_from, peak_key, power_frac, unit_of
-from hwprofiles.tiles import Product
+from hwprofiles.tiles import Chain, Product
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
 from planner.layer_calls import layer_calls
@@ -44,6 +44,7 @@ class Work(NamedTuple):
     """Class of work."""
     channels: int
     product: Product | None
+    chain: Chain | None
     flop: int
     moved: int
 
@@ -173,9 +174,10 @@ def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
             peak = device.curve(op.op_class, dtype)
             products_s, memory_s = op.flop / peak.flop_per_s, op.moved / peak.bytes_per_s
             if op.kind != "memory":
-                shape = device.shape_frac(dtype, op.kind, op.channels, op.product)
-                products_s /= shape * raised
-                rows.append((number, products_s, memory_s, count, count))
+                shape = (op.kind, op.channels, op.product, op.chain)
+                products_s /= device.shape_frac(dtype, *shape) * raised
+                kernels = count * (1 + (op.chain.steps if op.chain else 0))
+                rows.append((number, products_s, memory_s, count, kernels))
                 places.append(at(op.kind))
             elif products_s < SELDOM * memory_s:
                 moved_s, fired = moved_s + memory_s * count, fired + count
@@ -293,5 +295,11 @@ def _work_of(name: str, dtype: str, samples: int, rounds: int, passes_only: bool
 
 def _work(call: OpCall) -> Work:
     return Work(
-        call.op_class, call.work_class, call.channels, call.product, call.flop, call.moved_bytes
+        op_class=call.op_class,
+        kind=call.work_class,
+        channels=call.channels,
+        product=call.product,
+        chain=call.chain,
+        flop=call.flop,
+        moved=call.moved_bytes,
     )

@@ -35,14 +35,15 @@ def _caption(cases: Sequence[Case]) -> str:
     at = len(slow.dispatch_s) // 2
     cost = format_s(slow.dispatch_s[at])
     return (
-        f"One step of {MODEL}, {SAMPLES} samples on each of {WORKERS} devices at one switch"
-        f" ({LINK}), simulated. Above: the step under a central scheduler over that of actors, and"
-        f" what bounds it. With {cost} a decision and tasks of {finest} samples a step takes"
-        f" {slow.central_s[at] / slow.actors_s:.1f} times as long on a {slow.kind} (median task"
-        f" {format_s(slow.task_s)}), {fast.central_s[at] / fast.actors_s:.1f} times on a"
-        f" {fast.kind} ({format_s(fast.task_s)}): the faster the device and the smaller the task,"
-        " the sooner the scheduler is the bottleneck. Actors decide on the spot and pay neither"
-        " decision nor order. Bulk-synchronous stages, with their data through a disk, take"
+        "The faster the device and the smaller the task, the sooner a central scheduler is the"
+        f" bottleneck. One step of {MODEL}, {SAMPLES} samples on each of {WORKERS} devices at one"
+        f" switch ({LINK}), simulated. Above: the step under a central scheduler over that of"
+        f" actors, and what bounds it. With {cost} a decision and tasks of {finest} samples a step"
+        f" takes {slow.central_s[at] / slow.actors_s:.1f} times as long on a {slow.kind} (median"
+        f" task {format_s(slow.task_s)}), {fast.central_s[at] / fast.actors_s:.1f} times on a"
+        f" {fast.kind} ({format_s(fast.task_s)}). Actors decide on the spot and pay neither"
+        f" decision nor order; Dask's documentation states {format_s(DASK_S)} a task."
+        " Bulk-synchronous stages, with their data through a disk, take"
         f" {min(ratios):.1f} to {max(ratios):.1f} times as long as actors. A cell is coloured by"
         " the work that alone would take longest: computing, launching and ordering, the network,"
         " or deciding. Costs of ops from datasheets."
@@ -86,7 +87,7 @@ def _cells(axes: Axes, cases: Sequence[Case]) -> None:
     axes.set_yticks(range(len(cases)), names, fontsize=9)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
-    axes.set_title(f"tasks of {cases[0].microbatch} samples")
+    axes.set_title(f"step over that of actors, tasks of {cases[0].microbatch} samples")
     axes.set_xlabel("scheduler's time for a task")
 
 
@@ -113,7 +114,7 @@ def _lines(axes: Axes, cases: Sequence[Case], microbatch: int) -> None:
     axes.set_yticks(values, [format_s(v) for v in values])
     axes.grid(axis="both")
     axes.set_xlabel("scheduler's time for a task")
-    axes.set_ylabel("one step")
+    axes.set_ylabel("time of one step")
     axes.set_title(f"tasks of {microbatch} samples: central scheduler (lines), actors (dotted)")
 
 

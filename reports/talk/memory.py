@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hwprofiles.units import format_bytes
+from hwprofiles.units import format_bytes, format_frac
 from planner.memory_policies import (
     DEADLOCK,
     DYNAMIC,
@@ -37,6 +37,7 @@ def plate(found: Sequence[Memory]) -> Plate:
 
 def _caption(found: Sequence[Memory]) -> str:
     waste = [memory.arena_bytes / memory.live_peak_bytes for memory in found]
+    dynamic = [memory.dynamic_bytes / memory.live_peak_bytes for memory in found]
     lean = [memory.lean_bytes / memory.live_peak_bytes for memory in found]
     worst = max(
         (o for m in found for o in m.outcomes if o.result == DEADLOCK and _static_runs(m, o)),
@@ -51,12 +52,15 @@ def _caption(found: Sequence[Memory]) -> str:
         else ""
     )
     return (
-        "One training step, the same tasks under four policies, simulated. Static: registers with"
-        " two slots (or one), an arena that holds them all; a step fits or not, which is known"
-        " before it starts. Dynamic: first fit, a value is allocated when its task starts and freed"
-        " when its last reader ends; without credits nothing bounds how far tasks run ahead. The"
-        f" price of static: arenas of {min(waste):.1f} to {max(waste):.1f} times the live peak,"
-        f" {min(lean):.1f} to {max(lean):.1f} with one slot. The price of dynamic: below what it"
+        "Planned memory is known before the run and wastes at most"
+        f" {format_frac(max(waste) - 1, 0)}; found memory needs up to {max(dynamic):.1f} times the"
+        " live peak, or the run fails. One training step, the same tasks under four policies,"
+        " simulated. Static: registers with two slots (or one), an arena that holds them all; a"
+        " step fits or not, which is known before it starts. Dynamic: first fit, a value is"
+        " allocated when its task starts and freed when its last reader ends; without credits"
+        " nothing bounds how far tasks run ahead. The"
+        f" price of static: arenas of {min(waste):.2f} to {max(waste):.2f} times the live peak,"
+        f" {min(lean):.2f} to {max(lean):.2f} with one slot. The price of dynamic: below what it"
         " happens to need a run is out of memory, or, if tasks wait for memory, hangs." + stuck
     )
 
@@ -73,6 +77,7 @@ def _draw(found: Sequence[Memory], caption: str) -> Figure:
     for (left, right), memory in zip(panels, found, strict=True):
         _bars(left, memory)
         _outcomes(right, memory)
+    panels[-1][0].set_xlabel("memory that a step needs")
     panels[-1][1].set_xlabel("memory of a device over the live peak of the static plan")
     keys = [
         Line2D([], [], linestyle="", marker=marker, color=colour, markersize=9, label=result)

@@ -35,8 +35,10 @@ def _caption(runs: Sequence[Run], critical: Sequence[int]) -> str:
     calm = {run.policy: run for run in runs if run.spread == min(r.spread for r in runs)}
     even = calm["asynchronous"].wanted_s[-1] / calm["synchronous"].wanted_s[-1]
     return (
-        f"{MODEL} on {WORKERS} V100 at one switch ({LINK}), {SAMPLES} samples a gradient, simulated"
-        " with seeded compute times: compute x (1 + spread x e), e exponential (Lee et al. 2018)."
+        "Without stragglers all updates are as fast; the more stragglers, the more it pays not to"
+        f" wait for them. {MODEL} on {WORKERS} V100 at one switch ({LINK}), {SAMPLES} samples a"
+        " gradient, simulated with seeded compute times: compute x (1 + spread x e), e exponential"
+        " (Lee et al. 2018)."
         f" With a spread of {worst:g} workers in step wait {format_frac(first.waited_frac, 0)} of"
         f" their time and train {first.samples_per_s:,.0f} samples/s; without steps"
         f" {last.samples_per_s:,.0f}, with gradients that are {last.mean_delay:.0f} updates old"
@@ -103,7 +105,7 @@ def _panel(axes: Axes, runs: Sequence[Run], values: Sequence[float], label: str)
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.grid(axis="both")
-    axes.set_xlabel("spread of compute times")
+    axes.set_xlabel("spread of compute times (0: none late)")
     axes.set_ylabel(label)
 
 

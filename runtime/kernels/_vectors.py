@@ -205,3 +205,35 @@ def products(dtype: DType, maps: int, weights: int) -> Any:
         return types.void(x, dy, taps, out, at, counts), build
 
     return block
+
+
+def routed(dtype: DType) -> Any:
+    """Return what adds a vector of ``dy`` to the first places of its window that hold ``y``.
+
+    Called with ``x, y, dy, dx``, (where the window begins in ``x``, its outputs in ``y``), (rows
+    and columns of the window, their steps).
+    """
+
+    @intrinsic
+    def block(_: Any, x: Any, y: Any, dy: Any, dx: Any, at: Any, window: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, y, dy, dx, x_at, y_at, rows, columns, x_row, x_column = _unpacked(
+                context, builder, signature, arguments
+            )
+            v = _Vectors(builder, dtype)
+            largest = v.load(y, y_at)
+            left = cgutils.alloca_once_value(builder, v.load(dy, y_at))
+            with cgutils.for_range(builder, rows) as row:
+                line = builder.add(x_at, builder.mul(row.index, x_row))
+                with cgutils.for_range(builder, columns) as column:
+                    place = builder.add(line, builder.mul(column.index, x_column))
+                    is_here = builder.fcmp_ordered("==", v.load(x, place), largest)
+                    rest = builder.load(left)
+                    given = builder.select(is_here, rest, v.zero)
+                    v.store(builder.fadd(v.load(dx, place), given), dx, place)
+                    builder.store(builder.select(is_here, v.zero, rest), left)
+            return context.get_dummy_value()
+
+        return types.void(x, y, dy, dx, at, window), build
+
+    return block

@@ -5,13 +5,16 @@ or some queries of one head of one sample. Scores lie key by key, ``(..., keys, 
 largest and sum of a query are found for many at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 
 from runtime.kernels import Array
+from sim.arrays.compiled import cached, type_of
 
 
 def forward(x: Array, y: Array, stats: Array, work: Array, *, heads: int, causal: int) -> None:
@@ -32,16 +35,15 @@ def forward(x: Array, y: Array, stats: Array, work: Array, *, heads: int, causal
     q, k, v = _heads(x, heads, 3)
     (out,) = _heads(y, heads, 1)
     for tile in _tiles(stats.shape, work.size, causal):
-        p = tile.scores(q, k, work)
-        top = p.max(axis=-2, keepdims=True)
-        np.subtract(p, top, out=p)
-        np.exp(p, out=p)
-        total = np.add.reduce(p, axis=-2, keepdims=True)
+        top = np.empty(stats[tile.queries].shape, x.dtype)
+        p = tile.exponentials(q, k, work, top, is_known=False)
+        total = np.empty_like(top)
+        _compiled("totals", x.dtype)(_matrices(p), _matrices(total))
         place = out[tile.queries]
         np.matmul(p.swapaxes(-1, -2), v[tile.keys], out=place)
-        np.divide(place, total.swapaxes(-1, -2), out=place)
+        np.divide(place, total[..., None], out=place)
         np.add(np.log(total), top, out=top)
-        stats[tile.queries] = top[..., 0, :]
+        stats[tile.queries] = top
 
 
 def input_grad(
@@ -71,9 +73,7 @@ def input_grad(
     scale = 1 / sqrt(features)
     # the last queries first: their tile has all keys, so it writes what the others add to
     for tile in reversed(list(_tiles(stats.shape, half, causal))):
-        p = tile.scores(q, k, work)
-        np.subtract(p, stats[tile.queries][..., None, :], out=p)
-        np.exp(p, out=p)
+        p = tile.exponentials(q, k, work, np.array(stats[tile.queries]), is_known=True)
         given = gradient[tile.queries]
         tile.give(p, given, dv, spare)
         ds = work[half : half + p.size].reshape(p.shape)
@@ -99,17 +99,19 @@ class _Tile:
     is_last: bool
     """Whether it has the last queries of its heads."""
 
-    def scores(self, q: Array, k: Array, work: Array) -> Array:
-        """Return ``k q^T / sqrt(D)`` in ``work``, minus infinity where a key is hidden."""
+    def exponentials(self, q: Array, k: Array, work: Array, top: Array, *, is_known: bool) -> Array:
+        """Return in ``work`` exponentials of ``k q^T / sqrt(D) - top``, 0 where a key is hidden.
+
+        ``top``, (n, H, queries), is the largest score of each query, written unless known.
+        """
         queries, keys = q[self.queries], k[self.keys]
         shape = (*keys.shape[:3], queries.shape[2])
         found = work[: prod(shape)].reshape(shape)
         np.matmul(keys, queries.swapaxes(-1, -2), out=found)
-        np.multiply(found, 1 / sqrt(q.shape[3]), out=found)
-        if self.causal:
-            rows = shape[3]
-            hidden = np.tri(rows, k=-1, dtype=bool)
-            np.copyto(found[..., shape[2] - rows :, :], -np.inf, where=hidden)
+        scale = found.dtype.type(1 / sqrt(q.shape[3]))
+        seen = shape[2] - shape[3] if self.causal else shape[2]
+        _compiled("lower", found.dtype)(_matrices(found), _matrices(top), scale, seen, is_known)
+        np.exp(found, out=found)
         return found
 
     def give(self, weights: Array, rows: Array, total: Array, spare: Array) -> None:
@@ -148,3 +150,47 @@ def _tiles(shape: tuple[int, ...], size: int, causal: int) -> Iterator[_Tile]:
                     causal=causal,
                     is_last=end == tokens,
                 )
+
+
+def _matrices(x: Array) -> Array:
+    """View (n, H, ...) as (n H, ...)."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+@cache
+def _compiled(name: str, dtype: "np.dtype[np.floating[Any]]") -> Callable[..., None]:
+    """Return a function below compiled for a dtype: NumPy takes a pass over all for each."""
+    scores, rows = (type_of(np.empty((1,) * axes, dtype)) for axes in (3, 2))
+    if name == "totals":
+        return cached(scores, rows)(_totals)
+    return cached(scores, rows, *(type_of(value) for value in (dtype.type(1), 1, True)))(_lower)
+
+
+def _lower(p: Array, top: Array, scale: float, seen: int, is_known: bool) -> None:
+    """``p = scale p - top``, minus infinity where hidden; every query sees the first ``seen``."""
+    matrices, keys, _ = p.shape
+    for m in range(matrices):
+        if not is_known:
+            top[m] = -np.inf
+            for s in range(keys):
+                scores, best = p[m, s, max(0, s - seen) :], top[m, max(0, s - seen) :]
+                for r in range(len(scores)):
+                    score = scores[r] * scale
+                    best[r] = score if score > best[r] else best[r]
+        for s in range(keys):
+            hidden = max(0, s - seen)
+            p[m, s, :hidden] = -np.inf
+            scores, best = p[m, s, hidden:], top[m, hidden:]
+            for r in range(len(scores)):
+                scores[r] = scores[r] * scale - best[r]
+
+
+def _totals(p: Array, total: Array) -> None:
+    """Write the sums over keys."""
+    matrices, keys, queries = p.shape
+    for m in range(matrices):
+        for r in range(queries):
+            total[m, r] = p[m, 0, r]
+        for s in range(1, keys):
+            for r in range(queries):
+                total[m, r] += p[m, s, r]

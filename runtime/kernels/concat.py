@@ -1,4 +1,4 @@
-"""Arrays one after the other along the channels of maps, or the features of vectors."""
+"""Arrays one after the other along the channels of maps, or the features of others."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ def forward(*arrays: Array) -> None:
     Parameters
     ----------
     *arrays : float arrays
-        The inputs, (C_i, H, W, n) or (n, F_i), then ``y``, written.
+        The inputs, (C_i, H, W, n), (n, F_i) or (n, S, F_i), then ``y``, written.
     """
     *inputs, y = arrays
     for x, place in _places(inputs, y):

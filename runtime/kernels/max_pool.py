@@ -5,12 +5,14 @@ Letters: C channels, n samples, H x W input, P x Q output.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from runtime.kernels import Array, overlaps
-from sim.arrays.compiled import cached, type_of
+from runtime.kernels import Array, _vectors, overlaps
+from runtime.kernels._direct import BLOCKS
+from runtime.kernels._vectors import DType, lanes
+from sim.arrays.compiled import cached, compiled, type_of, with_parts
 
 
 def forward(x: Array, y: Array, **how: int) -> None:
@@ -41,12 +43,11 @@ def input_grad(x: Array, y: Array, dy: Array, dx: Array, work: Array, **how: int
         As for ``forward``.
     """
     window, pad = how["window"], how.get("pad", 0)
-    dx.fill(0)
     _routed(x.dtype)(x, y, dy, dx, work, window, how.get("stride", 0) or window, pad)
 
 
 @cache
-def _routed(dtype: "np.dtype[np.floating[Any]]") -> Callable[..., None]:
+def _routed(dtype: DType) -> Callable[..., None]:
     """Return ``_route`` compiled for a dtype.
 
     As NumPy operations, five passes for each place of a window took five times as long, and five
@@ -54,24 +55,66 @@ def _routed(dtype: "np.dtype[np.floating[Any]]") -> Callable[..., None]:
     """
     maps, row = type_of(np.empty((1,) * 4, dtype)), type_of(np.empty(1, dtype))
     sizes = (type_of(1),) * 3
-    return cached(maps, maps, maps, maps, row, *sizes)(_route)
+    few, vector = compiled(_give), _vectors.routed(dtype)
+    parts = with_parts(_route, LANES=lanes(dtype), _few=few, _vector=vector)
+    return cached(maps, maps, maps, maps, row, *sizes, of=BLOCKS)(parts)
+
+
+LANES = 1
+_few = _vector = cast("Any", None)
+"""Named by the code below, which is compiled with others in their place."""
 
 
 def _route(  # noqa: PLR0913, the arguments are the tensors and attributes of the op
     x: Array, y: Array, dy: Array, dx: Array, left: Array, window: int, step: int, pad: int
 ) -> None:
-    """Add ``dy`` of every window to ``dx``; ``left`` is what no place of the window has got yet."""
+    """Write ``dx`` map by map, so that a map is still near when windows add to it.
+
+    Samples that fill no vector take turns at a place; ``left`` is what none has got yet.
+    """
     channels, height, width, samples = x.shape
     _, rows, columns, _ = y.shape
+    whole = samples // LANES * LANES
     for c in range(channels):
-        for p in range(rows):
-            for q in range(columns):
+        for h in range(height):
+            for v in range(width):
                 for k in range(samples):
-                    left[k] = dy[c, p, q, k]
-                for h in range(max(0, p * step - pad), min(height, p * step - pad + window)):
-                    for v in range(max(0, q * step - pad), min(width, q * step - pad + window)):
-                        for k in range(samples):
-                            rest = left[k]
-                            given = rest if x[c, h, v, k] == y[c, p, q, k] else rest - rest
-                            dx[c, h, v, k] += given
-                            left[k] = rest - given
+                    dx[c, h, v, k] = 0
+        for p in range(rows):
+            top, bottom = max(0, p * step - pad), min(height, p * step - pad + window)
+            for q in range(columns):
+                near, far = max(0, q * step - pad), min(width, q * step - pad + window)
+                x_at = ((c * height + top) * width + near) * samples
+                y_at = ((c * rows + p) * columns + q) * samples
+                places = (bottom - top, far - near, width * samples, samples)
+                for k in range(0, whole, LANES):
+                    _vector(x, y, dy, dx, (x_at + k, y_at + k), places)
+                if whole < samples:
+                    _few(x, y, dy, dx, left, (c, p, q), (top, bottom), (near, far), whole)
+
+
+Pair = tuple[int, int]
+
+
+def _give(  # noqa: PLR0913
+    x: Array,
+    y: Array,
+    dy: Array,
+    dx: Array,
+    left: Array,
+    at: tuple[int, int, int],
+    high: Pair,
+    wide: Pair,
+    first: int,
+) -> None:
+    """Add ``dy`` at ``at`` to the places of its window, for samples from ``first`` on."""
+    c, p, q = at
+    for k in range(first, len(left)):
+        left[k] = dy[c, p, q, k]
+    for h in range(high[0], high[1]):
+        for v in range(wide[0], wide[1]):
+            for k in range(first, len(left)):
+                rest = left[k]
+                given = rest if x[c, h, v, k] == y[c, p, q, k] else rest - rest
+                dx[c, h, v, k] += given
+                left[k] = rest - given

@@ -47,7 +47,7 @@ POSITIONS = {
     "resnet-20": 32 * 32,
 }
 SPLIT = {"lenet-5": 20_000, "mlp": 200_000, "gpt-nano": 60_000, "small": 5_000}
-SPLIT |= {"alexnet-cifar": 1_500_000, "resnet-20": 150_000}
+SPLIT |= {"alexnet-cifar": 1_500_000, "resnet-20": 150_000, "lstm-nano": 50_000}
 """Elements of the first of two buckets."""
 WHOLE = 1 << 30
 HEAVY = ("alexnet-cifar", "resnet-20")
@@ -161,7 +161,20 @@ CASES.append(
         steps=1,
     )
 )
-PROVED = [CASES[-1], next(c for c in CASES if (c.model, c.workers) == ("resnet-20", 2))]
+CASES.append(
+    Case(
+        model="lstm-nano",
+        dtype="float64",
+        workers=2,
+        batch=8,
+        microbatch=2,
+        split=True,
+        overlap=True,
+        slots=2,
+        steps=2,
+    )
+)
+PROVED = [*CASES[-2:], next(c for c in CASES if (c.model, c.workers) == ("resnet-20", 2))]
 TWICE = next(case for case in CASES if case.dtype == "float32" and case.workers == 4)
 ALONE = [Case(model="lenet-5", dtype="float64"), Case(model="lenet-5", dtype="float32")]
 ALONE.append(Case(model="small", dtype="float32"))
@@ -213,7 +226,7 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
         if case.fine:
             arenas = layouts(load_model(model), training, plan)
             assert any(waits for arena in arenas for waits in arena.landing_after)
-        records = "text" if case.model == "gpt-nano" else "digits"
+        records = "text" if case.model in ("gpt-nano", "lstm-nano") else "digits"
         plans = plan_file(model, training, plan)
         return {
             "plans": to_jsonable(plans),

@@ -21,7 +21,7 @@ def test_a_plan_of_one_backend_is_not_run_with_another(plan_file, dp, tmp_path):
 
 
 def test_a_backend_that_there_is_not_is_refused_wherever_it_is_named():
-    with pytest.raises(BackendUnavailable, match=r"'abacus': unknown; .*: cuda, numpy, one"):
+    with pytest.raises(BackendUnavailable, match=r"'abacus': unknown; .*: cuda, mkl, numpy, one"):
         load_machine("local:abacus")
     assert local_backend("dgx-a100-80g:16") is None
 

@@ -16,6 +16,7 @@ from runtime.backends import backend
 from runtime.timing import bound_call
 
 SMALL = [("mlp", "h1"), ("lenet-5", "c3"), ("lenet-5", "s4"), ("lenet-5", "c3_tanh")]
+SMALL.append(("lstm-nano", "memory.0.lstm"))
 
 
 def test_every_kind_of_layer_optimizer_and_loss_is_timed():

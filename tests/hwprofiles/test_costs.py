@@ -37,7 +37,15 @@ SAMPLE = OpSample(
 
 
 def op(
-    signature, op_class, dtype, flop, moved_bytes, work_class="memory", channels=0, product=None
+    signature,
+    op_class,
+    dtype,
+    flop,
+    moved_bytes,
+    work_class="memory",
+    channels=0,
+    product=None,
+    chain=None,
 ):
     """What a price depends on."""
     return SimpleNamespace(**locals())

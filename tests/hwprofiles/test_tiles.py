@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hwprofiles.device import Efficiency
 from hwprofiles.efficiency import constants, stack_names, with_efficiency
 from hwprofiles.parts import load_device
-from hwprofiles.tiles import HALF_REUSE, TILES, product, tiled_frac, transformed_frac
+from hwprofiles.tiles import (
+    HALF_REUSE,
+    TILES,
+    Chain,
+    chained_frac,
+    product,
+    tiled_frac,
+    transformed_frac,
+)
 
 SIDES = st.integers(1, 3000)
 CORES = st.integers(1, 200)
@@ -83,3 +91,12 @@ def test_a_product_of_a_shape_that_fits_takes_the_peak_that_is_left():
         "linear_forward", "float32", work_class="linear", product=sides
     )
     assert lone.flop_per_s > shaped.flop_per_s
+
+
+@given(rows=SIDES, samples=st.integers(1, 200), steps=st.integers(0, 200), cores=CORES)
+def test_a_chain_takes_as_long_as_its_steps_one_after_the_other(rows, samples, steps, cores):
+    """Rows of equal products, in units of one at the peak; no step is as no chain."""
+    whole, small = ((n, 4096, 1024) for n in (rows, samples))
+    taken = rows / tiled_frac(whole, cores) + steps * samples / tiled_frac(small, cores)
+    found = chained_frac(whole, Chain(small, steps), cores)
+    assert (rows + steps * samples) / found == pytest.approx(taken)

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hwprofiles.costs import CostBook
+from hwprofiles.efficiency import with_efficiency
 from hwprofiles.errors import ForeplanError
+from hwprofiles.parts import load_device
 from hwprofiles.registry import names
 from planner.layer import Layer
 from planner.layers import attention, conv2d
@@ -60,6 +63,7 @@ CASES = [
     ),
     (layer("add", MAPS, MAPS, MAPS), MAPS, {}, {"forward": 2 * 48}),
     (layer("concat", MAPS, (5, 3, 4)), (7, 3, 4), {}, {"forward": 0, "input_grad": 0}),
+    (layer("concat", TOKENS, (5, 2)), (5, 8), {}, {"forward": 0, "input_grad": 0}),
     (layer("upsample", MAPS, factor=3), (2, 9, 12), {}, {"forward": 0, "input_grad": 8 * 48}),
     (layer("gate", MAPS, FACTORS), MAPS, {}, {"forward": 48, "input_grad": 3 * 48}),
     (
@@ -100,6 +104,16 @@ CASES = [
         {"forward": 0, "input_grad": 24},
     ),
     (layer("first_token", TOKENS), (6,), {}, {"forward": 0, "input_grad": 0}),
+    (
+        layer("lstm", TOKENS, features=3),
+        (5, 3),
+        {"w": (9, 12), "b": (12,)},
+        {
+            "forward": 2 * 2 * 12 * (5 * 6 + 4 * 3),
+            "weight_grad": 2 * 2 * 12 * (5 * 6 + 2 * 4 * 3),
+            "input_grad": 2 * 2 * 12 * 5 * 6,
+        },
+    ),
 ]
 LAYERS = [case[0] for case in CASES]
 NO_INPUT_GRAD = ("add", "embedding", "positions")
@@ -115,7 +129,7 @@ def phases(layer):
 
 
 def test_every_kind_is_covered_here():
-    assert sorted(x.kind for x in LAYERS) == names("planner.layers")
+    assert sorted({x.kind for x in LAYERS}) == names("planner.layers")
 
 
 @every_case
@@ -357,3 +371,20 @@ def test_attention_keeps_one_number_a_query_and_works_in_two_tiles():
     assert call.work[0].elements == attention.TILE
     again = layer("attention", (512, 3 * 64), heads=4).call("input_grad", 8, "float32")
     assert again.work[0].elements == 2 * attention.TILE + 512 * 16
+
+
+def lstm_s(device, samples, tokens):
+    """Time of the forward pass of an LSTM of 1,024 features."""
+    call = layer("lstm", (tokens, 1024), features=1024).call("forward", samples, "float16")
+    return CostBook(device=device, ops={}).cost(call).seconds
+
+
+def test_every_token_of_an_lstm_starts_a_kernel_and_few_samples_cost_a_whole_wave():
+    device = with_efficiency(load_device("v100-sxm2-16g"), "pytorch-containers")
+    slow = replace(device, efficiency=replace(device.efficiency, kernel_s=1.0))
+    assert lstm_s(slow, 8, 50) == pytest.approx(50, rel=0.01)
+    bare = replace(device, efficiency=None, launch_overhead_s=1.0)
+    assert lstm_s(bare, 8, 50) == pytest.approx(50, rel=0.01)
+    one, several, many = (lstm_s(device, samples, 50) for samples in (1, 16, 2048))
+    assert several < 1.2 * one
+    assert many > 5 * one

@@ -72,7 +72,7 @@ def test_calls_of_a_space_are_those_of_its_plans():
     assert set(found) == expected
 
 
-@pytest.mark.parametrize("name", ["lenet-5", "mlp", "gpt-nano", "alexnet-cifar"])
+@pytest.mark.parametrize("name", ["lenet-5", "mlp", "gpt-nano", "lstm-nano", "alexnet-cifar"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_curves_are_fitted_to_no_op_of_a_built_in_model(name, dtype):
     """Not even to one that differs in coldness alone: a curve must predict what it never saw."""
@@ -102,7 +102,7 @@ def test_curves_are_fitted_to_no_exchange_of_a_built_in_model(name):
 def test_general_calls_cover_every_kernel_that_a_model_needs():
     general = {call.op_class for call in general_calls("float32").values()}
     for name, batch in (
-        *dict.fromkeys(("lenet-5", "mlp", "gpt-nano", "alexnet-cifar"), 8).items(),
+        *dict.fromkeys(("lenet-5", "mlp", "gpt-nano", "lstm-nano", "alexnet-cifar"), 8).items(),
         *dict.fromkeys(("resnet-20", "vgg-11-bn"), 64).items(),
     ):
         c = case(load_model(name), workers=2, batch=batch)

@@ -80,9 +80,8 @@ def tiny_table(**limits: float) -> tuple[PlanTable, ModelGraph, Training, Machin
 def test_the_check_of_rows_shows_a_price_that_is_one_picosecond_off():
     table, model, training, machine = tiny_table()
     section = next(s for s in table.sections if s.verdict is Verdict.FITS)
-    factor = section.factors["bound_ps"]
-    wrong = Factor(axes=factor.axes, table=factor.table + 1)
-    sections = (replace(section, factors=dict(section.factors) | {"bound_ps": wrong}),)
+    wrong = Factor(axes=section.bounds.axes, table=section.bounds.table + 1)
+    sections = (replace(section, price=lambda: wrong),)
     with pytest.raises(AssertionError):
         check_row(replace(table, sections=sections), 0, model, training, machine)
 

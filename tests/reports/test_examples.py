@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bench.examples import FOLDER, MEASURED, PAGES
+from bench.examples import FOLDER, MEASURED, PAGES, PICTURES
 from hwprofiles.units import format_s
 from planner.measurement import Measurement
 from planner.records import PlanFile, read_record
@@ -40,3 +40,10 @@ def test_no_page_is_left_over():
     assert {path.stem for path in FOLDER.glob("*.html")} == set(PAGES)
     records = {path.name for path in FOLDER.glob("*.json")}
     assert records == {file for files in PAGES.values() for file in files}
+
+
+def test_the_list_names_the_commands_that_draw_the_pictures():
+    listed = (FOLDER / "README.md").read_text("utf-8")
+    for name, words in PICTURES.items():
+        assert f"`foreplan {words} -o {name}`" in listed
+        assert (FOLDER / name).exists()

@@ -65,7 +65,7 @@ LABELS = {
     "breakdown": ["time of one step (us)", "compute", "exposed communication", "star, rank 1"],
     "memory": ["memory (MB)", "time since the start of the step (us)", "activations", "arena"],
     "links": ["not used", " %"],
-    "scaling": ["throughput (samples/s)", "workers", "star", "as many times one"],
+    "scaling": ["throughput (samples/s)", "workers", "star", "n times one worker"],
     "timeline": ["time since the start of the step (us)", "forward", "rank 0", "measured: ends"],
 }
 
@@ -110,3 +110,15 @@ def test_a_timeline_of_many_ranks_keeps_a_page_s_height():
     height_pt = float(ElementTree.fromstring(figure).get("height").removesuffix("pt"))
     assert height_pt < 12 * 72
     assert figure.count(">rank ") == 16
+
+
+def test_each_step_of_a_timeline_names_its_own_ranks():
+    spans = pd.DataFrame(
+        {"rank": range(8), "phase": "forward", "task": "f", "start_s": 0.0, "end_s": 1e-3}
+    )
+    panels = [
+        Panel(title=f"on {ranks}", spans=spans[spans["rank"] < ranks], ranks=ranks)
+        for ranks in (2, 8, 4)
+    ]
+    words = list(ElementTree.fromstring(timeline_figure(panels)).itertext())
+    assert [words.count(f"rank {rank}") for rank in range(8)] == [3, 3, 2, 2, 1, 1, 1, 1]

@@ -55,7 +55,7 @@ def test_commands_repeat_the_question_with_what_differs_from_the_defaults():
     asked = command_lines(case(training=training))[0]
     assert asked == (
         "foreplan plan lenet-5 v100-quad --batch 64 --learning-rate 0.1 --seed 7 --top 3"
-        " -o plan.json"
+        " --software datasheet -o plan.json"
     )
 
 
@@ -88,7 +88,9 @@ def test_an_optimizer_is_told_with_the_settings_that_it_takes():
 
 def test_a_command_holds_the_search_to_what_it_was_held_to():
     star = comparison()[0]
-    assert "--fix algorithm=star -o star.json" in command_lines(star, "star")[0]
+    assert (
+        "--fix algorithm=star --software datasheet -o star.json" in command_lines(star, "star")[0]
+    )
     silent = replace(star, plans=replace(star.plans, fixed=None))
     assert "--fix" not in command_lines(silent)[0]
     told = command_lines(silent, "star")[0]

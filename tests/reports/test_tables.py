@@ -9,8 +9,9 @@ from hwprofiles.units import format_bytes, format_s
 from reports.tables import (
     FORMATS,
     Column,
+    Line,
+    compared,
     escape_markdown,
-    facts,
     table,
     text_rate,
     text_signed_frac,
@@ -67,7 +68,7 @@ def test_a_table_without_rows_keeps_its_columns():
 
 
 def test_facts_have_no_titles():
-    assert facts([("seed", 0)]).headless
+    assert compared([""], [Line(title="seed", values=(0,))]).headless
 
 
 @pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"text", "flag", "count", "number"}))

@@ -84,4 +84,4 @@ def test_captions_say_what_the_numbers_say(drawn):
     late = [run for run in stale.record["runs"] if run.spread == 1.0]
     assert f"train {late[0].samples_per_s:,.0f} samples/s" in stale.caption
     (found,) = memory.record
-    assert f"{found.arena_bytes / found.live_peak_bytes:.1f} times the live peak" in memory.caption
+    assert f"{found.arena_bytes / found.live_peak_bytes:.2f} times the live peak" in memory.caption

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import foreplan
-from reports.topology_figure import COLOURS, draw_topology
+from reports.topology_figure import COLOURS, colour_of, draw_topology
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +49,20 @@ def test_equal_maps_give_equal_pictures(maps):
         return data.getvalue()
 
     assert picture() == picture()
+
+
+def test_numbers_of_an_algorithm_have_shades_of_their_own():
+    shades = [colour_of(f"multi_ring:{count}") for count in (2, 4, 8)]
+    assert len(set(shades)) == 3
+    assert shades[0] == COLOURS["multi_ring"]
+    assert colour_of("torus:4x4") != colour_of("torus:2x4")
+
+
+def test_the_picture_says_where_the_fastest_changes_and_who_never_is(maps):
+    told = draw_topology(maps).legends[0].get_title().get_text().replace("\n", " ")
+    found = maps[0]
+    won = {one.algorithms[i] for one in maps for i in one.winners().ravel().tolist()}
+    _, _, never = told.partition("Never fastest: ")
+    for name in found.algorithms:
+        assert (name.replace("_", "-") in never.rstrip(".").split(", ")) == (name not in won)
+    assert found.network.name in told

@@ -79,9 +79,9 @@ NUMBERED = {
     "upsample": ("factor", [1, 2, 3]),
 }
 """Kinds whose one attribute is a number, and which numbers are tried."""
-OF_TEXT = (*OF_TOKENS, "layer_norm", "attention")
+OF_TEXT = (*OF_TOKENS, "layer_norm", "attention", "lstm")
 KINDS = (*COUNTED, "sigmoid", "silu", "max_pool", "batch_norm", "lrn", "gate", "dropout")
-KINDS += OF_TEXT[-2:]
+KINDS += OF_TEXT[-3:]
 
 
 @st.composite
@@ -102,9 +102,10 @@ def of_text(draw: st.DrawFn, kind: str) -> Layer:
             picked = draw(few)
             places = (first + picked + draw(few_more),)
             return layer(kind, (tokens, features), places, tokens=picked, first=first)
-        case "attention":
-            attrs = {"heads": draw(few), "causal": draw(st.integers(0, 1))}
-            return layer(kind, (tokens, 3 * attrs["heads"] * draw(few)), **attrs)
+        case "attention" | "lstm":
+            names = ("heads", "causal") if kind == "attention" else ("features", "reverse")
+            attrs = dict(zip(names, (draw(few), draw(st.integers(0, 1))), strict=True))
+            return layer(kind, (tokens, 3 * attrs.get("heads", 1) * draw(few)), **attrs)
     shape = (features,) if kind == "layer_norm" and draw(st.booleans()) else (tokens, features)
     return layer(kind, shape)
 
@@ -138,7 +139,8 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Layer:
             shapes *= draw(st.integers(2, 3))
         case "concat":
             widths = draw(st.lists(few, min_size=1, max_size=3))
-            shapes = [(width, *shapes[0][1:]) for width in widths]
+            tokens = draw(st.sampled_from([(), (3,)])) if len(shapes[0]) == 1 else ()
+            shapes = [(*tokens, width, *shapes[0][1:]) for width in widths]
     return layer(kind, *shapes, **attrs)
 
 

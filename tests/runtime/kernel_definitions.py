@@ -222,11 +222,11 @@ def add_forward(first, *others):
 
 def concat_forward(*arrays):
     *inputs, y = arrays
-    y[:] = np.concatenate(inputs, axis=0 if y.ndim == 4 else 1)
+    y[:] = np.concatenate(inputs, axis=0 if y.ndim == 4 else -1)
 
 
 def concat_input_grad(dy, *results):
-    axis, first = 0 if dy.ndim == 4 else 1, 0
+    axis, first = 0 if dy.ndim == 4 else -1, 0
     for dx in results:
         dx[:] = dy.take(range(first, first + dx.shape[axis]), axis)
         first += dx.shape[axis]

@@ -115,6 +115,14 @@ def not_hidden(x, y, stats, work, *, heads, causal):
     kernel("attention.forward")(x, y, stats, work, heads=heads, causal=0)
 
 
+def without_the_cells_before(x, y, dy, w, gates, cells, *results, **how):
+    kernel("lstm.weight_grad")(x, y, dy, w, gates, 0 * cells, *results, **how)
+
+
+def from_the_other_end(x, w, b, y, gates, cells, work, *, reverse):
+    kernel("lstm.forward")(x, w, b, y, gates, cells, work, reverse=1 - reverse)
+
+
 def deviation_alone(x, w, b, y, stats):
     y[:] = w * x / x.std(axis=-1, keepdims=True) + b
 
@@ -189,6 +197,7 @@ WORDS = layer("embedding", (5,), vocab=2, features=2, first=1, tokens=4)
 PICKED = layer("pick_tokens", (2, 3), (6,), tokens=5, first=1)
 HEADS = layer("attention", (4, 12), heads=2, causal=1)
 DROPOUT = layer("dropout", (3, 2, 3), percent=20)
+MEMORY = layer("lstm", (3, 2), features=2, reverse=1)
 GRADIENT_FAULTS = [
     (CONV, "conv2d.input_grad", wrong_stride),
     (CONV, "conv2d.weight_grad", one_bias_gradient),
@@ -216,6 +225,7 @@ ROUNDLY_COUNTED_FAULTS = [
     (layer("layer_norm", (3, 4)), "layer_norm.input_grad", unshared_mean),
     (HEADS, "attention.input_grad", sees_all),
     (layer("silu", (5,)), "silu.input_grad", of_the_factor_alone),
+    (MEMORY, "lstm.weight_grad", without_the_cells_before),
     (DROPOUT, "dropout.input_grad", passed_by_the_mask),
 ]
 FORMULA_FAULTS = [
@@ -223,6 +233,7 @@ FORMULA_FAULTS = [
     (NORM, "batch_norm.forward", samples_apart),
     (layer("layer_norm", (3, 4)), "layer_norm.forward", deviation_alone),
     (HEADS, "attention.forward", not_hidden),
+    (MEMORY, "lstm.forward", from_the_other_end),
     (DROPOUT, "dropout.forward", unscaled),
     (DROPOUT, "dropout.forward", of_the_batch_start),
 ]

@@ -49,6 +49,17 @@ def attended(x, y, *, heads, causal):
         out[n, s, h] = weights @ v / weights.sum()
 
 
+def remembered(x, w, b, y, *, features, reverse=0):
+    """Sample by sample and token by token, as the paper has it."""
+    logistic = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+    for n in range(len(x)):
+        c, h = np.zeros(features), np.zeros(features)
+        for t in range(x.shape[1])[:: -1 if reverse else 1]:
+            i, f, o, g = np.split(np.concatenate([x[n, t], h]) @ w + b, 4)
+            c = logistic(f) * c + logistic(i) * np.tanh(g)
+            y[n, t] = h = logistic(o) * np.tanh(c)
+
+
 def splitmix64(state, count):
     """The generator as published, one word at a time in whole numbers."""
     for _ in range(count):
@@ -87,6 +98,7 @@ FORMULAS: dict[str, Callable[..., None]] = {
     "dropout": dropped_out,
     "layer_norm": token_normalised,
     "attention": attended,
+    "lstm": remembered,
     "sigmoid": lambda x, y: np.copyto(y, 1 / (1 + np.exp(-x))),
     "silu": lambda x, y: np.copyto(y, x / (1 + np.exp(-x))),
     "gate": lambda x0, x1, y: np.copyto(y, x0 * x1),

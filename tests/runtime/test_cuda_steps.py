@@ -17,10 +17,11 @@ from runtime.trial import Trial
 CASES = {
     "lenet-5": {},
     "gpt-nano": {"optimizer": "adamw", "learning_rate": 0.003, "epsilon": 0.01},
+    "lstm-nano:8": {},
     "small": {},
 }
 """Of ``small``: batch normalisation over 4 samples, and dropout."""
-SAMPLES, STEPS = {"lenet-5": 2, "gpt-nano": 2, "small": 8}, 2
+SAMPLES, STEPS = {"lenet-5": 2, "gpt-nano": 2, "lstm-nano:8": 2, "small": 8}, 2
 
 
 class Laid(HostDevice):

@@ -7,8 +7,8 @@ import pytest
 from runtime import health
 from runtime.health import cpu_quota, machine_findings
 
-NAMES = ["MPI", "BLAS", "backend cuda", "backend onednn", "BLAS variables", "cores", "memory"]
-NAMES += ["/dev/shm", "GPU", "CuPy", "cuDNN", "NCCL"]
+NAMES = ["MPI", "BLAS", "backend cuda", "backend mkl", "backend onednn", "BLAS variables"]
+NAMES += ["cores", "memory", "/dev/shm", "GPU", "CuPy", "cuDNN", "NCCL"]
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,16 @@ def test_a_backend_with_a_fault_is_caught(name):
         check_backend(CONV, 2, 0, faulty)
 
 
-def test_a_backend_without_its_library_is_refused_in_one_sentence(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "library", "extra"), [("mkl", "Intel's MKL", "mkl"), ("onednn", "PyTorch", "oracle")]
+)
+def test_a_backend_without_its_library_is_refused_in_one_sentence(
+    name, library, extra, monkeypatch
+):
     def nowhere(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", nowhere)
-    with pytest.raises(
-        BackendUnavailable, match=r"^backend 'onednn': expected PyTorch, .*foreplan.oracle"
-    ):
-        backend.__wrapped__("onednn")
+    expected = rf"^backend '{name}': expected {library}, .*foreplan.{extra}"
+    with pytest.raises(BackendUnavailable, match=expected):
+        backend.__wrapped__(name)

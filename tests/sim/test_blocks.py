@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwprofiles.errors import PlanError
+from sim.blocks import Rows
 from sim.taskgraph import GraphBuilder, TaskGraph
 
 
@@ -128,3 +129,20 @@ def test_a_graph_without_tasks_has_no_rows():
     graph = GraphBuilder().build()
     assert graph.tasks == 0
     assert graph.dep_ptr.tolist() == graph.lane_ptr.tolist() == [0]
+
+
+def test_what_is_waited_for_ascends_and_is_earlier():
+    def waits(*ids):
+        b = GraphBuilder()
+        b.computes(np.array([b.lane(0)] * 3), 1)
+        rows = Rows(lengths=np.array([1, 0, len(ids) - 1]), ids=np.array(ids))
+        none = Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
+        columns = dict.fromkeys(("duration_ps", "payload_bytes", "priority", "actor"), 0)
+        lanes = np.zeros((3, 1), dtype=np.int32)
+        b.extend({**columns, "route": -1}, lanes, dep=rows, out=none, **{"in": none})
+        return b.build().rows("dep")[3:]
+
+    assert waits(2, 1, 4) == [[2], [], [1, 4]]
+    for ids, task in (((2, 4, 1), 5), ((2, 1, 1), 5), ((3, 1), 3), ((-1, 1), 3), ((2, 1, 5), 5)):
+        with pytest.raises(PlanError, match=f"task {task}: .* ascending"):
+            waits(*ids)

@@ -79,7 +79,24 @@ def test_a_task_of_the_array_engine_takes_at_most_64_bytes():
     lanes, tasks = np.array([b.lane(i) for i in range(10)]), 20_000
     after = np.maximum(np.arange(tasks)[:, None] - np.array([7, 3]), -1)
     b.computes(lanes[np.arange(tasks) % 10], np.arange(tasks), after=after)
-    assert array_engine.simulate_counted(b.build())[1].held_bytes <= 64 * tasks
+    held = array_engine.simulate_counted(b.build())[1].held_bytes
+    assert sum(held.values()) <= 64 * tasks
+    assert held["fabric"] < tasks
+    assert held["times"] == 16 * tasks
+
+
+def test_columns_that_are_equal_are_kept_once():
+    b = GraphBuilder()
+    lanes, register = np.array([b.lane(i) for i in range(10)]), b.register(0, 2, 64)
+    tasks = np.arange(100)
+    b.computes(lanes[tasks % 10], 5, actor=tasks % 10, writes=np.full(100, register))
+    graph = b.build()
+    assert graph.actor is graph.lane_idx
+    assert graph.lane_ptr is graph.out_ptr
+    b.compute([9], 5, actor=8)
+    graph = b.build()
+    assert graph.actor is not graph.lane_idx
+    assert graph.lane_ptr is not graph.out_ptr
 
 
 def test_compiled_code_is_kept_where_it_is_said():

@@ -19,6 +19,7 @@ from planner.published.collective_rows import (
     LABELS,
     RESULTS,
     SMALL,
+    CollectiveRow,
     is_collectives,
     read_collectives,
 )
@@ -97,6 +98,37 @@ COMPOSED = [
     ),
     ({"system": "GB200", "nodes": "18", "devices": "72", "inter_link": "n/a"}, "nvlink-5", 0, 1),
     ({"nodes": "6", "devices": "64"}, "nvlink-4 efa", 400e9, 8),
+    (
+        {"system": "JUWELS (A100)", "devices": "8", "inter_link": "4x HDR"},
+        "nvlink-3 infiniband",
+        100e9,
+        2,
+    ),
+    (
+        {"system": "a node (4x A100)", "devices": "8", "inter_link": "HDR100 x4"},
+        "nvlink-3 infiniband",
+        50e9,
+        2,
+    ),
+    (
+        {"system": "8x A100 80GB", "devices": "4", "inter_link": "4x HDR"},
+        "nvlink-3 infiniband",
+        25e9,
+        2,
+    ),
+    ({"system": "A800", "inter_link": "RoCE 4x200G"}, "nvlink-3 roce", 100e9, 2),
+    (
+        {"system": "V100", "nodes": "16", "intra_link": "n/a", "inter_link": "25GbE"},
+        "ethernet",
+        3.125e9,
+        16,
+    ),
+    (
+        {"system": "trn1.32xlarge", "intra_link": "NeuronLink", "inter_link": "EFA 8x100G"},
+        "neuronlink efa",
+        100e9,
+        2,
+    ),
 ]
 
 
@@ -107,6 +139,40 @@ def test_a_system_is_the_links_that_a_row_names(columns, stacks, between, domain
     assert case.group.domains == domains
     if between:
         assert case.group.between.bytes_per_s == pytest.approx(between)
+
+
+def one_row(**columns):
+    return CollectiveRow(case_id="a", source="s", told=told(**columns), flagged=False, time_s=1e-3)
+
+
+def test_a_stack_that_no_row_went_through_is_wide_and_graded_by_its_links():
+    known, *unseen = (
+        one.assessed
+        for one in hold(
+            [one_row(inter_link=link) for link in ("RoCE 8x400G", "Slingshot-11 x8", "8x100GbE")]
+        )
+    )
+    assert known.grade == "fitted"
+    for one in unseen:
+        assert (one.covered, one.grade) == (True, "datasheet")
+        assert one.interval_s[1] / one.predicted > known.interval_s[1] / known.predicted
+
+
+def test_bridges_join_two():
+    bridged = {"system": "A100 PCIe", "intra_link": "NVLink bridge", "nodes": "1"}
+    assert express(told(**bridged, devices="2")).stacks == ("nvlink-3",)
+    assert express(told(**bridged, devices="4")).stacks == ("pcie",)
+
+
+def test_numbers_may_be_written_otherwise(tmp_path):
+    head = "case_id,source,system,nodes,devices,collective,bytes,time_us,algbw_gbps,busbw_gbps\n"
+    path = tmp_path / "t.csv"
+    path.write_text(head + "a,s,DGX H100,1.0,8.0,all_reduce_perf,64 MiB,,,100\n")
+    (row,) = read_collectives(path)
+    assert row.time_s == pytest.approx(2**26 * 14 / 8 / 100e9)
+    (found,) = hold([row])
+    assert found.assessed.covered
+    assert found.is_large
 
 
 def test_what_is_not_stated_is_said():

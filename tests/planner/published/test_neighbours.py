@@ -88,6 +88,8 @@ def test_runs_that_no_fit_has_seen_lie_where_the_interval_says():
 
 def test_a_plan_on_devices_without_rows_has_their_grade_and_interval():
     machine = informed_machine("dgx-h100", USUAL, None)
+    assert machine.evidence.without_rows == (("h100-sxm5-80g", "ampere"),)
+    assert informed_machine("dgx-1-v100", USUAL, None).evidence.without_rows == ()
     training = Training(batch=8, dtype="float16")
     plan = Plan(
         workers=1, microbatch=8, placement=(0,), algorithm="none", bucket_bytes=0, overlap=False

@@ -333,7 +333,8 @@ def show_evidence(evidence: "Evidence | None") -> None:
         )
     for device, generation in evidence.without_rows:
         out(
-            f"no published run is on {device}: as much of its datasheet as devices of {generation} reach"
+            f"no published run is on {device}: as much of its datasheet as devices of {generation}"
+            " reach"
         )
     for stack in evidence.stacks:
         out(stack.sentence)

@@ -55,7 +55,7 @@ class Prediction:
     phases_s: Mapping[str, float]
     """Busy time of rank 0 by phase, and its waiting."""
     memory_bytes: Mapping[str, int]
-    """Static arena of rank 0 by category."""
+    """Static arena of the fullest worker by category."""
     arena_bytes: tuple[int, ...]
     """By rank."""
     live_peak_bytes: tuple[int, ...]

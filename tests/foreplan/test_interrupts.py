@@ -101,3 +101,20 @@ def wait_for_workers(pid):
                     return psutil.Process(pid).children(recursive=True)
         time.sleep(0.05)
     raise AssertionError("no worker was started")
+
+
+INSIDE_A_STRING = """
+import planner.search
+from foreplan.cli import main
+def predict(*arguments):
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+planner.search.predict = predict
+main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "out.json"])
+"""
+
+
+def test_an_interrupt_of_executed_text_ends_by_our_code_and_not_by_the_signal(folder):
+    before = snapshot(folder)
+    ran = subprocess.run([sys.executable, "-c", INSIDE_A_STRING], cwd=folder, capture_output=True)
+    assert ran.returncode == 130, ran.stderr
+    assert snapshot(folder) == before

@@ -107,14 +107,16 @@ INSIDE_A_STRING = """
 import planner.search
 from foreplan.cli import main
 def predict(*arguments):
-    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    exec("import signal; signal.raise_signal(signal.SIGINT); [None for _ in range(9)]")
 planner.search.predict = predict
 main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "out.json"])
 """
 
 
 def test_an_interrupt_of_executed_text_ends_by_our_code_and_not_by_the_signal(folder):
+    (folder / "probe.py").write_text(INSIDE_A_STRING)
     before = snapshot(folder)
-    ran = subprocess.run([sys.executable, "-c", INSIDE_A_STRING], cwd=folder, capture_output=True)
+    command = [sys.executable, "-B", "-m", "probe"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     assert ran.returncode == 130, ran.stderr
     assert snapshot(folder) == before

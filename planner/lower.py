@@ -19,6 +19,7 @@ from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.plan import Bucket, Plan, Training
 from planner.program import Program
+from planner.repeats import LOWERED, repeat_last
 from planner.replicas import Template
 
 
@@ -46,25 +47,29 @@ def lower(
 
 
 def _passes(work: Lowering, feeds: Mapping[int, Feed], *, alike: bool) -> list[Passes]:
-    """Append all microbatches, worker by worker; if ``alike``, those like the first are copied.
+    """Append all microbatches, worker by worker; if ``alike``, what is like the first is copied.
 
     A copy stands for the first tasks of a program, so later steps and what is fed are lowered.
     """
-    passes = [_worker_passes(work, 0, feeds)]
+    passes = [_worker_passes(work, 0, feeds, alike=alike)]
     first = Template.of(work, passes[0]) if alike else None
     for rank in range(1, work.plan.workers):
         if first and first.fits(work, rank):
             passes.append(first.copy(work, rank))
         else:
-            passes.append(_worker_passes(work, rank, feeds))
+            passes.append(_worker_passes(work, rank, feeds, alike=alike))
     return passes
 
 
-def _worker_passes(work: Lowering, rank: int, feeds: Mapping[int, Feed]) -> Passes:
-    """Append all microbatches of one worker."""
-    passes = Passes()
-    for number in range(work.plan.microbatches(work.training.batch)):
+def _worker_passes(work: Lowering, rank: int, feeds: Mapping[int, Feed], *, alike: bool) -> Passes:
+    """Append all microbatches of one worker; if ``alike``, from the fourth on by copies."""
+    passes, first = Passes(), work.graph.tasks
+    count = work.plan.microbatches(work.training.batch)
+    for number in range(min(count, LOWERED) if alike else count):
+        first = work.graph.tasks
         Microbatch(work, rank, number, feeds.get(rank)).append(passes)
+    if alike and count > LOWERED:
+        repeat_last(work, rank, passes, first)
     return passes
 
 
@@ -74,7 +79,7 @@ def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Pass
     Without overlap a bucket waits for all gradients of its worker, not only its own.
     """
     layers = bucket.layers if work.plan.overlap else tuple(work.offsets)
-    ready = [tuple(sorted({p.gradient[layer] for layer in layers})) for p in passes]
+    ready = [p.gradients_of(layers) for p in passes]
     if work.plan.workers == 1:
         return ready
     group = tuple(range(work.plan.workers))

@@ -147,7 +147,7 @@ class ModelGraph:
                 )
         if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
             raise ModelError(
-                f"model {self.name!r}: every embedding with tied = 1 needs one unembedding that is"
+                f"model {self.name!r}: every embedding with tied = 1 needs one layer that is"
                 f" tied to it, got {len(borrowers)} for {len(owners)}"
             )
 

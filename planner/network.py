@@ -102,17 +102,19 @@ class Network:
             return add_ps(first_rank.setdefault(name, rank), elements)
 
         devices = len(cluster.devices)
-        kind_of = np.full(devices * devices, UNKNOWN, dtype=np.int32)
+        kind_of: Ints = np.full(devices * devices, UNKNOWN, dtype=np.int64)
         number: dict[object, int] = {}
 
         def kinds(src: Ints, dst: Ints) -> Ints:
             """Return one number for each route that has the same links, and for each device."""
             pairs = src * devices + dst
-            for pair in np.unique(pairs[kind_of[pairs] == UNKNOWN]).tolist():
-                a, b = divmod(pair, devices)
-                kind = cluster.devices[a].name if a == b else stand_in(a, b)
-                kind_of[pair] = number.setdefault(kind, len(number))
-            found: Ints = kind_of[pairs].astype(np.int64)
+            found: Ints = kind_of[pairs]
+            if (new := found == UNKNOWN).any():
+                for pair in np.unique(pairs[new]).tolist():
+                    a, b = divmod(pair, devices)
+                    kind = cluster.devices[a].name if a == b else stand_in(a, b)
+                    kind_of[pair] = number.setdefault(kind, len(number))
+                found = kind_of[pairs]
             return found
 
         return Prices(

@@ -37,36 +37,48 @@ class Race:
         self.names = names
         self.ranks = ranks
         self.able = [network.able(name, ranks) for name in names]
-        self.known: dict[int, tuple[int, ...]] = {}
+        self.known: dict[tuple[int, int], int] = {}
+
+    def time_ps(self, place: int, elements: int) -> int:
+        """Return the closed form of one, ``NEVER`` if it does not suit so many ranks."""
+        if not self.able[place]:
+            return NEVER
+        key = place, elements
+        if key not in self.known:
+            name = self.names[place]
+            size = whole(name, elements, self.ranks)
+            self.known[key] = algorithm(name).cost_ps(size, self.prices)
+        return self.known[key]
 
     def times_ps(self, elements: int) -> tuple[int, ...]:
-        """Return the closed form of each, ``NEVER`` of one that does not suit so many ranks."""
-        if elements not in self.known:
-            costs = (
-                algorithm(name).cost_ps(whole(name, elements, self.ranks), self.prices)
-                if able
-                else NEVER
-                for name, able in zip(self.names, self.able, strict=True)
-            )
-            self.known[elements] = tuple(costs)
-        return self.known[elements]
+        """Return the closed form of each."""
+        return tuple(self.time_ps(place, elements) for place in range(len(self.names)))
 
-    def winner(self, elements: int) -> str:
-        """Return the fastest; of equal ones the simplest."""
-        times = self.times_ps(elements)
-        return self.names[times.index(min(times))]
+    def winner(self, elements: int, among: Sequence[int] | None = None) -> str:
+        """Return the fastest, of all or of some places; of equal ones the simplest."""
+        places = range(len(self.names)) if among is None else among
+        return self.names[min(places, key=lambda place: self.time_ps(place, elements))]
+
+    def contenders(self, low: int, high: int) -> list[int]:
+        """Return the places of those that may win between two sizes.
+
+        Closed forms never fall: who takes longer for the smaller size than another for the larger
+        one is always behind it.
+        """
+        most = min(self.times_ps(high))
+        return [place for place, time in enumerate(self.times_ps(low)) if time <= most]
 
     def switches(self, low: int, high: int) -> list[Switch]:
         """Return where the fastest changes between two sizes in elements.
 
         Where it changes there and back again between them, that is not seen.
         """
-        found = []
-        while (below := self.winner(low)) != self.winner(high):
+        found, among = [], self.contenders(low, high)
+        while (below := self.winner(low, among)) != self.winner(high, among):
             left, right = low, high
             while right - left > 1:
                 middle = (left + right) // 2
-                if self.winner(middle) == below:
+                if self.winner(middle, among) == below:
                     left = middle
                 else:
                     right = middle
@@ -74,7 +86,7 @@ class Race:
                 Switch(
                     ranks=self.ranks,
                     below=below,
-                    above=self.winner(right),
+                    above=self.winner(right, among),
                     first_bytes=right * self.item_bytes,
                 )
             )

@@ -22,14 +22,14 @@ class Template:
     block: int
     """Of the graph."""
     passes: Passes
-    infos: tuple[ComputeTask, ...]
+    infos: Sequence[Task]
     names: tuple[str, ...]
     """Of its actors, in the order of their ids."""
 
     @classmethod
     def of(cls, work: Lowering, passes: Passes) -> "Template":
         """Note what has been lowered so far: the passes of worker 0, and nothing else."""
-        infos = tuple(info for info in work.tasks if isinstance(info, ComputeTask))
+        infos = work.tasks.sealed()
         assert len(infos) == work.graph.tasks, "passes only compute"
         return cls(
             block=work.graph.close_block(),
@@ -55,17 +55,14 @@ class Template:
             self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
         )
         work.tasks.add(CopiedTasks(self.infos, rank))
-        return Passes(
-            gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
-            reader={layer: task + shift for layer, task in self.passes.reader.items()},
-        )
+        return self.passes.shifted(shift)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CopiedTasks(RankedTasks):
     """The tasks of another worker, made when somebody looks at them."""
 
-    infos: tuple[ComputeTask, ...]
+    infos: Sequence[Task]
     rank: int
 
     def of_rank(self, rank: int) -> list[int]:
@@ -82,7 +79,9 @@ class CopiedTasks(RankedTasks):
     def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(len(self)))]
-        return replace(self.infos[at], rank=self.rank)
+        info = self.infos[at]
+        assert isinstance(info, ComputeTask), "passes only compute"
+        return replace(info, rank=self.rank)
 
 
 def _lookup(ids: dict[int, int]) -> Ints:

@@ -35,6 +35,11 @@ class TaskList(RankedTasks):
         self.firsts.append(len(self))
         self.parts.append(made)
 
+    def sealed(self) -> "TaskList":
+        """Return the tasks so far, to which nothing is added."""
+        parts = [list(part) if isinstance(part, list) else part for part in self.parts]
+        return TaskList(parts=parts, firsts=list(self.firsts))
+
     def of_rank(self, rank: int) -> list[int]:
         """Return the tasks in which ``rank`` takes part, ascending."""
         found: list[int] = []

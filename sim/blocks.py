@@ -65,6 +65,30 @@ class Block:
         """Id after that of the last task."""
         return self.first + self.count
 
+    def again(self, begin: int, times: int) -> "Block":
+        """Return the tasks from place ``begin`` on, so many times, as what follows this block.
+
+        What they wait for and read is as much later each time as they are many.
+        """
+        ptr = {name: rows.ptr(self.count) for name, rows in self.rows.items()}
+        count, items = self.count - begin, int(ptr["out"][-1] - ptr["out"][begin])
+        found = Block(
+            first=self.end,
+            count=count * times,
+            first_item=self.first_item + int(ptr["out"][-1]),
+        )
+
+        def repeated(column: Column) -> Column:
+            return column if isinstance(column, int) else np.tile(column[begin:], times)
+
+        found.columns.update({name: repeated(column) for name, column in self.columns.items()})
+        later = np.arange(1, times + 1)[:, None]
+        moved = {"dep": count, "in": items}
+        for name, rows in self.rows.items():
+            ids = rows.ids[ptr[name][begin] :].astype(np.int64) + later * moved.get(name, 0)
+            found.rows[name] = Rows(lengths=repeated(rows.lengths), ids=narrow(ids.reshape(-1)))
+        return found
+
     def writer_of(self, items: Ids) -> Ids:
         """Return the tasks that write these items, all of this block."""
         lengths, places = self.rows["out"].lengths, items - self.first_item
@@ -170,6 +194,19 @@ def join_rows(blocks: Sequence[Block], name: str) -> tuple[Ids, Ids]:
     ids = rows[0].ids if len(rows) == 1 else np.concatenate([_NO_IDS, *(r.ids for r in rows)])
     joined = Rows(lengths=_join([r.lengths for r in rows], blocks), ids=ids)
     return joined.ptr(sum(block.count for block in blocks)), ids
+
+
+def join_blocks(blocks: Sequence[Block]) -> Block:
+    """Return blocks that follow one another as one."""
+    count = sum(block.count for block in blocks)
+    found = Block(first=blocks[0].first, count=count, first_item=blocks[0].first_item)
+    for name in blocks[0].columns:
+        found.columns[name] = _join([block.columns[name] for block in blocks], blocks)
+    for name in blocks[0].rows:
+        rows = [block.rows[name] for block in blocks]
+        lengths = _join([each.lengths for each in rows], blocks)
+        found.rows[name] = Rows(lengths=lengths, ids=np.concatenate([each.ids for each in rows]))
+    return found
 
 
 def _join(columns: Sequence[Column], blocks: Sequence[Block]) -> Column:

@@ -32,6 +32,7 @@ from sim.blocks import (
     as_column,
     as_table,
     check_block,
+    join_blocks,
     join_columns,
     join_rows,
     narrow,
@@ -311,6 +312,18 @@ class GraphBuilder:
         """End the block of the tasks added one by one; return its number."""
         self._close_block()
         return len(self._blocks) - 1
+
+    def again(self, first: int, times: int) -> None:
+        """Append the tasks from ``first`` on so many times, on the same lanes and registers.
+
+        They were all added one by one since the last block ended. Each time, what they wait for and
+        read is as much later as they are many; what the copies write can be read as items alone.
+        """
+        self._close_block()
+        block = self._blocks[-1]
+        more = block.again(first - block.first, times)
+        self._blocks[-1] = join_blocks([block, more])
+        self._items += len(more.rows["out"].ids)
 
     def repeat(self, number: int, *, lanes: Ids, registers: Ids, actor: int) -> int:
         """Append the tasks of a block again, on other lanes and registers; return the shift of ids.

@@ -10,6 +10,7 @@ from foreplan.console import out, progress, show_json, table
 
 if TYPE_CHECKING:
     from planner.disturbed import DisturbedRuns
+    from sim.graphfile import GraphFile
 
 
 def simulate(
@@ -26,7 +27,7 @@ def simulate(
         list[str] | None, typer.Option(help="LINK=FACTOR or LINK=FACTOR@TIME, e.g. pcie-3-x16=0.5.")
     ] = None,
     fail: Annotated[
-        list[str] | None, typer.Option(help="LINK or LINK@TIME, e.g. '0->switch@2ms'.")
+        list[str] | None, typer.Option(help="LINK or LINK@TIME, e.g. '0->1@2ms'.")
     ] = None,
     traffic: Annotated[
         list[str] | None, typer.Option(help="LINK=SHARE that another job wants of it, e.g. 0.3.")
@@ -40,17 +41,19 @@ def simulate(
     from foreplan.disturbing import is_plan, simulate_plan, trouble_of
     from hwprofiles.errors import PlanError
     from sim.engine import ENGINES
+    from sim.graphfile import read_graph
 
     if engine not in (None, *ENGINES):
         raise PlanError(f"--engine {engine!r}: expected {', '.join(ENGINES)}, or nothing")
     trouble = trouble_of(straggler or (), degrade or (), fail or (), traffic or ())
     if not is_plan(path):
+        graph = read_graph(path)
         if trouble != trouble_of() or runs > 1:
             raise PlanError(
                 f"{path}: expected a plan file, whose workers and links have names, got a task"
                 " graph; give a plan file, or no disturbances"
             )
-        _graph(path, engine, json=json)
+        _graph(graph, engine, json=json)
         return
     with progress("simulating", quiet=quiet or json) as step:
         found = simulate_plan(
@@ -67,13 +70,11 @@ def simulate(
         _show(found)
 
 
-def _graph(path: Path, engine: str | None, *, json: bool) -> None:
+def _graph(found: "GraphFile", engine: str | None, *, json: bool) -> None:
     from hwprofiles.units import format_s
     from sim.checks import check_graph
     from sim.engine import choose, run
-    from sim.graphfile import read_graph
 
-    found = read_graph(path)
     check_graph(found.graph, found.label)
     name = engine or choose(found.graph.tasks)
     timeline = run(found.graph, name)
@@ -86,7 +87,8 @@ def _graph(path: Path, engine: str | None, *, json: bool) -> None:
 def _show(found: "DisturbedRuns") -> None:
     from hwprofiles.units import format_s
 
-    out(f"undisturbed {format_s(found.undisturbed_s)}; {found.runs} runs, seed {found.seed}")
+    count = f"{found.runs} run{'s' * (found.runs > 1)}"
+    out(f"undisturbed {format_s(found.undisturbed_s)}; {count}, seed {found.seed}")
     if found.p50_s is not None and found.p95_s is not None and found.p99_s is not None:
         parts = {"P50": found.p50_s, "P95": found.p95_s, "P99": found.p99_s}
         rows = [
@@ -103,7 +105,7 @@ def _show(found: "DisturbedRuns") -> None:
         if shown:
             table(("worker", "waits a step", "most for"), shown)
     if found.stop:
-        out(f"{found.stopped} of {found.runs} runs stopped: {found.stop}")
+        out(f"{found.stopped} of {count} stopped: {found.stop}")
 
 
 MOST_WAITS = 8

@@ -28,8 +28,12 @@ class Copies:
     blocks: int = 1
     channel: int = 0
     """Lanes that the next moves take."""
+    in_turn: bool = False
+    """Whether the messages of a rank keep their order; else a lane takes what is there first."""
     written: dict[tuple[int, int], Tasks] = field(default_factory=dict)
     read: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    sent: dict[int, int] = field(default_factory=dict)
+    """By rank: its last message, where they keep their order."""
     spans: list[Span] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +107,9 @@ class Copies:
         self, src: int, dst: int, blocks: Sequence[int], after: set[int], *, landing: bool
     ) -> int:
         span, *more = self._pieces(blocks)
+        home, own, turn = self._home(src, blocks)
+        if home in self.sent:
+            after |= self._turned({self.sent[home]}, turn)
         sent = self.exchange.send(
             src,
             dst,
@@ -112,10 +119,11 @@ class Copies:
             channel=self.channel,
             more=tuple(more),
         )
-        src, blocks, turn = self._home(src, blocks)
         (kept,) = self._turned({sent}, turn, back=True)
-        for b in blocks:
-            self.read.setdefault((src, b), []).append(kept)
+        for b in own:
+            self.read.setdefault((home, b), []).append(kept)
+        if self.in_turn:
+            self.sent[home] = kept
         return sent
 
     def _write(self, rank: int, blocks: Sequence[int], task: int) -> None:

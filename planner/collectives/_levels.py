@@ -180,7 +180,9 @@ def _seats(levels: Levels, level: int, n: int) -> tuple[Ints, Ints, Ints, Ints]:
 
 
 def _of_width(widths: Ints, price_ps: Callable[[int], Ints]) -> Ints:
-    found = np.zeros_like(widths)
-    for width in np.unique(widths).tolist():
-        found = np.where(widths == width, price_ps(width), found)
+    low, high = int(widths.min()), int(widths.max())
+    found = price_ps(low)
+    if low < high:  # equal parts of an array have two widths
+        for width in (high,) if high - low == 1 else np.unique(widths)[1:].tolist():
+            found = np.where(widths == width, price_ps(width), found)
     return found

@@ -36,6 +36,8 @@ import numpy as np
 from hwprofiles.units import Ints
 from planner.collectives._symmetry import Symmetry
 
+FEW = 4
+"""Prices that may be, to each that is asked for, up to which they are told apart by a table."""
 Tasks = tuple[int, ...]
 Span = tuple[int, int]
 Spans = tuple[Span, ...]
@@ -157,9 +159,18 @@ class Prices:
         if self.kinds is None or not len(src):
             every = np.arange(len(src))
             return every, every
-        keys = self.kinds(src, dst) * (int(elements.max()) + 1) + elements
-        _, at, back = np.unique(keys, return_index=True, return_inverse=True)
-        return at, back.reshape(-1)
+        low, high = int(elements.min()), int(elements.max())
+        keys = self.kinds(src, dst) * (high - low + 1) + elements - low
+        count = int(keys.max()) + 1
+        if count > FEW * len(keys):
+            _, at, back = np.unique(keys, return_index=True, return_inverse=True)
+            return at, back.reshape(-1)
+        one = np.full(count, -1)  # of few keys without sorting
+        one[keys] = np.arange(len(keys))
+        there = np.flatnonzero(one >= 0)
+        number = np.empty_like(one)
+        number[there] = np.arange(len(there))
+        return one[there], number[keys]
 
     def on(self, group: Sequence[int]) -> "Prices":
         """Return the prices of the ranks of ``group``: its rank ``i`` is rank ``group[i]``."""

@@ -20,6 +20,7 @@ from scipy.optimize import least_squares
 
 from hwprofiles import efficiency
 from hwprofiles.units import US, Floats, Ints
+from planner.published.assess import in_scope
 from planner.published.cases import MANY, Case, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
 from planner.published.names import Unsaid
@@ -53,9 +54,11 @@ class Sample:
 
 
 def samples(rows: Iterable[Row], most: int = MANY) -> list[Sample]:
-    """Return the runs that can be expressed, are not flagged and have at most ``most`` workers."""
+    """Return the runs in scope that can be expressed, unflagged, of at most ``most`` workers."""
     found = []
     for row in rows:
+        if not in_scope(row.told["model"]):
+            continue
         try:
             case = express(row.told)
         except Unsaid:

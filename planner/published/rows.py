@@ -84,7 +84,8 @@ def _samples_per_s(told: Mapping[str, str], rate: float | None) -> float | None:
     if rate and re.search(usual["each"], unit) and workers.isdigit():
         rate *= int(workers)
     if re.search(usual["tokens"], unit):
-        return rate / tokens_of(told) if rate and tokens_of(told) else None
+        tokens = tokens_of(told) or usual["counted"].get(told.get("model", "").lower())
+        return rate / tokens if rate and tokens else None
     return rate if re.search(usual["samples"], unit) else None
 
 

@@ -27,6 +27,7 @@ PROCESSES = [
         2,
         ["nowhere: expected one file *-train.rec", "found none", "foreplan data digits"],
     ),
+    (["bench", "ops", "--only", "abacus"], 2, ["--only 'abacus'", "matmul", "step"]),
     (["execute", "good.json", "--backend", "abacus"], 2, ["backend 'abacus'", "numpy, onednn"]),
     ([*PLAN, "0"], 2, ["--batch: ", "1, got '0'; see `foreplan plan --help`"]),
     ([*PLAN, "-64"], 2, ["--batch: ", "1, got '-64'"]),

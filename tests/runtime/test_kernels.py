@@ -137,7 +137,7 @@ LARGE = [
     layer("layer_norm", TEXT),
     layer("gelu", TEXT),
     layer("attention", (64, 768), heads=4, causal=1),
-    layer("lstm", TEXT, features=256),
+    layer("lstm", TEXT, features=64),
     layer("embedding", (64,), vocab=1000, features=256),
     layer("positions", TEXT, positions=512),
     layer("linear", TEXT, features=256),

@@ -38,7 +38,6 @@ COLOURS = {
     "multi_ring": "#7d7d1c",
     "pipelined_ring": "#00586b",
     "in_network": "#303030",
-    "pipelined_ring": "#2f6f73",
 }
 """By all-reduce, whatever its numbers."""
 OTHERS = {

@@ -101,3 +101,22 @@ def wait_for_workers(pid):
                     return psutil.Process(pid).children(recursive=True)
         time.sleep(0.05)
     raise AssertionError("no worker was started")
+
+
+INSIDE_A_STRING = """
+import planner.search
+from foreplan.cli import main
+def predict(*arguments):
+    exec("import signal; signal.raise_signal(signal.SIGINT); [None for _ in range(9)]")
+planner.search.predict = predict
+main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "out.json"])
+"""
+
+
+def test_an_interrupt_of_executed_text_ends_by_our_code_and_not_by_the_signal(folder):
+    (folder / "probe.py").write_text(INSIDE_A_STRING)
+    before = snapshot(folder)
+    command = [sys.executable, "-B", "-m", "probe"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    assert ran.returncode == 130, ran.stderr
+    assert snapshot(folder) == before

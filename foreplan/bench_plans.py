@@ -47,6 +47,8 @@ def image_models() -> list[str]:
 
 def plan_times(models: Sequence[str], clusters: Sequence[str], repeats: int) -> Iterator[PlanTime]:
     """Plan every model on every cluster, with ``SAMPLES`` samples a device."""
+    for model in models:
+        load_model(model)
     for cluster in clusters:
         machine = load_machine(cluster)
         devices = machine.devices

@@ -59,11 +59,16 @@ def constraints(fix: Iterable[str], most: Iterable[str], file: Path | None = Non
 
 def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     """Split ``name=value`` texts."""
-    found = {}
+    found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise PlanError(f"{option} {text!r}: expected NAME=VALUE; name a field and its value")
+        if found.get(name, value) != value:
+            raise PlanError(
+                f"{option} {text}: expected one value of {name}, got {found[name]} too; leave out"
+                " one of them"
+            )
         found[name] = value
     return found
 

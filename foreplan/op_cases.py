@@ -4,6 +4,9 @@ The runnable models' own layers come first, then those of larger ones for kinds 
 have not.
 """
 
+from collections.abc import Sequence
+
+from hwprofiles.errors import ProfileError
 from planner.layer import Layer
 from planner.model import load_model
 from planner.opcall import OpCall
@@ -12,6 +15,7 @@ from planner.plan import Training
 from planner.steps import add, loss
 
 Row = tuple[str, str, str, int]
+Step = tuple[str, int, str]
 
 OPS: tuple[Row, ...] = (
     ("matmul", "mlp", "h2", 64),
@@ -70,7 +74,7 @@ OPS: tuple[Row, ...] = (
 )
 """Class, model, layer (or ``loss``, an optimizer, ``add`` of gradients), samples."""
 
-STEPS: tuple[tuple[str, int, str], ...] = (
+STEPS: tuple[Step, ...] = (
     ("lenet-5", 32, "sgd"),
     ("mlp", 32, "sgd"),
     ("alexnet-cifar", 64, "sgd"),
@@ -78,6 +82,28 @@ STEPS: tuple[tuple[str, int, str], ...] = (
     ("gpt-nano", 16, "adamw"),
 )
 """Models whose whole step is compared, samples, optimizer."""
+
+
+def chosen(only: Sequence[str]) -> tuple[list[Row], list[Step]]:
+    """Return the ops and steps of classes that begin with one of ``only``; all where it is empty.
+
+    Raises
+    ------
+    ProfileError
+        When no class begins so.
+
+    >>> ops, steps = chosen(["convolution 1x1", "step"])
+    >>> [name for _, _, name, _ in ops], len(steps)
+    (['stage1.0.conv1', 'stage3.0.conv3'], 5)
+    """
+    classes = list(dict.fromkeys([*(row[0] for row in OPS), "step"]))
+    for asked in only:
+        if not any(one.startswith(asked) for one in classes):
+            raise ProfileError(f"--only {asked!r}: expected the beginning of {', '.join(classes)}")
+    wanted = tuple(only) or ("",)
+    ops = [row for row in OPS if row[0].startswith(wanted)]
+    return ops, [*STEPS] if "step".startswith(wanted) else []
+
 
 FLOORS = {"matmul": 1.0, "step": 0.7}
 CONVOLUTION_FLOOR, OTHER_FLOOR = 0.6, 0.5

@@ -3,7 +3,7 @@
 import importlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from foreplan import torch_twin
 from foreplan.machines import load_machine
-from foreplan.op_cases import OPS, STEPS, calls_of, floor, layer_of
+from foreplan.op_cases import calls_of, chosen, floor, layer_of
 from hwprofiles.errors import BackendUnavailable
 from hwprofiles.identity import blas_facts, cpu_model
 from planner.lower import lower
@@ -99,20 +99,23 @@ def available() -> list[Backend]:
     return [each for each in found if each.is_host]
 
 
-def op_rates(rounds: int, progress: Callable[[int, int], None]) -> Iterator[OpRate]:
-    """Measure every op and every step, one after the other."""
+def op_rates(
+    rounds: int, progress: Callable[[int, int], None], only: Sequence[str] = ()
+) -> Iterator[OpRate]:
+    """Measure every op and every step of classes that begin with one of ``only``, if any."""
     torch, by = pytorch(), available()
+    ops, steps = chosen(only)
     with threadpool_limits(1):
-        for done, (op_class, model, name, samples) in enumerate(OPS):
-            progress(done, len(OPS) + len(STEPS))
+        for done, (op_class, model, name, samples) in enumerate(ops):
+            progress(done, len(ops) + len(steps))
             twins = _twins(torch, model, name, samples) if torch else {}
             for phase, calls in calls_of(model, name, samples).items():
                 ran = [b for b in by if any(b.has(call.kernel) for call in calls)]
                 runs = {b.name: _together(calls, b) for b in ran}
                 shown = f"{model} {name} x {samples}"
                 yield _rate(op_class, shown, phase, runs, twins.get(phase), rounds)
-        for done, (model, samples, optimizer) in enumerate(STEPS, len(OPS)):
-            progress(done, len(OPS) + len(STEPS))
+        for done, (model, samples, optimizer) in enumerate(steps, len(ops)):
+            progress(done, len(ops) + len(steps))
             training = Training(batch=samples, optimizer=optimizer)
             runs = {b.name: (_step(model, training, b), lambda: None) for b in by}
             twin = torch_twin.step(torch, load_model(model), training, samples) if torch else None

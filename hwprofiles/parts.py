@@ -137,7 +137,9 @@ def unknown(kind: str, name: str, known: Sequence[str], aliases: Mapping[str, st
         near.setdefault(aliases.get(text, text), f" ({text})" if text in aliases else "")
     likely = [part + alias for part, alias in near.items()][:NEAREST]
     hint = f"did you mean {' or '.join(likely)}? " if likely else ""
-    every = "known: " + ", ".join(known) if len(known) <= LISTED else f"{len(known)} are known"
+    every = f"{len(known)} are known, `foreplan hw list` names them"
+    if len(known) <= LISTED:
+        every = f"known: {', '.join(known)}"
     return ProfileError(f"{kind} {name!r}: unknown; {hint}{every}")
 
 
@@ -168,7 +170,8 @@ def read_part(kind: Kind, name_or_path: str | Path, model: type[_File]) -> tuple
     try:
         text = Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{where}: expected a TOML file, got: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ProfileError(f"{where}: expected a TOML file, got {why}; check the path") from error
     return Path(name).stem, where, _parse(where, text, model)
 
 

@@ -14,11 +14,20 @@ def names(package: str, suffix: str = ".py") -> list[str]:
 
 
 def lookup(
-    kind: str, name: str, known: list[str], *, error: type[ForeplanError] = ProfileError
+    kind: str,
+    name: str,
+    known: list[str],
+    *,
+    error: type[ForeplanError] = ProfileError,
+    listing: str = "",
 ) -> str:
-    """Return ``name`` if it is known; else raise ``error`` naming the nearest known ones."""
+    """Return ``name`` if it is known; else raise ``error`` naming the nearest known ones.
+
+    ``listing`` is the command that names all of them, where they are too many for a sentence.
+    """
     if name in known:
         return name
     near = get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise error(f"{kind} {name!r}: unknown; {hint}known: {', '.join(known)}")
+    every = f"{len(known)} are known, `{listing}` names them" if listing else ""
+    raise error(f"{kind} {name!r}: unknown; {hint}{every or 'known: ' + ', '.join(known)}")

@@ -75,7 +75,7 @@ class BatchTurn:
 
     def at_batch(self) -> AtBatch | None:
         """Return the nearest batch with another choice, else the last; None if there is none."""
-        last = self._last
+        last = self.last
         if not last:
             return None
         beaten = self._first_beaten()
@@ -90,7 +90,7 @@ class BatchTurn:
         return self.held.workers * self.contest.model.norm_group
 
     @property
-    def _last(self) -> int:
+    def last(self) -> int:
         """Steps to the batch that is farthest off."""
         batch = self.plans.training.batch
         far = batch - -(-batch // RANGE) if self.sign < 0 else (RANGE - 1) * batch
@@ -104,9 +104,9 @@ class BatchTurn:
         low, high = 0, 1
         while not self._is_beaten(high):
             low = high
-            if high == self._last:
+            if high == self.last:
                 return high + 1
-            high = min(2 * high, self._last)
+            high = min(2 * high, self.last)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self._is_beaten(middle) else (middle, high)
@@ -146,6 +146,17 @@ class BatchTurn:
             differs=choice_changes(self.held, plan),
             proved=best.proved,
         )
+
+
+def batches_expected(plans: PlanFile, contest: Contest, held: Plan) -> int:
+    """Return about how many batches ``batch_flips`` will look at."""
+    if not contest.is_whole:
+        return 0
+    lasts = (
+        BatchTurn(contest=contest, plans=plans, held=held, sign=sign, told=lambda: None).last
+        for sign in (-1, 1)
+    )
+    return sum(last.bit_length() + TRIES for last in lasts if last > 0)
 
 
 def batch_flips(

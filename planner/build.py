@@ -82,7 +82,14 @@ class BlockBuilder:
 
     def tied(self, name: str, owner: str, x: Value, **attrs: int) -> Value:
         """Append logits from the table of the embedding of the full name ``owner``."""
-        found = self.layer(name, "unembedding", x, **attrs)
+        return self._lent(name, "unembedding", owner, x, **attrs)
+
+    def shared(self, name: str, owner: str, x: Value, **attrs: int) -> Value:
+        """Append an embedding that looks up in the table of that of the full name ``owner``."""
+        return self._lent(name, "embedding", owner, x, borrows=1, **attrs)
+
+    def _lent(self, name: str, kind: str, owner: str, x: Value, **attrs: int) -> Value:
+        found = self.layer(name, kind, x, **attrs)
         self.layers[-1] = replace(self.layers[-1], tied=owner)
         return found
 

@@ -16,12 +16,12 @@ IMAGES, EPOCHS = 1.2e6, 100
 INTRODUCTION = f"""# Models
 
 Every built-in model, for one sample: an image, or a text of as many tokens as the name says after a
-colon, else 1024 of GPT-2, 128 of BERT and 64 bytes of `gpt-nano` and `lstm-nano`. A table that
-gives both embeddings and logits is counted once. *Trained* counts parameters that training changes;
-*parameters* adds the running moments of batch normalisation, in float32. *Features* are the
-outputs in float32, those written in place left out; *multiply-adds* count a fused multiply-add
-once; both as convnet-burden counts (Albanie, github.com/albanie/convnet-burden). *Forward* and
-*backward* are FLOP of the op calls that a step is planned from, multiply-add = 2.
+colon, else 1024 of GPT-2, 128 of BERT, 64 bytes of `gpt-nano` and `lstm-nano`, and 31 of each
+language of `gnmt`. A table that several layers use is counted once. *Trained* counts parameters
+that training changes; *parameters* adds the running moments of batch normalisation, in float32.
+*Features* are the outputs in float32, those written in place left out; *multiply-adds* count a
+fused multiply-add once; both as convnet-burden counts (Albanie, github.com/albanie/convnet-burden).
+*Forward* and *backward* are FLOP of the op calls that a step is planned from, multiply-add = 2.
 `foreplan models show NAME` lists the layers.
 
 Written by `{COMMAND}`."""

@@ -79,7 +79,7 @@ def fold_step(
     def exchanged() -> Iterator[tuple[Tasks]]:
         for number, bucket in enumerate(work.buckets):
             layers = bucket.layers if plan.overlap else tuple(work.offsets)
-            ready = tuple(sorted({passes.gradient[layer] for layer in layers}))
+            ready = passes.gradients_of(layers)
             yield (fold.exchange(number, ready, after[number]),)
 
     work.updates(exchanged(), [passes])

@@ -31,10 +31,12 @@ def folded_work(
     if moves is None:
         return None
     distinct, seats = sorted(set(sizes)), moves.seats
-    widths = moves.widths(distinct)
+    # blocks are as wide as the narrowest, so many sizes have the same moves
+    wholes, which = np.unique(np.array(distinct) // moves.blocks, return_inverse=True)
+    widths = moves.widths((wholes * moves.blocks).tolist())
     duration, idle = _durations(moves, widths, prices, routes)
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
-    head, tail = moves.times(duration, update)
+    head, tail = moves.times(duration, np.zeros_like(wholes))
 
     def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
         """Return fill, work and drain by rank and ``own`` lanes of it."""
@@ -50,10 +52,23 @@ def folded_work(
             first, work, _ = (a.reshape(seats, moves.channels, -1) for a in some)
             fill, additions = np.minimum(fill, first.min(axis=1)), additions + work.sum(axis=1)
         lanes = []
-    lanes.append([fill, additions + update, np.zeros_like(additions)])
     links, rows = _links(moves, widths, (head + idle, tail), routes)
     lanes.append(rows)
-    fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
+
+    def of_sizes(array: Ints) -> Ints:
+        """Return the columns of all sizes."""
+        found: Ints = array[..., which.reshape(-1)]
+        return found
+
+    fills, works, drains = (of_sizes(np.concatenate(a)) for a in zip(*lanes, strict=True))
+    fill, additions = of_sizes(fill), of_sizes(additions)
+    # an update follows every last move, so it is part of every drain
+    own = (fill, additions + update, np.zeros_like(additions))
+    at = len(fills) - len(links)
+    fills, works, drains = (
+        np.insert(array, at, rows, axis=0)
+        for array, rows in zip((fills, works, drains + update), own, strict=True)
+    )
     return Work(
         sizes={n: i for i, n in enumerate(distinct)},
         links=links,
@@ -61,8 +76,8 @@ def folded_work(
         work_ps=works,
         drain_ps=drains,
         compute_ps=additions,
-        chain_ps=(head + duration + tail).max(axis=0) - update,
-        all_ps=duration.sum(axis=0),
+        chain_ps=of_sizes((head + duration + tail).max(axis=0)),
+        all_ps=of_sizes(duration.sum(axis=0)),
     )
 
 

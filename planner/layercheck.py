@@ -9,12 +9,12 @@ MOST_LAYERS = 10_000
 """Layers of a model, repeated blocks unrolled."""
 MOST_SIDE = 2**24
 """Of channels, features, sides and windows: far above any model, so that sums stay sums."""
-LEAST = dict.fromkeys(
-    ("pad", "pad_w", "percent", "bias", "ceil", "causal", "reverse", "tied", "first", "tokens"), 0
-)
-MOST = {"percent": 99} | dict.fromkeys(("bias", "ceil", "causal", "reverse", "tied"), 1)
-SWITCHES = ("bias", "ceil", "causal", "reverse", "tied")
+LEAST = dict.fromkeys(("pad", "pad_w", "percent", "first", "tokens"), 0)
+MOST = {"percent": 99}
+SWITCHES = ("bias", "borrows", "ceil", "causal", "reverse", "tied")
 """Attributes that are yes or no."""
+LEAST |= dict.fromkeys(SWITCHES, 0)
+MOST |= dict.fromkeys(SWITCHES, 1)
 MAPS = ("conv2d", "max_pool", "avg_pool", "batch_norm", "lrn", "flatten", "upsample")
 """Kinds that take maps ``(C, H, W)``."""
 TOKENS = ("attention", "first_token", "lstm", "positions", "unembedding")

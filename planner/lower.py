@@ -79,7 +79,7 @@ def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Pass
     Without overlap a bucket waits for all gradients of its worker, not only its own.
     """
     layers = bucket.layers if work.plan.overlap else tuple(work.offsets)
-    ready = [tuple(sorted({p.gradient[layer] for layer in layers})) for p in passes]
+    ready = [p.gradients_of(layers) for p in passes]
     if work.plan.workers == 1:
         return ready
     group = tuple(range(work.plan.workers))

@@ -46,6 +46,28 @@ class Passes:
     """Last task that wrote each layer's gradient."""
     reader: dict[int, int] = field(default_factory=dict)
     """Last task that reads each layer's parameters, where one follows the last gradient."""
+    shift: int = 0
+    """How far the tasks of this worker lie behind these."""
+    known: dict[tuple[str, tuple[int, ...]], Tasks] = field(default_factory=dict)
+    """Those of some layers, as far as anybody asked; of all workers alike."""
+
+    def shifted(self, shift: int) -> "Passes":
+        """Return the passes of a worker alike."""
+        return replace(self, shift=shift)
+
+    def gradients_of(self, layers: tuple[int, ...]) -> Tasks:
+        """Return the last tasks that wrote gradients of these layers, ascending."""
+        return self._of("gradient", self.gradient, layers)
+
+    def readers_of(self, layers: tuple[int, ...]) -> Tasks:
+        """Return the last tasks that read parameters of these layers after that, ascending."""
+        return self._of("reader", self.reader, layers)
+
+    def _of(self, what: str, tasks: Mapping[int, int], layers: tuple[int, ...]) -> Tasks:
+        if (what, layers) not in self.known:
+            some = {tasks[layer] for layer in layers if layer in tasks}
+            self.known[what, layers] = tuple(sorted(some))
+        return tuple(task + self.shift for task in self.known[what, layers])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,11 +130,11 @@ class Lowering:
             self.graph.link(link.bandwidth_bytes_per_s)
         self.layouts = layouts(self.model, self.training, self.plan, self.calls)
         self.frames = max(1, frame_count(self.training, self.plan))
+        alike = {id(layout): layout for layout in self.layouts}
+        columns = {key: _register_columns(layout) for key, layout in alike.items()}
         for rank, device in enumerate(self.plan.placement):
-            registers = self.layouts[rank].registers
-            names = [register.name for register in registers]
-            slots = [register.slots for register in registers]
-            added = self.graph.registers(device, slots, [r.stride_bytes for r in registers])
+            names, slots, strides = columns[id(self.layouts[rank])]
+            added = self.graph.registers(device, slots, strides)
             self.slots.update(zip(names, slots, strict=True))
             self.register_ids.append(dict(zip(names, added, strict=True)))
             self.register_names += [f"{name}@{rank}" for name in names]
@@ -252,7 +274,7 @@ class Lowering:
         """Append the optimizer over one bucket, once nobody reads its parameters any more."""
         bucket = self.buckets[number]
         call = self.calls.update(bucket.elements)
-        readers = (passes.reader[i] for i in bucket.layers if i in passes.reader)
+        readers = passes.readers_of(bucket.layers)
         pairs = zip(update_arrays(self.training), call.tensors, strict=True)
         info = ComputeTask(
             name=f"update.{number}",
@@ -265,6 +287,12 @@ class Lowering:
             ),
         )
         self.compute(info, after=sorted({*done, *readers}))
+
+
+def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:
+    """Return name, slots and bytes of a slot of each register."""
+    some = layout.registers
+    return [r.name for r in some], [r.slots for r in some], [r.stride_bytes for r in some]
 
 
 def flat_view(register: str, first: int, elements: int, dtype: str) -> View:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LISTING = "foreplan models list"
+"""Command that names the models."""
 MOST_PIXELS = 4096
 """Largest side of an image that a network may be resized to."""
 
@@ -145,7 +147,7 @@ class ModelGraph:
                 )
         if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
             raise ModelError(
-                f"model {self.name!r}: every embedding with tied = 1 needs one unembedding that is"
+                f"model {self.name!r}: every embedding with tied = 1 needs one layer that is"
                 f" tied to it, got {len(borrowers)} for {len(owners)}"
             )
 
@@ -373,7 +375,7 @@ def load_model(name: str) -> ModelGraph:
     Raises
     ------
     ModelError
-        When there is no such model (the message lists those there are), or the file is wrong.
+        When there is no such model (the message has the nearest), or the file is wrong.
     """
     if _is_file(name):
         from planner.modelfile import load_file
@@ -381,7 +383,7 @@ def load_model(name: str) -> ModelGraph:
         return load_file(name)
     known = model_names()
     family, colon, size = name.partition(":")
-    stem = known[lookup("model", family, list(known), error=ModelError)]
+    stem = known[lookup("model", family, list(known), error=ModelError, listing=LISTING)]
     module = import_module(f"planner.models.{stem}")
     model: ModelGraph
     if not colon:

@@ -257,8 +257,7 @@ class _Row:
                 end, block = i + len(self._layers_of(starts[i])), self._block(starts[i], i)
             else:
                 end = min((k for k in starts if k > i), default=len(self.tables))
-                block = Block(name="", layers=self._run(i, end, self.values))
-                self.full |= {x.name: x.name for x in block.layers}
+                block = Block(name="", layers=self._run(i, end, self.values, ""))
                 self.before = block.layers[-1].name
             unrolled += block.count * len(block.layers)
             if unrolled > MOST_LAYERS:
@@ -320,25 +319,29 @@ class _Row:
             self.read_by.add(self.owner[self.before])
         end = first + len(self._layers_of(b))
         self.before = INPUT
-        block = Block(name=name, layers=self._run(first, end, {INPUT: (INPUT, shape)}), count=count)
+        prefix = f"{name}." if count == 1 else None
+        layers = self._run(first, end, {INPUT: (INPUT, shape)}, prefix)
+        block = Block(name=name, layers=layers, count=count)
         if count > 1 and block.out_shape != shape:
             expected = f"block {name!r}: to be repeated, expected to give the {shape} it takes"
             raise self.file.error(expected, block.out_shape, where, "count")
-        if count == 1:
-            self.full |= {x.name: f"{name}.{x.name}" for x in block.layers}
         last = f"{name}.{count - 1}." if count > 1 else f"{name}."
         self.values[name] = (last + block.layers[-1].name, block.out_shape)
         self.owner[name] = end - 1
         self.before = name
         return block
 
-    def _run(self, first: int, end: int, values: dict[str, tuple[str, Shape]]) -> tuple[Layer, ...]:
-        """Read layers that see ``values`` and one another."""
+    def _run(
+        self, first: int, end: int, values: dict[str, tuple[str, Shape]], prefix: str | None
+    ) -> tuple[Layer, ...]:
+        """Read layers that see ``values`` and one another; ``prefix`` None: repeated ones."""
         found: list[Layer] = []
         for i in range(first, end):
             layer = self._layer(i, values)
             values[layer.name] = (layer.name, layer.out_shape)
             self.owner[layer.name] = i
+            if prefix is not None:
+                self.full[layer.name] = prefix + layer.name
             self.before = layer.name
             found.append(layer)
         return tuple(found)
@@ -351,9 +354,11 @@ class _Row:
             raise file.error(f"layer {name!r}: expected a kind", kind, where, "kind")
         file.check_known(f"kind of layer {name!r}:", kind, names("planner.layers"), where, "kind")
         known = attributes(kind)
-        borrows = {"tied_to": True} if hasattr(kind_module(kind), "borrowed") else {}
-        file.check_keys(f"layer {name!r} ({kind})", table, LAYER | known | borrows, where)
         attrs = self._attributes(i, known)
+        may = hasattr(kind_module(kind), "borrowed")
+        does_borrow = may and bool(attrs.get("borrows", "borrows" not in known))
+        borrows = {"tied_to": True} if does_borrow else {}
+        file.check_keys(f"layer {name!r} ({kind})", table, LAYER | known | borrows, where)
         inputs = file.strings(table, "inputs", where) if "inputs" in table else [self.before]
         for given in inputs:
             file.check_known(f"input of layer {name!r}:", given, values, where, "inputs")

@@ -55,7 +55,7 @@ class Prediction:
     phases_s: Mapping[str, float]
     """Busy time of rank 0 by phase, and its waiting."""
     memory_bytes: Mapping[str, int]
-    """Static arena of rank 0 by category."""
+    """Static arena of the fullest worker by category."""
     arena_bytes: tuple[int, ...]
     """By rank."""
     live_peak_bytes: tuple[int, ...]
@@ -84,7 +84,8 @@ def predict(
 ) -> tuple[Prediction, Program, Timeline]:
     """Simulate one plan; return the prediction with the program and the timeline behind it.
 
-    ``closed_ps`` is the closed form of its step, where it is known.
+    ``closed_ps`` is the closed form of its step, where a table has it: a plan of its space, whose
+    program is not looked through before; that it can finish the simulation shows.
 
     Raises
     ------
@@ -95,7 +96,9 @@ def predict(
     window = window_of(plan, training)
     program = lower(model, training, plan, cluster, books, window.lowered)
     graph = program.graph
-    check_graph(graph, label=program.label, name_register=program.register_names.__getitem__)
+    if closed_ps is None:
+        name_register = program.register_names.__getitem__
+        check_graph(graph, label=program.label, name_register=name_register)
     timeline = simulate(graph)
     step_ps = period_ps(program, timeline, window)
     if closed_ps is None or plan.decode_workers:

@@ -211,6 +211,11 @@ def read_record(path: Path, kind: type[R], what: str) -> R:
             f"{path}: expected {what}, but the file is not whole JSON ({error}); write it again"
         ) from error
     schema = data.get("schema") if isinstance(data, dict) else None
+    if kind is PlanFile and isinstance(data, dict) and "executions" in data:
+        raise RecordError(
+            f"{path}: expected {what}, got a measurement; give the plan file that it was executed"
+            " from"
+        )
     if schema != SCHEMA:
         raise RecordError(
             f"{path}: expected {what} of schema {SCHEMA}, got schema {schema!r}; write it with this"

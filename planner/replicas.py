@@ -55,10 +55,7 @@ class Template:
             self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
         )
         work.tasks.add(CopiedTasks(self.infos, rank))
-        return Passes(
-            gradient={layer: task + shift for layer, task in self.passes.gradient.items()},
-            reader={layer: task + shift for layer, task in self.passes.reader.items()},
-        )
+        return self.passes.shifted(shift)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,6 +73,9 @@ def what_if(
     if not texts:
         raise PlanError("--set: expected at least one NAME=VALUE, got none; give e.g. bandwidth=2x")
     settings = [parse_setting(text, plans.machine.values()) for text in texts]
+    names = [text.partition("=")[0] for text in texts]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise PlanError(f"--set {twice}: expected one value, got several; give one")
     records = change(plans.machine, settings)
     changes = records != dict(plans.machine)
     new = plans

@@ -46,7 +46,7 @@ def interval_figure(cases: Cases) -> str:
     for y, (prediction, found_s) in enumerate(zip(predictions, measured, strict=True)):
         low, high = (s / scale for s in prediction.interval_s)
         axes.barh(y, high - low, left=low, height=0.34, color=SKY, alpha=0.55)
-        axes.plot(prediction.step_s / scale, y, "o", color=BLUE, markersize=7)
+        axes.plot(prediction.step_s / scale, y, "o", color=BLUE, markersize=7, markeredgecolor=INK)
         text = format_s(prediction.step_s)
         if found_s:
             axes.plot(found_s / scale, y, "D", color=AMBER, markersize=7, markeredgecolor=INK)
@@ -55,7 +55,7 @@ def interval_figure(cases: Cases) -> str:
     _rows(axes, [case.name or case.subject.label for case in cases])
     axes.set_xlim(0, (1.45 if any(measured) else 1.2) * most_s / scale or 1)
     keys = [
-        Line2D([], [], marker="o", color=BLUE, linestyle="", label="predicted"),
+        Line2D([], [], marker="o", color=BLUE, mec=INK, linestyle="", label="predicted"),
         Patch(facecolor=SKY, alpha=0.55, label="stated interval"),
     ]
     if any(measured):

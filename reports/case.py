@@ -1,13 +1,13 @@
 """What a page is about: plan files, perhaps measurements of them, and what tells them apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from hwprofiles.errors import RecordError
 from hwprofiles.units import KIB
 from planner.measurement import Measurement
-from planner.plan import Plan
+from planner.plan import Plan, Training
 from planner.records import ClusterRecord, PlanFile, RankedPlan
 from reports.replay import Replay, replay
 from reports.scaling import Point, scaling
@@ -104,15 +104,27 @@ def pair(
         holds = [i for i in same if any(r.plan == run.ranked.plan for r in plans[i].plans)]
         if not same:
             where = f"{names[place]}: " if names else "measurement: "
-            asked = " or ".join(dict.fromkeys(f"{f.model} with {f.training}" for f in plans))
+            differ = [
+                name
+                for name in (field.name for field in fields(Training))
+                if any(getattr(f.training, name) != getattr(run.training, name) for f in plans)
+            ]
+            asked = dict.fromkeys(_question(f.model, f.training, differ) for f in plans)
             raise RecordError(
-                f"{where}expected a run of {asked}, got one of {run.model} with {run.training};"
-                " give the plan file that it was executed from"
+                f"{where}expected a run of {' or '.join(asked)}, got one of"
+                f" {_question(run.model, run.training, differ)}; give the plan file that it was"
+                " executed from"
             )
         at = (holds or same)[0]
         found[at].append(Case(plans=plans[at], measured=run))
     pairs = zip(plans, found, strict=True)
     return named([c for file, own in pairs for c in own or [Case(plans=file)]])
+
+
+def _question(model: str, training: Training, differ: Sequence[str]) -> str:
+    """Return a question by its model, and what of its training is not the same everywhere."""
+    told = [f"{name} {getattr(training, name)}" for name in differ]
+    return f"{model}{' with ' * bool(told)}{', '.join(told)}"
 
 
 def _asks(file: PlanFile, run: Measurement) -> bool:

@@ -36,7 +36,7 @@ COLOURS = {
     "hierarchical_halving": "#a58bd0",
     "torus": "#7a5230",
     "multi_ring": "#7d7d1c",
-    "pipelined_ring": "#5f5fa8",
+    "pipelined_ring": "#00586b",
     "in_network": "#303030",
 }
 """By all-reduce, whatever its numbers."""

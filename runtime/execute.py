@@ -2,8 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,25 @@ from hwprofiles.units import PS_PER_S, to_ps
 from planner.jsonable import to_jsonable
 from planner.lower import lower
 from planner.measurement import (
-    ArenaProof,
     Execution,
-    InputRun,
     Measurement,
-    OpTimes,
     Replay,
     Split,
-    StageRun,
     Trace,
     Verdict,
 )
 from planner.model import load_model
-from planner.plan import Plan
 from planner.predict import INTERVAL_FRAC, phase_seconds
-from planner.program import ComputeTask, Program, StageTask, TransferTask
+from planner.program import ComputeTask, StageTask, TransferTask
 from planner.records import SCHEMA, PlanFile, RankedPlan
-from planner.steady import period_ps, window_of
 from runtime.backends import backend
 from runtime.drift import drift, spread
 from runtime.launch import TIMEOUT_S, Launch, launch
-from runtime.proof import STEPS
+from runtime.outcome import arena_proof, execution
 from runtime.replay import WORDS
+from runtime.substitution import Substitution, op_times
 from runtime.watch import Progress
 from sim.heap_engine import simulate
-from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 
 CHECK_DRIFT_FRAC = 0.05
@@ -140,53 +134,6 @@ def _asked(checkpoints: Checkpoints | None) -> dict[str, Any] | None:
     }
 
 
-def execution(answer: Mapping[str, Any]) -> Execution:
-    """Return the record of one run."""
-    seconds = np.array(answer["seconds"])
-    low, median, high, p90 = np.percentile(seconds, (25, 50, 75, 90))
-    return Execution(
-        step_s=float(median),
-        step_p90_s=float(p90),
-        step_iqr_s=float(high - low),
-        steps=len(seconds),
-        sentinels_before_s={k: tuple(v) for k, v in answer["sentinels_before"].items()},
-        sentinels_after_s={k: tuple(v) for k, v in answer["sentinels_after"].items()},
-        losses=tuple(answer["losses"]),
-        test_loss=answer["test_loss"],
-        test_accuracy=answer["accuracy"],
-        training_s=answer["training_s"],
-        arena_bytes=tuple(answer["arena_bytes"]),
-        arena_intact=answer["arena_intact"],
-        parameters_sha256=answer["parameters_sha256"],
-        input=input_run(answer["input"]) if answer.get("input") else None,
-    )
-
-
-def input_run(ranks: Sequence[Mapping[str, Any]]) -> InputRun:
-    """Return how the input of a run was, from what the meter of each rank has found."""
-    wall_s = float(np.mean([found["wall_s"] for found in ranks]))
-    stages = {}
-    for stage, servers in (("read", 1), ("decode", 0)):
-        rows = [row for found in ranks for row in _stage_rows(found["processes"], stage)]
-        firings, busy_s = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0.0)
-        if firings:
-            most_s = busy_s if servers else max(seconds for _, seconds in rows)
-            stages[stage] = StageRun(
-                firings=int(firings), each_s=busy_s / firings, busy_frac=most_s / wall_s
-            )
-    return InputRun(
-        stall_s=tuple(np.mean([found["stall_s"] for found in ranks], axis=0).tolist()),
-        read_bytes=sum(found["bytes"].get("read_bytes", 0) for found in ranks),
-        device_bytes=sum(found["bytes"].get("device_bytes", 0) for found in ranks),
-        stages=stages,
-    )
-
-
-def _stage_rows(processes: Mapping[str, Any], stage: str) -> list[tuple[int, float]]:
-    """Return (firings, busy seconds) of the processes of one stage; all readers share one disk."""
-    return [tuple(row) for name, row in processes.items() if name.startswith(stage)]
-
-
 def void_reasons(runs: list[Execution], gate: float) -> tuple[str, ...]:
     """Say why a set of runs does not count; empty when it does."""
     reasons = []
@@ -259,7 +206,7 @@ def _with_details(
         beside[t] if t in beside else s + launch_s * isinstance(info, ComputeTask)
         for t, (s, info) in enumerate(zip(traced["median_s"], program.tasks, strict=True))
     ]
-    step_of = _Substitution(plans, plan, program)
+    step_of = Substitution(plans, plan, program)
     split = Split(
         predicted_s=step_of(None),
         solo_s=step_of(alone_s),
@@ -283,7 +230,7 @@ def _with_details(
         step_s=step_s,
         error_frac=ranked.prediction.step_s / step_s - 1,
         split=split,
-        ops=_op_times(program, predicted, alone_s, inside_s, replay),
+        ops=op_times(program, predicted, alone_s, inside_s, replay),
         phases_s=phase_seconds(program, measured, replay or 0),
         trace=Trace(
             task=tuple(program.label(t) for t in shown),
@@ -295,7 +242,7 @@ def _with_details(
             measured_end_s=tuple(end_s[t] for t in shown),
         ),
         check=None,
-        arena=_arena_proof(program, answer),
+        arena=arena_proof(program, answer),
         replay=None if replay is None else Replay(rank=replay, words=WORDS),
         environment={
             "identity": dict(plans.machine[plan.workers].identity)
@@ -307,80 +254,6 @@ def _with_details(
             **({"backend library": answer["library"]} if answer["library"] else {}),
             **({} if is_host else {"notes": answer["notes"], "issue_s": traced["issue_s"]}),
         },
-    )
-
-
-def _arena_proof(program: Program, answer: Mapping[str, Any]) -> ArenaProof | None:
-    """Return what was proved of the arenas, if it was asked for."""
-    beside = answer.get("beside_arena_bytes")
-    if beside is None:
-        return None
-    unpacked = [sum(r.arena_bytes for r in registers) for registers in program.registers]
-    return ArenaProof(
-        steps=STEPS,
-        unpacked_bytes=tuple(unpacked),
-        beside_bytes=tuple(beside),
-        exempt=answer["library"] if answer["exempt"] else "",
-    )
-
-
-class _Substitution:
-    """The predicted step with other durations of its tasks, in the steady state of a pipeline."""
-
-    def __init__(self, plans: PlanFile, plan: Plan, one: Program) -> None:
-        self._window = window_of(plan, plans.training)
-        self._program = one
-        if self._window.steps:
-            machine, model = plans.to_machine(), load_model(plans.model)
-            cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
-            steps = self._window.lowered
-            self._program = lower(model, plans.training, plan, cluster, books, steps)
-
-    def __call__(self, seconds: list[float] | None) -> float:
-        """Return the step, seconds; ``seconds`` are by task of one step, as predicted if None."""
-        graph = self._program.graph
-        if seconds is not None:
-            graph = _with_durations(graph, seconds * self._window.lowered)
-        return period_ps(self._program, simulate(graph), self._window) / PS_PER_S
-
-
-def _with_durations(graph: TaskGraph, seconds: list[float]) -> TaskGraph:
-    """Return the graph with other durations; a transfer's is all overhead."""
-    return replace(
-        graph,
-        duration_ps=np.array([to_ps(s) for s in seconds], dtype=np.int64),
-        payload_bytes=np.zeros_like(graph.payload_bytes),
-    )
-
-
-def _op_times(
-    program: Program,
-    predicted: Timeline,
-    alone_s: list[float],
-    inside_s: list[float],
-    replay: int | None,
-) -> tuple[OpTimes, ...]:
-    """Group the tasks of a program by what they do; of a replayed rank, what it computed."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for task, info in enumerate(program.tasks):
-        if replay is not None and (replay not in info.ranks or isinstance(info, TransferTask)):
-            continue
-        if isinstance(info, TransferTask):
-            name = f"transfer({int(program.graph.payload_bytes[task])} B)"
-        else:
-            name = info.call.signature
-        groups.setdefault((info.phase, name), []).append(task)
-    length_s = (predicted.end_ps - predicted.start_ps) / PS_PER_S
-    return tuple(
-        OpTimes(
-            signature=name,
-            phase=phase,
-            firings=len(tasks),
-            predicted_s=float(np.mean(length_s[tasks])),
-            solo_s=float(np.mean([alone_s[t] for t in tasks])),
-            traced_s=float(np.mean([inside_s[t] for t in tasks])),
-        )
-        for (phase, name), tasks in groups.items()
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ GRACE_S = 5.0
 """Time between asking mpiexec to end and making it end."""
 TIMEOUT_S = 60.0
 """A worker that says nothing for so long, or workers that get nowhere, are given up."""
+OF_MPIEXEC = re.compile(r"\[(mpiexec|proxy)\b")
+"""How lines begin in which mpiexec and its proxies say where in their code they failed."""
 
 
 class Launch(Protocol):
@@ -98,7 +101,8 @@ def launch(
             return json.loads(result.read_text())
         if watch.fault and watch.fault != REPORTED:
             raise WorkerLost(watch.fault)
-        raise _fault(faults(folder) or watch.listener.faults, process.returncode, tail)
+        found = faults(folder) or watch.listener.faults
+        raise _fault(found, process.returncode, tail, hosts.path if hosts else None)
 
 
 @contextlib.contextmanager
@@ -144,7 +148,9 @@ def _kill(process: "subprocess.Popen[str]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _fault(found: list[dict[str, Any]], code: int, tail: list[str]) -> Exception:
+def _fault(
+    found: list[dict[str, Any]], code: int, tail: list[str], hosts: Path | None = None
+) -> Exception:
     """Return the error of a run that did not end well."""
     for fault in found[:1]:
         kind = getattr(hwprofiles.errors, fault["kind"], None)
@@ -152,7 +158,10 @@ def _fault(found: list[dict[str, Any]], code: int, tail: list[str]) -> Exception
             raised: Exception = kind(fault["text"])
             return raised
         return RuntimeError(f"rank {fault['rank']} failed:\n{fault['text']}")
-    last = "; ".join(line for line in tail if line.strip())[-500:]
+    said = [line for line in tail if line.strip()]
+    # where mpiexec fails in its own code, only what others said tells why
+    last = "; ".join([line for line in said if not OF_MPIEXEC.match(line)] or said)[-500:]
+    advice = f"; see that `ssh HOST true` works for every host of {hosts}" if hosts else ""
     return WorkerLost(
-        f"workers: mpiexec ended with code {code} before a result was written: {last}"
+        f"workers: mpiexec ended with code {code} before a result was written: {last}{advice}"
     )

@@ -92,8 +92,9 @@ class Team:
             kind, text = fault_of(error, self.rank)
             time.sleep(FIRST_S if self.rank else 0)
             print(f"foreplan: {text}", file=sys.stderr, flush=True)  # noqa: T201 - nobody else can
-            self._world.Abort(getattr(getattr(hwprofiles.errors, kind, None), "exit_code", 1))
-            raise
+            code = getattr(getattr(hwprofiles.errors, kind, None), "exit_code", 1)
+            self._world.Abort(code)
+            os._exit(code)  # where another rank is gone already, MPI may come back from that
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from errno import EISDIR
 from itertools import chain
 from math import prod
 from pathlib import Path
@@ -217,6 +218,8 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if path.is_dir():  # which can be opened, and not be read
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
             self._fd = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise RecordError(

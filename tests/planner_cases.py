@@ -20,7 +20,7 @@ from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
 from planner.model import Block, ModelGraph, load_model
-from planner.models import bert, gpt
+from planner.models import bert, gnmt, gpt
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program
@@ -149,6 +149,12 @@ def tiny_encoder() -> ModelGraph:
     return bert.encoder("tiny-bert", variant, 8, vocab=17, positions=9)
 
 
+@cache
+def tiny_translator() -> ModelGraph:
+    """Sentences of 3 tokens, LSTMs both ways, a table that two embeddings share, dropout."""
+    return gnmt.translator("tiny-gnmt", gnmt.Variant(features=4, vocab=17, dropout=10), 3)
+
+
 @st.composite
 def chain_models(draw: st.DrawFn) -> ModelGraph:
     """Chains of a few layers, some of which begin with layers without parameters."""
@@ -203,7 +209,7 @@ def branched_models(draw: st.DrawFn) -> ModelGraph:
 
 def models() -> st.SearchStrategy[ModelGraph]:
     known = st.sampled_from(["lenet-5", "mlp"]).map(load_model)
-    text = st.sampled_from([tiny_decoder(), tiny_encoder()])
+    text = st.sampled_from([tiny_decoder(), tiny_encoder(), tiny_translator()])
     return st.one_of(known, text, chain_models(), branched_models())
 
 

@@ -62,7 +62,7 @@ alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base
 cifar10-quick cspresnet-50 densenet-121 densenet-161 densenet-169 densenet-201 eca-resnet-50d
 efficientnet-b0 efficientnet-b1 efficientnet-b2 efficientnet-b3 efficientnet-b4 efficientnet-b5
 efficientnet-b6 efficientnet-b7 efficientnet-v2-l efficientnet-v2-m efficientnet-v2-s
-efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator googlenet
+efficientnet-widese-b0 efficientnet-widese-b4 electra-base electra-base-discriminator gnmt googlenet
 gpt-2 gpt-2-large gpt-2-medium gpt-2-xl gpt-nano inception-resnet-v2 inception-v3 inception-v4
 lenet-5 lstm-nano mlp mobilenet mobilenet-v2 mobilenet-v2-0.5 mobilenet-v2-1.1d mobilenet-v2-1.2d
 mobilenet-v2-1.4 mobilenet-v3 mobilenet-v3-small overfeat resnet-101 resnet-101-v1-5 resnet-101d

@@ -178,6 +178,10 @@ def plan(
 @app.command()
 def ops(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds in turn; the median counts.")] = 9,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Classes that begin so, e.g. matmul or step; default: all."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -190,7 +194,7 @@ def ops(
     from hwprofiles.units import format_s
 
     with progress("timing ops", quiet=quiet) as step:
-        rates = list(op_rates(rounds, lambda done, total: step(done, total, "")))
+        rates = list(op_rates(rounds, lambda done, total: step(done, total, ""), only or ()))
     facts, backends = measured_on(), [by.name for by in available()]
     if json:
         show_json({**facts, "rounds": rounds, "rows": [rate.row() for rate in rates]})

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Json, Quiet
+from foreplan.commands.options import Json, Quiet, amount
 from foreplan.console import note, out, show_json, table
 
 STEP = 4
@@ -40,8 +40,8 @@ def collective(
         operation.replace("-", "_"),
         cluster,
         ranks=ranks,
-        first_bytes=parse_bytes(first),
-        last_bytes=parse_bytes(last or first),
+        first_bytes=amount("--bytes", first, parse_bytes),
+        last_bytes=amount("--bytes", last or first, parse_bytes),
         step=STEP,
         policy=policy,
     )

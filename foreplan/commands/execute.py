@@ -75,6 +75,8 @@ def execute(
     from foreplan.launchers import launcher
     from hwprofiles.errors import CheckFailed, PlanError
 
+    if gate != 1 and not check:
+        raise PlanError(f"--gate {gate:g}: expected --check beside it, got none; give both or none")
     if replay != (rank is not None):
         raise PlanError(
             f"--{'replay' if replay else 'rank'}: expected --replay together with --rank R, got one"

@@ -11,6 +11,8 @@ from foreplan.console import note, out, progress, show_json, table
 app = typer.Typer(
     help="Hardware: what there is, and how fast this machine is.", no_args_is_help=True
 )
+USUAL_MODEL = "lenet-5"
+"""Of ``calibrate --quick``."""
 
 
 @app.command("list")
@@ -88,7 +90,9 @@ def calibrate(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only the ops of one model's plans, about 20 s.")
     ] = False,
-    model: Annotated[str, typer.Option(help="With --quick: the model.")] = "lenet-5",
+    model: Annotated[
+        str | None, typer.Option(help="With --quick: the model; default: lenet-5.")
+    ] = None,
     batch: Batch = 64,
     seq: Seq = None,
     workers: Annotated[
@@ -118,14 +122,22 @@ def calibrate(
         raise ProfileError(
             f"--workers {workers}: this machine has {cores} cores; give at most that"
         )
+    if model and not quick:
+        raise ProfileError(
+            f"--model {model}: expected --quick beside it, got none, which times ops of all models;"
+            " give both or none"
+        )
     able = ("float32", "float64", *HALVES * (backend == "numpy"))
     if dtype not in able:
-        raise ProfileError(f"--dtype {dtype!r}: backend {backend!r} computes in {', '.join(able)}")
+        raise ProfileError(
+            f"--dtype: expected {' or '.join(able)}, in which backend {backend!r} computes, got"
+            f" {dtype!r}; give another value"
+        )
     training = training_of(optimizer, batch=batch, dtype=dtype)
     with progress("calibrating", quiet=quiet) as step:
         counts = foreplan.calibrate(
             workers=workers,
-            model=with_tokens(model, seq) if quick else None,
+            model=with_tokens(model or USUAL_MODEL, seq) if quick else None,
             training=training,
             backend=backend,
             progress=lambda lanes, done, total: step(done, total, f"{lanes} workers"),

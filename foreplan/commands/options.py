@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+T = TypeVar("T")
 
 
 def writable(path: Path | None) -> Path | None:
@@ -22,6 +25,16 @@ def writable(path: Path | None) -> Path | None:
     else:
         return path
     raise RecordError(f"{path}: cannot be written ({why}); name a file in a folder of yours")
+
+
+def amount(option: str, text: str, read: Callable[[str], T]) -> T:
+    """Return the amount that ``read`` makes of the text of an option; a fault names the option."""
+    from hwprofiles.errors import ForeplanError, PlanError
+
+    try:
+        return read(text)
+    except ForeplanError as error:
+        raise PlanError(f"{option}: {error}; give another value") from error
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

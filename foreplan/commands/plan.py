@@ -24,6 +24,7 @@ from foreplan.commands.options import (
     Seq,
     Software,
     UsualDtype,
+    amount,
     writable,
 )
 from foreplan.console import note, out, progress, show_json, table
@@ -111,13 +112,14 @@ def plan(
     from foreplan.constraints import constraints as read_constraints
     from foreplan.machines import load_machine
     from foreplan.training import training_of
-    from planner.model import with_tokens
+    from planner.model import load_model, with_tokens
     from planner.records import write_record
 
+    usual: list[str] = []  # told when all that was asked has been read
     if batch is None or dtype is None:
         machine = load_machine(cluster)
-        dtype = dtype or _usual_dtype(machine, quiet=quiet)
-        batch = batch or _usual_batch(machine, quiet=quiet)
+        dtype = dtype or _usual_dtype(machine, usual)
+        batch = batch or _usual_batch(machine, usual)
     gc.disable()  # a search makes many objects and no cycles, and scanning them takes a third of it
     training = training_of(
         optimizer,
@@ -133,7 +135,11 @@ def plan(
     )
     limits = [*(most or []), *_deadline(deadline, samples, batch)]
     asked = read_constraints([*(fix or []), *_library(collectives, fix or [])], limits, constraints)
-    pair = _pair(pareto)
+    pair = _pair(pareto, objective)
+    model = with_tokens(model, seq)
+    load_model(model)
+    for text in usual:
+        note(text, quiet=quiet)
     with progress("planning", quiet=quiet) as step:
 
         def tell(stage: str, done: int, total: int, best: float | None) -> None:
@@ -142,7 +148,7 @@ def plan(
             step(done, total, text)
 
         found = foreplan.plan(
-            with_tokens(model, seq),
+            model,
             cluster,
             training,
             top=top,
@@ -163,18 +169,18 @@ def plan(
     return INTERRUPTED if found.certificate.stopped_by == "interrupt" else 0
 
 
-def _usual_batch(machine: "Machine", *, quiet: bool) -> int:
-    """Return the samples of a step where none are named, and say so."""
+def _usual_batch(machine: "Machine", usual: list[str]) -> int:
+    """Return the samples of a step where none are named, and add that to what is told."""
     batch = USUAL_SAMPLES * machine.devices
-    note(f"batch {batch}: {USUAL_SAMPLES} samples a device; --batch sets it", quiet=quiet)
+    usual.append(f"batch {batch}: {USUAL_SAMPLES} samples a device; --batch sets it")
     return batch
 
 
-def _usual_dtype(machine: "Machine", *, quiet: bool) -> str:
-    """Return the dtype to train in where none is named, and say so if it is not float32."""
+def _usual_dtype(machine: "Machine", usual: list[str]) -> str:
+    """Return the dtype to train in where none is named; add it to what is told if not float32."""
     found = machine.cluster(machine.devices).devices[0].usual_dtype()
     if found != "float32":
-        note(f"dtype {found}: the devices have no rate for float32; --dtype sets it", quiet=quiet)
+        usual.append(f"dtype {found}: the devices have no rate for float32; --dtype sets it")
     return found
 
 
@@ -203,19 +209,25 @@ def _deadline(text: str, samples: float, batch: int) -> list[str]:
         return []
     if not samples:
         raise PlanError("--deadline: expected the number of samples beside it; give --samples")
-    return [f"time={parse_s(text) / ceil(samples / batch):.12f}s"]
+    seconds = amount("--deadline", text, parse_s)
+    return [f"time={seconds / ceil(samples / batch):.12f}s"]
 
 
-def _pair(text: str) -> tuple[str, str] | None:
-    """Read two objectives."""
+def _pair(text: str, objective: str) -> tuple[str, str] | None:
+    """Read two objectives, which take the place of one."""
     from hwprofiles.errors import PlanError
 
     if not text:
         return None
-    names = text.split(",")
-    if len(names) != 2:
+    names = [name.strip() for name in text.split(",")]
+    if len(set(names)) != 2 or len(names) != 2:
         raise PlanError(f"--pareto {text!r}: expected two objectives such as time,cost; name two")
-    return names[0].strip(), names[1].strip()
+    if objective != "time":
+        raise PlanError(
+            f"--pareto {text}: expected no other objective, got --objective {objective}; leave one"
+            " of them out"
+        )
+    return names[0], names[1]
 
 
 def _format(objective: str, value: float) -> str:
@@ -266,7 +278,10 @@ def estimate(
     from planner.predict import predict
 
     machine = informed_machine(cluster, software, calibrate)
-    dtype = dtype or _usual_dtype(machine, quiet=json)
+    usual: list[str] = []
+    dtype = dtype or _usual_dtype(machine, usual)
+    for text in usual:
+        note(text, quiet=json)
     training = training_of(optimizer, batch=batch, dtype=dtype)
     if is_policy(algorithm):
         algorithm = library_algorithm(algorithm, machine, workers, dtype)
@@ -280,7 +295,7 @@ def estimate(
         microbatch=microbatch or max(1, batch // workers),
         placement=tuple(range(workers)),
         algorithm=algorithm if workers > 1 else "none",
-        bucket_bytes=parse_bytes(bucket) if bucket else whole,
+        bucket_bytes=amount("--bucket", bucket, parse_bytes) if bucket else whole,
         overlap=overlap and workers > 1,
     )
     found = verdict(graph, training, chosen, machine.cluster(workers))
@@ -315,6 +330,11 @@ def show_evidence(evidence: "Evidence | None") -> None:
         out(
             f"devices as published runs of {evidence.software} reached them; --software names other"
             " software, or `datasheet`"
+        )
+    for device, generation in evidence.without_rows:
+        out(
+            f"no published run is on {device}: as much of its datasheet as devices of {generation}"
+            " reach"
         )
     for stack in evidence.stacks:
         out(stack.sentence)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foreplan.commands.options import Json, Quiet, UsualDtype, writable
+from foreplan.commands.options import Json, Quiet, UsualDtype, amount, writable
 from foreplan.console import note, out, progress, show_json, table
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def topology(
         raise PlanError(f"--dtype {dtype!r}: expected {', '.join(TRAINING_DTYPES)}; give one")
     if engine not in (None, *ENGINES):
         raise PlanError(f"--engine {engine!r}: expected {', '.join(ENGINES)}, or nothing")
+    if json and as_csv:
+        raise PlanError("--csv: expected one form of output, got --json too; leave one of them out")
     first_bytes, last_bytes = _bytes(size)
     with progress("mapping", quiet=quiet) as step:
         maps = foreplan.topology(
@@ -126,7 +128,7 @@ def _bytes(text: str) -> tuple[int, int]:
     first, colon, last = text.partition(":")
     if not colon:
         raise PlanError(f"--bytes {text!r}: expected a range such as 1KB:10GB; give both ends")
-    return parse_bytes(first), parse_bytes(last)
+    return amount("--bytes", first, parse_bytes), amount("--bytes", last, parse_bytes)
 
 
 def _show(maps: "list[TopologyMap]") -> None:

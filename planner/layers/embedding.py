@@ -1,9 +1,9 @@
 """Token embedding: ``y[s] = w[x[s]]``, a row of a table for each token; ``x`` is int64.
 
 The gradient of the table touches few of its rows, but is written densely, for the exchange sums
-dense gradients (as Horovod and Megatron-LM do): zeros, then rows added. With ``tied=1`` an
-``unembedding`` above has written its own gradient of the same table before, and rows are added to
-that.
+dense gradients (as Horovod and Megatron-LM do): zeros, then rows added. With ``tied=1`` a layer
+above, to which the table is lent, has written its own gradient of it before, and rows are added to
+that: an ``unembedding``, or an embedding with ``borrows=1``.
 """
 
 from dataclasses import replace
@@ -16,17 +16,31 @@ DEVIATION = 0.02
 
 
 def out_shape(
-    in_shape: Shape, *, vocab: int, features: int, first: int = 0, tokens: int = 0, tied: int = 0
+    in_shape: Shape,
+    *,
+    vocab: int,
+    features: int,
+    first: int = 0,
+    tokens: int = 0,
+    tied: int = 0,
+    borrows: int = 0,
 ) -> Shape:
     """Return ``(tokens, features)``: of the ``tokens`` numbers from ``first`` on, or of all."""
     return (tokens or in_shape[0] - first, features)
 
 
 def parameters(
-    in_shape: Shape, *, vocab: int, features: int, first: int = 0, tokens: int = 0, tied: int = 0
+    in_shape: Shape, *, vocab: int, features: int, borrows: int = 0, **_: int
 ) -> dict[str, Shape]:
-    """One row a token of the vocabulary."""
-    return {"w": (vocab, features)}
+    """One row a token of the vocabulary, unless the table is borrowed."""
+    return {} if borrows else {"w": (vocab, features)}
+
+
+def borrowed(
+    in_shape: Shape, *, vocab: int, features: int, borrows: int = 0, **_: int
+) -> dict[str, Shape]:
+    """Return the parameters that belong to the layer it is tied to."""
+    return {"w": (vocab, features)} if borrows else {}
 
 
 def indices(layer: Layer) -> dict[str, int]:
@@ -60,5 +74,5 @@ def _first(layer: Layer) -> tuple[tuple[str, int], ...]:
 
 def _others(layer: Layer, samples: int, dtype: str) -> int:
     """Bytes of the rows that no token asks for, if all tokens differ."""
-    vocab, features = layer.parameters["w"]
+    vocab, features = (layer.parameters or layer.borrowed)["w"]
     return max(0, vocab - samples * layer.out_shape[0]) * features * DTYPE_BYTES[dtype]

@@ -99,7 +99,8 @@ def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
             names = set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(
-            f"{path}: expected a table of published collectives, got {error}; name a CSV file"
+            f"{path}: expected a table of published collectives, got"
+            f" {getattr(error, 'strerror', None) or error}; name a CSV file"
         ) from error
     if missing := sorted(NEEDED - names):
         raise RecordError(

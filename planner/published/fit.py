@@ -20,6 +20,7 @@ from scipy.optimize import least_squares
 
 from hwprofiles import efficiency
 from hwprofiles.units import US, Floats, Ints
+from planner.published.assess import in_scope
 from planner.published.cases import MANY, Case, express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
 from planner.published.names import Unsaid
@@ -34,7 +35,7 @@ PULL = 1.0
 """Weight of a constant's distance from its prior, in widths."""
 SHARE = 0.5
 """Exponent by which the weight of a row falls with the rows of its source."""
-STATED = ("devices", "like", "sums")
+STATED = ("devices", "like", "sums", "measure")
 """What is said of a generation without a fit: its devices, which one it is like, and the share of
 its matrix unit's rate that is left with sums in float32."""
 NEAR = 1e-5
@@ -53,9 +54,11 @@ class Sample:
 
 
 def samples(rows: Iterable[Row], most: int = MANY) -> list[Sample]:
-    """Return the runs that can be expressed, are not flagged and have at most ``most`` workers."""
+    """Return the runs in scope that can be expressed, unflagged, of at most ``most`` workers."""
     found = []
     for row in rows:
+        if not in_scope(row.told["model"]):
+            continue
         try:
             case = express(row.told)
         except Unsaid:
@@ -206,6 +209,7 @@ def content(
         name: {
             "products": of(f"{name}.products", 1.0),
             "memory": of(f"{name}.memory", 1.0),
+            "launch": of(f"{name}.launch", 1.0),
             "fused": name in known.priors["fused"],
             "source": source(s for s in found if s.case.stack == name),
         }

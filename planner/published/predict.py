@@ -63,7 +63,7 @@ def bounds(case: Case, machine: Machine) -> list[tuple[float, float]]:
             (longer * before_ps, rest_ps / PS_PER_S)
             for before_ps, rest_ps in zip(ready, exchange.rest_ps, strict=True)
         ),
-        *([(0.0, _decoded_s(case))] if case.images_per_node_s else []),
+        *([(0.0, _decoded_s(case))] if case.images_per_node_s and not model.reads_tokens else []),
     ]
 
 

@@ -64,7 +64,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
             names = set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(
-            f"{path}: expected a table of published runs, got {error}; name a CSV file"
+            f"{path}: expected a table of published runs, got"
+            f" {getattr(error, 'strerror', None) or error}; name a CSV file"
         ) from error
     needed = {*RESULTS[:1], *LABELS[:2], "model", "accelerator"}
     needed.add(tpu.CHIPS if tpu.CHIPS in names else "n_devices")
@@ -83,7 +84,8 @@ def _samples_per_s(told: Mapping[str, str], rate: float | None) -> float | None:
     if rate and re.search(usual["each"], unit) and workers.isdigit():
         rate *= int(workers)
     if re.search(usual["tokens"], unit):
-        return rate / tokens_of(told) if rate and tokens_of(told) else None
+        tokens = tokens_of(told) or usual["counted"].get(told.get("model", "").lower())
+        return rate / tokens if rate and tokens else None
     return rate if re.search(usual["samples"], unit) else None
 
 

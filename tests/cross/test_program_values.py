@@ -25,6 +25,7 @@ from tests.planner_cases import (
     tiny_convnet,
     tiny_decoder,
     tiny_encoder,
+    tiny_translator,
     without_dependency,
 )
 
@@ -243,7 +244,10 @@ def test_branches_and_work_in_place_train_as_one_worker(workers, microbatch, alg
     check_values(c, range(4))
 
 
-@pytest.mark.parametrize("model", [tiny_decoder(), tiny_encoder()], ids=lambda x: x.name)
+TEXTS = [tiny_decoder(), tiny_encoder(), tiny_translator()]
+
+
+@pytest.mark.parametrize("model", TEXTS, ids=lambda x: x.name)
 @pytest.mark.parametrize(
     ("workers", "microbatch", "algorithm", "slots"),
     [(1, 4, "none", 1), (2, 3, "ring", 2), (3, 4, "star", 1)],

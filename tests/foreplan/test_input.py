@@ -97,7 +97,7 @@ def test_a_record_file_is_packed_by_name(home, tmp_path, capsys):
 
 def test_an_execution_says_what_its_input_was(capsys):
     from foreplan.commands.execute import show_input
-    from runtime.execute import input_run
+    from runtime.outcome import input_run
 
     rank = {
         "wall_s": 2.0,

@@ -36,7 +36,9 @@ def test_a_measurement_alone_is_one_sentence(files):
 
 def test_a_measurement_of_another_question_names_its_file(files):
     write_record(files[-1], replace(measurement(), model="mlp"))
-    with pytest.raises(RecordError, match=r"run\.json: expected a run of lenet-5 .* one of mlp"):
+    with pytest.raises(
+        RecordError, match=r"run\.json: expected a run of lenet-5, got one of mlp; give"
+    ):
         read_cases(files)
 
 

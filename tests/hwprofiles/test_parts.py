@@ -162,7 +162,9 @@ def test_unknown_names_and_missing_files_are_one_sentence(tmp_path):
         load_device("v100")
     with pytest.raises(ProfileError, match=r"cluster 'tpu': unknown; did you mean tpu-v2 or"):
         load_cluster("tpu")
-    with pytest.raises(ProfileError, match="expected a TOML file, got:"):
+    with pytest.raises(
+        ProfileError, match="expected a TOML file, got No such file or directory; check"
+    ):
         load_cluster(tmp_path / "none.toml")
 
 

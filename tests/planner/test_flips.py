@@ -34,9 +34,13 @@ KNOBS = {
 }
 
 
+TOLD = []
+"""What the first explanation told on its way."""
+
+
 @cache
 def explained():
-    return explain(asked_file())
+    return explain(asked_file(), told=lambda *told: TOLD.append(told))
 
 
 def searched(knob, factor):
@@ -54,6 +58,9 @@ def check_flip(flip):
     far, _ = searched(flip.knob, flip.factor * away)
     assert near in {explained().label, *explained().tied}
     assert far == flip.winner != near
+    steps = (flip.beyond_factor, flip.factor)
+    assert max(steps) / min(steps) == pytest.approx(1.03)
+    assert (flip.beyond_factor > flip.factor) == (flip.side == "above")
 
 
 def test_the_winner_changes_at_every_flip_point():
@@ -259,3 +266,23 @@ def test_the_margin_is_that_of_the_file_and_the_loser_sees_it_the_other_way_roun
     assert lost.flips == ()
     assert {c.field for c in lost.margin.differs} == {c.field for c in found.margin.differs}
     assert sum(found.margin.path_s.values()) == pytest.approx(second - best)
+
+
+def check_course(told):
+    """One course of all stages: it never goes back, and nothing is done before something is."""
+    stages = list(dict.fromkeys(stage for stage, *_ in told))
+    assert stages == ["lowering", "jitter", "flip points", "batches"]
+    done = [so_far for _, so_far, _ in told]
+    assert done[0] == 0 < done[1], "no time left is told before the plan is lowered"
+    assert done == sorted(done)
+    assert len({total for _, _, total in told[1:]}) == 1
+    assert done[-1] <= told[-1][2] < 2 * done[-1], "about as much was done as was expected"
+
+
+def test_how_far_an_explanation_is_is_one_course():
+    explained()
+    check_course(TOLD)
+    # the oracle, shown to fail: a stage that counts for itself
+    alone = [(stage, done - 1500 * (stage == "batches"), total) for stage, done, total in TOLD]
+    with pytest.raises(AssertionError):
+        check_course(alone)

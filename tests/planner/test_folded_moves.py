@@ -75,3 +75,12 @@ def test_a_lane_of_the_ranks_that_stand_for_all_is_as_busy_as_one_of_all(name):
 def test_where_a_rank_is_a_root_all_ranks_are_looked_at():
     assert {"ring", "halving_doubling", "multi_ring"} <= set(FOLDING)
     assert not {"star", "tree", "in_network"} & set(FOLDING)
+
+
+@pytest.mark.parametrize("name", FOLDING)
+def test_every_move_leads_to_one_after_which_a_copy_is_final(name):
+    """So an update follows every drain (``planner.folded_work``)."""
+    moves = few(name)
+    final = set(np.concatenate(moves.last).tolist())
+    awaited = {int(task) for _, before, _ in moves.levels for task in before}
+    assert final | awaited == set(range(len(moves.src)))

@@ -121,6 +121,14 @@ def test_a_built_in_model_survives_the_way_through_a_file(name, tmp_path):
     assert found.lenders == model.lenders
 
 
+def test_a_table_is_lent_within_a_run_of_layers(tmp_path):
+    """Neither the embedding nor what is tied to it need stand in a block."""
+    heads = 'name = "lent"\ninput = [4]\nclasses = 9\nnext_token = true\n'
+    words = '[[layer]]\nname = "words"\nkind = "embedding"\nvocab = 9\nfeatures = 3\ntied = true\n'
+    logits = '[[layer]]\nname = "logits"\nkind = "unembedding"\nvocab = 9\ntied_to = "words"\n'
+    assert read(tmp_path, heads + words + logits).lenders == {1: 0}
+
+
 BLOCK = '\n[[block]]\nname = "b"\nlayers = ["flat"]\n'
 
 

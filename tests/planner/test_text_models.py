@@ -60,6 +60,16 @@ def test_parameters_of_lstm_nano_on_paper():
     assert load_model("lstm-nano").parameter_count == 256 * f + 2 * layer + (f + 1) * 256
 
 
+def test_parameters_of_gnmt_on_paper():
+    """PyTorch has a second bias for each of nine LSTMs, and one number more for its attention."""
+    f, vocab = 1024, 32_320
+    lstms = 5 * 4 * (2 * f + 1) * f + 4 * 4 * (3 * f + 1) * f  # of f inputs, and of 2 f
+    attention, logits = 2 * (f + 1) * f, (f + 1) * vocab
+    model = load_model("gnmt")
+    assert model.parameter_count == vocab * f + lstms + attention + logits
+    assert [model.layers[i].name for i in model.lenders] == ["network.target"]
+
+
 def matmul_flop(found: Burden) -> int:
     return found.forward_matmul_flop + found.backward_matmul_flop
 
@@ -213,7 +223,7 @@ def test_a_table_that_is_tied_to_nothing_is_refused():
     b = BlockBuilder(Value(INPUT, (4,)))
     x = b.layer("words", "embedding", b.input, vocab=9, features=3, tied=1)
     b.layer("logits", "linear", x, features=9)
-    with pytest.raises(ModelError, match="needs one unembedding that is tied to it, got 0 for 1"):
+    with pytest.raises(ModelError, match="needs one layer that is tied to it, got 0 for 1"):
         ModelGraph(
             name="m",
             blocks=(Block(name="", layers=tuple(b.layers)),),

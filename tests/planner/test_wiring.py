@@ -137,9 +137,9 @@ def test_gradients_stop_where_nothing_below_is_trained():
 @RANDOM
 def test_gradients_reach_exactly_what_is_above_something_trained(model):
     wiring, layers = model.wiring, model.layers
-    parameters = [i for i, layer in enumerate(layers) if layer.parameters]
+    trained = [i for i, layer in enumerate(layers) if layer.is_trained]
     for i in range(len(layers)):
-        learns = any(i == t or model.above[t] >> i & 1 for t in parameters)
+        learns = any(i == t or model.above[t] >> i & 1 for t in trained)
         assert model.trained[i] == learns
         assert bool(wiring.gradients[i]) == bool(wiring.parts[i]) == learns
         readers = [r for r, producers in enumerate(model.producers) for p in producers if p == i]

@@ -16,11 +16,11 @@ from runtime.execute import (
     Options,
     check,
     drift,
-    execution,
     measure,
     spread,
     void_reasons,
 )
+from runtime.outcome import execution
 
 pytestmark = pytest.mark.slow
 

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from hwprofiles.errors import RecordError, WorkerLost
 from planner.jsonable import to_jsonable
 from planner.plan import Training
-from runtime.launch import launch, mpiexec
+from runtime.launch import _fault, launch, mpiexec
+from runtime.outer import Team
 
 pytestmark = pytest.mark.slow
 
@@ -147,3 +150,29 @@ def test_a_machine_without_mpiexec_is_told_what_to_install(monkeypatch, tmp_path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BackendUnavailable, match=r"mpiexec: not found .* install the `mpich`"):
         mpiexec()
+
+
+def test_a_host_that_cannot_be_reached_is_told_in_the_words_of_ssh():
+    said = ["ssh: connect to host b: No route to host", "", "[mpiexec@a] HYDT_dmxu_poll: error"]
+    (text,) = _fault([], 255, said, Path("hosts")).args
+    assert text.endswith(
+        ": ssh: connect to host b: No route to host; see that `ssh HOST true` works"
+        " for every host of hosts"
+    )
+    (text,) = _fault([], 1, said[2:]).args
+    assert text.endswith(said[2])
+
+
+def test_a_fault_under_an_outer_launcher_ends_the_process_though_abort_comes_back(monkeypatch):
+    def lost(*_):
+        raise WorkerLost("gone")
+
+    def leave(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr("runtime.outer.run", lost)
+    monkeypatch.setattr("os._exit", leave)
+    world = SimpleNamespace(rank=0, size=1, Split=lambda color, key: None, Abort=lambda code: None)
+    with pytest.raises(SystemExit) as caught:
+        Team(world).launch({}, 1, timeout_s=1)
+    assert caught.value.code == WorkerLost.exit_code

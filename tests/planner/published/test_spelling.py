@@ -106,16 +106,22 @@ def test_a_release_leads_to_its_generation(framework, stack):
 
 
 @pytest.mark.parametrize(
-    ("unit", "factor"),
-    [("img/sec", 1), ("tokens/s", 128), ("sequences/s/GPU", 1 / 8), ("molecules/s", None)],
+    ("model", "size", "unit", "factor"),
+    [
+        ("BERT", "seq 128", "img/sec", 1),
+        ("BERT", "seq 128", "tokens/s", 128),
+        ("BERT", "seq 128", "sequences/s/GPU", 1 / 8),
+        ("BERT", "seq 128", "molecules/s", None),
+        ("GNMT", "", "tokens/s", 50),
+        ("BERT", "", "tokens/s", None),
+    ],
 )
-def test_a_rate_is_read_in_its_unit(unit, factor, tmp_path):
+def test_a_rate_is_read_in_its_unit(model, size, unit, factor, tmp_path):
     """Time of a step over that of as many samples/s of the whole job."""
     path = tmp_path / "rows.csv"
     heads = "case_id,source,model,accelerator,n_devices,input_size,samples_per_s,throughput_unit"
-    path.write_text(
-        f"{heads}\na,me,BERT,V100,8,seq 128,64,{unit}\nb,me,BERT,V100,8,seq 128,64,samples/s\n"
-    )
+    row = f"me,{model},V100,8,{size},64"
+    path.write_text(f"{heads}\na,{row},{unit}\nb,{row},samples/s\n")
     told, plain = (row.step_s(512) for row in read_rows(path))
     assert told == (plain * factor if factor else None)
 

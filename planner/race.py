@@ -75,9 +75,10 @@ class Race:
         """
         found, among = [], self.contenders(low, high)
         while (below := self.winner(low, among)) != self.winner(high, among):
-            left, right = low, high
+            left, right, halves = low, high, False
             while right - left > 1:
-                middle = (left + right) // 2
+                middle = (left + right) // 2 if halves else self._crossing(left, right, among)
+                halves = not halves
                 if self.winner(middle, among) == below:
                     left = middle
                 else:
@@ -92,3 +93,12 @@ class Race:
             )
             low = right
         return found
+
+    def _crossing(self, left: int, right: int, among: Sequence[int]) -> int:
+        """Return a size between two where their fastest would meet, were both times straight."""
+        below, above = (self.names.index(self.winner(size, among)) for size in (left, right))
+        ahead, behind = (
+            abs(self.time_ps(below, size) - self.time_ps(above, size)) for size in (left, right)
+        )
+        share = ahead / (ahead + behind) if ahead + behind else 0.5
+        return min(max(left + round((right - left) * share), left + 1), right - 1)

@@ -154,14 +154,19 @@ def check_block(block: Block, deps: Rows) -> None:
     wrong = np.broadcast_to(block.rows["lane"].lengths, block.count) == 0
     for name in WIDE:
         wrong = wrong | (np.broadcast_to(block.columns[name], block.count) < 0)
-    ptr = deps.ptr(block.count)
-    some = np.flatnonzero(np.diff(ptr))
-    first, last = ptr[some], ptr[some + 1] - 1
-    rises = np.append(True, deps.ids[1:] > deps.ids[:-1])
-    rises[first] = True
-    wrong[some[(deps.ids[first] < 0) | (deps.ids[last] >= some + block.first)]] = True
-    if not rises.all():
-        wrong[some[np.searchsorted(first, np.argmin(rises), side="right") - 1]] = True
+    waits = np.broadcast_to(np.not_equal(deps.lengths, 0), block.count)
+    some, ids = np.flatnonzero(waits), deps.ids
+    if len(some) == len(ids):  # none waits for more than one
+        wrong[some[(ids < 0) | (ids >= some + block.first)]] = True
+    else:
+        ptr = deps.ptr(block.count)
+        first, last = ptr[some], ptr[some + 1] - 1
+        wrong[some[(ids[first] < 0) | (ids[last] >= some + block.first)]] = True
+        rises = np.ones(len(ids), dtype=np.bool_)
+        np.greater(ids[1:], ids[:-1], out=rises[1:])
+        rises[first] = True
+        if not rises.all():
+            wrong[some[np.searchsorted(first, np.argmin(rises), side="right") - 1]] = True
     if wrong.any():
         task = block.first + int(np.argmax(wrong))
         raise PlanError(

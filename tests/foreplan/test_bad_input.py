@@ -118,7 +118,7 @@ INSIDE = [
     (["simulate", "good.json", "--fail", "nope@1ms"], ["link 'nope': expected a part"]),
     (["simulate", "good.json", "--traffic", "a"], ["--traffic 'a': expected LINK=NUMBER"]),
     (["simulate", "good.json", "--pick", "9"], ["--pick 9: the plan file has plans 0 to 1"]),
-    (["simulate", "nowhere.json", "--runs", "9"], ["nowhere.json: expected a plan file"]),
+    (["simulate", "nowhere.json", "--runs", "9"], ["nowhere.json: expected a graph.json", "path"]),
     (["simulate", "good.json", "--engine", "steam"], ["--engine 'steam'", "simpy, heap, array"]),
     (
         ["estimate", "mlp", "v100-quad", "--batch", "64", "--workers", "9"],

@@ -7,7 +7,7 @@ import foreplan
 from foreplan.machines import Local, informed_machine
 from foreplan.training import check_training
 from planner.machine import Machine
-from planner.model import load_model, model_names
+from planner.model import ModelGraph, load_model, model_names
 from planner.opsets import general_calls, plan_calls, space_calls
 from planner.plan import Plan, Training
 from planner.published.fitted import USUAL
@@ -126,7 +126,7 @@ def plan(
         plans=ranked,
         plans_sha256=plans_sha256(ranked),
         certificate=result.certificate,
-        machine=_machine_records(machine, model, training, [c.plan for c in result.best]),
+        machine=_machine_records(machine, graph, training, [c.plan for c in result.best]),
         fixed=dict(asked.fixed),
         most=dict(asked.most),
         evidence=machine.evidence,
@@ -134,16 +134,16 @@ def plan(
 
 
 def _machine_records(
-    machine: Machine, model: str, training: Training, plans: list[Plan]
+    machine: Machine, model: ModelGraph, training: Training, plans: list[Plan]
 ) -> dict[int, ClusterRecord]:
     """Copy what the plans' predictions rest on, by number of workers."""
     found = {}
     for workers in sorted({p.workers for p in plans}):
-        graph = load_model(model)
         used: set[str] = set()
-        for p in plans:
-            if p.workers == workers:
-                used |= plan_calls(graph, training, p).keys()
+        if any(book.ops for book in machine.books(workers).values()):
+            for p in plans:
+                if p.workers == workers:
+                    used |= plan_calls(model, training, p).keys()
         key = workers if workers in machine.clusters else 0
         found[key] = cluster_record(machine, workers, used)
     return found

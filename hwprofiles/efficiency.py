@@ -3,10 +3,11 @@
 The constants stand in ``data/efficiency.toml``, written by ``python -m planner.published.fit``:
 ratios of the classes of work on a vector and on a matrix unit, and for each generation of devices
 its fraction of a peak by dtype, of its memory's rate, and the time that a kernel takes beside its
-work. A *stack* is a generation of software; its two constants change the time of matrix products
-and of memory traffic; ops that compute no product take no kernels of their own where it is
-``fused``. On matrix units, 16 bits move ``narrow`` times as fast through such ops as twice of them
-would say: mixed precision came with fused kernels.
+work. A *stack* is a generation of software; its constants change the time of matrix products, of
+memory traffic and, where its executor is its own, of starting kernels (``launch``); ops that
+compute no product take no kernels of their own where it is ``fused``. On matrix units, 16 bits move
+``narrow`` times as fast through such ops as twice of them would say: mixed precision came with
+fused kernels.
 
 A generation that no published run is fitted for is ``like`` another: its block has no constants,
 and takes those of the nearest one that has (``planner/published/priors.toml`` says which is near).
@@ -31,6 +32,7 @@ from typing import Any
 
 from hwprofiles.device import NARROW, Device, Efficiency
 from hwprofiles.errors import ProfileError
+from hwprofiles.parts import load_device
 from hwprofiles.units import US
 
 DATA = "efficiency.toml"
@@ -102,6 +104,30 @@ def nearest(blocks: Table, generation: str) -> Iterator[str]:
         name = blocks[name].get("like")
 
 
+def power_frac(device: Device, blocks: Table, generation: str) -> float:
+    """Return the clock that a device keeps under its power, over that of its generation's measure.
+
+    The power of a chip grows with the cube of its clock, for its voltage grows with it; so a board
+    of less power for each operation runs products, which take most of it, that much slower than its
+    boost clock says. Elsewhere a memory sets the pace.
+    """
+    whole = blocks[generation].get("measure")
+    if whole is None:
+        return 1.0
+    own, its = _joules(device), _joules(_shipped(whole))
+    return float((own / its) ** (1 / 3)) if own and its else 1.0
+
+
+@cache
+def _shipped(name: str) -> Device:
+    return load_device(name)
+
+
+def _joules(device: Device) -> float:
+    """Return the power of a board for each operation of its vector unit, 0 where none is known."""
+    return (device.power_w or 0.0) / device.peak_flop_per_s.get("float32", float("inf"))
+
+
 def memory_from(blocks: Table, generation: str) -> str:
     """Return the generation whose constants of memory and kernels a generation takes."""
     return next(name for name in nearest(blocks, generation) if "memory_frac" in blocks[name])
@@ -146,16 +172,17 @@ def with_efficiency(device: Device, stack: str, table: Table | None = None) -> D
     block = blocks[memory_from(blocks, generation)]
     slower = exp(known.get("shifts", {}).get(family_of(stack, generation), 0.0))
     memory_frac = block["memory_frac"] / software["memory"] / slower
-    kernel_s = block["kernel_us"] * US * slower
+    kernel_s = block["kernel_us"] * US * software["launch"] * slower
     fracs, elementwise = {}, dict.fromkeys(DTYPES, memory_frac)
     is_known, taken = is_fitted(generation, known), []
+    power = power_frac(device, blocks, generation)
     for dtype in DTYPES:
         is_matrix, key = device.uses_matrix(dtype), peak_key(device, dtype)
         found = peak_from(blocks, generation, key)
         if found is None:
             continue
         name, other, factor = found
-        peak_frac = blocks[name]["peak_frac"][other] * factor
+        peak_frac = blocks[name]["peak_frac"][other] * factor * power
         taken += [] if is_known and (name, other) == (generation, key) else [dtype]
         unit = known["units"][unit_of(device, dtype)]
         if is_matrix and dtype in NARROW:

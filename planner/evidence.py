@@ -68,6 +68,8 @@ class Evidence:
     deviation_many: float | None = None
     """The same for more than ``many_workers``."""
     many_workers: int = 0
+    without_rows: tuple[tuple[str, str], ...] = ()
+    """Devices that no published run is on, each with the generation whose fractions it has."""
     system: str = ""
     """Whose links have the figures of ``stacks``; empty where all are the datasheet's."""
     stacks: tuple[StackEvidence, ...] = ()

@@ -82,7 +82,9 @@ class Flip:
     winner: str
     """Label of the plan that wins beyond; empty where the winner stays."""
     faster_frac: float
-    """By how much it does, ``CLOSE`` beyond the flip point; a fraction of the old winner's time."""
+    """By how much it does at ``beyond_factor``; a fraction of the old winner's time."""
+    beyond_factor: float
+    """``CLOSE`` beyond the flip point; nearer where the old winner wins there again. 0 without."""
     proved: bool
     """Whether the contests before and beyond the flip point were decided over all candidates."""
 
@@ -169,6 +171,7 @@ class Turn:
             figures=self.knob.figures(self.plans, point),
             winner=self.contest.plans[beyond.row].label,
             faster_frac=1 - beyond.step_ps / self._held_ps(self._machine(far)),
+            beyond_factor=far,
             proved=proved and beyond.proved,
         )
 
@@ -183,6 +186,7 @@ class Turn:
             figures=self.knob.figures(self.plans, last),
             winner="",
             faster_frac=0.0,
+            beyond_factor=0.0,
             proved=proved,
         )
 

@@ -140,9 +140,11 @@ def _flip(flip: Flip, factor: float, used: set[str]) -> str:
         f"{name} at {(format_rate if rate else format_s)(flip.figures[name])}" for name in names
     )
     tail = f" ({shown})" if shown else ""
+    doubt = "" if flip.proved else ", though not all that may be faster were simulated"
+    at = f"{flip.side.capitalize()} {factor:.3g}x {_knob(flip.knob)}{tail}"
     return (
-        f"{flip.side.capitalize()} {factor:.3g}x {_knob(flip.knob)}{tail} {flip.winner} wins;"
-        f" 3 % beyond it is {format_frac(flip.faster_frac, 2)} faster."
+        f"{at} {flip.winner} wins{doubt};"
+        f" at {flip.beyond_factor:.3g}x it is {format_frac(flip.faster_frac, 2)} faster."
     )
 
 

@@ -331,6 +331,11 @@ def show_evidence(evidence: "Evidence | None") -> None:
             f"devices as published runs of {evidence.software} reached them; --software names other"
             " software, or `datasheet`"
         )
+    for device, generation in evidence.without_rows:
+        out(
+            f"no published run is on {device}: as much of its datasheet as devices of {generation}"
+            " reach"
+        )
     for stack in evidence.stacks:
         out(stack.sentence)
     show_shifts(evidence.shifts)

@@ -47,13 +47,13 @@ def simulate(
         raise PlanError(f"--engine {engine!r}: expected {', '.join(ENGINES)}, or nothing")
     trouble = trouble_of(straggler or (), degrade or (), fail or (), traffic or ())
     if not is_plan(path):
-        graph = read_graph(path)
         if trouble != trouble_of() or runs > 1:
+            found_there = "a task graph" if path.is_file() else "no file"
             raise PlanError(
-                f"{path}: expected a plan file, whose workers and links have names, got a task"
-                " graph; give a plan file, or no disturbances"
+                f"{path}: expected a plan file, whose workers and links have names, got"
+                f" {found_there}; give a plan file, or no disturbances"
             )
-        _graph(graph, engine, json=json)
+        _graph(read_graph(path), engine, json=json)
         return
     with progress("simulating", quiet=quiet or json) as step:
         found = simulate_plan(

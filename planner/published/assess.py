@@ -68,12 +68,13 @@ def assess(
 
 def _assessed(row: Row, table: Table) -> Assessed:
     case: Case | None = None
-    predicted = published = None
+    predicted = published = grade = None
     reason, scope = "", in_scope(row.told["model"])
     try:
         case = express(row.told)
         published = row.step_s(case.training.batch)
         predicted = predicted_s(case, case.machine(table))
+        grade = case.grade(table)
         if published is None:
             reason = "no result is stated in a unit that is understood"
     except (Unsaid, ProfileError) as why:
@@ -91,8 +92,8 @@ def _assessed(row: Row, table: Table) -> Assessed:
         predicted=predicted,
         published=published,
         error=predicted / published - 1 if predicted and published else None,
-        interval_s=_interval(predicted, case, table) if predicted and case else None,
-        grade=case.grade(table).label if case and both else "",
+        interval_s=_interval(predicted, case, grade, table) if predicted and case else None,
+        grade=grade.label if grade is not None and both else "",
         layout_stated=case is not None and not guessed,
         assumed=case.assumed if case else {},
         covered=both and not guessed,
@@ -109,10 +110,12 @@ def _assessed(row: Row, table: Table) -> Assessed:
     )
 
 
-def _interval(predicted: float, case: Case, table: Table) -> tuple[float, float]:
+def _interval(
+    predicted: float, case: Case, grade: Grade | None, table: Table
+) -> tuple[float, float]:
     kind = class_of(
         seen=is_seen(case.stack, table),
-        fitted=case.grade(table) is Grade.FITTED,
+        fitted=grade is Grade.FITTED,
         many=case.plan.workers > MANY,
         shifted=case_family(case, table) in table.get("shifts", {}),
     )

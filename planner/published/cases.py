@@ -51,7 +51,7 @@ class Case:
 
     def efficient(self, table: Table | None = None) -> Device:
         """Return the device with the efficiency of its generation under the run's software."""
-        return with_efficiency(load_device(self.device), self.stack, table)
+        return with_efficiency(shipped_device(self.device), self.stack, table)
 
     def grade(self, table: Table | None = None) -> Grade:
         """Return how well the products of the run are known, which take most of its time."""
@@ -63,13 +63,26 @@ class Case:
 
         ``table`` takes the place of the shipped constants.
         """
-        device = self.efficient(table) if efficient else load_device(self.device)
+        device = self.efficient(table) if efficient else shipped_device(self.device)
         cluster = _cluster(self.system) if self.system else Cluster.from_edges("one", [device], [])
         book = CostBook(device=device, ops={})
         books = dict.fromkeys((d.name for d in cluster.devices), book)
         return Machine(
             name=cluster.name, clusters={0: cluster}, cost_books={0: books}, identities={}
         )
+
+
+@cache
+def shipped_device(name: str) -> Device:
+    """Return a device; its file is read once."""
+    return load_device(name)
+
+
+@cache
+def _host_part(device: str) -> str | None:
+    """Return the link by which a device is plugged into its host."""
+    host = device_facts(device).host
+    return host.part if host else None
 
 
 @cache
@@ -152,7 +165,7 @@ def _dtype(told: Mapping[str, str], device: str) -> str:
     """
     told_as = told.get("precision", "") or names()["usual"].get(device, "")
     dtype = _ruled("precisions", "precision", plain(told_as))
-    known: Mapping[str, float] = load_device(device).peak_flop_per_s
+    known: Mapping[str, float] = shipped_device(device).peak_flop_per_s
     rounds = not re.search(names()["precisions"]["exact"], plain(told_as))
     if dtype == "float32" and rounds and "tf32_matrix" in known:
         return "tf32"
@@ -165,8 +178,7 @@ def _placed(
     told: Mapping[str, str], device: str, workers: int, each: int
 ) -> tuple[str, tuple[int, ...]]:
     """Return the system that a row names, and the devices of it that run."""
-    plug = device_facts(device).host
-    host = plug.part if plug else None
+    host = _host_part(device)
     columns = ("accelerator", "intra_link", "inter_link")
     said = plain("; ".join(told.get(key, "") for key in columns))
     for choice in names()["systems"]:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwprofiles.device import NARROW, Device
-from hwprofiles.efficiency import Table, memory_from, peak_from, peak_key, unit_of
-from hwprofiles.parts import load_device
+from hwprofiles.efficiency import Table, memory_from, peak_from, peak_key, power_frac, unit_of
 from hwprofiles.tiles import Chain, Product
 from hwprofiles.units import US, Floats, Ints
 from planner import steps
@@ -25,7 +24,7 @@ from planner.layer_calls import layer_calls
 from planner.opcall import OpCall
 from planner.optimizer import closing
 from planner.plan import Training
-from planner.published.cases import Case
+from planner.published.cases import Case, shipped_device
 from planner.published.predict import bounds, model_of
 
 NONE = -1
@@ -90,7 +89,7 @@ class Ops:
     kernels: Ints
     """(T,) how many kernels that takes."""
     places: Ints
-    """(7, T) constants: peak, class, products, memory_frac, memory, narrow, kernel."""
+    """(8, T) constants: peak, class, products, memory_frac, memory, narrow, kernel, launch."""
 
     def alone_s(self, logs: Floats) -> tuple[Floats, Floats]:
         """Return the sum of the ops of every run, seconds, and its derivatives.
@@ -99,15 +98,15 @@ class Ops:
         derivatives are by.
         """
         values = np.append(np.exp(logs), 1.0)  # the last is NONE
-        peak, ratio, products, memory_frac, traffic, narrow, kernel_s = values[self.places]
+        peak, ratio, products, memory_frac, traffic, narrow, kernel_s, launch = values[self.places]
         products_s = self.products_s * products / (peak * ratio) * self.count
         memory_s = self.memory_s * traffic / (memory_frac * narrow) * self.count
         bound = products_s >= memory_s
         computed, moved = np.where(bound, products_s, 0.0), np.where(bound, 0.0, memory_s)
-        started = kernel_s * self.kernels
+        started = kernel_s * launch * self.kernels
         width = len(logs) + 1
         slopes: Floats = np.zeros(self.runs * width)
-        by_place = (-computed, -computed, computed, -moved, moved, -moved, started)
+        by_place = (-computed, -computed, computed, -moved, moved, -moved, started, started)
         for place, slope in zip(self.places, by_place, strict=True):
             at = self.run * width + place % width
             slopes += np.bincount(at, weights=slope, minlength=len(slopes))
@@ -167,7 +166,7 @@ def ops_of(cases: Sequence[Case], known: Constants) -> Ops:
     rows: list[tuple[float, ...]] = []
     places: list[tuple[int, ...]] = []
     for number, case in enumerate(cases):
-        device, dtype = load_device(case.device), case.training.dtype
+        device, dtype = shipped_device(case.device), case.training.dtype
         at, raised = _places(case, known, device)
         fused = case.stack in known.priors["fused"]
         moved_s, fired = 0.0, 0
@@ -231,7 +230,7 @@ def _places(
 ) -> tuple[Callable[[str], tuple[int, ...]], float]:
     """Return the places of an op's constants, by its class of work, and a factor on the peak.
 
-    The factor is that of a fraction that is another generation's.
+    The factor is that of a fraction that is another generation's, and of the board's power.
     """
     dtype, blocks = case.training.dtype, known.priors["generations"]
     own = generation_of(case.device, known.priors)
@@ -248,17 +247,20 @@ def _places(
     kernel = known.place(f"{name}.kernel_us", block["kernel_us"] * US, "kernel_us")
     products = known.place(f"{case.stack}.products", 1.0, "stack")
     traffic = known.place(f"{case.stack}.memory", 1.0, "stack")
+    launch = NONE
+    if case.stack in known.priors["launches"]:
+        launch = known.place(f"{case.stack}.launch", 1.0, "launch")
     narrow = NONE
     if unit == "matrix" and dtype in NARROW:
         narrow = known.place(f"{unit}.narrow", ratios["narrow"], "narrow")
 
     def at(kind: str) -> tuple[int, ...]:
         if kind == "memory":
-            return (NONE, NONE, NONE, memory_frac, traffic, narrow, kernel)
+            return (NONE, NONE, NONE, memory_frac, traffic, narrow, kernel, launch)
         ratio = known.place(f"{unit}.classes.{kind}", ratios["classes"][kind], "class")
-        return (peak, ratio, products, memory_frac, traffic, NONE, kernel)
+        return (peak, ratio, products, memory_frac, traffic, NONE, kernel, launch)
 
-    return at, raised
+    return at, raised * power_frac(device, blocks, own)
 
 
 def generation_of(device: str, priors: Mapping[str, Any]) -> str:

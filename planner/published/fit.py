@@ -35,7 +35,7 @@ PULL = 1.0
 """Weight of a constant's distance from its prior, in widths."""
 SHARE = 0.5
 """Exponent by which the weight of a row falls with the rows of its source."""
-STATED = ("devices", "like", "sums")
+STATED = ("devices", "like", "sums", "measure")
 """What is said of a generation without a fit: its devices, which one it is like, and the share of
 its matrix unit's rate that is left with sums in float32."""
 NEAR = 1e-5
@@ -209,6 +209,7 @@ def content(
         name: {
             "products": of(f"{name}.products", 1.0),
             "memory": of(f"{name}.memory", 1.0),
+            "launch": of(f"{name}.launch", 1.0),
             "fused": name in known.priors["fused"],
             "source": source(s for s in found if s.case.stack == name),
         }

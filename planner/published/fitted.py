@@ -9,6 +9,7 @@ from hwprofiles.efficiency import (
     family_of,
     generation_of,
     is_fitted,
+    memory_from,
     with_efficiency,
 )
 from planner.evidence import Evidence, Shift
@@ -39,17 +40,18 @@ def fitted_cluster(
     told = tuple(shifts)
     table = shifted(told)
     kinds: dict[str, Device] = {}
-    generations = set()
+    generations: dict[str, str] = {}
     for device in {device.name: device for device in cluster.devices}.values():
         generation = generation_of(device.name)
         kinds[device.name] = with_efficiency(device, software, table) if generation else device
         if generation:
-            generations.add(generation)
+            generations[device.name] = generation
     if not generations:
         return cluster, None
-    families = {family_of(software, generation) for generation in generations}
+    families = {family_of(software, generation) for generation in generations.values()}
     own = tuple(shift for shift in told if shift.family in families)
-    spread, seen, are_fitted = shipped(), is_seen(software), all(map(is_fitted, generations))
+    spread, seen = shipped(), is_seen(software)
+    are_fitted = all(map(is_fitted, generations.values()))
     few, many = (
         class_of(seen=seen, many=m, shifted=bool(own), fitted=are_fitted) for m in (False, True)
     )
@@ -59,5 +61,10 @@ def fitted_cluster(
         deviation=spread.interval[few],
         deviation_many=spread.interval[many],
         many_workers=MANY,
+        without_rows=tuple(
+            (name, memory_from(table["generations"], generation))
+            for name, generation in generations.items()
+            if not is_fitted(generation)
+        ),
     )
     return replace(cluster, devices=tuple(kinds[d.name] for d in cluster.devices)), evidence

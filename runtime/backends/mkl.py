@@ -23,6 +23,14 @@ SEQUENTIAL = 1
 REPRODUCIBLE = 2
 """``MKL_CBWR_AUTO``. The stricter mode, whatever the alignment, took up to a fifth longer."""
 
+SLAB, FEW, NEAR_BYTES = 64, 128, 4 << 20
+"""Rows of a large ``b`` taken at a time, where ``a`` has few, and what counts as large.
+
+MKL goes down column after column; in huge pages, lines a power of two apart then push each other
+out of the cache. On a core of a Sapphire Rapids Xeon 128 x 9,216 x 4,096 took 145 ms whole, 115 ms
+by 128 rows, 78 ms by 64; 32 x 4,096 x 4,096 21, 17 and 14 ms.
+"""
+
 
 def library() -> str:
     """Return MKL and its version."""
@@ -78,22 +86,26 @@ def product(a: Array, b: Array, out: Array, *, onto: bool = False) -> None:
     """
     (rows, deep), columns = a.shape, b.shape[1]
     a_order, b_order = _order(a), _order(b)
-    _gemm(out.dtype)(
-        BY_ROWS,
-        a_order,
-        b_order,
-        rows,
-        columns,
-        deep,
-        1.0,
-        a.ctypes.data,
-        deep if a_order == PLAIN else rows,
-        b.ctypes.data,
-        columns if b_order == PLAIN else deep,
-        1.0 if onto else 0.0,
-        out.ctypes.data,
-        columns,
-    )
+    is_streamed = b_order == PLAIN and rows <= FEW and b.nbytes > NEAR_BYTES
+    step = SLAB if is_streamed else deep
+    for first in range(0, deep, step):
+        some = slice(first, min(first + step, deep))
+        _gemm(out.dtype)(
+            BY_ROWS,
+            a_order,
+            b_order,
+            rows,
+            columns,
+            some.stop - first,
+            1.0,
+            a[:, some].ctypes.data,
+            deep if a_order == PLAIN else rows,
+            b[some].ctypes.data,
+            columns if b_order == PLAIN else deep,
+            1.0 if onto or first else 0.0,
+            out.ctypes.data,
+            columns,
+        )
 
 
 def _order(a: Array) -> int:

@@ -17,7 +17,7 @@ KEYS = {
     "name link tier wires wires_used bytes utilisation_frac busiest": ["links", 0],
     "label step_s ahead_s ahead_frac differs path_s order": ["margin"],
     "jitter_frac seeds held least_frac most_frac": ["margin", "order"],
-    "knob side factor range_factor figures winner faster_frac proved": ["flips", 0],
+    "knob side factor range_factor figures winner faster_frac beyond_factor proved": ["flips", 0],
     "batch winner step_s differs proved": ["batches", 0],
 }
 """Keys of the JSON of ``explain``, and where they are."""
@@ -58,7 +58,7 @@ def test_explain_says_why_and_where_the_answer_changes(run):
         "With 1 % jitter the order holds in all 100 simulations",
         "computation hides 1.58 us of it (13.0 %)",
         "Above 4.67x bandwidth within a node (nvlink-2-x2 at 233.5 GB/s",
-        "dp2-mb32-star-64KiB-on0.3 wins; 3 % beyond it is 0.13 % faster.",
+        "dp2-mb32-star-64KiB-on0.3 wins; at 4.81x it is 0.13 % faster.",
         "Below 0.42x device speed dp4-mb16-halving_doubling-64KiB-on0.3.2.1 wins",
         "Device speed up to 8x keeps the winner.",
         "Who wins was decided over all 296 candidates.",

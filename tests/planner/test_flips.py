@@ -58,6 +58,9 @@ def check_flip(flip):
     far, _ = searched(flip.knob, flip.factor * away)
     assert near in {explained().label, *explained().tied}
     assert far == flip.winner != near
+    steps = (flip.beyond_factor, flip.factor)
+    assert max(steps) / min(steps) == pytest.approx(1.03)
+    assert (flip.beyond_factor > flip.factor) == (flip.side == "above")
 
 
 def test_the_winner_changes_at_every_flip_point():

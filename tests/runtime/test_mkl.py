@@ -48,10 +48,14 @@ def check_product(sides, turned, dtype, onto, seed):
     turned=st.tuples(st.booleans(), st.booleans()),
     dtype=st.sampled_from([np.float32, np.float64]),
     onto=st.booleans(),
+    near_bytes=st.sampled_from([0, mkl.NEAR_BYTES]),
     seed=seeds,
 )
-def test_products_of_matrices_and_transposes_are_numpys(sides, turned, dtype, onto, seed):
-    check_product(sides, turned, dtype, onto, seed)
+def test_products_of_matrices_and_transposes_are_numpys(
+    sides, turned, dtype, onto, near_bytes, seed
+):
+    with patch.object(mkl, "NEAR_BYTES", near_bytes):
+        check_product(sides, turned, dtype, onto, seed)
 
 
 def test_an_operand_read_by_columns_is_caught():

@@ -40,7 +40,18 @@ def test_every_device_is_of_one_generation_whose_constants_are_found():
 def test_a_fraction_of_the_peak_is_that_of_the_neighbour():
     assert reached("h100-sxm5-80g") == pytest.approx(reached("a100-sxm4-80g"))
     assert reached("rtx-4090") == pytest.approx(reached("rtx-3090"))
-    assert reached("mi100") == pytest.approx(reached("a100-sxm4-80g"))
+    assert reached("mi100") == pytest.approx(reached("a100-sxm4-80g"))  # of no measured power
+
+
+def test_a_board_of_less_power_for_an_operation_keeps_a_lower_clock():
+    """Against the cube law written out here, and a seeded fault: a linear one."""
+    for name, whole in (("a100-pcie-40g", "a100-sxm4-80g"), ("h100-pcie-80g", "h100-sxm5-80g")):
+        own, its = load_device(name), load_device(whole)
+        left = own.power_w / its.power_w
+        left *= its.peak_flop_per_s["float32"] / own.peak_flop_per_s["float32"]
+        assert left < 1
+        assert (reached(name) / reached(whole)) ** 3 == pytest.approx(left)
+        assert reached(name) / reached(whole) != pytest.approx(left)
 
 
 def test_a_unit_that_is_held_back_reaches_twice_the_share_of_what_is_left():
@@ -77,6 +88,8 @@ def test_runs_that_no_fit_has_seen_lie_where_the_interval_says():
 
 def test_a_plan_on_devices_without_rows_has_their_grade_and_interval():
     machine = informed_machine("dgx-h100", USUAL, None)
+    assert machine.evidence.without_rows == (("h100-sxm5-80g", "ampere"),)
+    assert informed_machine("dgx-1-v100", USUAL, None).evidence.without_rows == ()
     training = Training(batch=8, dtype="float16")
     plan = Plan(
         workers=1, microbatch=8, placement=(0,), algorithm="none", bucket_bytes=0, overlap=False

@@ -410,13 +410,18 @@ def with_tokens(name: str, tokens: int | None) -> str:
     Raises
     ------
     ModelError
-        When the model is a file, which says it itself.
+        When the model is a file, which says it itself, or reads no tokens.
     """
     if tokens is None:
         return name
     if _is_file(name):
         raise ModelError(f"--seq {tokens}: {name} says itself what it reads; leave out --seq")
-    return f"{name.partition(':')[0]}:{tokens}"
+    family = name.partition(":")[0]
+    if not load_model(family).reads_tokens:
+        raise ModelError(
+            f"--seq {tokens}: expected a model that reads tokens, got {family!r}; leave out --seq"
+        )
+    return f"{family}:{tokens}"
 
 
 def _is_file(name: str) -> bool:

@@ -43,7 +43,14 @@ def plan_input(
     """Predict PLAN with an input pipeline; print its stages, the bottleneck and the advice."""
     from foreplan.inputs import Asked
     from foreplan.inputs import plan_input as build
+    from hwprofiles.errors import PlanError
     from planner.records import write_record
+
+    if apply and decode_workers is not None:
+        raise PlanError(
+            f"--apply: expected that the advice says how many decode, got --decode-workers"
+            f" {decode_workers} too; leave one of them out"
+        )
 
     asked = Asked(
         decode_workers=decode_workers,

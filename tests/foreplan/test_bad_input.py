@@ -148,6 +148,8 @@ INSIDE = [
     ([*PLAN, "64", "--pareto", "time,cost", "--objective", "cost"], ["got --objective cost"]),
     ([*PLAN, "64", "--samples", "9", "--deadline", "2x"], ["--deadline: time '2x'", "another"]),
     (["bench", "plan", "--models", "lenet-6"], ["model 'lenet-6'", "did you mean lenet-5"]),
+    ([*PLAN, "64", "--seq", "8"], ["--seq 8: expected a model that reads tokens, got 'mlp'"]),
+    (["input", "good.json", "--apply", "--decode-workers", "2"], ["--decode-workers 2 too"]),
     (["execute", "good.json", "--gate", "3"], ["--gate 3: expected --check beside it"]),
     (
         ["what-if", "good.json", "--set", "latency=2x", "--set", "latency=3x"],

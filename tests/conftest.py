@@ -1,6 +1,7 @@
 """Shared by the tests: a home of their own, data to train on, a small calibration, a cluster."""
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from planner.predict import predict
 from planner.records import SCHEMA, PlanFile, RankedPlan, cluster_record, plans_sha256
 
 DEVICES = 4
-
+# Models that tests share live to the end: to look through them again and again takes long
+gc.set_threshold(50_000, 20, 1_000)
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):

@@ -210,8 +210,12 @@ def spread_of(
         known: between_and_within(some if len(some) >= LEAST_ROWS else whole)
         for known, some in told.items()
     }
+    interval = {name: _of_class(name, logs) for name in CLASSES}
+    for many in (False, True):  # who gives a run knows no less than before
+        shift, seen = (class_of(seen=True, many=many, shifted=given) for given in (True, False))
+        interval[shift] = min(interval[shift], interval[seen])
     return Spread(
-        interval={name: _of_class(name, logs) for name in CLASSES},
+        interval=interval,
         between={known: part[0] for known, part in parts.items()},
         within={known: part[1] for known, part in parts.items()},
     )

@@ -28,6 +28,7 @@ DEVICES = 4
 # Models that tests share live to the end: to look through them again and again takes long
 gc.set_threshold(50_000, 20, 1_000)
 
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
     """``$FOREPLAN_HOME`` with digits and some text in it; also the folder of the record files."""

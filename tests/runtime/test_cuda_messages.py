@@ -186,7 +186,7 @@ def test_a_device_that_lags_behind_its_host_trains_the_same(program):
 
 
 def test_a_receive_that_does_not_wait_for_the_device_is_seen(program, monkeypatch):
-    """The comparison has teeth: a landing slot is written while it is still read."""
+    """The comparison has teeth: a landing slot is written while it is still read, now and then."""
     expected = trained(program, [HostDevice(), HostDevice()])
 
     def start(self):
@@ -196,8 +196,12 @@ def test_a_receive_that_does_not_wait_for_the_device_is_seen(program, monkeypatc
         self._message.Start()
 
     monkeypatch.setattr(StagedReceive, "Start", start)
-    got = trained(program, [Lagging(), Lagging()])
-    assert any(not np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+    def differs():
+        got = trained(program, [Lagging(), Lagging()])
+        return any(not np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+    assert any(differs() for _ in range(20))
 
 
 class Happened:

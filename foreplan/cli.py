@@ -7,10 +7,12 @@ quick.
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from foreplan import __version__
 from foreplan.commands import (
     bench,
     collective,
@@ -35,12 +37,30 @@ from foreplan.commands import (
 
 app = typer.Typer(
     name="foreplan",
-    help="Plan, simulate, execute and compare parallel training of neural networks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"foreplan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Plan, simulate, execute and compare parallel training of neural networks."""
+    del version
+
+
 app.command("plan")(plan.plan)
 app.command("estimate")(plan.estimate)
 app.command("explain")(explain.explain)

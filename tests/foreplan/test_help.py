@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import pytest
 import typer.main
@@ -73,7 +74,9 @@ def test_the_commands_are_these():
     ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["execute", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["plan", "--help"], ["execute", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments, tmp_path):
     code = (
         "import json, sys\n"
@@ -88,7 +91,10 @@ def test_help_imports_nothing_heavy(arguments, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert json.loads(answer.stderr) == [0, []]
-    assert "Usage: foreplan" in answer.stdout
+    if arguments == ["--version"]:
+        assert answer.stdout == f"foreplan {metadata.version('foreplan')}\n"
+    else:
+        assert "Usage: foreplan" in answer.stdout
 
 
 @pytest.mark.alone

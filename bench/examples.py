@@ -1,12 +1,12 @@
 """Write the example pages of ``reports/examples``, from the records that lie beside them.
 
     python bench/examples.py            pages from the records; plans what has no record yet
-    python bench/examples.py --plan     plan the clusters anew, about five minutes
-    python bench/examples.py --draw     draw the maps and the figures of the talk anew, two minutes
+    python bench/examples.py --plan     plan the clusters anew, less than a minute
+    python bench/examples.py --draw     draw the maps and the figures of the talk anew, a minute
     python bench/examples.py --measure  plan, run and check LeNet-5 on this machine, two minutes
 
-The plans of clusters rest on datasheets and are the same on every machine; the measurement is of
-the machine that its page names.
+The plans of clusters rest on published runs and are the same on every machine; the measurement is
+of the machine that its page names.
 """
 
 import argparse

@@ -147,6 +147,7 @@ def _run(
         grown, taken = device.held_bytes - before, device.taken - taken
     assert np.isfinite(steps.loss), f"{case.key}: the loss is {steps.loss}"
     return steps, {
+        "loop_task_s": None if case.ranks > 1 or device.is_host else trial.loop_task_s(),
         "arena_bytes": trial.worker.arena.size_bytes,
         "arena_predicted_bytes": plan_arena_bytes(model, training, plan),
         "arena_intact": trial.worker.arena.is_intact,

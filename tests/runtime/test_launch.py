@@ -158,7 +158,7 @@ def test_a_worker_that_cannot_load_mpi_says_why(job, monkeypatch, tmp_path):
     (package / "__init__.py").write_text('raise RuntimeError("no libmpi\\nhere")')
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(
-        BackendUnavailable, match="^mpi4py: expected it to load, but no libmpi here"
+        BackendUnavailable, match=r"^mpi4py: expected it to load, but no libmpi here"
     ):
         launch(job, 1, timeout_s=60)
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from hwprofiles.units import PS_PER_S, Floats, Ints
 from planner.collectives.base import Prices
-from planner.exchange_work import EMPTY, REDUCE, ROUNDING_FRAC, Routes, Work, lone_ps
+from planner.crossings import EMPTY, REDUCE, ROUNDING_FRAC, Routes
+from planner.exchange_work import Work, lone_ps
 from planner.folded_moves import FoldedMoves, fitting_moves
 from planner.moves import Groups
+from planner.pivots import stacked_rows
 
 
 def folded_work(
@@ -78,6 +80,7 @@ def folded_work(
         compute_ps=additions,
         chain_ps=of_sizes((head + duration + tail).max(axis=0)),
         all_ps=of_sizes(duration.sum(axis=0)),
+        pivot_ps=stacked_rows([], len(distinct)),  # of alike ranks none is a root
     )
 
 

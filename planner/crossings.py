@@ -45,6 +45,12 @@ class Routes:
         return tuple(id(link) for link in self.route(src, dst).links)
 
 
+def crossing_ps(payload_bytes: Ints, bytes_per_s: Floats | float) -> Ints:
+    """Return the time in which a link carries so many bytes, at least."""
+    seconds = payload_bytes / bytes_per_s
+    return np.floor(seconds * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Crossed:
     """The links that the transfers of an algorithm cross."""
@@ -55,6 +61,7 @@ class Crossed:
     """Crossings by link."""
     rate: Floats
     """By link, bytes per second."""
+    item_bytes: int
 
     @classmethod
     def of(cls, moves: Moves, routes: Routes) -> "Crossed":
@@ -67,7 +74,7 @@ class Crossed:
         place, link = np.array(crossed, dtype=np.int64).T
         by_link = Groups.of(link)
         rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-        return cls(place=place, by_link=by_link, rate=rate / routes.item_bytes)
+        return cls(place=place, by_link=by_link, rate=rate, item_bytes=routes.item_bytes)
 
     @property
     def links(self) -> Ints:
@@ -77,10 +84,9 @@ class Crossed:
     def work(self, moves: Moves, width: Ints, times: tuple[Ints, Ints]) -> list[Ints]:
         """Return fill, work and drain of the links, each (links, N)."""
         starts, rests = (array[moves.sends] for array in times)
-        of = (starts, width[moves.sends], rests)
+        of = (starts, width[moves.sends] * self.item_bytes, rests)
         by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
         fill, payload, drain = (
             self.by_link.reduce(f, a[self.place]) for f, a in zip(REDUCE, by_pair, strict=True)
         )
-        work = np.floor(payload / self.rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC)))
-        return [fill, work.astype(np.int64), drain]
+        return [fill, crossing_ps(payload, self.rate[:, None]), drain]

@@ -166,7 +166,7 @@ def _work(
         compute_ps=additions,
         chain_ps=(head + duration + tail).max(axis=0) - update,
         all_ps=duration.sum(axis=0),
-        pivot_ps=pivot_rows(moves, crossed, width, (head, head + idle, duration, tail))
+        pivot_ps=pivot_rows(moves, routes, width, (head, head + idle, duration, tail))
         if not prices.holds_compute  # else one lane has what is before and after
         else stacked_rows([], len(distinct)),
     )

@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from hwprofiles.units import PS_PER_S, Floats, Ints
+from hwprofiles.units import Floats, Ints
 from planner.collectives.base import Prices
-from planner.crossings import EMPTY, REDUCE, ROUNDING_FRAC, Routes
+from planner.crossings import EMPTY, REDUCE, Routes, crossing_ps
 from planner.exchange_work import Work, lone_ps
 from planner.folded_moves import FoldedMoves, fitting_moves
 from planner.moves import Groups
@@ -150,5 +150,4 @@ def _links(
         by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
     )
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return by_link.keys, [fill, work, drain]
+    return by_link.keys, [fill, crossing_ps(payload, rate[:, None]), drain]

@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.units import Ints
-from planner.crossings import LATER, REDUCE, Crossed
+from planner.crossings import LATER, Routes, crossing_ps
 from planner.moves import Moves
+
+Bools = npt.NDArray[np.bool_]
 
 MOST = 2
 """Pivots looked at: a double tree has two roots."""
@@ -30,12 +32,12 @@ EMPTY_ROWS = np.array([LATER, 0, 0, LATER])
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Pivot:
-    """A move with much before it and much after it."""
+    """A move, and the lanes that have most to do before and after it."""
 
-    before: npt.NDArray[np.bool_]
-    """(T,) moves that must be over when it is, itself among them."""
-    after: npt.NDArray[np.bool_]
-    """(T,) moves that wait for it."""
+    before: Ints
+    """Moves of one lane that must be over when it is."""
+    after: Ints
+    """Moves of one lane that wait for it."""
 
 
 @cache
@@ -47,36 +49,45 @@ def pivots_of(moves: Moves) -> tuple[Pivot, ...]:
     """
     if not len(moves.adds):
         return ()
-    ranks, at = np.unique(moves.src[moves.adds][::-1], return_index=True)
+    _, at = np.unique(moves.src[moves.adds][::-1], return_index=True)
     last = moves.adds[len(moves.adds) - 1 - at]
     before, after = (_linked(moves, last, forward=forward) for forward in (False, True))
-    before[last, np.arange(len(ranks))] = True
-    blocks = moves.end - moves.first
-    told = _most_blocks(moves, blocks, before) + _most_blocks(moves, blocks, after)
-    whole = _most_blocks(moves, blocks, np.ones((moves.count, 1), dtype=np.bool_))
-    best = [v for v in np.argsort(-told, kind="stable").tolist() if told[v] > whole[0]]
-    return tuple(Pivot(before=before[:, v], after=after[:, v]) for v in best[:MOST])
+    told = _lane_blocks(moves, before).max(axis=0) + _lane_blocks(moves, after).max(axis=0)
+    whole = _lane_blocks(moves, np.ones((moves.count, 1), dtype=np.bool_)).max()
+    best = [v for v in np.argsort(-told, kind="stable").tolist() if told[v] > whole]
+    return tuple(
+        Pivot(before=_busiest(moves, before[:, [v]]), after=_busiest(moves, after[:, [v]]))
+        for v in best[:MOST]
+    )
 
 
-def _linked(moves: Moves, pivots: Ints, *, forward: bool) -> npt.NDArray[np.bool_]:
+def _linked(moves: Moves, pivots: Ints, *, forward: bool) -> Bools:
     """Return which moves a pivot leads to (or, not ``forward``, which lead to it), (T, V)."""
     found = np.zeros((moves.count, len(pivots)), dtype=np.bool_)
     found[pivots, np.arange(len(pivots))] = True
     for some, others, starts in moves.levels if forward else moves.back:
         found[some] |= np.logical_or.reduceat(found[others], starts, axis=0)
-    found[pivots, np.arange(len(pivots))] = False
     return found
 
 
-def _most_blocks(moves: Moves, blocks: Ints, chosen: npt.NDArray[np.bool_]) -> Ints:
-    """Return what the busiest lane has to move of the chosen ones, (V,)."""
-    moved = (blocks[:, None] * chosen)[moves.sends]
-    lanes = [groups.reduce(np.add, moved).max(axis=0) for groups in (moves.by_src, moves.by_dst)]
-    found: Ints = np.maximum(*lanes)
+def _lane_blocks(moves: Moves, chosen: Bools) -> Ints:
+    """Return what the lanes, first those that send, have to move of the chosen ones, (lanes, V)."""
+    moved = ((moves.end - moves.first)[:, None] * chosen)[moves.sends]
+    lanes = [groups.reduce(np.add, moved) for groups in (moves.by_src, moves.by_dst)]
+    found: Ints = np.concatenate(lanes)
     return found
 
 
-def pivot_rows(moves: Moves, crossed: Crossed, width: Ints, times: tuple[Ints, ...]) -> Ints:
+def _busiest(moves: Moves, chosen: Bools) -> Ints:
+    """Return the chosen moves, (T, 1), of the lane that has most of them."""
+    lane = int(np.argmax(_lane_blocks(moves, chosen)[:, 0]))
+    groups = moves.by_src if lane < len(moves.by_src.keys) else moves.by_dst
+    own = moves.sends[np.split(groups.order, groups.starts[1:])[lane % len(moves.by_src.keys)]]
+    found: Ints = own[chosen[own, 0]]
+    return found
+
+
+def pivot_rows(moves: Moves, routes: Routes, width: Ints, times: tuple[Ints, ...]) -> Ints:
     """Return the rows of all pivots, (4, V, N).
 
     Parameters
@@ -88,30 +99,28 @@ def pivot_rows(moves: Moves, crossed: Crossed, width: Ints, times: tuple[Ints, .
     """
     found = []
     for pivot in pivots_of(moves):
-        fill, before, _ = _busiest(moves, pivot.before[:, None], crossed, width, times)
-        _, after, drain = _busiest(moves, pivot.after[:, None], crossed, width, times)
+        fill, before, _ = _of_lane(moves, pivot.before, routes, width, times)
+        _, after, drain = _of_lane(moves, pivot.after, routes, width, times)
         found.append([fill, np.minimum(before, after), np.maximum(before, after), drain])
     return stacked_rows([], width.shape[1]) if not found else np.stack(found, axis=1)
 
 
-def _busiest(
-    moves: Moves,
-    chosen: npt.NDArray[np.bool_],
-    crossed: Crossed,
-    width: Ints,
-    times: tuple[Ints, ...],
+def _of_lane(
+    moves: Moves, some: Ints, routes: Routes, width: Ints, times: tuple[Ints, ...]
 ) -> tuple[Ints, ...]:
-    """Return fill, work and drain, each (N,), of the lane or link with most work in some moves."""
-    start, flows, rest = (np.where(chosen, times[i], LATER) for i in (0, 1, 3))
-    of = tuple(array[moves.sends] for array in (start, times[2] * chosen, rest))
-    rows = [
-        [groups.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
-        for groups in (moves.by_src, moves.by_dst)
-    ]
-    rows.append(crossed.work(moves, width * chosen, (flows, rest)))
-    fill, work, drain = (np.concatenate(arrays) for arrays in zip(*rows, strict=True))
-    at = int(np.argmax(work[:, -1]))  # of the largest size
-    return fill[at], work[at], drain[at]
+    """Return fill, work and drain, each (N,), of some moves on their lane, or on a link of them."""
+    start, flows, duration, rest = (array[some] for array in times)
+    best = start.min(axis=0), duration.sum(axis=0), rest.min(axis=0)
+    by_link: dict[int, list[int]] = {}
+    for place, move in enumerate(some.tolist()):
+        for link in routes.route(int(moves.src[move]), int(moves.dst[move])).link_ids:
+            by_link.setdefault(link, []).append(place)
+    for link, places in by_link.items():
+        rate = routes.cluster.links[link].bandwidth_bytes_per_s
+        work = crossing_ps(width[some[places]].sum(axis=0) * routes.item_bytes, rate)
+        if work[-1] > best[1][-1]:  # of the largest size
+            best = flows[places].min(axis=0), work, rest[places].min(axis=0)
+    return best
 
 
 def stacked_rows(rows: Sequence[Ints], sizes: int = 0) -> Ints:

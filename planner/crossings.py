@@ -3,7 +3,7 @@
 Index letters as in ``planner.moves``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,17 +32,21 @@ class Routes:
     cluster: Cluster
     placement: tuple[int, ...]
     item_bytes: int
+    known: dict[tuple[int, int], Route | Joined] = field(default_factory=dict, repr=False)
+    """By pair of ranks, as far as anybody asked."""
 
     def route(self, src: int, dst: int) -> Route | Joined:
         """Return the route from rank to rank; one past the last rank is the switch."""
-        ends = (SWITCH if end == len(self.placement) else end for end in (src, dst))
-        return route_between(self.cluster, self.placement, *ends)
+        if (src, dst) not in self.known:
+            ends = (SWITCH if end == len(self.placement) else end for end in (src, dst))
+            self.known[src, dst] = route_between(self.cluster, self.placement, *ends)
+        return self.known[src, dst]
 
     def kind(self, src: int, dst: int) -> object:
         """Return what is equal for moves that cost the same: links crossed, or who adds."""
         if src == dst:
             return self.cluster.devices[self.placement[src]].name
-        return tuple(id(link) for link in self.route(src, dst).links)
+        return tuple(map(id, self.route(src, dst).links))
 
 
 def crossing_ps(payload_bytes: Ints, bytes_per_s: Floats | float) -> Ints:

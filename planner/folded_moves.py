@@ -96,7 +96,8 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     """
     found = emitted_fold(name, ranks)
     orbits, turned = found.orbits, _Turned(replace(found.fold, kept=kept), found.fold)
-    ends = np.array([[turned.rank(rank) for rank in (o.src, o.dst)] for o in orbits])
+    rank_of = cache(turned.rank)
+    ends = np.array([[rank_of(rank) for rank in (o.src, o.dst)] for o in orbits])
     src, dst = ends.swapaxes(0, 1).reshape(2, -1)
     distinct, pair_of = np.unique(src * ranks + dst, return_inverse=True)
     pairs: dict[tuple[int, int], int] = {}

@@ -86,12 +86,12 @@ def _of_one(name: str, ranks: int) -> Landings:
     emitted = emitted_fold(name, ranks)
     fold, orbits = emitted.fold, emitted.orbits
     channels = 1 + max(orbit.channel for orbit in orbits)
-    first, width, seat = [], [], []
+    first, width, seat, members = [], [], [], cache(fold.members)
     for orbit, (begin, end) in zip(orbits, emitted.spans, strict=True):
         if orbit.arrived >= 0:
             first.append(fold.block_members(range(begin, end)))
             width.append(end - begin)
-            seat.append(fold.members(orbit.dst) * channels + orbits[orbit.arrived].channel)
+            seat.append(members(orbit.dst) * channels + orbits[orbit.arrived].channel)
     begins = np.concatenate([np.zeros(0, dtype=np.int64), *first])
     return Landings(
         moves=len(orbits) * fold.order,

@@ -10,6 +10,7 @@ row: the work of a bucket is then the smaller part of the two, and one bucket ha
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -24,7 +25,7 @@ from planner.pivots import busy_ps, pivot_rows, stacked_rows
 from planner.switching import Joined
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
     """What every lane and link must do in one exchange, by size of the bucket, shape (L, N)."""
 
@@ -51,14 +52,26 @@ class Work:
         drain of these buckets; or over pivots, of which one bucket has the larger work besides.
         """
         columns = [self.sizes[n] for n in reversed(elements)]
-        fill, drain = (
-            np.minimum.accumulate(a[:, columns], axis=1) for a in (self.fill_ps, self.drain_ps)
-        )
-        work = np.cumsum(self.work_ps[:, columns], axis=1)
+        fill, work, drain = self._distinct[:, :, columns]
+        fill, drain = (np.minimum.accumulate(a, axis=1) for a in (fill, drain))
+        work = np.cumsum(work, axis=1)
         busy = np.where(work > 0, fill + work + drain, 0).max(axis=0)
         if self.pivot_ps.shape[1]:
             busy = np.maximum(busy, busy_ps(self.pivot_ps[:, :, columns]))
         return tuple(busy[::-1].tolist())
+
+    @cached_property
+    def _distinct(self) -> Ints:
+        """Fill, work and drain of lanes and links that differ, (3, rows, N): ranks are often alike.
+
+        Rows count as alike where three sizes say so, unless one does not agree with them.
+        """
+        rows = np.stack([self.fill_ps, self.work_ps, self.drain_ps], axis=1)
+        some = rows[:, :, [0, rows.shape[2] // 2, -1]].reshape(len(rows), -1)
+        _, first, which = np.unique(some, axis=0, return_index=True, return_inverse=True)
+        other = (rows != rows[first[which.reshape(-1)]]).any(axis=(1, 2))
+        found: Ints = rows[np.union1d(first, np.flatnonzero(other))].swapaxes(0, 1)
+        return found
 
     def serial_ps(self, elements: Sequence[int]) -> Ints:
         """Return by bucket: the time of all its moves, one after the other."""

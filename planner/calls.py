@@ -1,7 +1,8 @@
 """The op calls of a plan, each as cold as a step of that plan leaves it."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from hwprofiles.units import MIB
 from planner import steps
@@ -44,6 +45,8 @@ class StepCalls:
     training: Training
     step_reuse_bytes: int
     """Coldness of what fires once a step: update and exchange."""
+    made: dict[tuple[str, int], OpCall] = field(default_factory=dict, repr=False, compare=False)
+    """Calls that fire once a step, by kind and elements, as far as anybody asked."""
 
     @classmethod
     def of(cls, model: ModelGraph, training: Training, plan: Plan) -> "StepCalls":
@@ -104,15 +107,19 @@ class StepCalls:
 
     def add(self, elements: int) -> OpCall:
         """Return the addition of ``elements`` gradients."""
-        call = steps.add(elements, self.training.dtype)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        return self._once("add", elements, lambda: steps.add(elements, self.training.dtype))
 
     def judge(self, elements: int) -> OpCall:
         """Return the check of all gradients of a scaled loss."""
-        call = judge(elements, self.training.dtype)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        return self._once("judge", elements, lambda: judge(elements, self.training.dtype))
 
     def update(self, elements: int) -> OpCall:
         """Return the optimizer over ``elements`` parameters."""
-        call = update(self.training, elements)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        return self._once("update", elements, lambda: update(self.training, elements))
+
+    def _once(self, kind: str, elements: int, make: Callable[[], OpCall]) -> OpCall:
+        """Return a call of the end of a step, one object for each size."""
+        if (kind, elements) not in self.made:
+            call = replace(make(), reuse_bytes=self.step_reuse_bytes)
+            self.made[kind, elements] = call
+        return self.made[kind, elements]

@@ -98,7 +98,8 @@ class Lowering:
     )
     """By algorithm and group: route of each transfer of its script, which law it follows, laws."""
     actor_count: int = 0
-    prices: dict[tuple[str, str], int] = field(default_factory=dict)
+    prices: dict[tuple[str, int], tuple[int, OpCall]] = field(default_factory=dict)
+    """By device and identity of a call, which is kept: equal layers share theirs."""
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
     frames: int = 1
@@ -226,10 +227,10 @@ class Lowering:
     def price_ps(self, rank: int, call: OpCall) -> int:
         """Return the duration of ``call`` on the device of ``rank``, each worked out once."""
         device = self.cluster.devices[self.plan.placement[rank]].name
-        key = (device, call.signature)
+        key = (device, id(call))
         if key not in self.prices:
-            self.prices[key] = op_ps(self.books[device], call)
-        return self.prices[key]
+            self.prices[key] = op_ps(self.books[device], call), call
+        return self.prices[key][0]
 
     def flat(self, register: str, first: int, elements: int) -> View:
         """Return a slice of the flat parameters or gradients."""

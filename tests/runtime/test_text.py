@@ -75,7 +75,7 @@ def test_data_text_writes_records_of_the_length_that_is_asked_for(command, sourc
     arguments = ["data", "text", *sources, "--seq", "16", "-o", tmp_path / "data"]
     answer = command(arguments, tmp_path, tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.count("wrote ") == 2
+    assert answer.stderr.count("wrote ") == 2
     assert contents(tmp_path / "data" / "text-train.rec").shape[1] == 17
     arguments[2:4] = [tmp_path / "gone.txt"]
     refused = command(arguments, tmp_path, tmp_path)

@@ -31,11 +31,11 @@ demo: .venv/installed
 GATE ?= 3
 
 test: .venv/oracle
-	$(PYTEST) -q -n 2 -m 'not alone'
-	$(PYTEST) -q -m alone
+	$(PYTEST) -q -n 2 --dist worksteal -m 'not alone'
+	$(PYTEST) -q -m alone $$(grep -rl 'mark\.alone' tests --include='*.py')
 
 quick: .venv/installed
-	$(PYTEST) -q -m 'not slow and not alone' -x -n 2
+	$(PYTEST) -q -m 'not slow and not alone' -x -n 2 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -89,6 +89,19 @@ class Trial:
             block_s.append((time.perf_counter() - start) / steps)
         return Steps(block_s=tuple(block_s), issue_s=float(np.median(issue)), loss=self.loss())
 
+    def loop_task_s(self, steps: int = 9) -> float:
+        """Return median seconds of the host for a task whose kernel does nothing: the loop's own.
+
+        Only of a program without messages.
+        """
+        idle = self.worker.loop.with_fires(lambda task, fire: _nothing)
+        found = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            idle.run()
+            found.append(time.perf_counter() - start)
+        return float(np.median(found)) / len(self.worker.tasks)
+
     def loss(self) -> float:
         """Loss of the last step, of this rank's samples."""
         rounds = self.worker.microbatches
@@ -97,6 +110,10 @@ class Trial:
             for i in range(rounds)
         ]
         return sum(float(self.device.get(self.worker.arena.view(v))[0]) for v in views)
+
+
+def _nothing() -> None:
+    """Stand for a kernel."""
 
 
 def predicted_s(program: Program, issue_s: Mapping[str, float]) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.records import SCHEMA, PlanFile, RankedPlan, cluster_record, plans_sha256
 from sim.arrays.compiled import cache_roots
+from tests.shipped import shipped
 
 DEVICES = 4
 # Models that tests share live to the end: to look through them again and again takes long
@@ -142,7 +143,7 @@ def plan_file(machine):
     """``plan_file(model, training, *plans)``: a plan file as the search would write it."""
 
     def build(name, training, *plans):
-        model = load_model(name)
+        model = load_model(name) if "/" in name else shipped(name)
         ranked = tuple(
             RankedPlan(label=p.label, plan=p, prediction=predict(model, training, p, machine)[0])
             for p in plans

@@ -25,13 +25,13 @@ import pytest
 from planner.jsonable import to_jsonable
 from planner.layout import layouts
 from planner.measurement import Measurement
-from planner.model import load_model
 from planner.plan import Training, buckets
 from planner.records import read_record, write_record
 from runtime.records import RecordFile, write_records
 from runtime.train import _prepare
 from tests.cross.trainings import train_all
 from tests.planner_cases import ALGORITHMS
+from tests.shipped import shipped
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +222,7 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
         bucket_bytes = WHOLE
         if case.split:
             bucket_bytes = SPLIT[case.model] * item
-            assert len(buckets(load_model(model), SPLIT[case.model])) == 2
+            assert len(buckets(shipped(model), SPLIT[case.model])) == 2
         plan = dp(
             case.workers,
             case.microbatch,
@@ -234,7 +234,7 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
             landing_slots=2 if case.fine else 1,
         )
         if case.fine:
-            arenas = layouts(load_model(model), training, plan)
+            arenas = layouts(shipped(model), training, plan)
             assert any(waits for arena in arenas for waits in arena.landing_after)
         records = "text" if case.model in ("gpt-nano", "lstm-nano") else "digits"
         plans = plan_file(model, training, plan)

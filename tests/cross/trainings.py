@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
 
 from hwprofiles.identity import worker_environment
@@ -41,11 +42,12 @@ def main(folder):
     """Do this process's part."""
     from mpi4py import MPI
 
-    from runtime.train import train_ranks
+    from runtime import train
     from runtime.voice import Voice
     from runtime.worker import pin
 
     world = MPI.COMM_WORLD
+    train.load_model = cache(train.load_model)  # jobs share models
     try:
         pin([0, 1], world.rank)
         for number, (ranks, jobs) in enumerate(json.loads((folder / "shifts.json").read_text())):
@@ -53,7 +55,7 @@ def main(folder):
                 continue
             comm = world.Create_group(world.group.Incl(ranks), number)
             voice = Voice(comm.rank, lambda what: None)
-            answers = [train_ranks(job, comm, voice) for job in jobs]
+            answers = [train.train_ranks(job, comm, voice) for job in jobs]
             if comm.rank == 0:
                 (folder / f"answers-{number}.json").write_text(json.dumps(answers))
             comm.Free()

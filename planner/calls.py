@@ -44,6 +44,8 @@ class StepCalls:
     training: Training
     step_reuse_bytes: int
     """Coldness of what fires once a step: update and exchange."""
+    parameters: int
+    """Of the model; the update of all of them is the only one of a step."""
 
     @classmethod
     def of(cls, model: ModelGraph, training: Training, plan: Plan) -> "StepCalls":
@@ -100,6 +102,7 @@ class StepCalls:
             loss=cold(loss),
             training=training,
             step_reuse_bytes=rounded_reuse(rounds * passed + updated),
+            parameters=model.parameter_count,
         )
 
     def add(self, elements: int) -> OpCall:
@@ -115,4 +118,5 @@ class StepCalls:
     def update(self, elements: int) -> OpCall:
         """Return the optimizer over ``elements`` parameters."""
         call = update(self.training, elements)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        is_lone = elements == self.parameters
+        return replace(call, reuse_bytes=self.step_reuse_bytes, lone=is_lone)

@@ -75,7 +75,9 @@ class OpCall:
     untouched_bytes: int = 0
     """What is given and not touched: rows of a table that nobody asks for."""
     reuse_bytes: int = 0
-    """What the worker touches between two firings: how cold operands and code are. 0: all warm."""
+    """What the worker touches between two firings: how cold operands are. 0: all warm."""
+    lone: bool = False
+    """Whether a step runs such code here alone, so that it is as cold as the operands."""
 
     @property
     def moved_bytes(self) -> int:
@@ -100,7 +102,7 @@ class OpCall:
         """
         shapes = ";".join("x".join(map(str, t.shape)) for t in self.tensors)
         attrs = "".join(f",{key}={value}" for key, value in self.attrs)
-        cold = f"@{self.reuse_bytes >> 10}KiB" if self.reuse_bytes else ""
+        cold = f"@{self.reuse_bytes >> 10}KiB{',lone' * self.lone}" if self.reuse_bytes else ""
         return f"{self.kernel}({shapes}{attrs}){self.dtype}{cold}"
 
     @property

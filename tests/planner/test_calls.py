@@ -51,6 +51,22 @@ def test_calls_of_a_microbatch_share_one_coldness_and_those_of_a_step_another():
     assert step.step_reuse_bytes > every(step)[0].reuse_bytes, "eight microbatches pass in between"
 
 
+@pytest.mark.parametrize("model", ["mlp", "lenet-5", "gpt-nano"])
+def test_code_is_cold_where_a_step_runs_it_in_one_place(model):
+    step = step_calls(model, workers=1, microbatch=4, batch=8)
+    parameters = load_model(model).parameter_count
+    lone = [step.load, step.loss, step.update(parameters)]
+    others = [c for layer in step.layers for c in layer.fired] + [step.update(7), step.add(7)]
+    assert all(call.lone and call.signature.endswith(",lone") for call in lone)
+    assert not any(call.lone or "lone" in call.signature for call in others)
+
+
+def test_processes_that_read_and_decode_run_nothing_else():
+    inputs = step_calls(workers=1, microbatch=4, batch=8, decode_workers=1, prefetch=2).inputs
+    assert inputs is not None
+    assert [call.lone for call in inputs.all] == [False, False, True]
+
+
 def test_a_larger_microbatch_is_colder():
     small, large = (step_calls(workers=1, microbatch=m, batch=128) for m in (4, 64))
     assert every(large)[0].reuse_bytes > every(small)[0].reuse_bytes

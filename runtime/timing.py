@@ -121,7 +121,7 @@ def cooler(
     if call.lone:
         return Sweeper(call.reuse_bytes)
     elsewhere, _ = bound_call(call, fetch, by)
-    sweep, rest = Sweeper(call.reuse_bytes), others(1)
+    sweep, rest = Sweeper(call.reuse_bytes), dict(others(1)).values()
 
     def cool() -> None:
         sweep()
@@ -133,14 +133,15 @@ def cooler(
 
 
 @cache
-def others(samples: int) -> tuple[Callable[[], object], ...]:
-    """Return the kernels of the layers of ``OTHERS``, in step order, on arrays of their own.
+def others(samples: int) -> tuple[tuple[str, Callable[[], object]], ...]:
+    """Return the kernels of the layers of ``OTHERS`` by name, in step order, on their own arrays.
 
     Each has run: the first time is longer.
     """
     layers = layer_calls(load_model(OTHERS), samples, "float32")
-    fires = tuple(bound_call(call)[0] for layer in layers for call in layer.fired)
-    for fire in fires:
+    calls = [call for layer in layers for call in layer.fired]
+    fires = tuple((call.kernel, bound_call(call)[0]) for call in calls)
+    for _, fire in fires:
         fire()
     return fires
 
@@ -250,7 +251,7 @@ def time_dispatch() -> float:
             writes=(i % 8,),
             frees=(i - 1,) if i else (),
         )
-        for i, fire in enumerate(others(DISPATCH_SAMPLES))
+        for i, (_, fire) in enumerate(others(DISPATCH_SAMPLES))
     ]
     tasks = len(firings)
     loop = ActorLoop(

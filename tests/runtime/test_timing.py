@@ -53,6 +53,11 @@ class Ranks:
         return [factor * value for factor in self.factors]
 
 
+def named(run, count):
+    """Return ``run`` as so many kernels of a step."""
+    return tuple((f"kernel.{i}", run) for i in range(count))
+
+
 @pytest.mark.parametrize("touched", [0, 16, 1 << 10, (4 << 20) + 8])
 def test_a_sweep_touches_what_it_says_half_read_half_written(touched):
     sweep = Sweeper(touched)
@@ -159,7 +164,7 @@ def test_code_is_left_warm_behind_other_kernels_unless_the_op_is_the_only_one(mo
     own = {call.kernel: lambda *arrays: ran.append("own")}
     by = replace(runtime.timing.backend("numpy"), own=own)
     monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: ran.append("sweep"))
-    monkeypatch.setattr(runtime.timing, "others", lambda n: (lambda: ran.append("other"),) * 2)
+    monkeypatch.setattr(runtime.timing, "others", lambda n: named(lambda: ran.append("other"), 2))
     cooler(call, by=by)()
     assert ran == ["sweep", "own", "other", "other"]
     ran.clear()
@@ -211,7 +216,7 @@ def test_dispatch_is_timed_above_zero_and_far_below_an_op_of_a_step():
 
 
 def test_what_kernels_take_is_no_part_of_dispatch(monkeypatch):
-    monkeypatch.setattr(runtime.timing, "others", lambda n: (lambda: time.sleep(2e-3),) * 5)
+    monkeypatch.setattr(runtime.timing, "others", lambda n: named(lambda: time.sleep(2e-3), 5))
     assert 0 < time_dispatch() < 1e-3
 
 

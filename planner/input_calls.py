@@ -36,8 +36,7 @@ def stage_calls(loading: OpCall, training: Training) -> InputCalls:
     """Cut the call that loads a microbatch into its stages.
 
     ``stored`` holds the records as they lie in the file (n, stored bytes); ``raw`` holds them as
-    the model decodes them; what a decode worker writes is what a step's own load would. Processes
-    of their own read and decode, and run no other code in between.
+    the model decodes them; what a decode worker writes is what a step's own load would.
     """
     source = training.source
     *decoded, raw = loading.writes
@@ -48,13 +47,7 @@ def stage_calls(loading: OpCall, training: Training) -> InputCalls:
     content = (("content", source.content),) if source.content else ()
     return InputCalls(
         read=replace(
-            loading,
-            kernel="input.read",
-            op_class="read",
-            writes=(stored,),
-            attrs=cold,
-            settings=(),
-            lone=False,
+            loading, kernel="input.read", op_class="read", writes=(stored,), attrs=cold, settings=()
         ),
         decode=replace(
             loading,
@@ -64,7 +57,6 @@ def stage_calls(loading: OpCall, training: Training) -> InputCalls:
             writes=tuple(decoded),
             work=(raw,) if packed else (),
             attrs=(*loading.attrs, *content),
-            lone=False,
         ),
         copy=replace(
             loading,

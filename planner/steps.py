@@ -29,7 +29,6 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
             flop=0,
             writes=(x, labels, raw),
             attrs=(("item_bytes", item_bytes), ("shifted", int(model.next_token))),
-            lone=True,
         )
     names = ("channels", "height", "width")
     return OpCall(
@@ -40,7 +39,6 @@ def load(model: ModelGraph, samples: int, dtype: str) -> OpCall:
         writes=(x, labels, raw),
         attrs=tuple(zip(names[-len(model.record_shape) :], model.record_shape, strict=True)),
         settings=(("full_scale", model.full_scale),),
-        lone=True,
     )
 
 
@@ -66,7 +64,6 @@ def loss(model: ModelGraph, samples: int, dtype: str, batch: int) -> OpCall:
         reads=(*logits, _labels(model, samples), *(scaling(),) * scaled),
         writes=(*gradients, stats),
         settings=(("batch", batch),),
-        lone=True,
     )
 
 

@@ -111,17 +111,18 @@ def cooler(
 ) -> Callable[[], None]:
     """Return what leaves the caches as a step does before it comes to the op.
 
-    It touches ``call.reuse_bytes``, and data is gone. The code of an op that is the only one of its
-    kind is gone too. Others run on other layers all the while: so the same op runs on arrays of its
-    own, and other kernels after it, which leave its code in the larger caches only. An op that
-    moves more than caches hold finds itself cold.
+    It touches ``call.reuse_bytes``, and data is gone; so is the code of a kind that ran long ago.
+    Where another layer has just run it, the same op runs on arrays of its own, and other kernels
+    after it, which leave its code in the larger caches only. An op that moves more than caches hold
+    finds itself cold.
     """
     if call.moved_bytes > MOST_SWEPT_BYTES:
         return lambda: None
-    if call.lone:
+    if call.cold_code:
         return Sweeper(call.reuse_bytes)
     elsewhere, _ = bound_call(call, fetch, by)
-    sweep, rest = Sweeper(call.reuse_bytes), dict(others(1)).values()
+    sweep = Sweeper(call.reuse_bytes)
+    rest = [fire for name, fire in dict(others(1)).items() if name != call.kernel]
 
     def cool() -> None:
         sweep()

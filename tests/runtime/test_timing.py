@@ -159,7 +159,7 @@ def test_before_an_op_caches_are_swept_and_its_kernel_runs_elsewhere(monkeypatch
     assert not set(ran[0]) & set(ran[1])
 
 
-def test_code_is_left_warm_behind_other_kernels_unless_the_op_is_the_only_one(monkeypatch):
+def test_code_is_left_warm_behind_other_kernels_unless_it_is_cold(monkeypatch):
     call, ran = replace(add(1000, "float32"), reuse_bytes=4096), []
     own = {call.kernel: lambda *arrays: ran.append("own")}
     by = replace(runtime.timing.backend("numpy"), own=own)
@@ -168,14 +168,14 @@ def test_code_is_left_warm_behind_other_kernels_unless_the_op_is_the_only_one(mo
     cooler(call, by=by)()
     assert ran == ["sweep", "own", "other", "other"]
     ran.clear()
-    cooler(replace(call, lone=True), by=by)()
+    cooler(replace(call, cold_code=True), by=by)()
     assert ran == ["sweep"]
 
 
 def test_what_decodes_records_is_swept_for_alone(monkeypatch):
     swept = []
     monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: swept.append(n))
-    cooler(replace(load(load_model("mlp"), 4, "float32"), reuse_bytes=4096))()
+    cooler(replace(load(load_model("mlp"), 4, "float32"), reuse_bytes=4096, cold_code=True))()
     assert swept == [4096]
 
 

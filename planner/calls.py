@@ -1,6 +1,5 @@
 """The op calls of a plan, each as cold as a step of that plan leaves it."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 

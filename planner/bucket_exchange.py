@@ -4,7 +4,7 @@ All tasks of a bucket are written at once, as arrays; what the executor needs to
 is made when somebody asks. Index letters: T moves of the script.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import overload
@@ -20,10 +20,11 @@ from planner.emission import script_of
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
-from planner.program import ComputeTask, RankedTasks, Task, TransferTask, View
+from planner.program import ComputeTask, Program, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
 from planner.script import Script
-from planner.switching import SWITCH, Joined, route_between
+from planner.switching import SWITCH, Joined, carried, route_between
+from planner.tasklist import TaskList
 from sim.blocks import Rows, narrow
 from sim.taskgraph import NO_ROUTE
 
@@ -144,6 +145,15 @@ class ExchangeTasks(RankedTasks):
         )
 
 
+def first_sends(program: Program) -> Iterator[tuple[str, int, Ints]]:
+    """Yield, of every exchange, algorithm, elements, and the transfers that carry its call."""
+    parts = program.tasks
+    assert isinstance(parts, TaskList)
+    for first, part in zip(parts.firsts, parts.parts, strict=True):
+        if isinstance(part, ExchangeTasks):
+            yield part.name, part.bucket.elements, first + part.script.first_sends
+
+
 @dataclass(slots=True)
 class _Writer:
     """Writes the tasks of an exchange, column by column."""
@@ -209,7 +219,10 @@ class _Writer:
         return np.stack(ends, axis=1)
 
     def _sent(self, payload: Ints) -> tuple[Ints, Ints]:
-        """Return the route and the overhead of each transfer, picoseconds, shape (T,)."""
+        """Return the route and the overhead of each transfer, picoseconds, shape (T,).
+
+        ``payload`` becomes what a flow through the switch counts as.
+        """
         key, known = (self.made.name, self.made.group), self.work.ways
         if key not in known:
             known[key] = self._ways()
@@ -217,8 +230,11 @@ class _Writer:
         overhead_ps = np.zeros_like(payload)
         for number, law in enumerate(laws):
             some = np.flatnonzero(law_of == number)
+            payload[some] = carried(law, payload[some])
             sizes, size_of = np.unique(payload[some], return_inverse=True)
             overhead_ps[some] = to_ps(law.overhead_s(sizes.astype(np.float64)))[size_of]
+        paid_ps = self.work.library_ps(self.made.name, self.made.bucket.elements)
+        overhead_ps[self.script.first_sends] += paid_ps
         return route, overhead_ps
 
     def _ways(self) -> tuple[Ints, Ints, list[Route | Joined]]:

@@ -16,9 +16,9 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
 from planner.algorithms import algorithm
-from planner.collectives.base import Emit, Prices
+from planner.collectives.base import Prices
 from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
-from planner.switching import SWITCH, Joined, route_between
+from planner.switching import SWITCH, Joined, carried, route_between
 
 ROUNDING_FRAC = 2.0**-30
 """Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
@@ -79,10 +79,7 @@ def work_of(
     """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
     parts = by_name(name, sorted(set(sizes)))
     channels = channels_of(parts, prices.ranks)
-    works = [
-        _work(algorithm(part).emit, some, prices, update_ps, routes, channels)
-        for part, some in parts.items()
-    ]
+    works = [_work(part, some, prices, update_ps, routes, channels) for part, some in parts.items()]
     return works[0] if len(works) == 1 else _joined(works)
 
 
@@ -116,7 +113,7 @@ def _joined(works: Sequence[Work]) -> Work:
 
 
 def _work(
-    emit: Emit,
+    name: str,
     sizes: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
@@ -124,11 +121,13 @@ def _work(
     channels: int,
 ) -> Work:
     """Return the work of one algorithm; every rank has lanes for so many ``channels``."""
-    moves, ranks = moves_of(emit, prices.ranks), prices.ranks
+    moves, ranks = moves_of(algorithm(name).emit, prices.ranks), prices.ranks
     distinct = list(sizes)
     edges = block_edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
     duration, idle = _durations(moves, edges, prices, routes)
+    for part in (duration, idle):
+        part[moves.first_sends] += [prices.library_ps(name, n) for n in distinct]
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
@@ -210,8 +209,9 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
         if src == dst:
             whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
         else:
-            payload = widths * float(routes.item_bytes)
-            whole[row], idle[row] = lone_ps(routes.route(src, dst), payload)
+            route = routes.route(src, dst)
+            payload = carried(route, widths * routes.item_bytes)
+            whole[row], idle[row] = lone_ps(route, payload * 1.0)
     at = width_of.reshape(len(moves.spans), -1)
     rows = kind_of * len(moves.spans) + moves.span_of
     by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))
@@ -234,13 +234,15 @@ def _links(
 ) -> tuple[Ints, list[Ints]]:
     """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
     starts, rests = (array[moves.sends] for array in times)
-    of = (starts, width[moves.sends] * routes.item_bytes, rests)
+    ways = [routes.route(*divmod(pair, moves.ranks + 1)) for pair in moves.by_pair.keys.tolist()]
+    payload = width[moves.sends] * routes.item_bytes
+    for place, way in enumerate(ways):
+        if isinstance(way, Joined):
+            own = moves.by_pair.rows(place)
+            payload[own] = carried(way, payload[own])
+    of = (starts, payload, rests)
     by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
-    crossed = [
-        (place, link)
-        for place, pair in enumerate(moves.by_pair.keys.tolist())
-        for link in routes.route(*divmod(pair, moves.ranks + 1)).link_ids
-    ]
+    crossed = [(place, link) for place, way in enumerate(ways) for link in way.link_ids]
     place, link = np.array(crossed, dtype=np.int64).T
     by_link = Groups.of(link)
     fill, payload, drain = (

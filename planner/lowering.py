@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -11,6 +11,7 @@ from hwprofiles.units import Ints, to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
+from planner.library_cost import library_prices
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.optimizer import update_arrays
@@ -117,12 +118,15 @@ class Lowering:
     """By step: one past its last task."""
     copies_ahead: bool = False
     """Whether input is copied for a later step, by an engine that does not compute."""
+    library_ps: Callable[[str, int], int] = field(init=False)
+    """Algorithm and elements to what a library pays once for an exchange."""
     ring: tuple[Register, ...] = ()
     """Registers of the input pipeline, in which ranks have no part of the arena."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
         self.calls = StepCalls.of(self.model, self.training, self.plan)
+        self.library_ps = library_prices(self.plan.placement, self.cluster, self.training.dtype)
         self.offsets = parameter_offsets(self.model)
         if self.calls.inputs:
             self.ring = ring_registers(self.calls.inputs, self.plan)

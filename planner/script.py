@@ -49,6 +49,13 @@ class Script:
         return np.flatnonzero(self.arrived < 0)
 
     @cached_property
+    def first_sends(self) -> Ints:
+        """Transfers that wait for no move: the first of the lanes they hold."""
+        waits = np.zeros(len(self.src), dtype=np.bool_)
+        waits[self.waiting[self.waits >= 0]] = True
+        return np.flatnonzero(~waits)
+
+    @cached_property
     def pairs(self) -> Ints:
         """(T,) source x (ranks + 1) + destination."""
         return self.src * (self.ranks + 1) + self.dst

@@ -197,8 +197,8 @@ class _Writer:
             },
         )
         work.tasks.add(made)
-        self._note(tokens)
-        return [self._tasks(last, tokens) for last in script.last]
+        self._note()
+        return self._last(tokens)
 
     def _lanes(self) -> Ints:
         """Return the lanes that each task holds, (T, 2), -1 for none."""
@@ -316,18 +316,19 @@ class _Writer:
             may_land.append((*ready, *(task for task in earlier if task is not None)))
         return [*self.ready, *may_land]
 
-    def _tasks(self, waits: Tasks, tokens: list[Tasks]) -> Tasks:
-        """Return the tasks that moves and tokens stand for."""
-        found: set[int] = set()
-        for wait in waits:
-            found.update(tokens[-1 - wait] if wait < 0 else (self.first + wait,))
-        return tuple(sorted(found))
+    def _last(self, tokens: list[Tasks]) -> list[Tasks]:
+        """Return the last tasks of each rank."""
+        found: list[Tasks] = []
+        for waits in self.script.last:
+            if waits[0] >= 0:
+                found.append(tuple((np.array(waits) + self.first).tolist()))
+                continue
+            own = (tokens[-1 - wait] if wait < 0 else (self.first + wait,) for wait in waits)
+            found.append(tuple(sorted({task for some in own for task in some})))
+        return found
 
-    def _note(self, tokens: list[Tasks]) -> None:
-        """Note what ends the step so far, and the last additions of each rank."""
+    def _note(self) -> None:
+        """Note the last additions of each rank."""
         work, script = self.work, self.script
-        used = {-1 - token for some in script.awaited[0] for token in some}
-        work.tails.difference_update(task for token in used for task in tokens[token])
-        work.tails.update((self.first + script.ends).tolist())
         for rank, place in script.last_adds.items():
             work.landed[self.made.group[rank], self.made.number] = self.first + place

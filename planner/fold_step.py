@@ -9,6 +9,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import Algorithm, algorithm, name_at
+from planner.bucket_update import append_updates
 from planner.collectives.base import Tasks
 from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
@@ -85,7 +86,7 @@ def fold_step(
             ready = passes.gradients_of(layers)
             yield (fold.exchange(number, ready, after[number]),)
 
-    work.updates(exchanged(), [passes])
+    append_updates(work, exchanged(), [passes])
     return work.graph.build()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from planner.bucket_exchange import exchange_bucket
+from planner.bucket_update import append_updates
 from planner.collectives.base import Tasks
 from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
@@ -40,8 +41,10 @@ def lower(
     feeds = feeds_of(work)
     alike = steps == 1 and not feeds
     for _ in range(steps):
+        work.begin_step()
         passes = _passes(work, feeds, alike=alike)
-        work.updates((_exchange(work, *each, passes) for each in enumerate(work.buckets)), passes)
+        exchanged = (_exchange(work, *each, passes) for each in enumerate(work.buckets))
+        append_updates(work, exchanged, passes)
         work.end_step()
     return work.program()
 

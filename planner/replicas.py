@@ -46,13 +46,11 @@ class Template:
 
     def copy(self, work: Lowering, rank: int) -> Passes:
         """Append the passes of ``rank``; updates follow them, no other passes."""
-        here, there = work.register_ids[0], work.register_ids[rank]
-        registers = {i: there[name] for name, i in here.items() if name in there}
         actor = work.actor_count
         work.actor_count += len(self.names)
         lanes = dict(zip(work.lanes_of(0), work.lanes_of(rank), strict=True))
         shift = work.graph.repeat(
-            self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
+            self.block, lanes=_lookup(lanes), registers=_registers(work, rank), actor=actor
         )
         work.tasks.add(CopiedTasks(self.infos, rank))
         return self.passes.shifted(shift)
@@ -82,6 +80,15 @@ class CopiedTasks(RankedTasks):
         info = self.infos[at]
         assert isinstance(info, ComputeTask), "passes only compute"
         return replace(info, rank=self.rank)
+
+
+def _registers(work: Lowering, rank: int) -> Ints:
+    """Return an array that maps registers of worker 0 to those of ``rank`` with the same name."""
+    here, there = work.register_ids[0], work.register_ids[rank]
+    if list(here) == list(there):  # ranks have theirs one after the other
+        first, other = (next(iter(ids.values())) for ids in (here, there))
+        return np.arange(len(here), dtype=np.int64) + other - first
+    return _lookup({i: there[name] for name, i in here.items() if name in there})
 
 
 def _lookup(ids: dict[int, int]) -> Ints:

@@ -61,13 +61,6 @@ class Script:
         return self.src * (self.ranks + 1) + self.dst
 
     @cached_property
-    def ends(self) -> Ints:
-        """Moves that no other one waits for."""
-        is_end = np.ones(len(self.src), dtype=np.bool_)
-        is_end[self.waits[self.waits >= 0]] = False
-        return np.flatnonzero(is_end)
-
-    @cached_property
     def last_adds(self) -> dict[int, int]:
         """By rank that adds: its last addition."""
         ranks, at = np.unique(self.src[self.adds][::-1], return_index=True)

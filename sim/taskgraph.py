@@ -308,6 +308,19 @@ class GraphBuilder:
         self._items += len(rows["out"].ids)
         return range(block.first, block.end)
 
+    def unawaited(self, first: int) -> tuple[int, ...]:
+        """Return the tasks from ``first`` on that no later one waits for, ascending.
+
+        ``first`` begins a block.
+        """
+        self._close_block()
+        awaited = np.zeros(self.tasks - first, dtype=np.bool_)
+        for block in self._blocks:
+            if block.first >= first:
+                ids = block.rows["dep"].ids
+                awaited[ids[ids >= first] - first] = True
+        return tuple((np.flatnonzero(~awaited) + first).tolist())
+
     def close_block(self) -> int:
         """End the block of the tasks added one by one; return its number."""
         self._close_block()

@@ -25,7 +25,7 @@ from planner.registers import landing_name
 from planner.script import Script
 from planner.switching import SWITCH, Joined, carried, route_between
 from planner.tasklist import TaskList
-from sim.blocks import Rows, narrow
+from sim.blocks import Rows, narrow, rows_of_table
 from sim.taskgraph import NO_ROUTE
 
 
@@ -187,7 +187,8 @@ class _Writer:
                 "priority": PRIORITY["exchange"],
                 "actor": self._actors(),
             },
-            self._lanes(),
+            len(payload),
+            lane=self._lanes(),
             dep=deps,
             out=Rows(lengths=script.lands, ids=self._registers(lands)),
             **{
@@ -200,7 +201,14 @@ class _Writer:
         self._note()
         return self._last(tokens)
 
-    def _lanes(self) -> Ints:
+    def _lanes(self) -> Rows:
+        """Return the lanes that each task holds, the same for all buckets."""
+        key, known = (self.made.name, self.made.group), self.work.exchange_lanes
+        if key not in known:
+            known[key] = rows_of_table(self._lane_table(), ordered=True)
+        return known[key]
+
+    def _lane_table(self) -> Ints:
         """Return the lanes that each task holds, (T, 2), -1 for none."""
         work, script, channels = self.work, self.script, range(self.script.channels)
         compute = np.array([work.lane(worker, "compute") for worker in self.made.group])
@@ -290,7 +298,7 @@ class _Writer:
     def _deps(self, tokens: list[Tasks]) -> Rows:
         """Return what each task waits for: first what tokens stand for, which came before."""
         sets, set_of, counts, moves = self.script.awaited
-        found = [sorted({task for token in some for task in tokens[-1 - token]}) for some in sets]
+        found = [_joined([tokens[-1 - token] for token in some]) for some in sets]
         size = np.array(list(map(len, found)), dtype=np.int64)
         lengths = np.stack([size[set_of], counts], axis=1).reshape(-1)
         begin = np.stack(
@@ -313,18 +321,19 @@ class _Writer:
         for ready, worker in zip(self.ready, self.made.group, strict=True):
             after = work.layouts[worker].landing_after[number]
             earlier = (work.landed.get((worker, bucket)) for bucket in after)
-            may_land.append((*ready, *(task for task in earlier if task is not None)))
+            landed = (task for task in earlier if task is not None)
+            may_land.append(tuple(sorted({*ready, *landed})))
         return [*self.ready, *may_land]
 
     def _last(self, tokens: list[Tasks]) -> list[Tasks]:
         """Return the last tasks of each rank."""
         found: list[Tasks] = []
-        for waits in self.script.last:
-            if waits[0] >= 0:
-                found.append(tuple((np.array(waits) + self.first).tolist()))
+        for waits, moves in zip(self.script.last, self.script.last_moves, strict=True):
+            if len(moves) == len(waits):
+                found.append(tuple((moves + self.first).tolist()))
                 continue
-            own = (tokens[-1 - wait] if wait < 0 else (self.first + wait,) for wait in waits)
-            found.append(tuple(sorted({task for some in own for task in some})))
+            own = [tokens[-1 - wait] if wait < 0 else (self.first + wait,) for wait in waits]
+            found.append(_joined(own))
         return found
 
     def _note(self) -> None:
@@ -332,3 +341,8 @@ class _Writer:
         work, script = self.work, self.script
         for rank, place in script.last_adds.items():
             work.landed[self.made.group[rank], self.made.number] = self.first + place
+
+
+def _joined(some: Sequence[Tasks]) -> Tasks:
+    """Return the tasks of any of these, ascending; each has its own in order."""
+    return some[0] if len(some) == 1 else tuple(sorted({task for own in some for task in own}))

@@ -63,8 +63,11 @@ def _update(
     call, name = work.calls.update(bucket.elements), f"update.{number}"
     waits = []
     for rank, last, own in zip(ranks, done, passes, strict=True):
-        after = {*last, *own.readers_of(bucket.layers)}
-        waits.append(sorted({*after, *work.entry((rank,), after)}))
+        readers = own.readers_of(bucket.layers)
+        after = (*readers, *last)
+        if work.before or (readers and last and readers[-1] >= last[0]):
+            after = tuple(sorted({*after, *work.entry((rank,), after)}))
+        waits.append(after)
     lengths = np.array(list(map(len, waits)), dtype=np.int64)
     none = Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
     work.graph.extend(
@@ -75,7 +78,8 @@ def _update(
             "priority": PRIORITY["update"],
             "actor": np.array([work.actor(rank, name) for rank in ranks]),
         },
-        np.array([[work.lanes[rank, "compute"]] for rank in ranks]),
+        len(ranks),
+        lane=Rows(lengths=1, ids=np.array([work.lanes[rank, "compute"] for rank in ranks])),
         dep=Rows(lengths=lengths, ids=np.array([t for some in waits for t in some])),
         out=none,
         **{"in": none},

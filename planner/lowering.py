@@ -20,6 +20,7 @@ from planner.registers import Register, RegisterNames, frame_count, plan_buckets
 from planner.rings import ring_registers
 from planner.switching import Joined
 from planner.tasklist import TaskList
+from sim.blocks import Rows
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
@@ -96,6 +97,8 @@ class Lowering:
         default_factory=dict
     )
     """By algorithm and group: route of each transfer of its script, which law it follows, laws."""
+    exchange_lanes: dict[tuple[str, tuple[int, ...]], Rows] = field(default_factory=dict)
+    """By algorithm and group: those that the tasks of its script hold."""
     actor_count: int = 0
     prices: dict[tuple[str, int], tuple[OpCall, int]] = field(default_factory=dict)
     """By device and identity of the call, which is kept so that it stays its own."""
@@ -212,8 +215,10 @@ class Lowering:
         ids = self.register_ids[info.rank]
         taken = [ids[register] for register in writes]
         turns = [self.last_writer[register] for register in taken if register in self.last_writer]
-        waits = {*after, *turns, *(writer for writer, _ in reads)}
-        before = () if self.is_ahead(info.phase) else self.entry((info.rank,), waits)
+        before: tuple[int, ...] = ()
+        if self.before and not self.is_ahead(info.phase):
+            waits = {*after, *turns, *(writer for writer, _ in reads)}
+            before = self.entry((info.rank,), waits)
         task = self.graph.compute(
             [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
             self.price_ps(info.rank, info.call),

@@ -61,6 +61,11 @@ class Script:
         return self.src * (self.ranks + 1) + self.dst
 
     @cached_property
+    def last_moves(self) -> list[Ints]:
+        """By rank: those of ``last`` that are moves."""
+        return [np.array([wait for wait in waits if wait >= 0]) for waits in self.last]
+
+    @cached_property
     def last_adds(self) -> dict[int, int]:
         """By rank that adds: its last addition."""
         ranks, at = np.unique(self.src[self.adds][::-1], return_index=True)

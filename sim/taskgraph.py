@@ -279,18 +279,16 @@ class GraphBuilder:
         columns |= {"actor": actor, "priority": priority}
         return self._extend(columns, lanes, after, reads, writes)
 
-    def extend(self, columns: dict[str, Column], lanes: Ids, **rows: Rows) -> range:
-        """Append tasks of both kinds, as many as ``lanes`` has rows.
+    def extend(self, columns: dict[str, Column], count: int, **rows: Rows) -> range:
+        """Append ``count`` tasks of both kinds.
 
         Parameters
         ----------
         columns : dict
             By name, see ``sim.blocks.COLUMNS``; ``NO_ROUTE`` for a compute task.
-        lanes : int array, shape (n, k)
-            As in ``computes``.
-        dep, out, in : Rows
-            Tasks waited for, the writers of what is read among them, ascending in every row;
-            registers written; items read, counted from :attr:`items` on.
+        lane, dep, out, in : Rows
+            Lanes held; tasks waited for, the writers of what is read among them; both ascending in
+            every row. Registers written; items read, counted from :attr:`items` on.
 
         Returns
         -------
@@ -298,11 +296,10 @@ class GraphBuilder:
             Their ids.
         """
         self._close_block()
-        block = Block(first=self.tasks, count=len(lanes), first_item=self._items)
+        block = Block(first=self.tasks, count=count, first_item=self._items)
         block.columns.update({k: as_column(v, k in WIDE) for k, v in columns.items()})
         for name, some in rows.items():
             block.rows[name] = Rows(lengths=some.lengths, ids=narrow(some.ids))
-        block.rows["lane"] = rows_of_table(lanes, ordered=True)
         check_block(block, block.rows["dep"])
         self._blocks.append(block)
         self._items += len(rows["out"].ids)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = ("foreplan", "hwprofiles", "sim", "planner", "runtime", "reports", "bench", "tests")
 WHEELS = (
     "annotated-types",
+    "execnet>=2.1,<3",
     "hypothesis>=6.120,<7",
     "iniconfig",
     "ml-dtypes>=0.5,<0.8",
@@ -26,6 +27,7 @@ WHEELS = (
     "pydantic>=2.10,<3",
     "pygments",
     "pytest>=8.3,<10",
+    "pytest-xdist>=3.6,<4",
     "simpy>=4.1,<5",
     "sortedcontainers",
     "threadpoolctl>=3.5,<4",

@@ -19,6 +19,11 @@ class Case:
     """With ``ranks``: whose links it has; empty for that of the GPU."""
 
     @property
+    def learning_rate(self) -> float:
+        """That of its optimizer."""
+        return LEARNING_RATES[self.optimizer]
+
+    @property
     def key(self) -> str:
         """Name, unique."""
         parts = [self.model, f"b{self.batch}", self.dtype]
@@ -26,6 +31,8 @@ class Case:
         return "/".join(parts)
 
 
+LEARNING_RATES = {"sgd": 0.05, "adamw": 3e-4}
+"""Nothing is warmed up, so AdamW takes less than its default."""
 CONVNETS = ("resnet-50", "vgg-16", "alexnet")
 DTYPES = ("bfloat16", "tf32", "float32")
 

@@ -5,6 +5,7 @@ CuPy is imported when the first one is made. Everything runs on the current stre
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,8 @@ FUSED = ("float16", "bfloat16")
 """Dtypes of the library's fused attention."""
 MAPS, WEIGHTS = (3, 0, 1, 2), (0, 1, 2, 3)
 """Axes in the library's order, (n, C, H, W) and (K, C, R, S)."""
+WIDEST_BYTES = 4
+"""Of an element that the library convolves: cuDNN 9.19 scales float64 by float32 numbers."""
 PINNED_SLOTS = 2
 
 
@@ -41,7 +44,7 @@ class CupyEngine:
 
     def _find_library(self) -> graphs.Library | None:
         try:
-            return graphs.Library(self._workspace, self._stream)
+            return graphs.Library(self._workspace, self._stream, self._timed)
         except (ImportError, OSError, RuntimeError) as error:
             why = " ".join(str(error).split())
             say(
@@ -98,6 +101,10 @@ class CupyEngine:
                 of_out, p.batch, compute, default_algorithm,
             )  # fmt: skip
 
+    def address(self, array: Any) -> int:
+        """Return the pointer of an array."""
+        return int(array.data.ptr)
+
     def scratch(self, name: str, elements: int, dtype: str) -> Any:
         """Return workspace, kept and made larger where needed."""
         room = self._rooms.get((name, dtype))
@@ -118,6 +125,20 @@ class CupyEngine:
 
     def _workspace(self, size_bytes: int) -> int:
         return int(self.scratch("library", max(size_bytes, 1), "uint8").data.ptr)
+
+    def _timed(self, work: Callable[[], None]) -> float:
+        """Return seconds on the device of the faster of two runs, after one to warm up."""
+        cuda, found = self._cupy.cuda, []
+        stream = cuda.get_current_stream()
+        work()
+        for _ in range(2):
+            begin, end = cuda.Event(), cuda.Event()
+            begin.record(stream)
+            work()
+            end.record(stream)
+            end.synchronize()
+            found.append(cuda.get_elapsed_time(begin, end) / 1e3)
+        return float(min(found))
 
     def bring(self, source: Any, target: Any) -> None:
         """Copy from the host through pinned memory, two copies under way at most."""
@@ -149,7 +170,7 @@ class CupyEngine:
 
     def convolve(self, phase: str, x: Any, w: Any, y: Any, how: tuple[int, ...]) -> bool:
         """Run a convolution of cuDNN."""
-        if self._library is None:
+        if self._library is None or x.dtype.itemsize > WIDEST_BYTES:
             return False
         shapes = (graphs.laid(x, MAPS), graphs.laid(w, WEIGHTS), graphs.laid(y, MAPS))
         pointers = {graphs.X: x.data.ptr, graphs.W: w.data.ptr, graphs.Y: y.data.ptr}

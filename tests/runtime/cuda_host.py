@@ -18,7 +18,7 @@ import numpy as np
 from hwprofiles.registry import names
 from runtime.arena import dtype_of
 from runtime.cuda import columns
-from runtime.cuda.text import TYPES, Text
+from runtime.cuda.text import TYPES, Text, widened
 
 THREADS = 4
 HALVES = {"float16": "_Float16", "bfloat16": "Bfloat16"}
@@ -79,7 +79,9 @@ def texts() -> list[Text]:
     files = [f"runtime.cuda.kernels.{stem}" for stem in names("runtime.cuda.kernels")]
     modules = [columns, *map(importlib.import_module, files)]
     found = {id(v): v for m in modules for v in vars(m).values() if isinstance(v, Text)}
-    return list(found.values())
+    return [
+        each for text in found.values() for each in ([text, widened(text)] if text.pack else [text])
+    ]
 
 
 def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
@@ -91,7 +93,7 @@ def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
         parameters, body = text.function(narrow=narrow)
         given = ", ".join(p.split()[-1] for p in parameters.split(","))
         parts.append(
-            f"namespace {text.name}_space {{ {text.helpers}\n"
+            f"namespace {text.name}_space {{ {text.before}\n"
             f"void kernel({parameters}) {{ {body} }} }}\n"
             f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {parameters})'
             f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({given}); }}); }}"
@@ -146,6 +148,9 @@ class HostEngine:
             np.matmul(a, b, out=out)
         else:
             out[...] = np.matmul(a.astype(np.float32), b.astype(np.float32))
+
+    def address(self, array):
+        return array.ctypes.data
 
     def scratch(self, name, elements, dtype):
         room = self._rooms.get((name, dtype))

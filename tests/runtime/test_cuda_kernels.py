@@ -69,6 +69,7 @@ LAYERS = [
     layer("layer_norm", TEXT),
     layer("attention", (5, 24), heads=2, causal=1),
     layer("attention", (5, 24), heads=2, causal=0),
+    layer("attention", (9, 96), heads=2, causal=1),
     layer("lstm", TEXT, features=7),
     layer("lstm", TEXT, features=3, reverse=1),
     layer("embedding", (7,), vocab=6, features=5),

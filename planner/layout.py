@@ -18,6 +18,7 @@ from planner.registers import (
     fullest_landing,
     landing_bucket,
     landing_registers,
+    landing_twins,
     own_registers,
     plan_buckets,
 )
@@ -65,14 +66,12 @@ def layouts(
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
     alike = shared.without_landing()
-    found: dict[tuple[Register, ...], Layout] = {}
-    every = []
-    for rank in range(plan.workers):
-        landing = tuple(landing_registers(model, training, plan, rank))
-        if landing not in found:
-            found[landing] = shared.with_landing(alike, landing)
-        every.append(found[landing])
-    return tuple(every)
+    twins = landing_twins(model, training, plan)
+    found = {
+        rank: shared.with_landing(alike, landing_registers(model, training, plan, rank))
+        for rank in dict.fromkeys(twins)
+    }
+    return tuple(found[rank] for rank in twins)
 
 
 def worker_layout(

@@ -8,6 +8,7 @@ next step is overlapped where the plan has an input pipeline (``planner.inputs``
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
@@ -56,11 +57,15 @@ def _passes(work: Lowering, feeds: Mapping[int, Feed], *, alike: bool) -> list[P
     """
     passes = [_worker_passes(work, 0, feeds, alike=alike)]
     first = Template.of(work, passes[0]) if alike else None
-    for rank in range(1, work.plan.workers):
-        if first and first.fits(work, rank):
-            passes.append(first.copy(work, rank))
+
+    def is_copy(rank: int) -> bool:
+        return first is not None and first.fits(work, rank)
+
+    for copied, ranks in groupby(range(1, work.plan.workers), is_copy):
+        if first and copied:
+            passes += first.copies(work, list(ranks))
         else:
-            passes.append(_worker_passes(work, rank, feeds, alike=alike))
+            passes += [_worker_passes(work, rank, feeds, alike=alike) for rank in ranks]
     return passes
 
 

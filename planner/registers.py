@@ -209,29 +209,44 @@ def landing_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> list[Register]:
     """Return the landing registers of each bucket, one a channel by which anything lands."""
-    found: list[Register] = []
-    if plan.workers == 1:
-        return found
     item = DTYPE_BYTES[training.dtype]
-    for number, bucket in enumerate(plan_buckets(model, training, plan)):
-        widths = _landing(name_at(plan.algorithm, bucket.elements), plan.workers, bucket.elements)
-        for channel, widest in enumerate(widths[rank]):
-            if widest:
-                landing = Register(
-                    name=landing_name(number, channel),
-                    category="landing",
-                    slots=plan.landing_slots,
-                    slot_bytes=widest * item,
-                )
-                found.append(landing)
-    return found
+    return [
+        Register(
+            name=landing_name(number, channel),
+            category="landing",
+            slots=plan.landing_slots,
+            slot_bytes=widest * item,
+        )
+        for number, widths in enumerate(_landings(model, training, plan))
+        for channel, widest in enumerate(widths[rank])
+        if widest
+    ]
+
+
+def landing_twins(model: ModelGraph, training: Training, plan: Plan) -> list[int]:
+    """Return by rank the first one that has the same landing registers."""
+    if plan.workers == 1:
+        return [0]
+    first: dict[tuple[tuple[int, ...], ...], int] = {}
+    every = zip(*_landings(model, training, plan), strict=True)
+    return [first.setdefault(widths, rank) for rank, widths in enumerate(every)]
+
+
+def _landings(
+    model: ModelGraph, training: Training, plan: Plan
+) -> list[tuple[tuple[int, ...], ...]]:
+    """Return by bucket, worker and channel the widest arrival, elements."""
+    if plan.workers == 1:
+        return []
+    sizes = (bucket.elements for bucket in plan_buckets(model, training, plan))
+    return [_landing(name_at(plan.algorithm, n), plan.workers, n) for n in sizes]
 
 
 @lru_cache(maxsize=4096)
-def _landing(name: str, workers: int, elements: int) -> list[list[int]]:
+def _landing(name: str, workers: int, elements: int) -> tuple[tuple[int, ...], ...]:
     """Return the widest arrival of each worker and channel."""
-    found: list[list[int]] = script_of(algorithm(name).emit, workers).landing(elements).tolist()
-    return found
+    found = script_of(algorithm(name).emit, workers).landing(elements)
+    return tuple(map(tuple, found.tolist()))
 
 
 def landing_name(bucket: int, channel: int = 0) -> str:
@@ -254,5 +269,6 @@ def landing_bucket(name: str) -> int:
 
 def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:
     """Return the landing registers of the worker that has most of them, by bytes."""
-    each = [landing_registers(model, training, plan, rank) for rank in range(plan.workers)]
+    ranks = dict.fromkeys(landing_twins(model, training, plan))
+    each = [landing_registers(model, training, plan, rank) for rank in ranks]
     return max(each, key=lambda found: sum(register.arena_bytes for register in found))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from hwprofiles.units import MIB
 from planner import steps
@@ -104,8 +105,7 @@ class StepCalls:
 
     def add(self, elements: int) -> OpCall:
         """Return the addition of ``elements`` gradients."""
-        call = steps.add(elements, self.training.dtype)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        return _addition(elements, self.training.dtype, self.step_reuse_bytes)
 
     def judge(self, elements: int) -> OpCall:
         """Return the check of all gradients of a scaled loss."""
@@ -116,3 +116,9 @@ class StepCalls:
         """Return the optimizer over ``elements`` parameters."""
         call = update(self.training, elements)
         return replace(call, reuse_bytes=self.step_reuse_bytes)
+
+
+@lru_cache(maxsize=4096)
+def _addition(elements: int, dtype: str, reuse_bytes: int) -> OpCall:
+    """Return the addition of so many elements; equal ones are one, and have one price."""
+    return replace(steps.add(elements, dtype), reuse_bytes=reuse_bytes)

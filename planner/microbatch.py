@@ -37,12 +37,12 @@ class Microbatch:
     """By register: the task that took its slot."""
     latest: int = -1
     """The task that fired last, -1 for none."""
+    turn: int = field(init=False)
+    """Microbatches of this rank before this one, over all steps: slots are taken in turn."""
 
-    @property
-    def turn(self) -> int:
-        """Microbatches of this rank before this one, over all steps: slots are taken in turn."""
+    def __post_init__(self) -> None:
         work = self.work
-        return len(work.ends) * work.plan.microbatches(work.training.batch) + self.number
+        self.turn = len(work.ends) * work.plan.microbatches(work.training.batch) + self.number
 
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""

@@ -21,7 +21,7 @@ WHEELS = (
     "iniconfig",
     "ml-dtypes>=0.5,<0.8",
     "networkx>=3.4,<4",
-    "nvidia-cudnn-frontend>=1.24,<1.27",
+    "nvidia-cudnn-frontend>=1.23,<1.24",
     "pluggy",
     "psutil>=6,<8",
     "pydantic>=2.10,<3",

@@ -6,7 +6,7 @@ CuPy is imported when the first one is made. Everything runs on the current stre
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from hwprofiles.errors import BackendUnavailable
 from runtime.cuda import gemm, graphs
 from runtime.cuda.backend import missing
+from runtime.cuda.tape import Taped
 from runtime.cuda.text import NARROW, THREADS, Text
 
 OPTIONS = ("--std=c++17",)
@@ -26,7 +27,7 @@ WIDEST_BYTES = 4
 PINNED_SLOTS = 2
 
 
-class CupyEngine:
+class CupyEngine(Taped):
     """``runtime.cuda.engine.Engine`` of CuPy."""
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class CupyEngine:
             raise BackendUnavailable(f"CUDA backend: {reason}")
         import cupy
 
+        super().__init__()
         self._cupy = cupy
         self.tf32 = False
         self._rooms: dict[tuple[str, str], Any] = {}
@@ -73,7 +75,7 @@ class CupyEngine:
         )
         sizes = (a if isinstance(a, int) else getattr(a, "size", 1) for a in arguments)
         narrow = all(size < NARROW for size in sizes)
-        _compiled(text, dtype, narrow)((blocks,), (THREADS,), given)
+        self.do(partial(_compiled(text, dtype, narrow), (blocks,), (THREADS,), given))
 
     def matmul(self, a: Any, b: Any, out: Any) -> None:
         """``out = a b`` by cuBLAS; halves add in float32."""
@@ -89,17 +91,25 @@ class CupyEngine:
             (x.data.ptr, kind, leading) for x, leading in zip((b, a, out), p.leading, strict=True)
         )
         default_algorithm = -1
+        shape = (handle, *p.operations, *p.sizes)
         if p.batch == 1:
-            cublas.gemmEx(
-                handle, *p.operations, *p.sizes, one, *first, *second, zero, *result, compute,
-                default_algorithm,
-            )  # fmt: skip
+            operands: tuple[Any, ...] = (one, *first, *second, zero, *result)
+            work = partial(cublas.gemmEx, *shape, *operands, compute, default_algorithm)
         else:
             of_b, of_a, of_out = p.strides
-            cublas.gemmStridedBatchedEx(
-                handle, *p.operations, *p.sizes, one, *first, of_b, *second, of_a, zero, *result,
-                of_out, p.batch, compute, default_algorithm,
-            )  # fmt: skip
+            operands = (one, *first, of_b, *second, of_a, zero, *result, of_out, p.batch)
+            work = partial(
+                cublas.gemmStridedBatchedEx, *shape, *operands, compute, default_algorithm
+            )
+        self.do(work)
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy, dtypes may differ."""
+        self.do(partial(target.__setitem__, ..., source))
+
+    def clear(self, target: Any) -> None:
+        """Write zeros."""
+        self.do(partial(target.fill, 0))
 
     def address(self, array: Any) -> int:
         """Return the pointer of an array."""
@@ -110,6 +120,7 @@ class CupyEngine:
         room = self._rooms.get((name, dtype))
         if room is None or room.size < elements:
             # who still uses the old one has been queued before, on the stream that frees it
+            self.moves += 1
             room = self._rooms[name, dtype] = self._cupy.empty(elements, self._dtype(dtype))
         return room[:elements]
 
@@ -175,7 +186,7 @@ class CupyEngine:
         shapes = (graphs.laid(x, MAPS), graphs.laid(w, WEIGHTS), graphs.laid(y, MAPS))
         pointers = {graphs.X: x.data.ptr, graphs.W: w.data.ptr, graphs.Y: y.data.ptr}
         arguments = (phase, *shapes, how, str(x.dtype))
-        return self._library.run("convolution", arguments, pointers, strict=not self.tf32)
+        return self._ask("convolution", arguments, pointers, strict=not self.tf32)
 
     def attend(self, phase: str, arrays: tuple[Any, ...], heads: int, causal: bool) -> bool:
         """Run fused attention of cuDNN, for halves.
@@ -196,7 +207,7 @@ class CupyEngine:
             pointers = {**qkv, graphs.O: y.data.ptr, graphs.STATS: kept.data.ptr}
             if not self._attention("forward", how, pointers):
                 return False
-            stats[...] = kept.reshape(stats.shape)
+            self.copy(kept.reshape(stats.shape), stats)
             return True
         _, _, dy, dx = arrays
         out = self.scratch("attend.out", dy.size, dtype)
@@ -208,8 +219,17 @@ class CupyEngine:
         return self._attention("input_grad", how, pointers)
 
     def _attention(self, phase: str, how: tuple[Any, ...], pointers: dict[int, int]) -> bool:
+        return self._ask("attention", (phase, *how), pointers, strict=False)
+
+    def _ask(
+        self, kind: str, arguments: tuple[Any, ...], pointers: dict[int, int], *, strict: bool
+    ) -> bool:
+        """Let the library do it; whether it could."""
         assert self._library is not None
-        return self._library.run("attention", (phase, *how), pointers, strict=False)
+        work = self._library.work(kind, arguments, pointers, strict=strict)
+        if work is not None:
+            self.do(work)
+        return work is not None
 
     def _parts(self, x: Any, numbers: tuple[int, ...], width: int) -> dict[int, int]:
         """Return where queries, keys and values begin, which lie side by side in a token."""

@@ -4,8 +4,8 @@ Kernels never name CuPy. So the same functions, and the same C++, run where a te
 made of a host compiler and NumPy in its place.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from runtime.cuda.text import PACK_BYTES, THREADS, Text, widened
@@ -44,6 +44,23 @@ class Engine(Protocol):
 
     def scratch(self, name: str, elements: int, dtype: str) -> Any:
         """Return workspace of no meaning before and after, kept from call to call."""
+        ...
+
+    @property
+    def moves(self) -> int:
+        """How often workspace has moved."""
+        ...
+
+    def recording(self) -> AbstractContextManager[list[Callable[[], object]]]:
+        """Keep all that is done, but for ``bring``; see ``runtime.cuda.tape``."""
+        ...
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy on the device, between arrays of one shape."""
+        ...
+
+    def clear(self, target: Any) -> None:
+        """Write zeros."""
         ...
 
     def bring(self, source: Any, target: Any) -> None:

@@ -234,12 +234,14 @@ class Library:
         self._timed = timed
         self.refused: dict[str, str] = {}
         self.plans: dict[str, Plan] = {}
+        self._set = -1
+        """The stream that it was told to use."""
         self._of_call: dict[tuple[Any, ...], Plan | None] = {}
 
-    def run(
+    def work(
         self, kind: str, arguments: tuple[Any, ...], pointers: Mapping[int, int], *, strict: bool
-    ) -> bool:
-        """Run ``convolution`` or ``attention`` of ``arguments``; whether the library could.
+    ) -> Callable[[], None] | None:
+        """Return what does a ``convolution`` or ``attention`` of ``arguments``, if it can be done.
 
         ``strict`` keeps products of float32 from rounding.
         """
@@ -247,19 +249,26 @@ class Library:
         if call not in self._of_call:
             self._of_call[call] = self._made(*call, pointers)
         plan = self._of_call[call]
-        if plan is not None:
-            self._execute(plan, pointers)
-        return plan is not None
+        return None if plan is None else self._run(plan, pointers)
 
-    def _execute(self, plan: Plan, pointers: Mapping[int, int]) -> None:
+    def _run(self, plan: Plan, pointers: Mapping[int, int]) -> Callable[[], None]:
+        """Return what runs a plan."""
         import cudnn
 
-        cudnn.set_stream(handle=self._handle, stream=self._stream())
+        handle, given = self._handle, dict(pointers)
         room = self._room(plan.workspace_bytes)
-        if plan.index is None:
-            plan.graph.execute(dict(pointers), room, handle=self._handle)
-        else:
-            plan.graph.execute_plan_at_index(dict(pointers), room, plan.index, handle=self._handle)
+        run = partial(plan.graph.execute, given, room, handle=handle)
+        if plan.index is not None:
+            run = partial(plan.graph.execute_plan_at_index, given, room, plan.index, handle=handle)
+
+        def work() -> None:
+            stream = self._stream()
+            if stream != self._set:
+                cudnn.set_stream(handle=handle, stream=stream)
+                self._set = stream
+            run()
+
+        return work
 
     def _made(
         self, kind: str, arguments: tuple[Any, ...], strict: bool, pointers: Mapping[int, int]
@@ -285,7 +294,7 @@ class Library:
             if len(plans) == 1:
                 return plan
             try:
-                seconds = self._timed(partial(self._execute, plan, pointers))
+                seconds = self._timed(self._run(plan, pointers))
             except (cudnn.cudnnGraphNotSupportedError, RuntimeError):
                 continue
             ran += 1

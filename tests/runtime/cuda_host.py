@@ -10,7 +10,7 @@ import importlib
 import os
 import subprocess
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from hwprofiles.registry import names
 from runtime.arena import dtype_of
 from runtime.cuda import columns
+from runtime.cuda.tape import Taped
 from runtime.cuda.text import TYPES, Text, widened
 
 THREADS = 4
@@ -120,12 +121,13 @@ def compiled(dtype: str) -> "HostEngine":
     return HostEngine(texts(), dtype, Path(os.environ.get("TMPDIR", tempfile.gettempdir())))
 
 
-class HostEngine:
+class HostEngine(Taped):
     """Arrays are NumPy's."""
 
     tf32, notes, plans = False, {}, {}
 
     def __init__(self, texts: list[Text], dtype: str, folder: Path, *, narrow: bool = True) -> None:
+        super().__init__()
         self.folder = folder
         self._library = ctypes.CDLL(str(library(program(texts, dtype, narrow=narrow), folder)))
         self._wide = ctypes.c_double if TYPES[dtype][1] == "double" else ctypes.c_float
@@ -135,7 +137,8 @@ class HostEngine:
         del dtype
         threads = THREADS if "__syncthreads" in text.body else 1
         run = getattr(self._library, text.name)
-        run(ctypes.c_uint(blocks), ctypes.c_uint(threads), *map(self._argument, arguments))
+        given = [*map(self._argument, arguments)]
+        self.do(partial(run, ctypes.c_uint(blocks), ctypes.c_uint(threads), *given))
 
     def _argument(self, value):
         if isinstance(value, np.ndarray):
@@ -144,10 +147,18 @@ class HostEngine:
 
     def matmul(self, a, b, out):
         assert out.flags.c_contiguous
-        if out.dtype.itemsize > 2:
-            np.matmul(a, b, out=out)
-        else:
-            out[...] = np.matmul(a.astype(np.float32), b.astype(np.float32))
+        wide = np.float32 if out.dtype.itemsize == 2 else out.dtype
+
+        def work():
+            out[...] = np.matmul(a.astype(wide), b.astype(wide))
+
+        self.do(work)
+
+    def copy(self, source, target):
+        self.do(partial(np.copyto, target, source, casting="unsafe"))
+
+    def clear(self, target):
+        self.do(partial(target.fill, 0))
 
     def address(self, array):
         return array.ctypes.data
@@ -155,6 +166,7 @@ class HostEngine:
     def scratch(self, name, elements, dtype):
         room = self._rooms.get((name, dtype))
         if room is None or room.size < elements:
+            self.moves += 1
             room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype_of(dtype))
         return room[:elements]
 

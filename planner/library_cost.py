@@ -119,7 +119,8 @@ def _switched_s(
 def _tiers(placement: Sequence[int], cluster: Cluster) -> tuple[Tier, ...]:
     """Return the tiers of neighbours that a library knows something of, the inner one first."""
     known: dict[tuple[bool, tuple[int, ...]], Tier] = {}
-    for src, dst in pairwise((*placement, placement[0])):
+    devices = sorted(placement)  # whoever is which rank
+    for src, dst in pairwise((*devices, devices[0])):
         leaves = node_of(src, cluster.routing) != node_of(dst, cluster.routing)
         route = cluster.route(src, dst)
         law = leaves, tuple(map(id, route.links))

@@ -185,5 +185,7 @@ def test_between_nodes_less_never_pays_more_and_both_launches_are_in_it(system, 
     tiers = library_cost._tiers(range(16), node(system))
     assert [sorted(tier.protocols)[-1] for tier in tiers] == ["simple", "simple"]
     one_s, other_s = (library_cost.call_s("ring", 16, s, tiers) for s in (size, size + more))
+    spread = [rank // 2 + 8 * (rank % 2) for rank in range(16)]
+    assert library_cost._tiers(spread, node(system)) == tiers
     least_s = [min(p.launch_s for p in tier.protocols.values()) for tier in tiers]
     assert sum(least_s) <= one_s <= other_s

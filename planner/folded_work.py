@@ -9,11 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from hwprofiles.units import PS_PER_S, Floats, Ints
+from hwprofiles.units import Floats, Ints
 from planner.collectives.base import Prices
-from planner.exchange_work import EMPTY, LATER, REDUCE, ROUNDING_FRAC, Routes, Work, lone_ps
+from planner.crossings import EMPTY, LATER, REDUCE, Routes, crossing_ps
+from planner.exchange_work import Work, lone_ps
 from planner.folded_moves import FoldedMoves, fitting_moves
 from planner.moves import Groups
+from planner.pivots import stacked_rows
 
 
 def folded_work(
@@ -83,6 +85,7 @@ def folded_work(
         compute_ps=additions,
         chain_ps=of_sizes((head + duration + tail).max(axis=0)),
         all_ps=of_sizes(duration.sum(axis=0)),
+        pivot_ps=stacked_rows([], len(distinct)),  # of alike ranks none is a root
     )
 
 
@@ -152,5 +155,4 @@ def _links(
         by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
     )
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return by_link.keys, [fill, work, drain]
+    return by_link.keys, [fill, crossing_ps(payload, rate[:, None]), drain]

@@ -18,7 +18,6 @@ from planner.registers import (
     fullest_landing,
     landing_bucket,
     landing_registers,
-    landing_twins,
     own_registers,
     plan_buckets,
 )
@@ -66,12 +65,12 @@ def layouts(
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
     alike = shared.without_landing()
-    twins = landing_twins(model, training, plan)
+    landing = landing_registers(model, training, plan)
     found = {
-        rank: shared.with_landing(alike, landing_registers(model, training, plan, rank))
-        for rank in dict.fromkeys(twins)
+        key: shared.with_landing(alike, own)
+        for key, own in {id(own): own for own in landing}.items()
     }
-    return tuple(found[rank] for rank in twins)
+    return tuple(found[id(own)] for own in landing)
 
 
 def worker_layout(

@@ -100,8 +100,8 @@ class Lowering:
     exchange_lanes: dict[tuple[str, tuple[int, ...]], Rows] = field(default_factory=dict)
     """By algorithm and group: those that the tasks of its script hold."""
     actor_count: int = 0
-    prices: dict[tuple[str, int], tuple[OpCall, int]] = field(default_factory=dict)
-    """By device and identity of the call, which is kept so that it stays its own."""
+    prices: dict[tuple[str, int], tuple[int, OpCall]] = field(default_factory=dict)
+    """By device and identity of a call, which is kept: equal layers share theirs."""
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
     frames: int = 1
@@ -237,8 +237,8 @@ class Lowering:
         device = self.cluster.devices[self.plan.placement[rank]].name
         key = (device, id(call))
         if key not in self.prices:
-            self.prices[key] = call, op_ps(self.books[device], call)
-        return self.prices[key][1]
+            self.prices[key] = op_ps(self.books[device], call), call
+        return self.prices[key][0]
 
     def flat(self, register: str, first: int, elements: int) -> View:
         """Return a slice of the flat parameters or gradients."""

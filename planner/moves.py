@@ -142,7 +142,7 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     seat_of = np.array([side * channels + script.channel for side in (src, dst)])
     moves = script.waits >= 0
     waiting, waited = script.waiting[moves], script.waits[moves]
-    levels, back = levels_of(len(src), waiting, waited)
+    levels, back = levels_of(depth_of(len(src), waiting, waited), waiting, waited)
     pairs, pair_of = np.unique(script.pairs, return_inverse=True)
     spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
@@ -179,14 +179,13 @@ def unled(count: int, levels: Sequence[Level]) -> Ints:
 
 
 def levels_of(
-    count: int, waiting: Ints, waited: Ints
+    depth: Ints, waiting: Ints, waited: Ints
 ) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    """Return moves level after level, forward and backward; ``waiting`` ascends."""
-    depth = _depth(count, waiting, waited)
+    """Return moves level after level, forward and backward; ``depth`` is that of all moves."""
     return _by_level(depth, waiting, waited), _by_level(depth, waited, waiting)[::-1]
 
 
-def _depth(count: int, waiting: Ints, waited: Ints) -> Ints:
+def depth_of(count: int, waiting: Ints, waited: Ints) -> Ints:
     """Return how long the longest chain before each move is; ``waiting`` ascends."""
     level = [0] * count
     for move, before in zip(waiting.tolist(), waited.tolist(), strict=True):

@@ -92,7 +92,7 @@ def worker_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> tuple[Register, ...]:
     """Return the registers of ``rank``."""
-    landing = landing_registers(model, training, plan, rank)
+    landing = landing_registers(model, training, plan)[rank]
     return (*step_registers(model, training, plan), *landing)
 
 
@@ -206,47 +206,46 @@ def touched(
 
 
 def landing_registers(
-    model: ModelGraph, training: Training, plan: Plan, rank: int
-) -> list[Register]:
-    """Return the landing registers of each bucket, one a channel by which anything lands."""
-    item = DTYPE_BYTES[training.dtype]
-    return [
+    model: ModelGraph, training: Training, plan: Plan
+) -> list[tuple[Register, ...]]:
+    """Return, by rank, the landing registers of each bucket, one a channel by which anything lands.
+
+    Ranks alike share theirs.
+    """
+    if plan.workers == 1:
+        return [()]
+    elements = [bucket.elements for bucket in plan_buckets(model, training, plan)]
+    widths = [_landing(name_at(plan.algorithm, n), plan.workers, n) for n in elements]
+    found: dict[tuple[tuple[int, ...], ...], tuple[Register, ...]] = {}
+    every = list(zip(*widths, strict=True))
+    for widest in every:
+        if widest not in found:
+            found[widest] = _landing_of(widest, plan.landing_slots, DTYPE_BYTES[training.dtype])
+    return [found[widest] for widest in every]
+
+
+def _landing_of(
+    widest: Sequence[Sequence[int]], slots: int, item_bytes: int
+) -> tuple[Register, ...]:
+    """Return the landing registers of a rank, told the widest arrival by bucket and channel."""
+    return tuple(
         Register(
             name=landing_name(number, channel),
             category="landing",
-            slots=plan.landing_slots,
-            slot_bytes=widest * item,
+            slots=slots,
+            slot_bytes=elements * item_bytes,
         )
-        for number, widths in enumerate(_landings(model, training, plan))
-        for channel, widest in enumerate(widths[rank])
-        if widest
-    ]
-
-
-def landing_twins(model: ModelGraph, training: Training, plan: Plan) -> list[int]:
-    """Return by rank the first one that has the same landing registers."""
-    if plan.workers == 1:
-        return [0]
-    first: dict[tuple[tuple[int, ...], ...], int] = {}
-    every = zip(*_landings(model, training, plan), strict=True)
-    return [first.setdefault(widths, rank) for rank, widths in enumerate(every)]
-
-
-def _landings(
-    model: ModelGraph, training: Training, plan: Plan
-) -> list[tuple[tuple[int, ...], ...]]:
-    """Return by bucket, worker and channel the widest arrival, elements."""
-    if plan.workers == 1:
-        return []
-    sizes = (bucket.elements for bucket in plan_buckets(model, training, plan))
-    return [_landing(name_at(plan.algorithm, n), plan.workers, n) for n in sizes]
+        for number, channels in enumerate(widest)
+        for channel, elements in enumerate(channels)
+        if elements
+    )
 
 
 @lru_cache(maxsize=4096)
-def _landing(name: str, workers: int, elements: int) -> tuple[tuple[int, ...], ...]:
+def _landing(name: str, workers: int, elements: int) -> list[tuple[int, ...]]:
     """Return the widest arrival of each worker and channel."""
-    found = script_of(algorithm(name).emit, workers).landing(elements)
-    return tuple(map(tuple, found.tolist()))
+    widest = script_of(algorithm(name).emit, workers).landing(elements)
+    return [tuple(channels) for channels in widest.tolist()]
 
 
 def landing_name(bucket: int, channel: int = 0) -> str:
@@ -267,8 +266,7 @@ def landing_bucket(name: str) -> int:
     return int(name.split(".")[1])
 
 
-def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:
+def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the landing registers of the worker that has most of them, by bytes."""
-    ranks = dict.fromkeys(landing_twins(model, training, plan))
-    each = [landing_registers(model, training, plan, rank) for rank in ranks]
-    return max(each, key=lambda found: sum(register.arena_bytes for register in found))
+    each = {id(own): own for own in landing_registers(model, training, plan)}
+    return max(each.values(), key=lambda own: sum(register.arena_bytes for register in own))

@@ -14,6 +14,7 @@ import foreplan
 from foreplan.machines import load_machine
 from hwprofiles.errors import NothingFits, PlanError
 from hwprofiles.units import PS_PER_S
+from planner.agenda import Agenda
 from planner.certificate import SearchResult
 from planner.jsonable import to_jsonable
 from planner.layout import memory_bytes
@@ -230,7 +231,7 @@ class Stopped:
         self.after, self.seen = after, []
 
     def __call__(self, stage: str, done: int, most: int, best_s: float | None) -> None:
-        if stage == "simulating":
+        if stage == "simulating" and done:
             self.seen.append((done, most, best_s))
         if len(self.seen) == self.after:
             raise KeyboardInterrupt
@@ -260,6 +261,30 @@ def test_progress_counts_up_and_its_best_never_rises():
     assert all(done <= most for done, most, _ in seen.seen)
     half = next(most for done, most, _ in seen.seen if done >= tasks[-1] / 2)
     assert tasks[-1] / 2 <= half <= 2 * tasks[-1], "the time left at half time is right within 2x"
+
+
+def seen_of_alexnet() -> list[tuple[int, int]]:
+    """Return (done, told in all) of a search that effort ends, after rows of very unlike bounds."""
+    seen = Stopped(-1)
+    machine = load_machine("dgx-1-v100")
+    search(load_model("alexnet"), Training(batch=256), machine, progress=seen)
+    return [(done, most) for done, most, _ in seen.seen]
+
+
+def check_told(seen: list[tuple[int, int]]) -> None:
+    final = seen[-1][0]
+    left = [(final - done, most - done) for done, most in seen if done >= final / 2]
+    assert len(left) > 2
+    assert all(most <= 2 * rest and rest <= 2 * most for rest, most in left[:-1])
+
+
+def test_from_half_time_on_the_work_to_come_is_told_within_twice(monkeypatch):
+    check_told(seen_of_alexnet())
+    # the oracle, shown to fail
+    ahead = Agenda.ahead
+    monkeypatch.setattr(Agenda, "ahead", lambda agenda: 3 * ahead(agenda))
+    with pytest.raises(AssertionError):
+        check_told(seen_of_alexnet())
 
 
 # The space
@@ -411,7 +436,7 @@ def test_an_unknown_price_refuses_the_objective():
 
 def test_large_programs_stop_the_search_and_the_gap_is_told():
     model, training, machine = load_model("alexnet"), Training(batch=512), load_machine("v100-quad")
-    fixed = {"algorithm": "tree", "bucket_bytes": 65536}
+    fixed = {"algorithm": "star", "bucket_bytes": 65536}
     small = search(model, training, machine, fixed=fixed, budget=2)
     assert small.certificate.stopped_by == "budget"
     assert small.certificate.gap_frac > 0

@@ -23,6 +23,7 @@ from planner.collectives.base import Prices
 from planner.crossings import Routes
 from planner.exchange_work import Work, lone_ps, work_of
 from planner.folded_work import folded_work
+from planner.library_cost import library_prices
 from planner.lowering import op_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
@@ -30,6 +31,7 @@ from planner.plan import Bucket, Plan, Training
 from planner.precision import scales_loss
 from planner.registers import frame_count, plan_buckets
 from planner.rounds import PassTimes, Rounds
+from planner.switching import SWITCH, carried, route_between
 
 COST_UP_TO_DEVICES = 16
 """Devices of a cluster up to which the closed form of an algorithm is taken rank by rank."""
@@ -100,6 +102,18 @@ def transfer_prices(
     return transfer_ps
 
 
+def switched_prices(placement: Sequence[int], cluster: Cluster, dtype: str) -> Callable[[int], int]:
+    """Return elements to the time of a lone flow through the switch between some devices."""
+    item = DTYPE_BYTES[dtype]
+
+    @cache
+    def switched_ps(elements: int) -> int:
+        route = route_between(cluster, placement, SWITCH, 0)
+        return int(lone_ps(route, carried(route, np.array([elements * item])) * 1.0)[0][0])
+
+    return switched_ps
+
+
 def exchange_prices(
     plan: Plan,
     calls: StepCalls,
@@ -117,6 +131,7 @@ def exchange_prices(
     return Prices(
         ranks=plan.workers,
         transfer_ps=transfer_ps,
+        library_ps=library_prices(plan.placement, cluster, calls.training.dtype),
         add_ps=lambda rank, elements: on_device(devices[rank].name, elements),
         holds_compute=any(d.transfers_hold_compute for d in devices),
         landing_slots=plan.landing_slots,
@@ -194,8 +209,8 @@ def exchange_cost(
         return lambda elements: 0
     if len(cluster.devices) > COST_UP_TO_DEVICES or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
-    module = algorithm(plan.algorithm)
-    return cache(lambda elements: module.cost_ps(elements, prices))
+    name, module = plan.algorithm, algorithm(plan.algorithm)
+    return cache(lambda n: module.cost_ps(n, prices) + prices.library_ps(name, n))
 
 
 def exchange_work(

@@ -3,6 +3,7 @@
 Index letters as in ``planner.moves``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import PS_PER_S, Floats, Ints
 from planner.moves import Groups, Moves
-from planner.switching import SWITCH, Joined, route_between
+from planner.switching import SWITCH, Joined, carried, route_between
 
 ROUNDING_FRAC = 2.0**-30
 """Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
@@ -66,19 +67,26 @@ class Crossed:
     rate: Floats
     """By link, bytes per second."""
     item_bytes: int
+    switched: Mapping[int, Joined]
+    """By place of those of ``moves.by_pair`` that go through a switch: their routes."""
 
     @classmethod
     def of(cls, moves: Moves, routes: Routes) -> "Crossed":
         """Follow the routes of all pairs."""
-        crossed = [
-            (place, link)
-            for place, pair in enumerate(moves.by_pair.keys.tolist())
-            for link in routes.route(*divmod(pair, moves.ranks + 1)).link_ids
+        ways = [
+            routes.route(*divmod(pair, moves.ranks + 1)) for pair in moves.by_pair.keys.tolist()
         ]
+        crossed = [(place, link) for place, way in enumerate(ways) for link in way.link_ids]
         place, link = np.array(crossed, dtype=np.int64).T
         by_link = Groups.of(link)
         rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-        return cls(place=place, by_link=by_link, rate=rate, item_bytes=routes.item_bytes)
+        return cls(
+            place=place,
+            by_link=by_link,
+            rate=rate,
+            item_bytes=routes.item_bytes,
+            switched={i: way for i, way in enumerate(ways) if isinstance(way, Joined)},
+        )
 
     @property
     def links(self) -> Ints:
@@ -88,7 +96,11 @@ class Crossed:
     def work(self, moves: Moves, width: Ints, times: tuple[Ints, Ints]) -> list[Ints]:
         """Return fill, work and drain of the links, each (links, N)."""
         starts, rests = (array[moves.sends] for array in times)
-        of = (starts, width[moves.sends] * self.item_bytes, rests)
+        payload = width[moves.sends] * self.item_bytes
+        for place, way in self.switched.items():
+            own = moves.by_pair.rows(place)
+            payload[own] = carried(way, payload[own])
+        of = (starts, payload, rests)
         by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
         fill, payload, drain = (
             self.by_link.reduce(f, a[self.place]) for f, a in zip(REDUCE, by_pair, strict=True)

@@ -18,11 +18,11 @@ import numpy as np
 from hwprofiles.link import Route
 from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import algorithm
-from planner.collectives.base import Emit, Prices
+from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
 from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
-from planner.switching import Joined
+from planner.switching import Joined, carried
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,10 +93,7 @@ def work_of(
     """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
     parts = by_name(name, sorted(set(sizes)))
     channels = channels_of(parts, prices.ranks)
-    works = [
-        _work(algorithm(part).emit, some, prices, update_ps, routes, channels)
-        for part, some in parts.items()
-    ]
+    works = [_work(part, some, prices, update_ps, routes, channels) for part, some in parts.items()]
     return works[0] if len(works) == 1 else _joined(works)
 
 
@@ -131,7 +128,7 @@ def _joined(works: Sequence[Work]) -> Work:
 
 
 def _work(
-    emit: Emit,
+    name: str,
     sizes: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
@@ -139,11 +136,13 @@ def _work(
     channels: int,
 ) -> Work:
     """Return the work of one algorithm; every rank has lanes for so many ``channels``."""
-    moves, ranks = moves_of(emit, prices.ranks), prices.ranks
+    moves, ranks = moves_of(algorithm(name).emit, prices.ranks), prices.ranks
     distinct = list(sizes)
     edges = block_edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
     duration, idle = _durations(moves, edges, prices, routes)
+    for part in (duration, idle):
+        part[moves.first_sends] += [prices.library_ps(name, n) for n in distinct]
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
@@ -203,8 +202,9 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
         if src == dst:
             whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
         else:
-            payload = widths * float(routes.item_bytes)
-            whole[row], idle[row] = lone_ps(routes.route(src, dst), payload)
+            route = routes.route(src, dst)
+            payload = carried(route, widths * routes.item_bytes)
+            whole[row], idle[row] = lone_ps(route, payload * 1.0)
     at = width_of.reshape(len(moves.spans), -1)
     rows = kind_of * len(moves.spans) + moves.span_of
     by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))

@@ -15,7 +15,7 @@ from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Tasks
 from planner.folded_exchange import Orbit
 from planner.folded_script import emitted_fold, symmetry
-from planner.moves import Groups, Level, chain_times, depth_of, levels_of
+from planner.moves import Groups, Level, chain_times, depth_of, levels_of, unled
 
 FOLD_FROM_RANKS = 17
 """Ranks from which on a few may stand for others: every block is then as wide as the narrowest, and
@@ -52,6 +52,11 @@ class FoldedMoves:
     """(S, 2) first and last block of what is moved."""
     span_of: Ints
     """(T,) which span a move has."""
+
+    @cached_property
+    def first_sends(self) -> Ints:
+        """Transfers that wait for no move: every chain begins with one."""
+        return unled(len(self.src), self.levels)
 
     @cached_property
     def by_src(self) -> Groups:

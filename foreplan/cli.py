@@ -133,7 +133,8 @@ def _usage(error: TyperException, arguments: list[str]) -> str:
     path = context.command_path if context else "foreplan"
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())  # noqa: T201 - the help that was asked for by saying nothing
-        return f"{path}: expected a command, got none; give one of those listed"
+        group = f"{path.removeprefix('foreplan').lstrip()}: ".removeprefix(": ")
+        return f"{group}expected a command, got none; give one of those listed"
     text = error.format_message().rstrip(".").replace("\n", " ")
     if parameter is not None and error.message:
         given = _given(arguments, parameter.opts)

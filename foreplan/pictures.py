@@ -133,9 +133,9 @@ def talk(
     from reports.talk import dispatching as dispatching_figure
     from reports.talk import memory as memory_figure
     from reports.talk import staleness as staleness_figure
-    from reports.talk.page import ready, write_plates
+    from reports.talk.page import check_folder, write_plates
 
-    ready(folder)
+    check_folder(folder)
     parts = (len(KINDS) * len(MICROBATCHES), len(SPREADS), len(JOBS))
     total = sum(parts)
 

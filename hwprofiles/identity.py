@@ -39,6 +39,7 @@ PASSED = (
     "TMPDIR",
     "LANG",
     "FOREPLAN_HOME",
+    "NUMBA_CACHE_DIR",
 )
 """Passed through where set; they say where things are, not how fast."""
 PASSED_PREFIXES = ("XDG_", "CUDA_", "CUPY_", "NCCL_", "NVIDIA_")

@@ -14,6 +14,7 @@ from hwprofiles.errors import PlanError
 from hwprofiles.fabrics.flat import build as flat
 from hwprofiles.link import Link
 from hwprofiles.parts import load_device, load_link
+from hwprofiles.tiers import format_rate
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, is_switched
 from planner.collectives.base import Prices
@@ -35,9 +36,11 @@ class Network:
 
     name: str
     bandwidth_bytes_per_s: float
-    """Of the slowest route between two of the first devices."""
+    """Of the slowest route from the first device."""
     latency_s: float
     """Of that route."""
+    fastest_bytes_per_s: float
+    """Of the fastest route from there."""
     most_ranks: int
     alike: bool
     """Whether all pairs have the same route, each by links of its own."""
@@ -52,6 +55,13 @@ class Network:
     def item_bytes(self) -> int:
         """Bytes of an element of the array."""
         return DTYPE_BYTES[self.dtype]
+
+    @property
+    def rates(self) -> str:
+        """Rate of its routes, for people."""
+        slowest, fastest = self.bandwidth_bytes_per_s, self.fastest_bytes_per_s
+        text = format_rate(slowest)
+        return text if fastest == slowest else f"{text} (slowest pair) to {format_rate(fastest)}"
 
     def able(self, name: str, ranks: int) -> bool:
         """Whether so many ranks can run an algorithm here."""
@@ -156,6 +166,7 @@ def flat_network(link: str, device: str, most_ranks: int, dtype: str | None = No
         name=wire.name,
         bandwidth_bytes_per_s=route.bandwidth_bytes_per_s,
         latency_s=route.overhead_s(0.0),
+        fastest_bytes_per_s=route.bandwidth_bytes_per_s,
         most_ranks=HOLDING_RANKS if kind.transfers_hold_compute else most_ranks,
         alike=True,
         cluster=cluster,
@@ -182,6 +193,7 @@ def cluster_network(spec: str, dtype: str | None = None) -> Network:
         name=cluster.name,
         bandwidth_bytes_per_s=slowest.bandwidth_bytes_per_s,
         latency_s=slowest.overhead_s(0.0),
+        fastest_bytes_per_s=max(route.bandwidth_bytes_per_s for route in routes),
         most_ranks=min(devices, HOLDING_RANKS) if holds else devices,
         alike=False,
         cluster=lambda ranks: cluster,

@@ -239,6 +239,7 @@ def record(found: TopologyMap) -> dict[str, object]:
         "network": network.name,
         "operation": found.operation,
         "bandwidth_bytes_per_s": network.bandwidth_bytes_per_s,
+        "fastest_bandwidth_bytes_per_s": network.fastest_bytes_per_s,
         "latency_s": network.latency_s,
         "algorithms": list(found.algorithms),
         "ranks": found.ranks.tolist(),

@@ -20,7 +20,6 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
-from hwprofiles.tiers import format_rate
 from hwprofiles.units import Floats, Ints, format_bytes, format_frac, format_s
 from planner.topology import Sample, TopologyMap
 from reports.canvas import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, RC, SKY
@@ -93,8 +92,8 @@ def draw_topology(maps: Sequence[TopologyMap]) -> Figure:
         axes_row[0].set_ylabel(title)
     for axes, found in zip(grid[0], maps, strict=True):
         network = found.network
-        rate = format_rate(network.bandwidth_bytes_per_s)
-        axes.set_title(f"{network.name}\n{rate}, {format_s(network.latency_s)} a message")
+        latency = format_s(network.latency_s)
+        axes.set_title(f"{network.name}\n{network.rates}, {latency} a message")
     for axes in grid[-1]:
         axes.set_xlabel("array that every rank holds")
     figure.suptitle(f"The fastest {_name(maps[0].operation)}", fontsize=15, fontweight="bold")

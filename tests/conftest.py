@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 import foreplan
+from foreplan import cli
 from foreplan.machines import Local
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
@@ -23,10 +25,14 @@ from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.records import SCHEMA, PlanFile, RankedPlan, cluster_record, plans_sha256
+from sim.arrays.compiled import cache_roots
+from tests.shipped import shipped
 
 DEVICES = 4
 # Models that tests share live to the end: to look through them again and again takes long
 gc.set_threshold(50_000, 20, 1_000)
+# Processes that tests start have homes of their own; compiled code they share
+os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_roots(os.environ)[0]))
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +143,7 @@ def plan_file(machine):
     """``plan_file(model, training, *plans)``: a plan file as the search would write it."""
 
     def build(name, training, *plans):
-        model = load_model(name)
+        model = load_model(name) if "/" in name else shipped(name)
         ranked = tuple(
             RankedPlan(label=p.label, plan=p, prediction=predict(model, training, p, machine)[0])
             for p in plans
@@ -187,6 +193,23 @@ def command():
             timeout=timeout,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def inside(monkeypatch, capfd):
+    """``inside(arguments, folder, home)``: as ``command``, in this process, which starts sooner."""
+
+    def run(arguments, folder, home):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("FOREPLAN_HOME", str(home))
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main([*map(str, arguments)])
+        shown = capfd.readouterr()
+        return SimpleNamespace(returncode=end.value.code, stdout=shown.out, stderr=shown.err)
 
     return run
 

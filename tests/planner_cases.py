@@ -19,13 +19,14 @@ from planner.cost import holds_compute
 from planner.layer import INPUT
 from planner.lower import lower
 from planner.machine import Machine
-from planner.model import Block, ModelGraph, load_model
+from planner.model import Block, ModelGraph
 from planner.models import bert, gnmt, gpt
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Plan, Training
 from planner.program import Program
 from planner.space import Constraints, plan_space
 from sim.taskgraph import TaskGraph
+from tests.shipped import shipped
 
 ALGORITHMS = tuple(algorithm_names())
 NUMBERED = tuple(name for name in numbered_names() if not is_switched(name))
@@ -208,7 +209,7 @@ def branched_models(draw: st.DrawFn) -> ModelGraph:
 
 
 def models() -> st.SearchStrategy[ModelGraph]:
-    known = st.sampled_from(["lenet-5", "mlp"]).map(load_model)
+    known = st.sampled_from([shipped("lenet-5"), shipped("mlp")])
     text = st.sampled_from([tiny_decoder(), tiny_encoder(), tiny_translator()])
     return st.one_of(known, text, chain_models(), branched_models())
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foreplan.commands.options import Quiet, Seq
-from foreplan.console import out, progress
+from foreplan.console import note, progress
 
 app = typer.Typer(help="Write record files to train on.", no_args_is_help=True)
 
@@ -19,12 +19,13 @@ Folder = Annotated[
 def digits(
     output: Folder = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the split.")] = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Write scikit-learn's 1,797 handwritten digits, 80 % to train on and 20 % to test."""
     import foreplan
 
     for path in foreplan.write_digits(output, seed):
-        out(f"wrote {path}")
+        note(f"wrote {path}", quiet=quiet)
 
 
 @app.command()
@@ -38,12 +39,13 @@ def text(
     ] = 64,
     output: Folder = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order.")] = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Write up to 4 MiB of text, byte by byte: 512 records at most to test."""
     import foreplan
 
     for path in foreplan.write_text(output, files or (), seq, seed):
-        out(f"wrote {path}")
+        note(f"wrote {path}", quiet=quiet)
 
 
 @app.command()
@@ -51,12 +53,13 @@ def pack(
     source: Annotated[Path, typer.Argument(help="A file of raw records.")],
     target: Annotated[Path, typer.Argument(help="Where to write them compressed.")],
     level: Annotated[int, typer.Option(min=1, max=9, help="Of zlib: 1 quick, 9 small.")] = 6,
+    quiet: Quiet = False,
 ) -> None:
     """Compress the records of a file one by one, for an input pipeline to decode."""
     from runtime.packed import pack_records
 
     header = pack_records(source, target, level)
-    out(f"wrote {target}: {header.count} records of {header.size_bytes} bytes each")
+    note(f"wrote {target}: {header.count} records of {header.size_bytes} bytes each", quiet=quiet)
 
 
 @app.command()
@@ -90,4 +93,4 @@ def synthetic(
         else:
             paths = foreplan.write_synthetic(tuple(map(int, sides)), classes, *more)
     for path in paths:
-        out(f"wrote {path}")
+        note(f"wrote {path}", quiet=quiet)

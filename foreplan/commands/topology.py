@@ -133,16 +133,14 @@ def _bytes(text: str) -> tuple[int, int]:
 
 def _show(maps: "list[TopologyMap]") -> None:
     """Print for each number of ranks who wins up to which size."""
-    from hwprofiles.tiers import format_rate
     from hwprofiles.units import format_bytes, format_s
 
     for place, found in enumerate(maps):
         if place:
             out()
         network = found.network
-        rate = format_rate(network.bandwidth_bytes_per_s)
         latency = format_s(network.latency_s)
-        out(f"{network.name}: {rate} a direction, {latency} a message, {network.dtype}")
+        out(f"{network.name}: {network.rates} a direction, {latency} a message, {network.dtype}")
         rows = []
         for column, ranks in enumerate(found.ranks.tolist()):
             *parts, (last, _, _) = [

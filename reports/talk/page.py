@@ -5,6 +5,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from hwprofiles.errors import RecordError
 from planner.jsonable import to_jsonable
+from planner.records import write_bytes
 from reports.canvas import INK, RC
 
 STYLE = {**RC, "font.size": 11.0, "axes.titlesize": 11.5}
@@ -64,39 +66,39 @@ def spread_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], x: float
         )
 
 
-def ready(folder: Path) -> None:
-    """Make a folder to write to, or say that it cannot be.
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to.
 
     Raises
     ------
     RecordError
-        It cannot be made or written to.
+        Saying why not.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(
-            f"{folder}: expected a folder to write figures to, got {error.strerror}; name another"
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise RecordError(
-            f"{folder}: expected a folder to write figures to, got one that is not yours; name"
-            " another"
-        )
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return
+    why = "one that is not yours" if there.is_dir() else f"{there}, a file"
+    raise RecordError(f"{folder}: expected a folder to write figures to, got {why}; name another")
 
 
 def write_plates(plates: Sequence[Plate], folder: Path, dpi: int = 150) -> list[Path]:
-    """Write every figure as a picture with its numbers beside it, and a page of all captions."""
-    written = []
+    """Write every figure as a picture with its numbers beside it, and a page of all captions.
+
+    The folder is made once everything is drawn.
+    """
+    files: dict[str, bytes] = {}
     page = ["# Figures"]
     for plate in plates:
-        picture, numbers = folder / f"{plate.name}.png", folder / f"{plate.name}.json"
-        plate.figure.savefig(picture, dpi=dpi)
+        picture, numbers = f"{plate.name}.png", f"{plate.name}.json"
+        drawn = BytesIO()
+        plate.figure.savefig(drawn, dpi=dpi)
         record = {"title": plate.title, "caption": plate.caption, "numbers": plate.record}
-        numbers.write_text(json.dumps(to_jsonable(record), indent=1) + "\n", encoding="utf-8")
-        page += [f"## {plate.title}", f"![{plate.title}]({picture.name})", plate.caption]
-        page.append(f"Numbers: [{numbers.name}]({numbers.name})")
-        written += [picture, numbers]
-    captions = folder / "README.md"
-    captions.write_text("\n\n".join(page) + "\n", encoding="utf-8")
-    return [*written, captions]
+        files[picture] = drawn.getvalue()
+        files[numbers] = f"{json.dumps(to_jsonable(record), indent=1)}\n".encode()
+        page += [f"## {plate.title}", f"![{plate.title}]({picture})", plate.caption]
+        page.append(f"Numbers: [{numbers}]({numbers})")
+    files["README.md"] = ("\n\n".join(page) + "\n").encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in files]

@@ -5,7 +5,8 @@ CuPy is imported when the first one is made. Everything runs on the current stre
 
 import sys
 from collections import deque
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from hwprofiles.errors import BackendUnavailable
 from runtime.cuda import gemm, graphs
 from runtime.cuda.backend import missing
+from runtime.cuda.tape import Taped
 from runtime.cuda.text import NARROW, THREADS, Text
 
 OPTIONS = ("--std=c++17",)
@@ -20,10 +22,12 @@ FUSED = ("float16", "bfloat16")
 """Dtypes of the library's fused attention."""
 MAPS, WEIGHTS = (3, 0, 1, 2), (0, 1, 2, 3)
 """Axes in the library's order, (n, C, H, W) and (K, C, R, S)."""
+WIDEST_BYTES = 4
+"""Of an element that the library convolves: cuDNN 9.19 scales float64 by float32 numbers."""
 PINNED_SLOTS = 2
 
 
-class CupyEngine:
+class CupyEngine(Taped):
     """``runtime.cuda.engine.Engine`` of CuPy."""
 
     def __init__(self) -> None:
@@ -31,6 +35,7 @@ class CupyEngine:
             raise BackendUnavailable(f"CUDA backend: {reason}")
         import cupy
 
+        super().__init__()
         self._cupy = cupy
         self.tf32 = False
         self._rooms: dict[tuple[str, str], Any] = {}
@@ -41,7 +46,7 @@ class CupyEngine:
 
     def _find_library(self) -> graphs.Library | None:
         try:
-            return graphs.Library(self._workspace, self._stream)
+            return graphs.Library(self._workspace, self._stream, self._timed)
         except (ImportError, OSError, RuntimeError) as error:
             why = " ".join(str(error).split())
             say(
@@ -70,7 +75,7 @@ class CupyEngine:
         )
         sizes = (a if isinstance(a, int) else getattr(a, "size", 1) for a in arguments)
         narrow = all(size < NARROW for size in sizes)
-        _compiled(text, dtype, narrow)((blocks,), (THREADS,), given)
+        self.do(partial(_compiled(text, dtype, narrow), (blocks,), (THREADS,), given))
 
     def matmul(self, a: Any, b: Any, out: Any) -> None:
         """``out = a b`` by cuBLAS; halves add in float32."""
@@ -86,23 +91,36 @@ class CupyEngine:
             (x.data.ptr, kind, leading) for x, leading in zip((b, a, out), p.leading, strict=True)
         )
         default_algorithm = -1
+        shape = (handle, *p.operations, *p.sizes)
         if p.batch == 1:
-            cublas.gemmEx(
-                handle, *p.operations, *p.sizes, one, *first, *second, zero, *result, compute,
-                default_algorithm,
-            )  # fmt: skip
+            operands: tuple[Any, ...] = (one, *first, *second, zero, *result)
+            work = partial(cublas.gemmEx, *shape, *operands, compute, default_algorithm)
         else:
             of_b, of_a, of_out = p.strides
-            cublas.gemmStridedBatchedEx(
-                handle, *p.operations, *p.sizes, one, *first, of_b, *second, of_a, zero, *result,
-                of_out, p.batch, compute, default_algorithm,
-            )  # fmt: skip
+            operands = (one, *first, of_b, *second, of_a, zero, *result, of_out, p.batch)
+            work = partial(
+                cublas.gemmStridedBatchedEx, *shape, *operands, compute, default_algorithm
+            )
+        self.do(work)
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy, dtypes may differ."""
+        self.do(partial(target.__setitem__, ..., source))
+
+    def clear(self, target: Any) -> None:
+        """Write zeros."""
+        self.do(partial(target.fill, 0))
+
+    def address(self, array: Any) -> int:
+        """Return the pointer of an array."""
+        return int(array.data.ptr)
 
     def scratch(self, name: str, elements: int, dtype: str) -> Any:
         """Return workspace, kept and made larger where needed."""
         room = self._rooms.get((name, dtype))
         if room is None or room.size < elements:
             # who still uses the old one has been queued before, on the stream that frees it
+            self.moves += 1
             room = self._rooms[name, dtype] = self._cupy.empty(elements, self._dtype(dtype))
         return room[:elements]
 
@@ -118,6 +136,19 @@ class CupyEngine:
 
     def _workspace(self, size_bytes: int) -> int:
         return int(self.scratch("library", max(size_bytes, 1), "uint8").data.ptr)
+
+    def _timed(self, work: Callable[[], None]) -> float:
+        """Return seconds on the device of the faster of two runs."""
+        cuda, found = self._cupy.cuda, []
+        stream = cuda.get_current_stream()
+        for _ in range(2):
+            begin, end = cuda.Event(), cuda.Event()
+            begin.record(stream)
+            work()
+            end.record(stream)
+            end.synchronize()
+            found.append(cuda.get_elapsed_time(begin, end) / 1e3)
+        return float(min(found))
 
     def bring(self, source: Any, target: Any) -> None:
         """Copy from the host through pinned memory, two copies under way at most."""
@@ -149,12 +180,12 @@ class CupyEngine:
 
     def convolve(self, phase: str, x: Any, w: Any, y: Any, how: tuple[int, ...]) -> bool:
         """Run a convolution of cuDNN."""
-        if self._library is None:
+        if self._library is None or x.dtype.itemsize > WIDEST_BYTES:
             return False
         shapes = (graphs.laid(x, MAPS), graphs.laid(w, WEIGHTS), graphs.laid(y, MAPS))
         pointers = {graphs.X: x.data.ptr, graphs.W: w.data.ptr, graphs.Y: y.data.ptr}
         arguments = (phase, *shapes, how, str(x.dtype))
-        return self._library.run("convolution", arguments, pointers, strict=not self.tf32)
+        return self._ask("convolution", arguments, pointers, strict=not self.tf32)
 
     def attend(self, phase: str, arrays: tuple[Any, ...], heads: int, causal: bool) -> bool:
         """Run fused attention of cuDNN, for halves.
@@ -175,7 +206,7 @@ class CupyEngine:
             pointers = {**qkv, graphs.O: y.data.ptr, graphs.STATS: kept.data.ptr}
             if not self._attention("forward", how, pointers):
                 return False
-            stats[...] = kept.reshape(stats.shape)
+            self.copy(kept.reshape(stats.shape), stats)
             return True
         _, _, dy, dx = arrays
         out = self.scratch("attend.out", dy.size, dtype)
@@ -187,8 +218,17 @@ class CupyEngine:
         return self._attention("input_grad", how, pointers)
 
     def _attention(self, phase: str, how: tuple[Any, ...], pointers: dict[int, int]) -> bool:
+        return self._ask("attention", (phase, *how), pointers, strict=False)
+
+    def _ask(
+        self, kind: str, arguments: tuple[Any, ...], pointers: dict[int, int], *, strict: bool
+    ) -> bool:
+        """Let the library do it; whether it could."""
         assert self._library is not None
-        return self._library.run("attention", (phase, *how), pointers, strict=False)
+        work = self._library.work(kind, arguments, pointers, strict=strict)
+        if work is not None:
+            self.do(work)
+        return work is not None
 
     def _parts(self, x: Any, numbers: tuple[int, ...], width: int) -> dict[int, int]:
         """Return where queries, keys and values begin, which lie side by side in a token."""

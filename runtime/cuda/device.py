@@ -13,10 +13,11 @@ import numpy as np
 from planner.opcall import OpCall, Tensor
 from planner.program import Program
 from runtime.cuda import layout
-from runtime.cuda.backend import kernel, missing
+from runtime.cuda.backend import changing, kernel, missing
 from runtime.cuda.cupy_engine import say
 from runtime.cuda.engine import engine
 from runtime.cuda.messages import Direct, Staged, Stubs
+from runtime.cuda.tape import Kept
 from runtime.cuda.text import Text
 from runtime.device import Messages
 from runtime.kernels import Kernel
@@ -98,8 +99,9 @@ class CudaDevice:
         return layout.order(tensor)
 
     def kernel(self, call: OpCall) -> Kernel:
-        """Return a kernel of the CUDA backend."""
-        return kernel(call.kernel)
+        """Return a kernel of the CUDA backend, of its own for one set of arrays."""
+        run = kernel(call.kernel)
+        return run if changing(call.kernel) else Kept(run)
 
     def put(self, target: Any, values: Any) -> None:
         """Copy from the host, and wait for it."""

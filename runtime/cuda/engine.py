@@ -4,11 +4,11 @@ Kernels never name CuPy. So the same functions, and the same C++, run where a te
 made of a host compiler and NumPy in its place.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from runtime.cuda.text import THREADS, Text
+from runtime.cuda.text import PACK_BYTES, THREADS, Text, widened
 
 MOST_BLOCKS = 4096
 """Blocks of a kernel that does many elements a thread: some waves of any GPU."""
@@ -38,8 +38,29 @@ class Engine(Protocol):
         """``out = a b`` of matrices, or of as many as their first axes say; out contiguous."""
         ...
 
+    def address(self, array: Any) -> int:
+        """Return where an array begins."""
+        ...
+
     def scratch(self, name: str, elements: int, dtype: str) -> Any:
         """Return workspace of no meaning before and after, kept from call to call."""
+        ...
+
+    @property
+    def moves(self) -> int:
+        """How often workspace has moved."""
+        ...
+
+    def recording(self) -> AbstractContextManager[list[Callable[[], object]]]:
+        """Keep all that is done, but for ``bring``; see ``runtime.cuda.tape``."""
+        ...
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy on the device, between arrays of one shape."""
+        ...
+
+    def clear(self, target: Any) -> None:
+        """Write zeros."""
         ...
 
     def bring(self, source: Any, target: Any) -> None:
@@ -101,6 +122,34 @@ def run(text: Text, *arguments: Any, size: int) -> None:
 
     Arrays of float among ``arguments`` have one dtype, that of the first array.
     """
-    if size:
-        blocks = min(MOST_BLOCKS, -(-size // THREADS))
-        engine().launch(text, dtype_of(arguments[0]), blocks, *arguments, size)
+    if not size:
+        return
+    first, threads = arguments[0], size
+    if text.pack and aligned(arguments):
+        text, threads = widened(text), -(-size * first.dtype.itemsize // PACK_BYTES)
+    blocks = min(MOST_BLOCKS, -(-threads // THREADS))
+    engine().launch(text, dtype_of(first), blocks, *arguments, size)
+
+
+def run_rows(text: Text, *arguments: Any, length: int, size: int) -> None:
+    """Run a kernel whose elements are packs of neighbours in rows of ``length``, ``size`` in all.
+
+    It is made by ``each`` with ``by_pack``, so its ``size`` counts packs.
+    """
+    text, pack = fitting(text, arguments, length)
+    blocks = min(MOST_BLOCKS, -(-size // pack // THREADS))
+    engine().launch(text, dtype_of(arguments[0]), blocks, *arguments, size // pack)
+
+
+def fitting(text: Text, arguments: Sequence[Any], length: int) -> tuple[Text, int]:
+    """Return the text for arrays with rows of ``length``, and its elements a pack."""
+    item: int = arguments[0].dtype.itemsize
+    if length * item % PACK_BYTES == 0 and aligned(arguments):
+        return widened(text), PACK_BYTES // item
+    return text, 1
+
+
+def aligned(arguments: Sequence[Any]) -> bool:
+    """Whether all arrays among arguments begin where 16 bytes can be moved at once."""
+    address = engine().address
+    return all(address(a) % PACK_BYTES == 0 for a in arguments if not isinstance(a, int | float))

@@ -7,13 +7,19 @@ strides. Only this file knows the library.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from math import sqrt
+from functools import partial
+from math import inf, sqrt
 from typing import Any
 
 X, W, Y = 1, 2, 3
 Q, K, V, O, STATS, DO, DQ, DK, DV = range(4, 13)  # noqa: E741 - the output, as papers call it
 
+MOST_WORKSPACE_BYTES = 1 << 30
+"""A plan that wants more is left out where there are others."""
+MOST_TIMED = 6
+"""Plans of a call that are timed against each other."""
+HOPELESS = 4
+"""Times as slow as the best, and the plans after it are not tried: some take seconds."""
 Dims = tuple[int, ...]
 Target = Mapping[str, Any]
 """What a graph is for: ``handle``, or ``sm_version`` and ``sm_count`` where there is no device."""
@@ -34,6 +40,8 @@ class Plan:
     graph: Any
     workspace_bytes: int
     name: str
+    index: int | None = None
+    """Among the graph's plans; the one it chose itself where there is none."""
 
 
 def laid(x: Any, order: Dims) -> Laid:
@@ -175,21 +183,36 @@ def attention(  # noqa: PLR0913 - what a plan depends on
     return graph
 
 
-def built(graph: Any, *, strict: bool) -> Plan:
-    """Build the plan that the library's heuristics put first.
+def built(graph: Any, *, strict: bool) -> list[Plan]:
+    """Build the plan that the library's heuristics put first; of a strict graph, some of the first.
 
-    ``strict`` leaves out tensor cores, which round float32 to ten bits of mantissa.
+    ``strict`` leaves out tensor cores, which round float32 to ten bits of mantissa. The heuristics
+    put the others in no good order, so whoever runs them has to time them.
     """
     import cudnn
 
     graph.build_operation_graph()
     graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
-    if strict:
-        graph.deselect_numeric_notes([cudnn.numerical_note.TENSOR_CORE])
+    if not strict:
+        graph.check_support()
+        graph.build_plans(cudnn.build_plan_policy.HEURISTICS_CHOICE)
+        name = graph.get_plan_name_at_index(0) if graph.get_execution_plan_count() else ""
+        size_bytes = int(graph.get_workspace_size())
+        return [Plan(graph=graph, workspace_bytes=size_bytes, name=str(name))]
+    graph.deselect_numeric_notes([cudnn.numerical_note.TENSOR_CORE])
     graph.check_support()
-    graph.build_plans(cudnn.build_plan_policy.HEURISTICS_CHOICE)
-    name = graph.get_plan_name_at_index(0) if graph.get_execution_plan_count() else ""
-    return Plan(graph=graph, workspace_bytes=int(graph.get_workspace_size()), name=str(name))
+    graph.build_plans(cudnn.build_plan_policy.ALL)
+    found: list[Plan] = []
+    for index in range(graph.get_execution_plan_count()):
+        try:
+            size_bytes = int(graph.get_workspace_size_plan_at_index(index))
+        except (cudnn.cudnnGraphNotSupportedError, RuntimeError):
+            continue  # left out, or not to be built
+        if size_bytes <= MOST_WORKSPACE_BYTES:
+            name = str(graph.get_plan_name_at_index(index))
+            plan = Plan(graph=graph, workspace_bytes=size_bytes, name=name, index=index)
+            found.append(plan)
+    return found
 
 
 class Library:
@@ -198,43 +221,89 @@ class Library:
     What it refuses once, it is not asked for again; ``refused`` says why, by call.
     """
 
-    def __init__(self, room: Callable[[int], int], stream: Callable[[], int]) -> None:
-        """Take the pointers of a workspace of so many bytes, and of the current stream."""
+    def __init__(
+        self,
+        room: Callable[[int], int],
+        stream: Callable[[], int],
+        timed: Callable[[Callable[[], None]], float],
+    ) -> None:
+        """Take what gives a workspace of so many bytes, the current stream, and seconds of work."""
         import cudnn
 
         self._handle = cudnn.create_handle()
         self._room = room
         self._stream = stream
+        self._timed = timed
         self.refused: dict[str, str] = {}
         self.plans: dict[str, Plan] = {}
-        self._plan = cache(self._made)
+        self._set = -1
+        """The stream that it was told to use."""
+        self._of_call: dict[tuple[Any, ...], Plan | None] = {}
 
-    def run(
+    def work(
         self, kind: str, arguments: tuple[Any, ...], pointers: Mapping[int, int], *, strict: bool
-    ) -> bool:
-        """Run ``convolution`` or ``attention`` of ``arguments``; whether the library could.
+    ) -> Callable[[], None] | None:
+        """Return what does a ``convolution`` or ``attention`` of ``arguments``, if it can be done.
 
         ``strict`` keeps products of float32 from rounding.
         """
+        call = (kind, arguments, strict and "float32" in arguments)
+        if call not in self._of_call:
+            self._of_call[call] = self._made(*call, pointers)
+        plan = self._of_call[call]
+        return None if plan is None else self._run(plan, pointers)
+
+    def _run(self, plan: Plan, pointers: Mapping[int, int]) -> Callable[[], None]:
+        """Return what runs a plan."""
         import cudnn
 
-        plan = self._plan(kind, arguments, strict and "float32" in arguments)
-        if plan is None:
-            return False
-        cudnn.set_stream(handle=self._handle, stream=self._stream())
+        handle, given = self._handle, dict(pointers)
         room = self._room(plan.workspace_bytes)
-        plan.graph.execute(dict(pointers), room, handle=self._handle)
-        return True
+        run = partial(plan.graph.execute, given, room, handle=handle)
+        if plan.index is not None:
+            run = partial(plan.graph.execute_plan_at_index, given, room, plan.index, handle=handle)
 
-    def _made(self, kind: str, arguments: tuple[Any, ...], strict: bool) -> Plan | None:
+        def work() -> None:
+            stream = self._stream()
+            if stream != self._set:
+                cudnn.set_stream(handle=handle, stream=stream)
+                self._set = stream
+            run()
+
+        return work
+
+    def _made(
+        self, kind: str, arguments: tuple[Any, ...], strict: bool, pointers: Mapping[int, int]
+    ) -> Plan | None:
         import cudnn
 
         make: Callable[..., Any] = convolution if kind == "convolution" else attention
         name = f"{kind}{arguments}{' strict' * strict}"
         try:
-            graph = make(*arguments, {"handle": self._handle})
-            self.plans[name] = built(graph, strict=strict)
+            found = built(make(*arguments, {"handle": self._handle}), strict=strict)
+            self.plans[name] = self._best(found, pointers)
         except (cudnn.cudnnGraphNotSupportedError, RuntimeError) as error:
             self.refused[name] = " ".join(str(error).split())
             return None
         return self.plans[name]
+
+    def _best(self, plans: list[Plan], pointers: Mapping[int, int]) -> Plan:
+        """Return the plan that takes least time, of the first that run."""
+        import cudnn
+
+        best, least_s, ran = None, inf, 0
+        for plan in plans:
+            if len(plans) == 1:
+                return plan
+            try:
+                seconds = self._timed(self._run(plan, pointers))
+            except (cudnn.cudnnGraphNotSupportedError, RuntimeError):
+                continue
+            ran += 1
+            if seconds < least_s:
+                best, least_s = plan, seconds
+            if ran == MOST_TIMED or seconds > HOPELESS * least_s:
+                break
+        if best is None:
+            raise RuntimeError("no plan of it runs")
+        return best

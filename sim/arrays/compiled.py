@@ -2,9 +2,10 @@
 
 The cache lies in the first of these folders that can be written: ``$NUMBA_CACHE_DIR``,
 ``$FOREPLAN_HOME/numba``, ``$XDG_CACHE_HOME/foreplan/numba``, ``~/.cache/foreplan/numba``; in none
-of them, every process compiles anew. Numba looks at a function's own file only to see whether its
-cache is out of date, and functions here are compiled into each other, so the folder's name holds a
-hash of all of their sources.
+of them, every process compiles anew. Numba would look at the path and the age of a function's own
+file to see whether its cache is out of date. Functions here are compiled into each other, and a
+second checkout of the same sources need not compile them again: the name of the folder is a hash of
+all of their sources, and says it alone.
 
 Compiled functions count no references (``_nrt``), unless they make arrays: counting those of all
 arrays of the state at every call took 25 us a task.
@@ -17,12 +18,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
-from numba.core import cgutils
+from numba.core import caching, cgutils
 from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, models, register_model
@@ -89,14 +90,47 @@ def cached(
     options: dict[str, Any] = {"_nrt": nrt, "fastmath": _ANY_ORDER if any_order else False}
 
     def decorate(function: F) -> F:
-        folder, before = cache_folder(*of), numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder or before)
-        try:
-            return cast("F", numba.njit(signature, cache=folder is not None, **options)(function))
-        finally:
-            numba.config.CACHE_DIR = before
+        if numba.config.DISABLE_JIT:
+            return function
+        dispatcher = numba.njit(**options)(function)
+        if folder := cache_folder(Path(function.__code__.co_filename), *of):
+            dispatcher._cache = _cache(function, folder)
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+        return cast("F", dispatcher)
 
     return decorate
+
+
+class _Place(caching._CacheLocator):
+    """Where the code of a function is kept."""
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._folder, self._line = folder, function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        """Return the folder."""
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        """Return what the code is out of date without: the name of the folder has it."""
+        return ""
+
+    def get_disambiguator(self) -> str:
+        """Return what tells apart functions of one name."""
+        return str(self._line)
+
+
+def _cache(function: Callable[..., Any], folder: Path) -> Any:
+    """Return Numba's cache of a function, kept in ``folder``."""
+
+    class Impl(caching.CompileResultCacheImpl):
+        _locator_classes = (SimpleNamespace(from_function=lambda *_: _Place(function, folder)),)
+
+    class Cache(caching.FunctionCache):
+        _impl_class = Impl
+
+    return Cache(function)
 
 
 class _SharedType(types.Type):

@@ -23,8 +23,15 @@ def test_a_rehearsal_that_was_stopped_goes_on_to_its_end(tmp_path):
     assert first.returncode == 75, first.stderr
     kept = {path.name: path.read_text() for path in tmp_path.glob("*.json")}
     assert kept
-    second = rehearse(tmp_path)
+    second = rehearse(tmp_path, "--measure-only")
     assert second.returncode == 0, second.stderr
+    assert "step " in second.stderr
+    assert " left\n" in second.stderr
+    assert "passed" in (tmp_path / "contract.txt").read_text()
+    assert not list(tmp_path.glob("*.err"))
+    assert not (tmp_path / "gpu.md").exists()
+    third = rehearse(tmp_path, "--predict-only")
+    assert third.returncode == 0, third.stderr
     assert all((tmp_path / name).read_text() == text for name, text in kept.items())
     page = (tmp_path / "gpu.md").read_text()
     assert "Nothing here was run by a GPU." in page

@@ -25,13 +25,13 @@ import pytest
 from planner.jsonable import to_jsonable
 from planner.layout import layouts
 from planner.measurement import Measurement
-from planner.model import load_model
 from planner.plan import Training, buckets
 from planner.records import read_record, write_record
 from runtime.records import RecordFile, write_records
 from runtime.train import _prepare
 from tests.cross.trainings import train_all
 from tests.planner_cases import ALGORITHMS
+from tests.shipped import shipped
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +182,16 @@ SHORT = [replace(case, steps=STEPS - 1) for case in ALONE]
 EVERY = dict.fromkeys([*CASES, replace(TWICE, again=True), *ALONE, *SHORT])
 EVERY |= dict.fromkeys([case.alone for case in CASES])
 """All that is trained, each once."""
+OF = {n: [case for case in EVERY if case.workers == n] for n in (1, 2, 3, 4)}
+SHIFTS = (
+    ((0, 1, 2, 3), OF[4]),
+    ((0, 1, 2), OF[3]),
+    ((3,), OF[1]),
+    ((0, 1), [case for i, case in enumerate(OF[2]) if i % 3]),
+    ((2, 3), OF[2][::3]),
+)
+"""Who trains what, so that all four processes have work all the time."""
+PROCESSES = 4
 
 
 @dataclass(frozen=True)
@@ -196,7 +206,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
-    """``train(case)``: what a case leaves; all of one number of workers run when one is asked."""
+    """``train(case)``: what a case leaves; all of them run when one is asked."""
 
     few = tmp_path_factory.mktemp("few") / "digits.rec"
     with RecordFile(home / "data" / "digits-test.rec") as digits:
@@ -212,7 +222,7 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
         bucket_bytes = WHOLE
         if case.split:
             bucket_bytes = SPLIT[case.model] * item
-            assert len(buckets(load_model(model), SPLIT[case.model])) == 2
+            assert len(buckets(shipped(model), SPLIT[case.model])) == 2
         plan = dp(
             case.workers,
             case.microbatch,
@@ -224,7 +234,7 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
             landing_slots=2 if case.fine else 1,
         )
         if case.fine:
-            arenas = layouts(load_model(model), training, plan)
+            arenas = layouts(shipped(model), training, plan)
             assert any(waits for arena in arenas for waits in arena.landing_after)
         records = "text" if case.model in ("gpt-nano", "lstm-nano") else "digits"
         plans = plan_file(model, training, plan)
@@ -244,26 +254,27 @@ def train(home, plan_file, dp, small_model, adamw, tmp_path_factory):
         }, plans.plans[0].prediction.arena_bytes
 
     @cache
-    def group(workers):
+    def everything():
         folder = tmp_path_factory.mktemp("trainings")
-        cases = [case for case in EVERY if case.workers == workers]
-        saved = [folder / f"{i}.npy" for i in range(len(cases))]
-        jobs = [job_of(case, path) for case, path in zip(cases, saved, strict=True)]
-        answers = train_all([job for job, _ in jobs], workers, folder)
-        runs = {}
-        for case, path, (job, arena_bytes), answer in zip(cases, saved, jobs, answers, strict=True):
-            assert answer["arena_intact"]
-            assert not job["prove"] or len(answer["beside_arena_bytes"]) == workers
-            assert answer["arena_bytes"] == list(arena_bytes)
-            runs[case] = Run(
-                parameters=np.load(path),
-                losses=np.array(answer["losses"]),
-                accuracy=answer["accuracy"],
-                digests=answer["parameters_sha256"],
-            )
+        saved = {case: folder / f"{i}.npy" for i, case in enumerate(EVERY)}
+        jobs = {case: job_of(case, path) for case, path in saved.items()}
+        shifts = [(ranks, [jobs[case][0] for case in cases]) for ranks, cases in SHIFTS]
+        found, runs = train_all(shifts, PROCESSES, folder), {}
+        for (_, cases), answers in zip(SHIFTS, found, strict=True):
+            for case, answer in zip(cases, answers, strict=True):
+                job, arena_bytes = jobs[case]
+                assert answer["arena_intact"]
+                assert not job["prove"] or len(answer["beside_arena_bytes"]) == case.workers
+                assert answer["arena_bytes"] == list(arena_bytes)
+                runs[case] = Run(
+                    parameters=np.load(saved[case]),
+                    losses=np.array(answer["losses"]),
+                    accuracy=answer["accuracy"],
+                    digests=answer["parameters_sha256"],
+                )
         return runs
 
-    return lambda case: group(case.workers)[case]
+    return lambda case: everything()[case]
 
 
 def tolerance(case, scale):
@@ -286,7 +297,6 @@ def check_same(case, run, alone):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_parameters_are_those_of_one_worker(workers, train):
-    """One test for each number, so that two processes that share tests start no workers twice."""
     cases = [case for case in CASES if case.workers == workers]
     assert len(cases) >= 2
     for case in cases:

@@ -1,7 +1,8 @@
-"""Several trainings on the same workers, one after the other: starting them takes the longest.
+"""Many trainings on few processes, for starting these takes the longest.
 
-``python -m tests.cross.trainings FOLDER`` under mpiexec does the jobs of ``jobs.json`` in it, each
-as a worker would, and rank 0 writes ``answers.json``.
+``python -m tests.cross.trainings FOLDER`` under mpiexec does the shifts of ``shifts.json`` in it: a
+shift is some of the processes and what they do together, one job after the other, each as workers
+would. Shifts of other processes go on at the same time. The first of a shift writes its answers.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import subprocess
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
 
 from hwprofiles.identity import worker_environment
@@ -17,10 +19,10 @@ from runtime.launch import mpiexec
 ROOT = Path(__file__).parents[2]
 
 
-def train_all(jobs, workers, folder, timeout_s=100):
-    """Do the jobs on so many workers; return what rank 0 has of each."""
-    (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [mpiexec(), "-n", str(workers), sys.executable, "-m", "tests.cross.trainings"]
+def train_all(shifts, processes, folder, timeout_s=300):
+    """Do the shifts, each (ranks, jobs); return of each what its first worker has of its jobs."""
+    (folder / "shifts.json").write_text(json.dumps(shifts))
+    command = [mpiexec(), "-n", str(processes), sys.executable, "-m", "tests.cross.trainings"]
     environment = worker_environment(os.environ)
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
@@ -33,27 +35,33 @@ def train_all(jobs, workers, folder, timeout_s=100):
         check=False,
     )
     assert done.returncode == 0, done.stderr or done.stdout
-    return json.loads((folder / "answers.json").read_text())
+    return [json.loads((folder / f"answers-{i}.json").read_text()) for i in range(len(shifts))]
 
 
 def main(folder):
-    """Do the jobs on this rank."""
+    """Do this process's part."""
     from mpi4py import MPI
 
-    from runtime.train import train_ranks
+    from runtime import train
     from runtime.voice import Voice
     from runtime.worker import pin
 
-    comm, jobs = MPI.COMM_WORLD, json.loads((folder / "jobs.json").read_text())
+    world = MPI.COMM_WORLD
+    train.load_model = cache(train.load_model)  # jobs share models
     try:
-        pin([0, 1], comm.rank)
-        voice = Voice(comm.rank, lambda what: None)
-        answers = [train_ranks(job, comm, voice) for job in jobs]
-        if comm.rank == 0:
-            (folder / "answers.json").write_text(json.dumps(answers))
+        pin([0, 1], world.rank)
+        for number, (ranks, jobs) in enumerate(json.loads((folder / "shifts.json").read_text())):
+            if world.rank not in ranks:
+                continue
+            comm = world.Create_group(world.group.Incl(ranks), number)
+            voice = Voice(comm.rank, lambda what: None)
+            answers = [train.train_ranks(job, comm, voice) for job in jobs]
+            if comm.rank == 0:
+                (folder / f"answers-{number}.json").write_text(json.dumps(answers))
+            comm.Free()
     except BaseException:
         traceback.print_exc()
-        comm.Abort(1)
+        world.Abort(1)
 
 
 if __name__ == "__main__":

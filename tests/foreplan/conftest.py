@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from foreplan import cli
 from planner.jsonable import to_jsonable
 from planner.plan import Training
 
@@ -44,27 +43,19 @@ def snapshot(folder):
 
 
 @pytest.fixture
-def refused(folder, home, command, monkeypatch, capfd):
+def refused(folder, home, command, inside):
     """``refused(arguments)``: run, check the promises that hold for all faults, return the line.
 
-    As a process of its own, or with ``inside`` (quicker) in this one.
+    In this process, or as one of its own.
     """
 
-    def run(arguments, *, code=2, inside=False, at=home):
+    def run(arguments, *, code=2, process=False, at=home):
         before = snapshot(folder)
-        if inside:
-            monkeypatch.chdir(folder)
-            monkeypatch.setenv("FOREPLAN_HOME", str(at))
-            capfd.readouterr()
-            with pytest.raises(SystemExit) as end:
-                cli.main([str(a) for a in arguments])
-            got, (out, err) = end.value.code, capfd.readouterr()
-        else:
-            answer = command(arguments, folder, at)
-            got, out, err = answer.returncode, answer.stdout, answer.stderr
-        assert got == code, err
+        answer = (command if process else inside)(arguments, folder, at)
+        err = answer.stderr
+        assert answer.returncode == code, err
         assert "Traceback" not in err
-        assert out == ""
+        assert answer.stdout == ""
         assert err.endswith("\n")
         assert err.count("\n") == 1, err
         assert err.startswith("foreplan: ")

@@ -25,12 +25,12 @@ EXECUTE = ["execute", "plan.json", "--steps", "5", "--oversubscribe", "--quiet"]
     ],
     ids=str,
 )
-def test_it_runs_as_edited(fields, plan_file, dp, home, command, tmp_path):
+def test_it_runs_as_edited(fields, plan_file, dp, home, inside, tmp_path):
     file = plan_file("mlp", Training(batch=64), dp(2, 32))
     data = to_jsonable(file)
     data["plans"][0]["plan"] |= fields
     (tmp_path / "plan.json").write_text(json.dumps(data))
-    answer = command(EXECUTE, tmp_path, home)
+    answer = inside(EXECUTE, tmp_path, home)
     assert answer.returncode == 0, answer.stderr
     measured = read_record(tmp_path / "measurement.json", Measurement, "a measurement file")
     ran = to_jsonable(measured.ranked)

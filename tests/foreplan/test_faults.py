@@ -38,7 +38,7 @@ def kill_rank(pid, rank, ready):
     raise AssertionError("no worker to kill")
 
 
-def test_a_killed_worker_is_exit_code_3_and_resume_ends_where_it_would_have(folder, home, command):
+def test_a_killed_worker_is_exit_code_3_and_resume_ends_where_it_would_have(folder, home, inside):
     arguments = ["execute", "plan.json", "--steps", "1000000", "--checkpoint-every", "25"]
     kept = folder / "measurement.checkpoints"
     with subprocess.Popen(
@@ -58,7 +58,7 @@ def test_a_killed_worker_is_exit_code_3_and_resume_ends_where_it_would_have(fold
     assert not (folder / "measurement.json").exists()
     n = int(stored(kept)[-1].stem.removeprefix("step-"))
     steps = str(n + 7 - 10)  # ten more warm up
-    again = command(["execute", "plan.json", "--steps", steps, "--resume"], folder, home)
+    again = inside(["execute", "plan.json", "--steps", steps, "--resume"], folder, home)
     assert again.returncode == 0, again.stderr
     resumed = json.loads((folder / "measurement.json").read_text())["executions"][0]
     assert len(resumed["losses"]) == n + 7
@@ -76,8 +76,8 @@ def test_a_killed_worker_is_exit_code_3_and_resume_ends_where_it_would_have(fold
         (["--hosts", "nowhere"], "nowhere: expected a hosts file"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(arguments, says, folder, home, command):
-    answer = command(["execute", "plan.json", "-o", "out.json", *arguments], folder, home)
+def test_what_cannot_be_is_one_sentence(arguments, says, folder, home, inside):
+    answer = inside(["execute", "plan.json", "-o", "out.json", *arguments], folder, home)
     assert answer.returncode == 2
     assert says in answer.stderr
     assert answer.stderr.count("\n") == 1
@@ -93,11 +93,11 @@ def test_the_doctor_is_quick_and_finds_this_machine_fit(home, command, tmp_path)
     assert rows["MPI"]["verdict"] == rows["home"]["verdict"] == rows["records"]["verdict"] == "ok"
 
 
-def test_the_doctor_fails_with_what_to_do(command, tmp_path):
+def test_the_doctor_fails_with_what_to_do(inside, tmp_path):
     (tmp_path / "ops.sqlite").write_text("no database at all")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "digits-train.rec").write_text("no records")
-    answer = command(["doctor"], tmp_path, tmp_path)
+    answer = inside(["doctor"], tmp_path, tmp_path)
     assert answer.returncode == 5
     assert answer.stderr.startswith(
         "foreplan: doctor: expected all that a run needs, got a failure"

@@ -41,25 +41,25 @@ TIER_KEYS = {
 
 
 @pytest.fixture
-def shown(command, tmp_path):
+def shown(inside, tmp_path):
     """``shown(arguments)``: the JSON that a command prints."""
 
     def run(*arguments):
-        answer = command(["hw", *arguments, "--json"], tmp_path, tmp_path)
+        answer = inside(["hw", *arguments, "--json"], tmp_path, tmp_path)
         assert answer.returncode == 0, answer.stderr
         return json.loads(answer.stdout)
 
     return run
 
 
-def test_a_system_is_shown_by_its_tiers(shown, command, tmp_path):
+def test_a_system_is_shown_by_its_tiers(shown, inside, tmp_path):
     record = shown("show", "dgx-h100:4")["system"]
     assert record.keys() == SYSTEM_KEYS
     assert [tier["name"] for tier in record["tiers"]] == ["scale-up", "scale-out"]
     assert all(tier.keys() == TIER_KEYS for tier in record["tiers"])
     assert record["devices"] == [{"name": "h100-sxm5-80g", "count": 32}]
     assert record["bisection_bytes_per_s"] == 16 * 50e9
-    text = command(["hw", "show", "dgx-h100:4"], tmp_path, tmp_path).stdout
+    text = inside(["hw", "show", "dgx-h100:4"], tmp_path, tmp_path).stdout
     assert "8 x 50 GB/s" in text
     assert "source: " in text
 
@@ -112,8 +112,8 @@ def test_showing_draws_nothing_and_solves_nothing(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-def test_a_plot_is_written_where_it_is_asked_for(command, tmp_path):
-    answer = command(["hw", "show", "dgx-1-v100", "--plot", "a.png"], tmp_path, tmp_path)
+def test_a_plot_is_written_where_it_is_asked_for(inside, tmp_path):
+    answer = inside(["hw", "show", "dgx-1-v100", "--plot", "a.png"], tmp_path, tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
@@ -128,8 +128,8 @@ def test_a_plot_is_written_where_it_is_asked_for(command, tmp_path):
         (["show", "none.toml"], "cluster file 'none.toml': expected a TOML file"),
     ],
 )
-def test_what_cannot_be_shown_is_one_sentence(arguments, sentence, command, tmp_path):
-    answer = command(["hw", *arguments], tmp_path, tmp_path)
+def test_what_cannot_be_shown_is_one_sentence(arguments, sentence, inside, tmp_path):
+    answer = inside(["hw", *arguments], tmp_path, tmp_path)
     assert answer.returncode == 2
     assert sentence in answer.stderr
     assert answer.stderr.count("\n") == 1

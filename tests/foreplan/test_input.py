@@ -85,9 +85,10 @@ def test_a_source_that_is_edited_wrong_is_refused(folder, plan_file, dp, capsys)
 
 def test_a_record_file_is_packed_by_name(home, tmp_path, capsys):
     source = home / "data" / "digits-train.rec"
-    code, out, _ = run(capsys, "data", "pack", str(source), str(tmp_path / "small.rec"))
-    assert code == 0
-    assert out == f"wrote {tmp_path / 'small.rec'}: 1437 records of 57 bytes each\n"
+    pack = "data", "pack", str(source), str(tmp_path / "small.rec")
+    told = f"wrote {tmp_path / 'small.rec'}: 1437 records of 57 bytes each\n"
+    assert run(capsys, *pack) == (0, "", told)
+    assert run(capsys, *pack, "--quiet") == (0, "", "")
     code, _, err = run(
         capsys, "data", "pack", str(tmp_path / "small.rec"), str(tmp_path / "twice.rec")
     )

@@ -23,15 +23,15 @@ def here(calibrated_home, monkeypatch):
     return calibrated_home
 
 
-def test_plan_execute_report(here, command, tmp_path):
-    planned = command(PLAN, tmp_path, here)
+def test_plan_execute_report(here, command, inside, tmp_path):
+    planned = inside(PLAN, tmp_path, here)
     assert planned.returncode == 0, planned.stderr
     assert "grade measured" in planned.stdout
     run = command(["execute", "plan.json", "--steps", "20", "--allow-drift"], tmp_path, here)
     assert run.returncode == 0, run.stderr
     for word in ("predicted", "measured", "error split", "test accuracy"):
         assert word in run.stdout
-    page = command(["report", "plan.json", "measurement.json"], tmp_path, here)
+    page = inside(["report", "plan.json", "measurement.json"], tmp_path, here)
     assert page.returncode == 0, page.stderr
     assert "dp1-mb" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "report.md").exists()

@@ -64,7 +64,7 @@ def test_a_spoiled_plan_file(how, plans, folder, refused):
     text = spoil(plans)
     assert text != plans
     (folder / "edited.json").write_text(text)
-    line = refused(EXECUTE, inside=True)
+    line = refused(EXECUTE)
     for part in ["edited.json" if how != "another model" else "", *says]:
         assert part in line, line
 
@@ -97,21 +97,21 @@ EDITS = [
 @pytest.mark.parametrize(("fields", "says"), EDITS, ids=lambda v: str(v) if type(v) is dict else "")
 def test_a_plan_edited_into_nonsense(fields, says, edited, refused):
     edited(fields)
-    line = refused(EXECUTE, inside=True)
+    line = refused(EXECUTE)
     for part in ["edited.json: plan 'dp", *says]:
         assert part in line, line
 
 
 def test_an_edited_plan_of_one_worker_names_no_algorithm(edited, refused):
     edited({"algorithm": "ring"}, index=1)
-    line = refused([*EXECUTE, "--pick", "1"], inside=True)
+    line = refused([*EXECUTE, "--pick", "1"])
     assert "algorithm 'ring': unknown; known: none" in line
 
 
 def test_more_workers_than_cores_need_a_word(folder, plan_file, dp, refused, monkeypatch):
     write_record(folder / "wide.json", plan_file("mlp", BATCH, dp(4, 16)))
     monkeypatch.setattr("foreplan.machines.local_facts", one_core_facts)
-    line = refused(["execute", "wide.json"], inside=True)
+    line = refused(["execute", "wide.json"])
     assert "needs 4 cores, this machine has 1" in line
     assert "--oversubscribe" in line
 

@@ -23,6 +23,18 @@ def test_the_table_says_who_wins_up_to_which_size(capsys):
     assert "halving-doubling up to" in out
 
 
+def test_a_cluster_says_the_rates_of_its_slowest_and_its_fastest_pair(capsys):
+    asked = ("--cluster", "dgx-1-v100", "--ranks", "2,3", "--algorithm", "ring")
+    _, out, _ = run(capsys, "topology", *asked)
+    assert out.startswith("dgx-1-v100: 15.75 GB/s (slowest pair) to 50 GB/s a direction, ")
+    _, text, _ = run(capsys, "topology", *asked, "--json")
+    (record,) = json.loads(text)
+    assert (record["bandwidth_bytes_per_s"], record["fastest_bandwidth_bytes_per_s"]) == (
+        15.75e9,
+        50e9,
+    )
+
+
 def test_json_and_csv_tell_the_same_bands(capsys):
     _, text, _ = run(capsys, *SMALL, "--json")
     (record,) = json.loads(text)

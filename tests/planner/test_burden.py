@@ -330,9 +330,9 @@ def test_a_model_is_built_and_weighed_quickly(name):
     assert min(seconds) < 0.4
 
 
-def test_models_show_prints_the_burden_as_json(command, tmp_path):
+def test_models_show_prints_the_burden_as_json(inside, tmp_path):
     arguments = ["models", "show", "resnet-50", "--samples", "1.2e6", "--epochs", "100", "--json"]
-    answer = command(arguments, tmp_path, tmp_path)
+    answer = inside(arguments, tmp_path, tmp_path)
     assert answer.returncode == 0, answer.stderr
     facts, one = json.loads(answer.stdout), of("resnet-50")
     assert facts["params"] == one.parameters == 25_557_032 + 53_120
@@ -345,9 +345,9 @@ def test_models_show_prints_the_burden_as_json(command, tmp_path):
     assert facts["training_flop"] == facts["training_countings"][-1]["flop"]
 
 
-def test_models_show_tells_which_counting_gives_an_exaflop(command, tmp_path):
+def test_models_show_tells_which_counting_gives_an_exaflop(inside, tmp_path):
     arguments = ["models", "show", "resnet-50", "--samples", "1.2e6", "--epochs", "100"]
-    text = command(arguments, tmp_path, tmp_path).stdout
+    text = inside(arguments, tmp_path, tmp_path).stdout
     assert "25,557,032 parameters, 53,120 running moments" in text
     assert "a training executes the last, 2.77 EFLOP" in text
     assert "nearest to 1 exaFLOP is multiply-add = 2, forward alone" in text

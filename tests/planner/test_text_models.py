@@ -286,13 +286,13 @@ def test_a_tied_table_is_exchanged_and_updated_once():
     assert model.parameter_count == sum(x.parameter_count for x in model.layers)
 
 
-def test_models_show_takes_a_length(command, tmp_path):
+def test_models_show_takes_a_length(inside, tmp_path):
     arguments = ["models", "show", "bert-large", "--seq", "512", "--json"]
-    answer = command(arguments, tmp_path, tmp_path)
+    answer = inside(arguments, tmp_path, tmp_path)
     assert answer.returncode == 0, answer.stderr
     facts = json.loads(answer.stdout)
     assert facts["name"] == "bert-large:512"
     assert facts["trained_params"] == 336_226_108
-    refused = command(["models", "show", "bert-large", "--seq", "600"], tmp_path, tmp_path)
+    refused = inside(["models", "show", "bert-large", "--seq", "600"], tmp_path, tmp_path)
     assert refused.returncode == 2
     assert "expected 1 to 512 tokens after the colon" in refused.stderr

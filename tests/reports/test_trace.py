@@ -207,17 +207,3 @@ def _changed(found, place, **fields):
 def test_the_validator_sees(fault):
     with pytest.raises(AssertionError, match=fault):
         validate(FAULTS[fault](traced(measured_case())))
-
-
-def test_perfetto_reads_the_same_slices(tmp_path):
-    """Who has installed perfetto has asked for this; it downloads its processor when first used."""
-    perfetto = pytest.importorskip("perfetto.trace_processor", reason="perfetto is not installed")
-    path = write_trace(measured_case(), tmp_path / "trace.json")
-    try:
-        processor = perfetto.TraceProcessor(trace=str(path))
-    except Exception as error:  # whatever its downloader raises
-        pytest.skip(f"Perfetto's trace processor cannot be had: {error}")
-    with processor:
-        wrong = next(processor.query("select sum(value) as n from stats where severity='error'"))
-        depth = next(processor.query("select max(depth) as n from slice"))
-        assert (wrong.n, depth.n) == (0, len(LEVELS) - 1)

@@ -10,7 +10,7 @@ import importlib
 import os
 import subprocess
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy as np
 from hwprofiles.registry import names
 from runtime.arena import dtype_of
 from runtime.cuda import columns
-from runtime.cuda.text import TYPES, Text
+from runtime.cuda.tape import Taped
+from runtime.cuda.text import TYPES, Text, widened
 
 THREADS = 4
 HALVES = {"float16": "_Float16", "bfloat16": "Bfloat16"}
@@ -79,7 +80,9 @@ def texts() -> list[Text]:
     files = [f"runtime.cuda.kernels.{stem}" for stem in names("runtime.cuda.kernels")]
     modules = [columns, *map(importlib.import_module, files)]
     found = {id(v): v for m in modules for v in vars(m).values() if isinstance(v, Text)}
-    return list(found.values())
+    return [
+        each for text in found.values() for each in ([text, widened(text)] if text.pack else [text])
+    ]
 
 
 def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
@@ -91,7 +94,7 @@ def program(texts: list[Text], dtype: str, *, narrow: bool) -> str:
         parameters, body = text.function(narrow=narrow)
         given = ", ".join(p.split()[-1] for p in parameters.split(","))
         parts.append(
-            f"namespace {text.name}_space {{ {text.helpers}\n"
+            f"namespace {text.name}_space {{ {text.before}\n"
             f"void kernel({parameters}) {{ {body} }} }}\n"
             f'extern "C" void {text.name}(unsigned blocks, unsigned threads, {parameters})'
             f" {{ run_grid(blocks, threads, [&] {{ {text.name}_space::kernel({given}); }}); }}"
@@ -118,12 +121,13 @@ def compiled(dtype: str) -> "HostEngine":
     return HostEngine(texts(), dtype, Path(os.environ.get("TMPDIR", tempfile.gettempdir())))
 
 
-class HostEngine:
+class HostEngine(Taped):
     """Arrays are NumPy's."""
 
     tf32, notes, plans = False, {}, {}
 
     def __init__(self, texts: list[Text], dtype: str, folder: Path, *, narrow: bool = True) -> None:
+        super().__init__()
         self.folder = folder
         self._library = ctypes.CDLL(str(library(program(texts, dtype, narrow=narrow), folder)))
         self._wide = ctypes.c_double if TYPES[dtype][1] == "double" else ctypes.c_float
@@ -133,7 +137,8 @@ class HostEngine:
         del dtype
         threads = THREADS if "__syncthreads" in text.body else 1
         run = getattr(self._library, text.name)
-        run(ctypes.c_uint(blocks), ctypes.c_uint(threads), *map(self._argument, arguments))
+        given = [*map(self._argument, arguments)]
+        self.do(partial(run, ctypes.c_uint(blocks), ctypes.c_uint(threads), *given))
 
     def _argument(self, value):
         if isinstance(value, np.ndarray):
@@ -142,14 +147,26 @@ class HostEngine:
 
     def matmul(self, a, b, out):
         assert out.flags.c_contiguous
-        if out.dtype.itemsize > 2:
-            np.matmul(a, b, out=out)
-        else:
-            out[...] = np.matmul(a.astype(np.float32), b.astype(np.float32))
+        wide = np.float32 if out.dtype.itemsize == 2 else out.dtype
+
+        def work():
+            out[...] = np.matmul(a.astype(wide), b.astype(wide))
+
+        self.do(work)
+
+    def copy(self, source, target):
+        self.do(partial(np.copyto, target, source, casting="unsafe"))
+
+    def clear(self, target):
+        self.do(partial(target.fill, 0))
+
+    def address(self, array):
+        return array.ctypes.data
 
     def scratch(self, name, elements, dtype):
         room = self._rooms.get((name, dtype))
         if room is None or room.size < elements:
+            self.moves += 1
             room = self._rooms[name, dtype] = np.full(elements, np.nan, dtype_of(dtype))
         return room[:elements]
 

@@ -1,6 +1,7 @@
 """A case of `make gpu-check`, measured and predicted here, small: what its page rests on."""
 
 import importlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_a_case_is_measured_predicted_and_put_in_a_table(bench, tmp_path, monkey
     found = measure.measure(case, measure.host_device(), facts(), tmp_path, {})
     again = measure.measure(case, measure.host_device(), facts(), tmp_path, found["ops"])
     assert again["ops"] == found["ops"], "ops that are known were timed again"
+    assert again["spent_s"]["ops"] < found["spent_s"]["ops"]
+    assert set(found["spent_s"]) == {"ops", "steps", "torch"}
     page = bench("gpu_page")
     row = page.results(facts(), {"passed": True, "closing": "1 passed"}, {case: found})["rows"][0]
     assert row["from_ops_s"] == pytest.approx(
@@ -45,13 +48,42 @@ def test_a_case_is_measured_predicted_and_put_in_a_table(bench, tmp_path, monkey
     )
     assert row["arena_intact"]
     assert not row["is_host_bound"]
-    slow = {key: op | {"issue_s": 1e-2} for key, op in found["ops"].items()}
-    late = page.results(facts(), {"passed": True, "closing": ""}, {case: found | {"ops": slow}})
+    slow = {key: op | {"issue_s": 1e-2} for key, op in found["in_step"].items()}
+    late = page.results(facts(), {"passed": True, "closing": ""}, {case: found | {"in_step": slow}})
     assert late["rows"][0]["is_host_bound"]
     text = gpu_section([{**late, "facts": facts()}])
     assert "Nothing here was run by a GPU." in text
     assert "| mlp/b4/float32/disk |" in text
     assert "| host |" in text
+
+
+def test_what_was_measured_is_predicted_later(bench, tmp_path, monkeypatch, capsys):
+    cases, measure, check = bench("gpu_cases"), bench("gpu_measure"), bench("gpu_check")
+    for name, value in (("BLOCKS", 2), ("STEPS", 1), ("MORE", 1)):
+        monkeypatch.setattr(measure, name, value)
+    monkeypatch.setattr(bench("gpu_twin"), "pytorch", lambda: None)
+    case, other = (cases.Case(model="mlp", batch=n, dtype="float32") for n in (2, 4))
+    monkeypatch.setattr(check, "REHEARSAL", (case, other))
+
+    def run(*more):
+        arguments = ["gpu_check", "--rehearse", "--state", str(tmp_path), *more]
+        monkeypatch.setattr(sys, "argv", arguments)
+        return check.main()
+
+    assert run("--predict-only") == 2
+    assert "expected what was measured" in capsys.readouterr().err
+    check._keep(tmp_path, "facts", facts())
+    check._keep(tmp_path, "contract", {"passed": True, "closing": "1 passed"})
+    check._keep(tmp_path, case.key, check._measured(case.key, True, tmp_path))
+    assert run("--measure-only", "--only", "contract", case.key) == 0
+    assert not (tmp_path / "gpu.md").exists()
+    assert run("--predict-only") == 5
+    assert f"not measured: {other.key}" in capsys.readouterr().err
+    assert f"| {case.key} |" in (tmp_path / "gpu.md").read_text()
+    check._keep(tmp_path, other.key, check._done(tmp_path, case.key))
+    assert run("--predict-only", "--only", case.key) == 0
+    check._keep(tmp_path, "contract", {"passed": False, "closing": "1 failed"})
+    assert run("--predict-only", "--only", case.key) == 5
 
 
 def _firings(measure, case, signature):
@@ -73,6 +105,8 @@ def test_cases_have_distinct_keys_and_every_model_precision_and_batch(bench):
         for dtype in cases.DTYPES:
             of = {case.batch for case in plain if (case.model, case.dtype) == (model, dtype)}
             assert of == {32, 128, 256}
+    rate = {c.optimizer: bench("gpu_measure").question(c)[1].learning_rate for c in cases.GPU}
+    assert rate["adamw"] < rate["sgd"] / 10
     assert any(case.ranks == 8 for case in cases.GPU)
     assert any(case.disk for case in cases.GPU)
     assert replace(cases.GPU[0], disk=True).key.endswith("/disk")

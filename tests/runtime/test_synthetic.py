@@ -86,12 +86,12 @@ def test_records_of_another_width_are_not_those_of_the_model(tmp_path):
         record_files(load_model("gpt-2:9"), tmp_path)
 
 
-def test_data_synthetic_writes_for_a_model(command, tmp_path):
+def test_data_synthetic_writes_for_a_model(inside, tmp_path):
     arguments = ["data", "synthetic", "--model", "gpt-2", "--count", "3", "-o", tmp_path]
-    answer = command([*arguments, "--seq", "6"], tmp_path, tmp_path)
-    assert answer.stdout.count("wrote ") == 2, answer.stderr
+    answer = inside([*arguments, "--seq", "6"], tmp_path, tmp_path)
+    assert answer.stderr.count("wrote ") == 2, answer.stderr
     assert contents(tmp_path / "synthetic-6-50257-uint16-train.rec")[1].shape == (2, 14)
-    refused = command([*arguments, "--shape", "3x4x4"], tmp_path, tmp_path)
+    refused = inside([*arguments, "--shape", "3x4x4"], tmp_path, tmp_path)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 

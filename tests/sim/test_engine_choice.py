@@ -125,8 +125,24 @@ def test_without_any_place_the_code_is_compiled_all_the_same(tmp_path, monkeypat
     blocked.write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(blocked))
     assert compiled.cache_folder.__wrapped__() is None
-    monkeypatch.setattr(compiled, "cache_folder", lambda: None)
+    monkeypatch.setattr(compiled, "cache_folder", lambda *of: None)
     assert compiled.cached(compiled.type_of(1))(lambda x: x + 1)(1) == 2
+
+
+def test_a_second_checkout_finds_the_code_of_the_first_unless_a_source_differs(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "code"))
+    monkeypatch.setattr(compiled, "cache_folder", compiled.cache_folder.__wrapped__)
+    for place, added, found in (("first", 1, 0), ("second", 1, 1), ("other", 2, 0)):
+        source = tmp_path / place / "source.py"
+        source.parent.mkdir()
+        source.write_text(f"def more(x):\n    return x + {added}\n")
+        names = {}
+        exec(compile(source.read_text(), source, "exec"), names)
+        more = compiled.cached(compiled.type_of(1))(names["more"])
+        assert more(1) == 1 + added
+        assert sum(more.stats.cache_hits.values()) == found, place
 
 
 @pytest.mark.parametrize("name", engine.ENGINES)

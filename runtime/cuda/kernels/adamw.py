@@ -19,6 +19,7 @@ _UPDATE = each(
     exp_avg_sq[i] = T(v);
     p[i] = T(kept * A(p[i]) - rate * m / (sqrt(v) * whole + epsilon));
     """,
+    packs=True,
 )
 _MIXED = each(
     "adamw_mixed",
@@ -38,6 +39,7 @@ _MIXED = each(
         p[i] = T(w);
     }}
     """,
+    packs=True,
 )
 """Which steps were skipped the device alone knows, so it corrects for the start by itself."""
 LEAST = 1e-300

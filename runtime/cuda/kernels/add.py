@@ -5,7 +5,9 @@ from typing import Any
 from runtime.cuda.engine import run
 from runtime.cuda.text import each
 
-_SUM = each("add", "const T* x, const T* other, T* y", "y[i] = T(A(x[i]) + A(other[i]));")
+_SUM = each(
+    "add", "const T* x, const T* other, T* y", "y[i] = T(A(x[i]) + A(other[i]));", packs=True
+)
 
 
 def forward(*arrays: Any) -> None:

@@ -83,7 +83,7 @@ def forward(x: Any, y: Any, stats: Any, work: Any, *, heads: int, causal: int) -
         engine().launch(_SOFTMAX, dtype_of(x), rows, p, kept, scale, causal, tokens, rows)
         found = _room("q", (heads, tokens, features), x)
         engine().matmul(p, v, found)
-        out.reshape(tokens, heads, features)[...] = found.swapaxes(0, 1)
+        engine().copy(found.swapaxes(0, 1), out.reshape(tokens, heads, features))
 
 
 def input_grad(x: Any, stats: Any, dy: Any, dx: Any, work: Any, *, heads: int, causal: int) -> None:
@@ -112,7 +112,7 @@ def input_grad(x: Any, stats: Any, dy: Any, dx: Any, work: Any, *, heads: int, c
             (dk, ds.swapaxes(1, 2), q),
         ):
             engine().matmul(a, b, found)
-            place[...] = found
+            engine().copy(found, place)
 
 
 def _sizes(x: Any, heads: int) -> tuple[int, int, float]:
@@ -129,7 +129,7 @@ def _parts(sample: Any, heads: int) -> list[Any]:
 
 def _copy(name: str, part: Any) -> Any:
     room = _room(name, part.shape, part)
-    room[...] = part
+    engine().copy(part, room)
     return room
 
 

@@ -6,45 +6,45 @@ values less the group's first, in one pass with the means.
 
 from typing import Any
 
-from runtime.cuda.columns import finish, reduce, terms
+from runtime.cuda.columns import finish, over, reduce, run_over, terms
 from runtime.cuda.engine import run
 from runtime.cuda.text import each
 from runtime.kernels.batch_norm import EPSILON
 
 _FIRST = "A(x[group * rows * columns + column])"
+_OF_GROUP = "A({0}[column * groups + group])"
+_BESIDE = "A({0}[(columns + column) * groups + group])"
+"""The second of a pair of a group's numbers by column."""
+_MEAN, _INVERSE = _OF_GROUP.format("stats"), _BESIDE.format("stats")
 _MOMENTS = terms(
     "batch_norm_terms",
     "const T* x",
-    f"A(x[at]) - {_FIRST}",
-    f"(A(x[at]) - {_FIRST}) * (A(x[at]) - {_FIRST})",
+    "A(x[at]) - origin",
+    "(A(x[at]) - origin) * (A(x[at]) - origin)",
+    {"origin": _FIRST},
 )
 _STATS = finish(
     "batch_norm_stats",
     "const T* x, T* stats, long long rows",
     f"""
-    const A shift = u / rows, variance = v / rows - shift * shift;
-    stats[column * groups + group] = T({_FIRST} + shift);
+    const A shift_of_mean = u / rows, variance = v / rows - shift_of_mean * shift_of_mean;
+    stats[column * groups + group] = T({_FIRST} + shift_of_mean);
     stats[(columns + column) * groups + group] =
         T(1 / sqrt((variance > 0 ? variance : A(0)) + A({EPSILON!r})));
     """,
 )
-_SIZES = "long long each_group, long long columns, long long groups"
-_PLACE = """
-    const long long column = i % columns, group = i / each_group;
-    const A mean = A(stats[column * groups + group]);
-    const A inverse = A(stats[(columns + column) * groups + group]);
-"""
-_APPLY = each(
+_APPLY = over(
     "batch_norm",
-    f"const T* x, const T* w, const T* b, const T* stats, T* y, {_SIZES}",
-    f"{_PLACE} y[i] = T((A(x[i]) - mean) * inverse * A(w[column]) + A(b[column]));",
+    "const T* x, const T* w, const T* b, const T* stats, T* y",
+    {"mean": _MEAN, "factor": f"{_INVERSE} * A(w[column])", "level": "A(b[column])"},
+    "y[at] = T((A(x[at]) - mean) * factor + level);",
 )
 _TERMS = terms(
     "batch_norm_grad_terms",
     "const T* x, const T* dy, const T* stats",
     "A(dy[at])",
-    "A(dy[at]) * (A(x[at]) - A(stats[column * groups + group]))"
-    " * A(stats[(columns + column) * groups + group])",
+    "A(dy[at]) * (A(x[at]) - mean) * inverse",
+    {"mean": _MEAN, "inverse": _INVERSE},
 )
 _SUMS = finish(
     "batch_norm_grad_sums",
@@ -64,17 +64,16 @@ _TOTALS = each(
     dw[i] = T(v);
     """,
 )
-_INPUT = each(
+_INPUT = over(
     "batch_norm_grad",
-    f"const T* x, const T* dy, const T* w, const T* stats, const T* sums, T* dx, {_SIZES}",
-    f"""
-    {_PLACE}
-    const A count = A(each_group / columns);
-    const A level = A(sums[column * groups + group]) / count;
-    const A slope = A(sums[(columns + column) * groups + group]) * inverse / count;
-    const A given = A(dy[i]) - level - (A(x[i]) - mean) * slope;
-    dx[i] = T(given * A(w[column]) * inverse);
-    """,
+    "const T* x, const T* dy, const T* w, const T* stats, const T* sums, T* dx",
+    {
+        "mean": _MEAN,
+        "level": f"{_OF_GROUP.format('sums')} / A(rows)",
+        "slope": f"{_BESIDE.format('sums')} * {_INVERSE} / A(rows)",
+        "factor": f"A(w[column]) * {_INVERSE}",
+    },
+    "dx[at] = T((A(dy[at]) - level - (A(x[at]) - mean) * slope) * factor);",
 )
 
 
@@ -84,7 +83,7 @@ def forward(x: Any, w: Any, b: Any, y: Any, stats: Any, work: Any, *, group: int
     rows, columns, groups = _shape(x, group)
     how = {"rows": rows, "columns": columns, "groups": groups}
     reduce(_MOMENTS, (x,), _STATS, (x, stats, rows), **how)
-    run(_APPLY, x, w, b, stats, y, rows * columns, columns, groups, size=x.size)
+    run_over(_APPLY, x, w, b, stats, y, **how)
 
 
 def weight_grad(  # noqa: PLR0913 - the arguments are the tensors of the op
@@ -104,7 +103,7 @@ def input_grad(  # noqa: PLR0913 - the arguments are the tensors of the op
     """``dx = a (dy - c - (x - mean) d)``, ``c`` and ``d`` the means from ``sums``."""
     del work
     rows, columns, groups = _shape(x, group)
-    run(_INPUT, x, dy, w, stats, sums, dx, rows * columns, columns, groups, size=x.size)
+    run_over(_INPUT, x, dy, w, stats, sums, dx, rows=rows, columns=columns, groups=groups)
 
 
 def _shape(x: Any, group: int) -> tuple[int, int, int]:

@@ -85,7 +85,7 @@ def weight_grad(x: Any, dy: Any, dw: Any, *arrays: Any, **how: int) -> None:
             if rows.start:
                 accumulate(part, target)
             else:
-                target[...] = part
+                engine().copy(part, target)
 
 
 def input_grad(dy: Any, w: Any, dx: Any, *work: Any, **how: int) -> None:
@@ -98,7 +98,7 @@ def input_grad(dy: Any, w: Any, dx: Any, *work: Any, **how: int) -> None:
     for group in range(g.groups):
         kernel = _of_group(weights(w), group, g.groups)
         turned = _room("turned", (*kernel.shape[1:3], len(kernel), kernel.shape[3]), w)
-        turned[...] = kernel.transpose(1, 2, 0, 3)
+        engine().copy(kernel.transpose(1, 2, 0, 3), turned)
         flat = turned.reshape(-1, kernel.shape[3])
         for rows, cols in _columns(dx, w, dy, g, group, back=True):
             _product(cols, flat, _part(out, rows, group, g.groups))
@@ -151,7 +151,7 @@ def _product(a: Any, b: Any, out: Any) -> None:
     else:
         part = _room("part", out.shape, out)
         engine().matmul(a, b, part)
-        out[...] = part
+        engine().copy(part, out)
 
 
 def _compact(a: Any) -> Any:
@@ -159,7 +159,7 @@ def _compact(a: Any) -> Any:
     if a.flags.c_contiguous:
         return a
     part = _room("compact", a.shape, a)
-    part[...] = a
+    engine().copy(a, part)
     return part
 
 

@@ -38,6 +38,7 @@ _GRADIENT = each(
     "dropout_grad",
     "const T* dy, T* dx, const unsigned char* mask, A scale",
     "dx[i] = T(mask[i] ? A(dy[i]) * scale : A(0));",
+    packs=True,
 )
 
 

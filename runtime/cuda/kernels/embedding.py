@@ -74,7 +74,7 @@ def forward(x: Any, w: Any, y: Any, *, first: int) -> None:
 def weight_grad(x: Any, dy: Any, dw: Any, *, first: int, tied: int) -> None:
     """Add every row of ``dy`` to the row of ``dw`` that it came from."""
     if not tied:
-        dw.fill(0)
+        engine().clear(dw)
     tokens = dy.shape[0] * dy.shape[1]
     sizes = _sizes(x, dw, dy, first)
     engine().launch(_ADD, dtype_of(dy), tokens, dy, dw, x, *sizes, tokens)

@@ -2,18 +2,19 @@
 
 from typing import Any
 
+from runtime.cuda.engine import engine
 from runtime.cuda.layout import maps
 
 
 def forward(x: Any, y: Any) -> None:
     """``y[n, (c, h, w)] = x[c, h, w, n]``."""
     place = _by_channel(y, x)
-    place[...] = maps(x).transpose(0, 3, 1, 2)
+    engine().copy(maps(x).transpose(0, 3, 1, 2), place)
 
 
 def input_grad(dy: Any, dx: Any) -> None:
     """``dx[c, h, w, n] = dy[n, (c, h, w)]``."""
-    maps(dx)[...] = _by_channel(dy, dx).transpose(0, 2, 3, 1)
+    engine().copy(_by_channel(dy, dx).transpose(0, 2, 3, 1), maps(dx))
 
 
 def _by_channel(vectors: Any, x: Any) -> Any:

@@ -7,12 +7,13 @@ from runtime.cuda.text import each
 from runtime.kernels.gelu import CUBIC, SLOPE
 
 _TANH = f"const A a = A(x[i]), t = tanh(A({SLOPE!r}) * (a + A({CUBIC!r}) * a * a * a));"
-_FORWARD = each("gelu", "const T* x, T* y", f"{_TANH} y[i] = T(a * (1 + t) / 2);")
+_FORWARD = each("gelu", "const T* x, T* y", f"{_TANH} y[i] = T(a * (1 + t) / 2);", packs=True)
 _GRADIENT = each(
     "gelu_grad",
     "const T* x, const T* dy, T* dx",
     f"{_TANH} const A slope = A({SLOPE!r}) * (1 + A({3 * CUBIC!r}) * a * a);"
     " dx[i] = T(A(dy[i]) * (1 + t + a * (1 - t * t) * slope) / 2);",
+    packs=True,
 )
 
 

@@ -1,57 +1,101 @@
-"""Normalisation of every token, a block a token; arguments as in ``runtime.kernels.layer_norm``."""
+"""Normalisation of tokens, some of them a block; as ``runtime.kernels.layer_norm``."""
 
 from typing import Any
 
 from runtime.cuda.columns import finish, reduce, terms
-from runtime.cuda.engine import dtype_of, engine
-from runtime.cuda.text import SUM, THREADS, Text
+from runtime.cuda.engine import dtype_of, engine, fitting
+from runtime.cuda.text import THREADS, Text, packed
 from runtime.kernels.layer_norm import EPSILON
 
-_FORWARD = Text(
-    name="layer_norm",
-    parameters="const T* x, const T* w, const T* b, T* y, T* stats, long long features,"
-    " long long tokens",
-    helpers=SUM,
-    body=f"""
+LANES = 32
+"""Threads of a token, at most; a block does as many tokens as it has such groups."""
+_SUM = """
+__device__ inline A row_sum(A value, A* room, unsigned lanes) {
+    const unsigned lane = threadIdx.x % lanes;
+    room[threadIdx.x] = value;
+    __syncthreads();
+    for (unsigned half = lanes / 2; half; half /= 2) {
+        if (lane < half) room[threadIdx.x] += room[threadIdx.x + half];
+        __syncthreads();
+    }
+    const A total = room[threadIdx.x - lane];
+    __syncthreads();
+    return total;
+}
+"""
+_PACKS = "for (long long f = lane * PACK; f < features; f += lanes * PACK)"
+_ALL = "for (int k = 0; k < PACK; k++)"
+
+
+def _rows(name: str, parameters: str, body: str) -> Text:
+    """Return a kernel whose ``body`` does token ``t``, features from ``lane`` on, if ``there``."""
+    return Text(
+        name=name,
+        parameters=f"{parameters}, long long features, long long tokens",
+        helpers=_SUM,
+        pack="1",
+        body=f"""
     __shared__ A room[{THREADS}];
-    for (long long t = blockIdx.x; t < tokens; t += gridDim.x) {{
-        const T* row = x + t * features;
-        A sum = 0;
-        for (long long f = threadIdx.x; f < features; f += blockDim.x) sum += A(row[f]);
-        const A mean = block_sum(sum, room) / features;
-        A squares = 0;
-        for (long long f = threadIdx.x; f < features; f += blockDim.x)
-            squares += (A(row[f]) - mean) * (A(row[f]) - mean);
-        const A inverse = 1 / sqrt(block_sum(squares, room) / features + A({EPSILON!r}));
-        for (long long f = threadIdx.x; f < features; f += blockDim.x)
-            y[t * features + f] = T((A(row[f]) - mean) * inverse * A(w[f]) + A(b[f]));
-        if (threadIdx.x == 0) {{ stats[t] = T(mean); stats[tokens + t] = T(inverse); }}
+    const unsigned lanes = blockDim.x < {LANES} ? blockDim.x : {LANES};
+    const unsigned lane = threadIdx.x % lanes, lines = blockDim.x / lanes;
+    const long long step = (long long)gridDim.x * lines;
+    for (long long base = blockIdx.x * (long long)lines; base < tokens; base += step) {{
+        const bool there = base + threadIdx.x / lanes < tokens;
+        const long long t = there ? base + threadIdx.x / lanes : 0, start = t * features;
+        {body}
     }}
     """,
+    )
+
+
+def _each(parameters: str, body: str) -> str:
+    """Return the loop over the features of a token: arrays ``[at]``, the others at ``[f + k]``."""
+    read, inner, written = packed(parameters, body, "at", "start + f")
+    others, inner, _ = packed("const T* w, const T* b", inner, r"f \+ k", "f")
+    return f"{_PACKS} {{ {read} {others} {_ALL} {{ {inner} }} {written} }}"
+
+
+_ARRAYS = "const T* x, const T* w, const T* b, T* y, T* stats"
+_FORWARD = _rows(
+    "layer_norm",
+    _ARRAYS,
+    f"""
+        A sum = 0;
+        {_each(_ARRAYS, "sum += A(x[at]);")}
+        const A mean = row_sum(sum, room, lanes) / features;
+        A squares = 0;
+        {_each(_ARRAYS, "squares += (A(x[at]) - mean) * (A(x[at]) - mean);")}
+        const A deviation = sqrt(row_sum(squares, room, lanes) / features + A({EPSILON!r}));
+        const A inverse = 1 / deviation;
+        if (!there) continue;
+        {_each(_ARRAYS, "y[at] = T((A(x[at]) - mean) * inverse * A(w[f + k]) + A(b[f + k]));")}
+        if (lane == 0) {{ stats[t] = T(mean); stats[tokens + t] = T(inverse); }}
+    """,
 )
-_INPUT = Text(
-    name="layer_norm_grad",
-    parameters="const T* x, const T* dy, const T* w, const T* stats, T* dx, long long features,"
-    " long long tokens",
-    helpers=SUM,
-    body=f"""
-    __shared__ A room[{THREADS}];
-    for (long long t = blockIdx.x; t < tokens; t += gridDim.x) {{
-        const long long at = t * features;
+_GIVEN = "const T* x, const T* dy, const T* w, const T* stats, T* dx"
+_INPUT = _rows(
+    "layer_norm_grad",
+    _GIVEN,
+    f"""
         const A mean = A(stats[t]), inverse = A(stats[tokens + t]);
         A slope = 0, shift = 0;
-        for (long long f = threadIdx.x; f < features; f += blockDim.x) {{
-            const A g = A(dy[at + f]) * A(w[f]);
-            slope += g * (A(x[at + f]) - mean) * inverse;
-            shift += g;
-        }}
-        slope = block_sum(slope, room) / features;
-        shift = block_sum(shift, room) / features;
-        for (long long f = threadIdx.x; f < features; f += blockDim.x) {{
-            const A z = (A(x[at + f]) - mean) * inverse;
-            dx[at + f] = T((A(dy[at + f]) * A(w[f]) - shift - z * slope) * inverse);
-        }}
-    }}
+        {
+        _each(
+            _GIVEN,
+            "const A g = A(dy[at]) * A(w[f + k]);"
+            " slope += g * (A(x[at]) - mean) * inverse; shift += g;",
+        )
+    }
+        slope = row_sum(slope, room, lanes) / features;
+        shift = row_sum(shift, room, lanes) / features;
+        if (!there) continue;
+        {
+        _each(
+            _GIVEN,
+            "const A z = (A(x[at]) - mean) * inverse;"
+            " dx[at] = T((A(dy[at]) * A(w[f + k]) - shift - z * slope) * inverse);",
+        )
+    }
     """,
 )
 _TERMS = terms(
@@ -83,4 +127,6 @@ def input_grad(x: Any, dy: Any, w: Any, stats: Any, dx: Any) -> None:
 def _tokens(text: Text, *arrays: Any) -> None:
     features = arrays[0].shape[-1]
     tokens = arrays[0].size // features
-    engine().launch(text, dtype_of(arrays[0]), tokens, *arrays, features, tokens)
+    text, _ = fitting(text, arrays, features)
+    blocks = -(-tokens * LANES // THREADS)
+    engine().launch(text, dtype_of(arrays[0]), blocks, *arrays, features, tokens)

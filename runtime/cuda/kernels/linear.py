@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from runtime.cuda.columns import column_sums
-from runtime.cuda.engine import engine, run
-from runtime.cuda.text import each
+from runtime.cuda.columns import column_sums, over, run_over
+from runtime.cuda.engine import engine
 
-_BIAS = each(
-    "add_bias", "T* y, const T* b, long long columns", "y[i] = T(A(y[i]) + A(b[i % columns]));"
+_BIAS = over(
+    "add_bias", "T* y, const T* b", {"level": "A(b[column])"}, "y[at] = T(A(y[at]) + level);"
 )
 
 
@@ -35,4 +34,4 @@ def rows(x: Any) -> Any:
 
 def add_bias(y: Any, b: Any) -> None:
     """Add ``b`` to every row of what lies in memory, rows innermost last."""
-    run(_BIAS, y, b, b.size, size=y.size)
+    run_over(_BIAS, y, b, rows=y.size // b.size, columns=b.size)

@@ -107,14 +107,14 @@ def weight_grad(  # noqa: PLR0913, the tensors of the op
     engine().matmul(rows(x).T, flat, dw[:inputs])
     column_sums(flat, db)
     if samples * tokens == 1:
-        dw[inputs:].fill(0)
+        engine().clear(dw[inputs:])
         return
     first = dgates[:, -1 if reverse else 0]  # has another sample's token before it in memory
-    z[...] = first
-    first.fill(0)
+    engine().copy(first, z)
+    engine().clear(first)
     pair = (outputs[1:], flat[:-1]) if reverse else (outputs[:-1], flat[1:])
     engine().matmul(pair[0].T, pair[1], dw[inputs:])
-    first[...] = z
+    engine().copy(z, first)
 
 
 def input_grad(dgates: Any, w: Any, dx: Any, reverse: int = 0) -> None:

@@ -9,6 +9,7 @@ _FORWARD = each(
     "positions",
     "const T* x, const T* w, T* y, long long block",
     "y[i] = T(A(x[i]) + A(w[i % block]));",
+    packs=True,
 )
 _GRADIENT = each(
     "positions_grad",

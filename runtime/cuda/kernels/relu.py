@@ -5,9 +5,11 @@ from typing import Any
 from runtime.cuda.engine import run
 from runtime.cuda.text import each
 
-_FORWARD = each("relu", "const T* x, T* y", "const A a = A(x[i]); y[i] = a > 0 ? x[i] : T(0);")
+_FORWARD = each(
+    "relu", "const T* x, T* y", "const A a = A(x[i]); y[i] = a > 0 ? x[i] : T(0);", packs=True
+)
 _GRADIENT = each(
-    "relu_grad", "const T* y, const T* dy, T* dx", "dx[i] = A(y[i]) > 0 ? dy[i] : T(0);"
+    "relu_grad", "const T* y, const T* dy, T* dx", "dx[i] = A(y[i]) > 0 ? dy[i] : T(0);", packs=True
 )
 
 

@@ -10,6 +10,7 @@ _UPDATE = each(
     "sgd",
     "T* p, const T* g, T* m, A rate, A momentum",
     "const A v = momentum * A(m[i]) + A(g[i]); m[i] = T(v); p[i] = T(A(p[i]) - rate * v);",
+    packs=True,
 )
 _MIXED = each(
     "sgd_mixed",
@@ -23,6 +24,7 @@ _MIXED = each(
         p[i] = T(w);
     }}
     """,
+    packs=True,
 )
 
 

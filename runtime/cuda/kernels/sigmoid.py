@@ -5,11 +5,12 @@ from typing import Any
 from runtime.cuda.engine import run
 from runtime.cuda.text import each
 
-_FORWARD = each("sigmoid", "const T* x, T* y", "y[i] = T(1 / (1 + exp(-A(x[i]))));")
+_FORWARD = each("sigmoid", "const T* x, T* y", "y[i] = T(1 / (1 + exp(-A(x[i]))));", packs=True)
 _GRADIENT = each(
     "sigmoid_grad",
     "const T* y, const T* dy, T* dx",
     "const A s = A(y[i]); dx[i] = T(A(dy[i]) * s * (1 - s));",
+    packs=True,
 )
 
 

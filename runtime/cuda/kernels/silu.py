@@ -5,11 +5,14 @@ from typing import Any
 from runtime.cuda.engine import run
 from runtime.cuda.text import each
 
-_FORWARD = each("silu", "const T* x, T* y", "const A a = A(x[i]); y[i] = T(a / (1 + exp(-a)));")
+_FORWARD = each(
+    "silu", "const T* x, T* y", "const A a = A(x[i]); y[i] = T(a / (1 + exp(-a)));", packs=True
+)
 _GRADIENT = each(
     "silu_grad",
     "const T* x, const T* dy, T* dx",
     "const A a = A(x[i]), s = 1 / (1 + exp(-a)); dx[i] = T(A(dy[i]) * s * (1 + a * (1 - s)));",
+    packs=True,
 )
 
 

@@ -29,6 +29,7 @@ _BODY = f"""
             labels[row / each_sample * labels_each + first + row % each_sample];
         A top = -INFINITY;
         long long place = classes;
+        #pragma unroll 4
         for (long long k = threadIdx.x; k < classes; k += blockDim.x)
             if (A(logits[k]) > top) {{ top = A(logits[k]); place = k; }}
         room[threadIdx.x] = top;
@@ -50,11 +51,13 @@ _BODY = f"""
         place = places[0];
         __syncthreads();
         A sum = 0;
+        #pragma unroll 4
         for (long long k = threadIdx.x; k < classes; k += blockDim.x)
             sum += exp(A(logits[k]) - top);
         sum = block_sum(sum, room);
         const A right = A(logits[label]);
         __syncthreads();
+        #pragma unroll 4
         for (long long k = threadIdx.x; k < classes; k += blockDim.x)
             dx[row * classes + k] =
                 T((exp(A(logits[k]) - top) / sum - (k == label ? A(1) : A(0))) / share FACTOR);

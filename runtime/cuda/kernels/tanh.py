@@ -5,11 +5,12 @@ from typing import Any
 from runtime.cuda.engine import run
 from runtime.cuda.text import each
 
-_FORWARD = each("tanh_of", "const T* x, T* y", "y[i] = T(tanh(A(x[i])));")
+_FORWARD = each("tanh_of", "const T* x, T* y", "y[i] = T(tanh(A(x[i])));", packs=True)
 _GRADIENT = each(
     "tanh_grad",
     "const T* y, const T* dy, T* dx",
     "const A t = A(y[i]); dx[i] = T(A(dy[i]) * (1 - t * t));",
+    packs=True,
 )
 
 

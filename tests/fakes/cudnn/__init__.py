@@ -10,7 +10,11 @@ __version__ = "0 (a fake)"
 data_type = Enum("data_type", "HALF BFLOAT16 FLOAT DOUBLE")
 heur_mode = Enum("heur_mode", "A FALLBACK")
 numerical_note = Enum("numerical_note", "TENSOR_CORE")
-build_plan_policy = Enum("build_plan_policy", "HEURISTICS_CHOICE")
+build_plan_policy = Enum("build_plan_policy", "HEURISTICS_CHOICE ALL")
+REFUSED = 13
+"""A width that no engine takes."""
+PLANS = ("left out", "does not run", "numpy", "numpy again")
+"""What a graph has built in the end, where all was asked for."""
 STREAM = {}
 
 
@@ -73,6 +77,7 @@ class pygraph:  # noqa: N801
         self.tensors, self.inputs, self.outputs, self.run = [], [], [], None
         self.io = io_data_type
         self.is_built = False
+        self.plans = ("numpy",)
 
     def tensor(self, name, dim, stride, data_type):
         self.tensors.append(Tensor(dim, stride, data_type))
@@ -145,8 +150,8 @@ class pygraph:  # noqa: N801
         assert all(tensor.is_output for tensor in self.outputs)
 
     def build_operation_graph(self):
-        if self.io == data_type.DOUBLE:
-            raise cudnnGraphNotSupportedError("no engine\nfor doubles")
+        if any(tensor.dim[3] == REFUSED for tensor in self.inputs):
+            raise cudnnGraphNotSupportedError("no engine\nfor such rows")
 
     def create_execution_plans(self, modes):
         assert modes
@@ -159,15 +164,27 @@ class pygraph:  # noqa: N801
 
     def build_plans(self, policy):
         self.is_built = True
+        if policy == build_plan_policy.ALL:
+            self.plans = PLANS
 
     def get_execution_plan_count(self):
-        return 1
+        return len(self.plans)
 
     def get_plan_name_at_index(self, index):
-        return "numpy"
+        return self.plans[index]
 
     def get_workspace_size(self):
         return 16
+
+    def get_workspace_size_plan_at_index(self, index):
+        if self.plans[index] == "left out":
+            raise cudnnGraphNotSupportedError("it was deselected")
+        return 16
+
+    def execute_plan_at_index(self, pointers, room, index, handle):
+        if not self.plans[index].startswith("numpy"):
+            raise RuntimeError("no such engine here")
+        self.execute(pointers, room, handle)
 
     def execute(self, pointers, room, handle):
         assert self.is_built

@@ -114,11 +114,11 @@ def cooler(
     It touches ``call.reuse_bytes``, and data is gone; so is the code of a kind that ran long ago.
     Where another layer has just run it, the same op runs on arrays of its own, and other kernels
     after it, which leave its code in the larger caches only. An op that moves more than caches hold
-    finds itself cold.
+    finds itself cold. One that nobody gives records cannot run elsewhere.
     """
     if call.moved_bytes > MOST_SWEPT_BYTES:
         return lambda: None
-    if call.cold_code:
+    if call.cold_code or (fetch is None and "fetch" in changing(call.kernel)):
         return Sweeper(call.reuse_bytes)
     elsewhere, _ = bound_call(call, fetch, by)
     sweep = Sweeper(call.reuse_bytes)

@@ -12,6 +12,7 @@ from hwprofiles.calibration import OpSample, TransferSample
 from planner.layer_calls import layer_calls
 from planner.model import load_model
 from planner.opcall import TRAINING_DTYPES, OpCall
+from planner.opsets import FIT_REUSE_BYTES
 from planner.registers import ALIGNMENT_BYTES
 from runtime.actors import ActorLoop, Firing, Request
 from runtime.arena import aligned, dtype_of
@@ -24,8 +25,8 @@ CALLS = 4
 WARM_UP = 3
 LEAST_BLOCKS, OP_S = 3, 4.0
 """Blocks of an op that takes so long, sweeping included, that all of them would take more."""
-COLD_BYTES = 4 << 20
-"""What is touched between two messages when they are timed."""
+COLD_BYTES = FIT_REUSE_BYTES
+"""What is touched between two messages when they are timed: as much as between ops for curves."""
 MOST_SWEPT_BYTES = 512 << 20
 """More than the caches that a core can reach: to touch more makes nothing colder."""
 TRANSFER_BYTES = (

@@ -142,11 +142,13 @@ def _run(
         trial.run(1, WARM_UP)
         before, taken = device.held_bytes, device.taken
         steps = trial.run(BLOCKS, STEPS)
+        in_step = trial.in_step_s()
         if steps.step_s * MORE < MOST_MORE_S:  # memory that grows shows over many steps
             trial.run(1, MORE)
         grown, taken = device.held_bytes - before, device.taken - taken
     assert np.isfinite(steps.loss), f"{case.key}: the loss is {steps.loss}"
     return steps, {
+        "in_step": in_step,
         "loop_task_s": None if case.ranks > 1 or device.is_host else trial.loop_task_s(),
         "arena_bytes": trial.worker.arena.size_bytes,
         "arena_predicted_bytes": plan_arena_bytes(model, training, plan),

@@ -49,7 +49,7 @@ def _row(
     model, training, plan = question(case)
     own = samples(found["ops"])
     loop_task_s = _loop_task_s(measured)
-    issue_s = {name: op["issue_s"] + loop_task_s for name, op in found["ops"].items()}
+    issue_s = {name: spent + loop_task_s for name, spent in _issue_s(found).items()}
 
     def lowered(profile: Profile, ops: Mapping[str, OpSample], system: str) -> Program:
         machine = machine_of(case, profile, ops, system)
@@ -87,7 +87,7 @@ def _row(
     others = _others(case, measured)
     if others:
         fitted = lowered(replace(bare, curves=fit_curves(samples(others).values())), {}, "")
-        usual_s = median(op["issue_s"] for op in others.values()) + loop_task_s
+        usual_s = median(_issue_of_others(case, measured)) + loop_task_s
         row |= _against(found, "from_curves", predicted_s(fitted, dict.fromkeys(fired, usual_s))[1])
     if facts["profile"]:  # which says nothing of the host
         by_peaks = lowered(load_device(facts["profile"]), {}, "")
@@ -99,6 +99,19 @@ def _row(
 
 def _against(found: Mapping[str, Any], name: str, step_s: float) -> dict[str, float]:
     return {f"{name}_s": step_s, f"{name}_error": step_s / found["step_s"] - 1}
+
+
+def _issue_s(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the host takes to issue each op, in the order of a step where that is known."""
+    known = found.get("in_step") or found["ops"]
+    return {name: op["issue_s"] for name, op in known.items()}
+
+
+def _issue_of_others(case: Case, measured: Measured) -> list[float]:
+    """Return what the host takes for each op of all other models, or else of other batches."""
+    others = {one: found for one, found in measured.items() if found and one != case}
+    foreign = {one: found for one, found in others.items() if one.model != case.model}
+    return [s for found in (foreign or others).values() for s in _issue_s(found).values()]
 
 
 def _loop_task_s(measured: Measured) -> float:

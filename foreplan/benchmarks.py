@@ -31,8 +31,6 @@ from planner.table import PlanTable, price
 from sim import array_engine, engine
 from sim.taskgraph import TaskGraph
 
-GRAPHS = 8
-"""That ``engine_rates`` yields."""
 SMALL_TASKS = 20_000
 """About how many tasks the graphs have that all engines run."""
 PORTS = 1024
@@ -92,6 +90,19 @@ def engine_rates(
         graph = partial(bench_graphs.traffic_graph, PORTS, in_flight, *traffic)
         bare = partial(share_ports, in_flight, *traffic)
         yield _rates(f"{PORTS} ports, {in_flight} in flight", graph, ("array",), repeats, bare)
+
+
+def engine_work_us(repeats: int, random_tasks: int, ring_ranks: int, flows: int) -> list[int]:
+    """Return about how long each graph of ``engine_rates`` takes: what progress is weighed by.
+
+    Figures are microseconds a task of all engines and the yardstick, once, on one core of a Xeon;
+    only their ratios count. Many flows in flight are solved together, so each costs as much more.
+    """
+    small, shared = SMALL_TASKS * repeats, flows // 200 * repeats
+    ring_tasks = 2 * (ring_ranks - 1) * ring_ranks
+    graphs = [(small, 27), (small, 105), (random_tasks * repeats, 0.55), (50_000 * repeats, 0.25)]
+    graphs += [(ring_tasks, 0.27), (flows * repeats, 1.7), (shared, 160), (shared, 340)]
+    return [round(tasks * us) for tasks, us in graphs]
 
 
 def list_schedule(graph: TaskGraph) -> object:

@@ -85,7 +85,7 @@ def progress(title: str, *, quiet: bool) -> Iterator[Step]:
 
         def step(done: int, total: int, text: str = "") -> None:
             late = time.monotonic() - start > PROGRESS_AFTER_S
-            left = _left(pace.left_s(done, total))
+            left = _left(pace.left_s(done, total) if done < total else None)
             bar.update(task, completed=done, total=total, text=text, left=left, visible=late)
 
         yield step
@@ -100,7 +100,7 @@ def _lines(title: str, quiet: bool) -> Step:
         if now < state["next"] or not done:
             return
         state["next"] = now + 10.0
-        words = (f"{title}: {done:,}/{total:,}", _left(left_s), text)
+        words = (f"{title}: {done:,}/{total:,}", _left(left_s) if done < total else "", text)
         note(", ".join(filter(None, words)), quiet=quiet)
 
     return step

@@ -20,7 +20,6 @@ from planner.lower import lower
 from planner.model import load_model
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
-from runtime.arena import aligned
 from runtime.backends import Backend, backend, backend_names
 from runtime.bind import bind
 from runtime.kernels import Stream
@@ -140,14 +139,10 @@ def _twins(torch: Any, model: str, name: str, samples: int) -> Mapping[str, Run]
 
 
 def _together(calls: list[OpCall], by: Backend) -> tuple[Run, Run]:
-    """Return what runs calls one after the other, and what resets their arguments.
-
-    Arrays begin at cache lines, as PyTorch's do and as registers do: across two lines a large
-    product takes up to a fifth longer.
-    """
+    """Return what runs calls one after the other, and what resets their arguments."""
     runs, arrays = [], []
     for call in calls:
-        run, fresh = bound_call(call, by=by, allocate=aligned)
+        run, fresh = bound_call(call, by=by)
         runs.append(run)
         arrays += fresh
     kept = [array.copy() for array in arrays]

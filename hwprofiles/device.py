@@ -22,6 +22,8 @@ class OpCurve:
     overhead_s: float = 0.0
     grade: Grade = Grade.DATASHEET
     source: str = ""
+    hidden: bool = True
+    """Whether the shorter of arithmetic and memory traffic is hidden behind the longer one."""
 
     def time_s(self, flop: Q, moved_bytes: Q) -> Q:
         """Time of one op of this class, seconds."""
@@ -31,6 +33,7 @@ class OpCurve:
             flop_per_s=self.flop_per_s,
             bytes_per_s=self.bytes_per_s,
             overhead_s=self.overhead_s,
+            hidden=self.hidden,
         )
 
 

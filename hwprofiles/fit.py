@@ -18,6 +18,8 @@ MIN_SIZES = 3
 PRIOR_WEIGHT = 0.01
 """Pull of a log constant to what the samples show at least, at 1 % of the weight of a sample.
 Decides only what they leave open, e.g. the arithmetic rate of an op that memory always bounds."""
+TELLING_SIZES, MIN_GAIN = 6, 0.1
+"""Traffic is taken as not hidden where so many sizes say so: their loss is smaller by so much."""
 OVERHEAD_STARTS = (0.05, 0.5, 0.95)
 """Overhead to start from, as a fraction of the shortest sample."""
 RATE_STARTS = (1.0, 3.0)
@@ -27,6 +29,7 @@ RATE_STARTS = (1.0, 3.0)
 def fit_curves(samples: Iterable[OpSample]) -> dict[str, OpCurve]:
     """Return the fitted roofline of every op class, by ``"class/dtype"``.
 
+    Whether arithmetic hides memory traffic is part of the fit: whichever explains a class better.
     Least squares of the logarithm of the time, so that a small op weighs as much as a large one,
     with the soft L1 loss, so that one disturbed sample does not pull the rest (SciPy's
     ``least_squares``, Branch, Coleman and Li, SIAM J. Sci. Comput. 21(1), 1999).
@@ -53,11 +56,12 @@ def _fit_class(samples: list[OpSample]) -> OpCurve:
     moved_bytes = np.array([s.moved_bytes for s in ordered], dtype=np.float64)
     seconds = np.array([s.median_s for s in ordered])
     sizes = len({(s.flop, s.moved_bytes) for s in ordered})
+    hidden = True
     if sizes < MIN_SIZES:
         constants = _few_sizes(flop, moved_bytes, seconds)
     else:
-        constants = _least_squares(flop, moved_bytes, seconds)
-    fitted_s = _roofline(constants, flop, moved_bytes)
+        constants, hidden = _least_squares(flop, moved_bytes, seconds, sizes)
+    fitted_s = _roofline(constants, flop, moved_bytes, hidden=hidden)
     error = float(np.median(np.abs(fitted_s / seconds - 1)))
     overhead_s, flop_per_s, bytes_per_s = map(float, constants)
     how = "fitted to" if sizes >= MIN_SIZES else "rates of"
@@ -66,11 +70,12 @@ def _fit_class(samples: list[OpSample]) -> OpCurve:
         bytes_per_s=bytes_per_s,
         overhead_s=overhead_s,
         grade=Grade.FITTED,
+        hidden=hidden,
         source=f"{how} {len(ordered)} samples of {sizes} sizes, median error {100 * error:.1f} %",
     )
 
 
-def _roofline(constants: Floats, flop: Floats, moved_bytes: Floats) -> Floats:
+def _roofline(constants: Floats, flop: Floats, moved_bytes: Floats, *, hidden: bool) -> Floats:
     overhead_s, flop_per_s, bytes_per_s = map(float, constants)
     return roofline_s(
         flop,
@@ -78,6 +83,7 @@ def _roofline(constants: Floats, flop: Floats, moved_bytes: Floats) -> Floats:
         flop_per_s=flop_per_s,
         bytes_per_s=bytes_per_s,
         overhead_s=overhead_s,
+        hidden=hidden,
     )
 
 
@@ -99,15 +105,22 @@ def _few_sizes(flop: Floats, moved_bytes: Floats, seconds: Floats) -> Floats:
     return np.array([overhead_s, *_best_rates(flop, moved_bytes, seconds - overhead_s)])
 
 
-def _least_squares(flop: Floats, moved_bytes: Floats, seconds: Floats) -> Floats:
-    """Return the (overhead, rates) of the best of several starts, worked out once a process."""
-    return np.array(
-        _best_start(*(tuple(values.tolist()) for values in (flop, moved_bytes, seconds)))
-    )
+def _least_squares(
+    flop: Floats, moved_bytes: Floats, seconds: Floats, sizes: int
+) -> tuple[Floats, bool]:
+    """Return (overhead, rates), and whether traffic is hidden; worked out once a process."""
+    samples = [tuple(values.tolist()) for values in (flop, moved_bytes, seconds)]
+    constants, loss = _best_start(*samples, hidden=True)
+    if sizes >= TELLING_SIZES and flop.any():
+        added, loss_added = _best_start(*samples, hidden=False)
+        if loss_added < (1 - MIN_GAIN) * loss:
+            return np.array(added), False
+    return np.array(constants), True
 
 
 @cache
-def _best_start(*samples: tuple[float, ...]) -> tuple[float, ...]:
+def _best_start(*samples: tuple[float, ...], hidden: bool) -> tuple[tuple[float, ...], float]:
+    """Return the constants of the best of several starts, and their loss."""
     from scipy.optimize import least_squares
 
     flop, moved_bytes, seconds = map(np.array, samples)
@@ -120,7 +133,7 @@ def _best_start(*samples: tuple[float, ...]) -> tuple[float, ...]:
     anchor = np.array([shortest + np.log(0.5), *rates])
 
     def residuals(logs: Floats) -> Floats:
-        fitted_s = _roofline(np.exp(logs), flop, moved_bytes)
+        fitted_s = _roofline(np.exp(logs), flop, moved_bytes, hidden=hidden)
         return np.concatenate([np.log(fitted_s / seconds), PRIOR_WEIGHT * (logs - anchor)])
 
     best, least = anchor, np.inf
@@ -129,4 +142,4 @@ def _best_start(*samples: tuple[float, ...]) -> tuple[float, ...]:
         found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.1)
         if found.cost < least:
             best, least = found.x, found.cost
-    return tuple(np.exp(best).tolist())
+    return tuple(np.exp(best).tolist()), float(least)

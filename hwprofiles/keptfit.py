@@ -65,7 +65,7 @@ class KeptFit:
 
 
 def _curve(
-    flop_per_s: float, bytes_per_s: float, overhead_s: float, grade: int, source: str
+    flop_per_s: float, bytes_per_s: float, overhead_s: float, grade: int, source: str, hidden: bool
 ) -> OpCurve:
     return OpCurve(
         flop_per_s=float(flop_per_s),
@@ -73,6 +73,7 @@ def _curve(
         overhead_s=float(overhead_s),
         grade=Grade(grade),
         source=str(source),
+        hidden=bool(hidden),
     )
 
 

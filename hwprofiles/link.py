@@ -22,6 +22,21 @@ BEYOND = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How a communication library uses a link under one of its wire protocols."""
+
+    name: str
+    launch_s: float
+    """Paid once a call."""
+    hop_s: float = 0.0
+    """Paid every step."""
+    rate_frac: float = 1.0
+    """Of the link's bandwidth, what is reached."""
+    ramp_s: float = 0.0
+    """Of the pipeline: to fill it takes 2 sqrt(ramp x) where the bytes take x."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """One direction of one wire (or of one path through memory)."""
 
@@ -34,6 +49,10 @@ class Link:
     """Most that one flow can draw, where one flow cannot fill the wire."""
     grade: Grade = Grade.DATASHEET
     source: str = ""
+    protocols: tuple[Protocol, ...] = ()
+    """Those of the library whose transfers these are; none where there is no library."""
+    switched: Protocol | None = None
+    """That of flows which a switch adds up or copies (:mod:`planner.switching`)."""
     _sizes: Floats = field(init=False, repr=False, compare=False)
     _seconds: Floats = field(init=False, repr=False, compare=False)
 

@@ -4,7 +4,7 @@ All tasks of a bucket are written at once, as arrays; what the executor needs to
 is made when somebody asks. Index letters: T moves of the script.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import overload
@@ -20,11 +20,12 @@ from planner.emission import script_of
 from planner.lowering import PRIORITY, Lowering
 from planner.opcall import DTYPE_BYTES
 from planner.plan import Bucket
-from planner.program import ComputeTask, RankedTasks, Task, TransferTask, View
+from planner.program import ComputeTask, Program, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
 from planner.script import Script
-from planner.switching import SWITCH, Joined, route_between
-from sim.blocks import Rows, narrow
+from planner.switching import SWITCH, Joined, carried, route_between
+from planner.tasklist import TaskList
+from sim.blocks import Rows, narrow, rows_of_table
 from sim.taskgraph import NO_ROUTE
 
 
@@ -144,6 +145,15 @@ class ExchangeTasks(RankedTasks):
         )
 
 
+def first_sends(program: Program) -> Iterator[tuple[str, int, Ints]]:
+    """Yield, of every exchange, algorithm, elements, and the transfers that carry its call."""
+    parts = program.tasks
+    assert isinstance(parts, TaskList)
+    for first, part in zip(parts.firsts, parts.parts, strict=True):
+        if isinstance(part, ExchangeTasks):
+            yield part.name, part.bucket.elements, first + part.script.first_sends
+
+
 @dataclass(slots=True)
 class _Writer:
     """Writes the tasks of an exchange, column by column."""
@@ -177,7 +187,8 @@ class _Writer:
                 "priority": PRIORITY["exchange"],
                 "actor": self._actors(),
             },
-            self._lanes(),
+            len(payload),
+            lane=self._lanes(),
             dep=deps,
             out=Rows(lengths=script.lands, ids=self._registers(lands)),
             **{
@@ -187,10 +198,17 @@ class _Writer:
             },
         )
         work.tasks.add(made)
-        self._note(tokens)
-        return [self._tasks(last, tokens) for last in script.last]
+        self._note()
+        return self._last(tokens)
 
-    def _lanes(self) -> Ints:
+    def _lanes(self) -> Rows:
+        """Return the lanes that each task holds, the same for all buckets."""
+        key, known = (self.made.name, self.made.group), self.work.exchange_lanes
+        if key not in known:
+            known[key] = rows_of_table(self._lane_table(), ordered=True)
+        return known[key]
+
+    def _lane_table(self) -> Ints:
         """Return the lanes that each task holds, (T, 2), -1 for none."""
         work, script, channels = self.work, self.script, range(self.script.channels)
         compute = np.array([work.lane(worker, "compute") for worker in self.made.group])
@@ -209,7 +227,10 @@ class _Writer:
         return np.stack(ends, axis=1)
 
     def _sent(self, payload: Ints) -> tuple[Ints, Ints]:
-        """Return the route and the overhead of each transfer, picoseconds, shape (T,)."""
+        """Return the route and the overhead of each transfer, picoseconds, shape (T,).
+
+        ``payload`` becomes what a flow through the switch counts as.
+        """
         key, known = (self.made.name, self.made.group), self.work.ways
         if key not in known:
             known[key] = self._ways()
@@ -217,8 +238,11 @@ class _Writer:
         overhead_ps = np.zeros_like(payload)
         for number, law in enumerate(laws):
             some = np.flatnonzero(law_of == number)
+            payload[some] = carried(law, payload[some])
             sizes, size_of = np.unique(payload[some], return_inverse=True)
             overhead_ps[some] = to_ps(law.overhead_s(sizes.astype(np.float64)))[size_of]
+        paid_ps = self.work.library_ps(self.made.name, self.made.bucket.elements)
+        overhead_ps[self.script.first_sends] += paid_ps
         return route, overhead_ps
 
     def _ways(self) -> tuple[Ints, Ints, list[Route | Joined]]:
@@ -274,7 +298,7 @@ class _Writer:
     def _deps(self, tokens: list[Tasks]) -> Rows:
         """Return what each task waits for: first what tokens stand for, which came before."""
         sets, set_of, counts, moves = self.script.awaited
-        found = [sorted({task for token in some for task in tokens[-1 - token]}) for some in sets]
+        found = [_joined([tokens[-1 - token] for token in some]) for some in sets]
         size = np.array(list(map(len, found)), dtype=np.int64)
         lengths = np.stack([size[set_of], counts], axis=1).reshape(-1)
         begin = np.stack(
@@ -297,21 +321,28 @@ class _Writer:
         for ready, worker in zip(self.ready, self.made.group, strict=True):
             after = work.layouts[worker].landing_after[number]
             earlier = (work.landed.get((worker, bucket)) for bucket in after)
-            may_land.append((*ready, *(task for task in earlier if task is not None)))
+            landed = (task for task in earlier if task is not None)
+            may_land.append(tuple(sorted({*ready, *landed})))
         return [*self.ready, *may_land]
 
-    def _tasks(self, waits: Tasks, tokens: list[Tasks]) -> Tasks:
-        """Return the tasks that moves and tokens stand for."""
-        found: set[int] = set()
-        for wait in waits:
-            found.update(tokens[-1 - wait] if wait < 0 else (self.first + wait,))
-        return tuple(sorted(found))
+    def _last(self, tokens: list[Tasks]) -> list[Tasks]:
+        """Return the last tasks of each rank."""
+        found: list[Tasks] = []
+        for waits, moves in zip(self.script.last, self.script.last_moves, strict=True):
+            if len(moves) == len(waits):
+                found.append(tuple((moves + self.first).tolist()))
+                continue
+            own = [tokens[-1 - wait] if wait < 0 else (self.first + wait,) for wait in waits]
+            found.append(_joined(own))
+        return found
 
-    def _note(self, tokens: list[Tasks]) -> None:
-        """Note what ends the step so far, and the last additions of each rank."""
+    def _note(self) -> None:
+        """Note the last additions of each rank."""
         work, script = self.work, self.script
-        used = {-1 - token for some in script.awaited[0] for token in some}
-        work.tails.difference_update(task for token in used for task in tokens[token])
-        work.tails.update((self.first + script.ends).tolist())
         for rank, place in script.last_adds.items():
             work.landed[self.made.group[rank], self.made.number] = self.first + place
+
+
+def _joined(some: Sequence[Tasks]) -> Tasks:
+    """Return the tasks of any of these, ascending; each has its own in order."""
+    return some[0] if len(some) == 1 else tuple(sorted({task for own in some for task in own}))

@@ -1,7 +1,7 @@
 """The op calls of a plan, each as cold as a step of that plan leaves it."""
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from hwprofiles.units import MIB
 from planner import steps
@@ -15,6 +15,14 @@ from planner.precision import judge
 
 REUSE_STEP_BYTES = 2 * MIB
 """Coldness is rounded up to a multiple of this, which keeps distinct measurements few."""
+
+CODE_STAYS_BYTES = 8 * MIB
+"""Code is warm where less has passed since its kind ran last.
+
+Four times the own cache of a core of Sapphire Rapids: there, in steps of LeNet-5 and of gpt-nano,
+kinds that had run 9 MB ago and more took as long as with their code swept out, those that had run
+up to 5 MB ago mostly as with their code kept, for kinds share much of it.
+"""
 
 
 def rounded_reuse(traffic_bytes: int) -> int:
@@ -31,6 +39,28 @@ def rounded_reuse(traffic_bytes: int) -> int:
     return max(1, -(-traffic_bytes // REUSE_STEP_BYTES)) * REUSE_STEP_BYTES
 
 
+def cold_codes(fired: Sequence[tuple[str, int]], beside_bytes: int) -> list[bool]:
+    """Say of each firing of a microbatch whether its code has left the cache.
+
+    ``fired`` are kind and bytes moved, in step order; ``beside_bytes`` more pass between two
+    microbatches. Phases of a kind share code.
+
+    >>> cold_codes([("load", 9 << 20), ("tanh", 1 << 20), ("tanh", 1 << 20)], 0)
+    [True, True, False]
+    """
+    ends, at = {}, 0
+    for kind, moved_bytes in fired:
+        at += moved_bytes
+        ends[kind] = at
+    last = {kind: end - at - beside_bytes for kind, end in ends.items()}
+    found, at = [], 0
+    for kind, moved_bytes in fired:
+        found.append(at - last[kind] >= CODE_STAYS_BYTES)
+        at += moved_bytes
+        last[kind] = at
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCalls:
     """Every op call of one step of one worker."""
@@ -44,6 +74,10 @@ class StepCalls:
     training: Training
     step_reuse_bytes: int
     """Coldness of what fires once a step: update and exchange."""
+    parameters: int
+    """Of the model; the update of all of them is the only one of a step."""
+    made: dict[tuple[str, int], OpCall] = field(default_factory=dict, repr=False, compare=False)
+    """Calls that fire once a step, by kind and elements, as far as anybody asked."""
 
     @classmethod
     def of(cls, model: ModelGraph, training: Training, plan: Plan) -> "StepCalls":
@@ -64,55 +98,72 @@ class StepCalls:
         load = inputs.copy if inputs else steps.load(model, samples, training.dtype)
         loss = steps.loss(model, samples, training.dtype, training.batch)
         updated = sum(call.moved_bytes for call in closing(training, model.parameter_count))
-        fired = [call for calls in layers for call in calls.fired]
-        counts = Counter(map(id, fired))  # equal layers share their calls
-        own_bytes = {id(call): call.moved_bytes for call in {id(c): c for c in fired}.values()}
-        passed = sum(own_bytes[key] * count for key, count in counts.items())
-        passed += load.moved_bytes + loss.moved_bytes
+        backward = [call for calls in reversed(layers) for call in calls.fired[1:]]
+        order = [load, *(calls.forward for calls in layers), loss, *backward]
+        kinds = {
+            id(call): (call.kind, call.moved_bytes) for call in {id(c): c for c in order}.values()
+        }
+        fired = [kinds[id(call)] for call in order]  # equal layers share their calls
+        passed = sum(moved_bytes for _, moved_bytes in fired)
         between = rounded_reuse(passed + updated // rounds)
 
-        made: dict[int, OpCall] = {}
+        made: dict[tuple[int, bool], OpCall] = {}
+        codes = iter(cold_codes(fired, updated // rounds))
 
         def cold(call: OpCall) -> OpCall:
-            """Return the call as cold; equal layers go on sharing theirs."""
-            if id(call) not in made:
-                made[id(call)] = replace(call, reuse_bytes=between)
-            return made[id(call)]
+            """Return the next call of the order as cold; equal layers go on sharing theirs."""
+            key = (id(call), next(codes))
+            if key not in made:
+                made[key] = replace(call, reuse_bytes=between, cold_code=key[1])
+            return made[key]
 
         def own(call: OpCall) -> OpCall:  # nothing else runs between two firings
             return replace(call, reuse_bytes=rounded_reuse(call.moved_bytes))
 
+        load = cold(load)
         if inputs:
-            read, decode = own(inputs.read), own(inputs.decode)
-            inputs = InputCalls(read=read, decode=decode, copy=cold(load))
+            inputs = InputCalls(read=own(inputs.read), decode=own(inputs.decode), copy=load)
+        forward = [cold(c.forward) for c in layers]
+        loss = cold(loss)
+        backward_of = [
+            (
+                tuple(map(cold, c.sums)),
+                cold(c.weight_grad) if c.weight_grad else None,
+                cold(c.input_grad) if c.input_grad else None,
+            )
+            for c in reversed(layers)
+        ]
         return cls(
-            load=cold(load),
+            load=load,
             inputs=inputs,
             layers=tuple(
-                LayerCalls(
-                    forward=cold(c.forward),
-                    weight_grad=cold(c.weight_grad) if c.weight_grad else None,
-                    input_grad=cold(c.input_grad) if c.input_grad else None,
-                    sums=tuple(map(cold, c.sums)),
-                )
-                for c in layers
+                LayerCalls(forward=y, weight_grad=dw, input_grad=dx, sums=sums)
+                for y, (sums, dw, dx) in zip(forward, reversed(backward_of), strict=True)
             ),
-            loss=cold(loss),
+            loss=loss,
             training=training,
             step_reuse_bytes=rounded_reuse(rounds * passed + updated),
+            parameters=model.parameter_count,
         )
 
     def add(self, elements: int) -> OpCall:
         """Return the addition of ``elements`` gradients."""
-        call = steps.add(elements, self.training.dtype)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        return self._once("add", elements, lambda: steps.add(elements, self.training.dtype))
 
     def judge(self, elements: int) -> OpCall:
         """Return the check of all gradients of a scaled loss."""
-        call = judge(elements, self.training.dtype)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        return self._once("judge", elements, lambda: judge(elements, self.training.dtype))
 
     def update(self, elements: int) -> OpCall:
         """Return the optimizer over ``elements`` parameters."""
-        call = update(self.training, elements)
-        return replace(call, reuse_bytes=self.step_reuse_bytes)
+        is_cold = elements == self.parameters and self.step_reuse_bytes > CODE_STAYS_BYTES
+        return self._once(
+            "update", elements, lambda: replace(update(self.training, elements), cold_code=is_cold)
+        )
+
+    def _once(self, kind: str, elements: int, make: Callable[[], OpCall]) -> OpCall:
+        """Return a call of the end of a step, one object for each size."""
+        if (kind, elements) not in self.made:
+            call = replace(make(), reuse_bytes=self.step_reuse_bytes)
+            self.made[kind, elements] = call
+        return self.made[kind, elements]

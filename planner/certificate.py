@@ -10,7 +10,6 @@ from planner.plan import Plan
 from planner.predict import Prediction
 from planner.ranking import left_over
 from planner.table import DOMINANCE, PlanTable, Tally
-from sim.engine import choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +72,15 @@ class Found:
     kept: list[tuple[Key, int, Candidate]] = field(default_factory=list)
     """(objective and time, row, candidate)"""
     tasks: int = 0
+    engines: set[str] = field(default_factory=set)
 
-    def add(self, row: int, candidate: Candidate, step_ps: int) -> None:
+    def add(self, row: int, candidate: Candidate, step_ps: int, engine: str) -> None:
         """Note a simulated row; one that is slower than allowed is not kept."""
         arena = max(candidate.prediction.arena_bytes)
         key = (self.objective.of_plan(candidate.plan, step_ps, arena), step_ps)
         self.simulated += 1
         self.rows.append(row)
+        self.engines.add(engine)
         self.tasks += candidate.prediction.tasks
         if step_ps <= self.limit_ps:
             self.kept.append((key, row, candidate))
@@ -130,7 +131,7 @@ def certify(
         not_reached=left.better,
         runner_up=runner[2].plan.label if runner else "",
         runner_up_frac=frac,
-        engine=" and ".join(sorted({choose(c.prediction.tasks) for _, _, c in found.kept})),
+        engine=" and ".join(sorted(found.engines)),
         stopped_by=stopped_by,
         statement=statement,
         objective=found.objective.name,

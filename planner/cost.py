@@ -20,8 +20,10 @@ from hwprofiles.units import PS_PER_S, Ints
 from planner.algorithms import algorithm, is_switched
 from planner.calls import StepCalls
 from planner.collectives.base import Prices
-from planner.exchange_work import Routes, Work, lone_ps, work_of
+from planner.crossings import Routes
+from planner.exchange_work import Work, lone_ps, work_of
 from planner.folded_work import folded_work
+from planner.library_cost import library_prices
 from planner.lowering import op_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
@@ -29,6 +31,7 @@ from planner.plan import Bucket, Plan, Training
 from planner.precision import scales_loss
 from planner.registers import frame_count, plan_buckets
 from planner.rounds import PassTimes, Rounds
+from planner.switching import SWITCH, carried, route_between
 
 COST_UP_TO_DEVICES = 16
 """Devices of a cluster up to which the closed form of an algorithm is taken rank by rank."""
@@ -47,6 +50,8 @@ class ExchangeTimes:
     """All updates, and what the judge takes."""
     rest_ps: tuple[int, ...]
     """By bucket: busiest lane or link of it and all after it, with fill and drain."""
+    rest_by_size_ps: tuple[int, ...]
+    """By bucket in the order of ``by_size``: the same of it and all larger ones."""
     after_ps: int
     """Busiest compute lane: additions, and transfers where they hold it."""
 
@@ -97,6 +102,18 @@ def transfer_prices(
     return transfer_ps
 
 
+def switched_prices(placement: Sequence[int], cluster: Cluster, dtype: str) -> Callable[[int], int]:
+    """Return elements to the time of a lone flow through the switch between some devices."""
+    item = DTYPE_BYTES[dtype]
+
+    @cache
+    def switched_ps(elements: int) -> int:
+        route = route_between(cluster, placement, SWITCH, 0)
+        return int(lone_ps(route, carried(route, np.array([elements * item])) * 1.0)[0][0])
+
+    return switched_ps
+
+
 def exchange_prices(
     plan: Plan,
     calls: StepCalls,
@@ -114,6 +131,7 @@ def exchange_prices(
     return Prices(
         ranks=plan.workers,
         transfer_ps=transfer_ps,
+        library_ps=library_prices(plan.placement, cluster, calls.training.dtype),
         add_ps=lambda rank, elements: on_device(devices[rank].name, elements),
         holds_compute=any(d.transfers_hold_compute for d in devices),
         landing_slots=plan.landing_slots,
@@ -146,6 +164,12 @@ class UpdateTimes:
         return (judged,) * len(each), judged
 
 
+def by_size(elements: Sequence[int]) -> list[int]:
+    """Return the places of buckets, the smallest first: fill and drain grow with the size."""
+    found: list[int] = np.argsort(elements, kind="stable").tolist()
+    return found
+
+
 def exchange_times(
     cut: Sequence[Bucket],
     cost_ps: Callable[[int], int],
@@ -165,6 +189,9 @@ def exchange_times(
         update_ps=following_ps,
         updates_ps=updates_ps,
         rest_ps=work.rest_ps(elements) if work else (0,) * len(elements),
+        rest_by_size_ps=work.rest_ps([elements[i] for i in by_size(elements)])
+        if work
+        else (0,) * len(elements),
         after_ps=work.busiest_ps(elements) if work else 0,
     )
 
@@ -182,8 +209,8 @@ def exchange_cost(
         return lambda elements: 0
     if len(cluster.devices) > COST_UP_TO_DEVICES or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
-    module = algorithm(plan.algorithm)
-    return cache(lambda elements: module.cost_ps(elements, prices))
+    name, module = plan.algorithm, algorithm(plan.algorithm)
+    return cache(lambda n: module.cost_ps(n, prices) + prices.library_ps(name, n))
 
 
 def exchange_work(
@@ -312,12 +339,19 @@ def compose(
     ready = [at.begin_ps] * len(places)
     if overlap:
         ready = ready_ps(passes, rounds, places).tolist()
-    first = list(accumulate(reversed(ready), min))[::-1]
+    sizes = by_size([bucket.elements for bucket in exchange.buckets])
+    both = (ready, exchange.rest_ps), ([ready[i] for i in sizes], exchange.rest_by_size_ps)
     return Estimate(
         bounds_ps={
             "compute lane": max(at.begin_ps + exchange.after_ps, at.slowest_ps) + updates,
             "input lane": at.load_ps,
-            "lanes and links of the exchange": max(map(add, first, exchange.rest_ps)),
+            "lanes and links of the exchange": max(_busy_ps(*order) for order in both),
             "longest chain": max(map(add, ready, tails)),
         }
     )
+
+
+def _busy_ps(ready_ps: Sequence[int], rest_ps: Sequence[int]) -> int:
+    """Return when all buckets from any one on are over, counted from when one of them is ready."""
+    first = list(accumulate(reversed(ready_ps), min))[::-1]
+    return max(a + b for a, b in zip(first, rest_ps, strict=True))

@@ -146,6 +146,7 @@ class _Turning:
 
     def __init__(self, notes: FoldedNotes) -> None:
         self.notes, self.fold, self.order = notes, notes.fold, notes.fold.order
+        self.ranks, self.places = cache(self.fold.members), cache(self.fold.places)
         adds = np.array([orbit.arrived >= 0 for orbit in notes.orbits])
         self.first: Ints = (np.arange(len(adds)) - adds) * self.order + adds
         self.apart: Ints = np.where(adds | np.append(adds[1:], [False]), 2, 1)
@@ -153,7 +154,7 @@ class _Turning:
     def members(self, token: int) -> Ints:
         """Return, by rank, what it waits for where rank 0 waits for ``token``."""
         task, place = divmod(token, self.order)
-        ranks = self.fold.places(place)
+        ranks = self.places(place)
         if task < 0:
             return (task + 1) * self.order - 1 - ranks
         found: Ints = self.first[task] + ranks * self.apart[task]
@@ -184,7 +185,7 @@ class _Turning:
         """Return the columns of all members of an orbit, (7, ranks)."""
         fold, rows = self.fold, np.full((7, self.order), -1)
         first = fold.block_members(range(*span))
-        rows[0], rows[1] = (fold.members(rank) for rank in (orbit.src, orbit.dst))
+        rows[0], rows[1] = (self.ranks(rank) for rank in (orbit.src, orbit.dst))
         rows[2], rows[3] = first, first + span[1] - span[0]
         rows[4], rows[5] = orbit.channel, orbit.lands
         if orbit.arrived >= 0:

@@ -3,31 +3,29 @@
 From the moves follow, for any bucket, the earliest start of every move and the longest way that is
 left after it (chains of moves, each as long as alone), and so a bound for every lane and link: its
 *fill* (no move of its can start earlier), its work, its *drain* (the update that follows its last
-move is at least so far away). Index letters as in ``planner.moves``; L lanes and links.
+move is at least so far away). Two lanes on both sides of a pivot (``planner.pivots``) are one more
+row: the work of a bucket is then the smaller part of the two, and one bucket has the larger one
+*once* besides. Index letters as in ``planner.moves``; L lanes, links and pivots.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
 
-from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
-from hwprofiles.units import PS_PER_S, Floats, Ints, to_ps
+from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import algorithm
-from planner.collectives.base import Emit, Prices
+from planner.collectives.base import Prices
+from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
 from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
-from planner.switching import SWITCH, Joined, route_between
-
-ROUNDING_FRAC = 2.0**-30
-"""Taken off the time of a shared link: rates of flows are floats, and their sum may exceed it."""
-
-LATER = np.iinfo(np.int64).max // 4
-"""Where a lane has nothing to do."""
+from planner.pivots import busy_ps, pivot_rows, stacked_rows
+from planner.switching import Joined, carried
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
     """What every lane and link must do in one exchange, by size of the bucket, shape (L, N)."""
 
@@ -44,20 +42,36 @@ class Work:
     """(N,) longest chain of moves."""
     all_ps: Ints
     """(N,) all moves, one after the other."""
+    pivot_ps: Ints
+    """(4, V, N) as in ``planner.pivots``."""
 
     def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
         """Return by bucket: the time that it and all after it take at least, once one is ready.
 
         That is the largest over lanes and links of the least fill, all the work and the least
-        drain of these buckets.
+        drain of these buckets; or over pivots, of which one bucket has the larger work besides.
         """
         columns = [self.sizes[n] for n in reversed(elements)]
-        fill, drain = (
-            np.minimum.accumulate(a[:, columns], axis=1) for a in (self.fill_ps, self.drain_ps)
-        )
-        work = np.cumsum(self.work_ps[:, columns], axis=1)
-        busy = np.where(work > 0, fill + work + drain, 0)
-        return tuple(busy.max(axis=0)[::-1].tolist())
+        fill, work, drain = self._distinct[:, :, columns]
+        fill, drain = (np.minimum.accumulate(a, axis=1) for a in (fill, drain))
+        work = np.cumsum(work, axis=1)
+        busy = np.where(work > 0, fill + work + drain, 0).max(axis=0)
+        if self.pivot_ps.shape[1]:
+            busy = np.maximum(busy, busy_ps(self.pivot_ps[:, :, columns]))
+        return tuple(busy[::-1].tolist())
+
+    @cached_property
+    def _distinct(self) -> Ints:
+        """Fill, work and drain of lanes and links that differ, (3, rows, N): ranks are often alike.
+
+        Rows count as alike where three sizes say so, unless one does not agree with them.
+        """
+        rows = np.stack([self.fill_ps, self.work_ps, self.drain_ps], axis=1)
+        some = rows[:, :, [0, rows.shape[2] // 2, -1]].reshape(len(rows), -1)
+        _, first, which = np.unique(some, axis=0, return_index=True, return_inverse=True)
+        other = (rows != rows[first[which.reshape(-1)]]).any(axis=(1, 2))
+        found: Ints = rows[np.union1d(first, np.flatnonzero(other))].swapaxes(0, 1)
+        return found
 
     def serial_ps(self, elements: Sequence[int]) -> Ints:
         """Return by bucket: the time of all its moves, one after the other."""
@@ -79,10 +93,7 @@ def work_of(
     """Return what lanes and links do in an exchange of each of ``sizes`` elements."""
     parts = by_name(name, sorted(set(sizes)))
     channels = channels_of(parts, prices.ranks)
-    works = [
-        _work(algorithm(part).emit, some, prices, update_ps, routes, channels)
-        for part, some in parts.items()
-    ]
+    works = [_work(part, some, prices, update_ps, routes, channels) for part, some in parts.items()]
     return works[0] if len(works) == 1 else _joined(works)
 
 
@@ -112,11 +123,12 @@ def _joined(works: Sequence[Work]) -> Work:
         compute_ps=np.concatenate([work.compute_ps for work in works], axis=1),
         chain_ps=np.concatenate([work.chain_ps for work in works]),
         all_ps=np.concatenate([work.all_ps for work in works]),
+        pivot_ps=stacked_rows([work.pivot_ps for work in works]),
     )
 
 
 def _work(
-    emit: Emit,
+    name: str,
     sizes: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
@@ -124,11 +136,13 @@ def _work(
     channels: int,
 ) -> Work:
     """Return the work of one algorithm; every rank has lanes for so many ``channels``."""
-    moves, ranks = moves_of(emit, prices.ranks), prices.ranks
+    moves, ranks = moves_of(algorithm(name).emit, prices.ranks), prices.ranks
     distinct = list(sizes)
     edges = block_edges(moves.blocks, distinct)
     width = edges[moves.end] - edges[moves.first]
     duration, idle = _durations(moves, edges, prices, routes)
+    for part in (duration, idle):
+        part[moves.first_sends] += [prices.library_ps(name, n) for n in distinct]
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, update)
 
@@ -152,44 +166,22 @@ def _work(
         lanes = []
     lanes = [[np.concatenate(array) for array in some] for some in lanes]
     lanes.append([fill, additions + update, np.zeros_like(additions)])
-    links, of_links = _links(moves, width, (head + idle, tail), routes)
-    lanes.append(of_links)
+    crossed = Crossed.of(moves, routes)
+    lanes.append(crossed.work(moves, width, (head + idle, tail)))
     fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
     return Work(
         sizes={n: i for i, n in enumerate(distinct)},
-        links=links,
+        links=crossed.links,
         fill_ps=fills,
         work_ps=works,
         drain_ps=drains,
         compute_ps=additions,
         chain_ps=(head + duration + tail).max(axis=0) - update,
         all_ps=duration.sum(axis=0),
+        pivot_ps=pivot_rows(moves, routes, width, (head, head + idle, duration, tail))
+        if not prices.holds_compute  # else one lane has what is before and after
+        else stacked_rows([], len(distinct)),
     )
-
-
-REDUCE = (np.minimum, np.add, np.minimum)
-EMPTY = (LATER, 0, LATER)
-"""Fill, work and drain of several moves, and of none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routes:
-    """Routes between the ranks of a placement."""
-
-    cluster: Cluster
-    placement: tuple[int, ...]
-    item_bytes: int
-
-    def route(self, src: int, dst: int) -> Route | Joined:
-        """Return the route from rank to rank; one past the last rank is the switch."""
-        ends = (SWITCH if end == len(self.placement) else end for end in (src, dst))
-        return route_between(self.cluster, self.placement, *ends)
-
-    def kind(self, src: int, dst: int) -> object:
-        """Return what is equal for moves that cost the same: links crossed, or who adds."""
-        if src == dst:
-            return self.cluster.devices[self.placement[src]].name
-        return tuple(id(link) for link in self.route(src, dst).links)
 
 
 def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tuple[Ints, Ints]:
@@ -210,8 +202,9 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
         if src == dst:
             whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
         else:
-            payload = widths * float(routes.item_bytes)
-            whole[row], idle[row] = lone_ps(routes.route(src, dst), payload)
+            route = routes.route(src, dst)
+            payload = carried(route, widths * routes.item_bytes)
+            whole[row], idle[row] = lone_ps(route, payload * 1.0)
     at = width_of.reshape(len(moves.spans), -1)
     rows = kind_of * len(moves.spans) + moves.span_of
     by_kind = (array[:, at].reshape(-1, at.shape[1]) for array in (whole, idle))
@@ -227,25 +220,3 @@ def lone_ps(route: Route | Joined, payload_bytes: Any) -> Any:
     """Return the time of lone transfers as ``lower`` rounds it, and their overhead alone."""
     overhead = to_ps(route.overhead_s(payload_bytes))
     return overhead + to_ps(payload_bytes / route.bandwidth_bytes_per_s), overhead
-
-
-def _links(
-    moves: Moves, width: Ints, times: tuple[Ints, Ints], routes: Routes
-) -> tuple[Ints, list[Ints]]:
-    """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
-    starts, rests = (array[moves.sends] for array in times)
-    of = (starts, width[moves.sends] * routes.item_bytes, rests)
-    by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
-    crossed = [
-        (place, link)
-        for place, pair in enumerate(moves.by_pair.keys.tolist())
-        for link in routes.route(*divmod(pair, moves.ranks + 1)).link_ids
-    ]
-    place, link = np.array(crossed, dtype=np.int64).T
-    by_link = Groups.of(link)
-    fill, payload, drain = (
-        by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
-    )
-    rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return by_link.keys, [fill, work, drain]

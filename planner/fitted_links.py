@@ -8,8 +8,9 @@ ring reaches, under whichever wire protocol is quickest for them:
 
 which is a latency that grows with the bytes up to that of the quickest protocol, and the rate of
 that: a :class:`Link` like any other, so that bound, closed form and simulation see it alike. What a
-library pays once a call (its launch, and the fill of its pipeline) is in no transfer; a plan pays
-the launch of its additions instead.
+library pays once a call (its launch, and the fill of its pipeline) the link says by protocol, and
+:mod:`planner.library_cost` adds to the first transfers of a call. Flows that a switch adds up or
+copies reach a share of their own (``Link.switched``), and their latency is in the launch.
 
 ASSUMES: a network's constants are of the whole way from device to device, so that the wires of the
 host which lead to NICs add no latency to it; switches of a network beyond the first do, as always.
@@ -21,7 +22,7 @@ from itertools import combinations
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.grade import Grade
-from hwprofiles.link import Link
+from hwprofiles.link import Link, Protocol
 from hwprofiles.transport import (
     WIRE_SHARE,
     fitted_stacks,
@@ -33,6 +34,7 @@ from hwprofiles.transport import (
 )
 from planner.evidence import StackEvidence
 from planner.records import edges_of
+from planner.transport_law import launch_of, ramps
 from planner.wires import WireName, name_wires, node_of
 
 HOST = "pcie"
@@ -93,17 +95,28 @@ def _fitted(wire: WireName, stack: str | None, ends: float) -> Link:
     link = wire.link
     if stack not in fitted_stacks():
         return link
-    constants, half = shipped(), ends / 2
+    constants, half, is_network = shipped(), ends / 2, wire.tier == "inter"
     hops_s, shares = dict[str, float](), dict[str, float]()
     for protocol in protocols_of(str(stack)):
         hop = "simple_hop" if protocol == "simple" else "hop"
         hops_s[protocol] = constants[f"{stack}.{hop}"]
-        if wire.tier == "inter":
+        if is_network:
             shares[protocol] = constants[f"{stack}.ring_share"] * WIRE_SHARE[protocol]
         else:
             shares[protocol] = constants[f"{stack}.{protocol}_share"]
     found = fitted_link(link, hops_s, shares)
-    switch_s = link.overheads[0][1] if wire.tier == "inter" and not ends else 0.0
+    best = max(shares.values())
+    protocols = tuple(
+        Protocol(
+            name=name,
+            launch_s=half * constants[f"{stack}.{launch_of(None if is_network else name)}"],
+            hop_s=half * hops_s[name],
+            rate_frac=shares[name] / best,
+            ramp_s=constants[f"{stack}.ramp"] if ramps(name, is_network) else 0.0,
+        )
+        for name in shares
+    )
+    switch_s = link.overheads[0][1] if is_network and not ends else 0.0
     points = tuple((size, switch_s + half * seconds) for size, seconds in found.overheads)
     block = transports()["stacks"][stack]
     source = (
@@ -111,7 +124,26 @@ def _fitted(wire: WireName, stack: str | None, ends: float) -> Link:
         f" {block['sources']} source{'s' * (block['sources'] != 1)};"
         f" {link.source}"
     )
-    return replace(found, overheads=points if half else points[:1], source=source)
+    return replace(
+        found,
+        overheads=points if half else points[:1],
+        source=source,
+        protocols=protocols,
+        switched=None if is_network else _switched(str(stack), half, best),
+    )
+
+
+def _switched(stack: str, half: float, best: float) -> Protocol | None:
+    """Return how a stack has its switch add, None where it does not; ``best`` is a ring's share."""
+    constants = shipped()
+    if not transports()["stacks"][stack].get("adds", False):
+        return None
+    return Protocol(
+        name="nvls",
+        launch_s=half * constants[f"{stack}.nvls_launch"],
+        rate_frac=constants[f"{stack}.nvls_share"] / best,
+        ramp_s=constants[f"{stack}.nvls_ramp"],
+    )
 
 
 def _passage(link: Link) -> Link:

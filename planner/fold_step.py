@@ -1,6 +1,6 @@
 """One data-parallel step of many alike workers, folded: one worker stands for all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,10 +9,12 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import Algorithm, algorithm, name_at
+from planner.bucket_update import append_updates
 from planner.collectives.base import Tasks
 from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
 from planner.layout import worker_layout
+from planner.library_cost import library_prices
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
@@ -73,7 +75,9 @@ def fold_step(
     passes = Passes()
     for number in range(lone.microbatches(own.batch)):
         Microbatch(work, 0, number, None).append(passes)
-    fold = _Fold(work, plan, fabric)
+    devices = range(len(cluster.devices))
+    library_ps = library_prices(devices, cluster, training.dtype, plan.workers)
+    fold = _Fold(work, plan, fabric, library_ps)
     after = fold.landing_after(training)
 
     def exchanged() -> Iterator[tuple[Tasks]]:
@@ -82,7 +86,7 @@ def fold_step(
             ready = passes.gradients_of(layers)
             yield (fold.exchange(number, ready, after[number]),)
 
-    work.updates(exchanged(), [passes])
+    append_updates(work, exchanged(), [passes])
     return work.graph.build()
 
 
@@ -93,6 +97,8 @@ class _Fold:
     work: Lowering
     plan: Plan
     fabric: Fabric
+    library_ps: Callable[[str, int], int]
+    """Algorithm and elements to what a library pays once."""
     routes: dict[Way, tuple[int, int]] = field(default_factory=dict)
     landed: dict[int, int] = field(default_factory=dict)
     """By bucket: the last addition of what landed there."""
@@ -161,6 +167,7 @@ class _Fold:
             fold=symmetry_of(name, plan.workers, elements, self.fabric),
             item_bytes=DTYPE_BYTES[self.work.training.dtype],
             first=first,
+            paid_ps=self.library_ps(name, elements),
         )
 
     def _check(self, exchange: FoldedExchange) -> None:

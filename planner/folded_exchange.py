@@ -48,6 +48,8 @@ class FoldedExchange:
     fold: Symmetry
     item_bytes: int
     first: int = 0
+    paid_ps: int = 0
+    """What a library pays once, by the transfers that wait for no other task of these."""
     ready: Mapping[int, Tasks] = field(default_factory=dict)
     """By rank that stands for others: tokens after which its landing register may be used."""
     orbits: list[Orbit] = field(default_factory=list)
@@ -153,6 +155,8 @@ class FoldedExchange:
                 continue
             way = self.way(orbit)
             overhead_ps, route = transfer_of(way)
+            if all(task < self.first for task in after):
+                overhead_ps += self.paid_ps
             receiver = seat(home, orbit.channel)
             graph.transfer(
                 [seat(way[0], orbit.channel).send, receiver.receive],

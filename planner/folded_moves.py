@@ -11,9 +11,11 @@ from functools import cache, cached_property
 import numpy as np
 
 from hwprofiles.units import Floats, Ints
+from planner.collectives._symmetry import Symmetry
+from planner.collectives.base import Tasks
 from planner.folded_exchange import Orbit
 from planner.folded_script import emitted_fold, symmetry
-from planner.moves import Groups, Level, chain_times, levels_of
+from planner.moves import Groups, Level, chain_times, depth_of, levels_of, unled
 
 FOLD_FROM_RANKS = 17
 """Ranks from which on a few may stand for others: every block is then as wide as the narrowest, and
@@ -52,6 +54,11 @@ class FoldedMoves:
     """(T,) which span a move has."""
 
     @cached_property
+    def first_sends(self) -> Ints:
+        """Transfers that wait for no move: every chain begins with one."""
+        return unled(len(self.src), self.levels)
+
+    @cached_property
     def by_src(self) -> Groups:
         """Transfers by the seat that sends: rank x channels + channel."""
         return Groups.of((self.src * self.channels + self.channel)[self.sends])
@@ -88,43 +95,85 @@ class FoldedMoves:
 
 @cache
 def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
-    """Return the moves of the ranks that ``kept`` leaves of the digits of all others."""
-    found = emitted_fold(name, ranks, kept)
-    fold, orbits = found.fold, found.orbits
-    seat = {rank: place for place, rank in enumerate(fold.ranks())}
-    ends = [[seat[fold.home(rank)[0]] for rank in (o.src, o.dst)] for o in orbits]
+    """Return the moves of the ranks that ``kept`` leaves of the digits of all others.
+
+    They are the moves of one rank, turned to each of those: move t of its k-th rank is t K + k.
+    """
+    found = emitted_fold(name, ranks)
+    orbits, turned = found.orbits, _Turned(replace(found.fold, kept=kept), found.fold)
+    rank_of = cache(turned.rank)
+    ends = np.array([[rank_of(rank) for rank in (o.src, o.dst)] for o in orbits])
+    src, dst = ends.swapaxes(0, 1).reshape(2, -1)
+    distinct, pair_of = np.unique(src * ranks + dst, return_inverse=True)
     pairs: dict[tuple[int, int], int] = {}
-    pair_of = [pairs.setdefault(found.exchange.way(o)[:2], len(pairs)) for o in orbits]
-    src, dst = np.array(ends, dtype=np.int64).T
-    after = [sorted({token // fold.order for token in o.after} | _arrived(o)) for o in orbits]
-    adds = np.array([o.arrived >= 0 for o in orbits])
-    waiting = np.repeat(np.arange(len(after)), [len(waits) for waits in after])
-    waited = np.array([task for waits in after for task in waits], dtype=np.int64)
-    levels, back = levels_of(len(after), waiting, waited)
+    ways = (turned.way(*divmod(pair, ranks)) for pair in distinct.tolist())
+    number = np.array([pairs.setdefault(way, len(pairs)) for way in ways], dtype=np.int64)
+    after = [(*o.after, *_arrived(o, ranks)) for o in orbits]
+    waiting = np.repeat(np.arange(len(orbits)), [len(tokens) for tokens in after])
+    tokens = np.array([token for some in after for token in some], dtype=np.int64)
+    depth = depth_of(len(orbits), waiting, tokens // ranks)
+    each = len(turned.chosen)
+    waits = (waiting[:, None] * each + np.arange(each), turned.moves(tokens))
+    levels, back = levels_of(np.repeat(depth, each), *(array.reshape(-1) for array in waits))
+    adds = np.repeat([orbit.arrived >= 0 for orbit in orbits], each)
     first, end = np.array(found.spans, dtype=np.int64).T
-    distinct, span_of = np.unique(first * (fold.block_count + 1) + end, return_inverse=True)
+    distinct, span_of = np.unique(first * (turned.one.block_count + 1) + end, return_inverse=True)
     channel = np.array([orbit.channel for orbit in orbits], dtype=np.int64)
     return FoldedMoves(
-        seats=len(seat),
+        seats=each,
         channels=int(channel.max()) + 1,
-        blocks=fold.block_count,
-        src=src,
-        dst=dst,
-        channel=channel,
+        blocks=turned.one.block_count,
+        src=turned.seat_of[src],
+        dst=turned.seat_of[dst],
+        channel=np.repeat(channel, each),
         levels=levels,
         back=back,
-        last=tuple(np.array(tasks, dtype=np.int64) for tasks in found.last),
+        last=tuple(np.unique(of_rank) for of_rank in turned.moves(np.array(found.last)).T),
         sends=np.flatnonzero(~adds),
         adds=np.flatnonzero(adds),
-        pair_of=np.array(pair_of, dtype=np.int64),
-        members=tuple(np.stack([fold.members(a), fold.members(b)], axis=1) for a, b in pairs),
-        spans=np.stack(np.divmod(distinct, fold.block_count + 1), axis=1),
-        span_of=span_of,
+        pair_of=number[pair_of],
+        members=tuple(turned.members(*pair) for pair in pairs),
+        spans=np.stack(np.divmod(distinct, turned.one.block_count + 1), axis=1),
+        span_of=np.repeat(span_of, each),
     )
 
 
-def _arrived(orbit: Orbit) -> set[int]:
-    return {orbit.arrived} if orbit.arrived >= 0 else set()
+def _arrived(orbit: Orbit, ranks: int) -> Tasks:
+    """Return the token of what an addition adds."""
+    return (orbit.arrived * ranks,) if orbit.arrived >= 0 else ()
+
+
+class _Turned:
+    """Where the moves of rank 0 lead that are turned to the ranks that stand for others."""
+
+    def __init__(self, fold: Symmetry, one: Symmetry) -> None:
+        self.fold, self.one = fold, one
+        self.chosen = np.array(fold.ranks(), dtype=np.int64)
+        homes = [fold.home(rank)[0] for rank in range(one.order)]
+        self.seat_of = np.searchsorted(self.chosen, homes)
+
+    def rank(self, rank: int) -> Ints:
+        """Return what ``rank`` of a move of rank 0 is to each of them, (K,)."""
+        turned: Ints = self.one.members(rank)[self.chosen]
+        return turned
+
+    def moves(self, tokens: Ints) -> Ints:
+        """Return the moves for which tokens of rank 0 stand to each of them, (tokens, K)."""
+        task, place = np.divmod(tokens, self.one.order)
+        places, which = np.unique(place, return_inverse=True)
+        seats = [self.seat_of[self.one.places(at)[self.chosen]] for at in places.tolist()]
+        turned: Ints = np.array(seats, dtype=np.int64).reshape(-1, len(self.chosen))[which]
+        turned += task[:, None] * len(self.chosen)
+        return turned
+
+    def way(self, src: int, dst: int) -> tuple[int, int]:
+        """Return a pair as its source sees it that stands for others."""
+        home, turn = self.fold.home(src)
+        return home, self.fold.rank_turned_back(dst, turn)
+
+    def members(self, src: int, dst: int) -> Ints:
+        """Return all pairs that one stands for, (order, 2)."""
+        return np.stack([self.fold.members(src), self.fold.members(dst)], axis=1)
 
 
 def fitting_moves(name: str, ranks: int, rates: Callable[[Ints], Floats]) -> FoldedMoves | None:
@@ -151,12 +200,10 @@ def fitting_moves(name: str, ranks: int, rates: Callable[[Ints], Floats]) -> Fol
 @cache
 def _members(name: str, ranks: int) -> tuple[Ints, ...]:
     """Return the pairs of ranks by what turns one into another, each of shape (ranks, 2)."""
-    found = symmetry(name, ranks)
-    assert found is not None, "only what is alike folds"
-    folded = emitted_fold(name, ranks, (1,) * len(found.sizes))
-    ways = dict.fromkeys(folded.exchange.way(orbit)[:2] for orbit in folded.orbits)
-    fold = folded.fold
-    return tuple(np.stack([fold.members(a), fold.members(b)], axis=1) for a, b in ways)
+    found = emitted_fold(name, ranks)
+    turned = _Turned(found.fold, found.fold)
+    ways = dict.fromkeys(turned.way(orbit.src, orbit.dst) for orbit in found.orbits)
+    return tuple(turned.members(*way) for way in ways)
 
 
 @cache

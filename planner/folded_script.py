@@ -1,7 +1,6 @@
-"""What an algorithm emits for the ranks that stand for all, in blocks: the same for every size."""
+"""What an algorithm emits for the rank that stands for all, in blocks: the same for every size."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from hwprofiles.errors import PlanError
@@ -13,15 +12,14 @@ from planner.folded_exchange import FoldedExchange, Orbit
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EmittedFold:
-    """Moves of the ranks that stand for all, each for its orbit."""
+    """Moves of the rank that stands for all, each for its orbit."""
 
     fold: Symmetry
     orbits: tuple[Orbit, ...]
     spans: tuple[Span, ...]
     """Blocks of each orbit's own move."""
-    last: tuple[Tasks, ...]
-    """By rank that stands for others: orbits after which its copy is final."""
-    exchange: FoldedExchange
+    last: Tasks
+    """Tokens after which its copy is final."""
 
 
 @cache
@@ -37,24 +35,18 @@ def symmetry(name: str, ranks: int) -> Symmetry | None:
 
 
 @cache
-def emitted_fold(name: str, ranks: int, kept: tuple[int, ...]) -> EmittedFold:
-    """Return the moves of the ranks that ``kept`` leaves, for an algorithm that has a symmetry."""
-    found = symmetry(name, ranks)
-    assert found is not None, "only what is alike folds"
-    fold = replace(found, kept=kept)
+def emitted_fold(name: str, ranks: int) -> EmittedFold:
+    """Return the moves of one rank that stands for all, for an algorithm that has a symmetry."""
+    fold = symmetry(name, ranks)
+    assert fold is not None, "only what is alike folds"
     exchange = FoldedNotes(ranks=ranks, elements=fold.block_count, fold=fold, item_bytes=1)
-    last = algorithm(name).emit(exchange, dict.fromkeys(fold.ranks(), ()))
+    (last,) = algorithm(name).emit(exchange, {0: ()})
     return EmittedFold(
         fold=fold,
         orbits=tuple(exchange.orbits),
         spans=tuple(exchange.spans),
-        last=tuple(_orbits(tokens, fold) for tokens in last),
-        exchange=exchange,
+        last=last,
     )
-
-
-def _orbits(tokens: Sequence[int], fold: Symmetry) -> Tasks:
-    return tuple(sorted({token // fold.order for token in tokens}))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,11 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from hwprofiles.units import PS_PER_S, Floats, Ints
+from hwprofiles.units import Floats, Ints
 from planner.collectives.base import Prices
-from planner.exchange_work import EMPTY, REDUCE, ROUNDING_FRAC, Routes, Work, lone_ps
+from planner.crossings import EMPTY, LATER, REDUCE, Routes, crossing_ps
+from planner.exchange_work import Work, lone_ps
 from planner.folded_moves import FoldedMoves, fitting_moves
 from planner.moves import Groups
+from planner.pivots import stacked_rows
 
 
 def folded_work(
@@ -33,8 +35,13 @@ def folded_work(
     distinct, seats = sorted(set(sizes)), moves.seats
     # blocks are as wide as the narrowest, so many sizes have the same moves
     wholes, which = np.unique(np.array(distinct) // moves.blocks, return_inverse=True)
+    which = which.reshape(-1)
     widths = moves.widths((wholes * moves.blocks).tolist())
     duration, idle = _durations(moves, widths, prices, routes)
+    paid = np.full(len(wholes), LATER)
+    np.minimum.at(paid, which, [prices.library_ps(name, n) for n in distinct])
+    for part in (duration, idle):
+        part[moves.first_sends] += paid
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
     head, tail = moves.times(duration, np.zeros_like(wholes))
 
@@ -57,7 +64,7 @@ def folded_work(
 
     def of_sizes(array: Ints) -> Ints:
         """Return the columns of all sizes."""
-        found: Ints = array[..., which.reshape(-1)]
+        found: Ints = array[..., which]
         return found
 
     fills, works, drains = (of_sizes(np.concatenate(a)) for a in zip(*lanes, strict=True))
@@ -78,6 +85,7 @@ def folded_work(
         compute_ps=additions,
         chain_ps=of_sizes((head + duration + tail).max(axis=0)),
         all_ps=of_sizes(duration.sum(axis=0)),
+        pivot_ps=stacked_rows([], len(distinct)),  # of alike ranks none is a root
     )
 
 
@@ -147,5 +155,4 @@ def _links(
         by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
     )
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
-    work = np.floor(payload / rate[:, None] * (PS_PER_S * (1 - ROUNDING_FRAC))).astype(np.int64)
-    return by_link.keys, [fill, work, drain]
+    return by_link.keys, [fill, crossing_ps(payload, rate[:, None]), drain]

@@ -132,7 +132,7 @@ def feeds_of(work: Lowering) -> dict[int, Feed]:
             work.register_ids[rank][register.name] = work.graph.register(
                 host, register.slots, register.stride_bytes
             )
-            work.register_names.append(f"{register.name}@host.{rank}")
+            work.register_names.add([register.name], f"host.{rank}")
         core = work.lanes[rank, "compute"]
         feeds[rank] = Feed(
             work=work,

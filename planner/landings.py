@@ -66,7 +66,7 @@ class Landings:
 def landings_of(name: str, ranks: int) -> Landings:
     """Return the additions of an algorithm that is the same for all sizes."""
     found = symmetry(name, ranks) if ranks >= FOLD_FROM_RANKS else None
-    return _of_all(name, ranks) if found is None else _of_one(name, ranks, len(found.sizes))
+    return _of_all(name, ranks) if found is None else _of_one(name, ranks)
 
 
 def _of_all(name: str, ranks: int) -> Landings:
@@ -81,17 +81,17 @@ def _of_all(name: str, ranks: int) -> Landings:
     )
 
 
-def _of_one(name: str, ranks: int, digits: int) -> Landings:
+def _of_one(name: str, ranks: int) -> Landings:
     """Return the turns of the additions of the rank that stands for all."""
-    emitted = emitted_fold(name, ranks, (1,) * digits)
+    emitted = emitted_fold(name, ranks)
     fold, orbits = emitted.fold, emitted.orbits
     channels = 1 + max(orbit.channel for orbit in orbits)
-    first, width, seat = [], [], []
+    first, width, seat, members = [], [], [], cache(fold.members)
     for orbit, (begin, end) in zip(orbits, emitted.spans, strict=True):
         if orbit.arrived >= 0:
             first.append(fold.block_members(range(begin, end)))
             width.append(end - begin)
-            seat.append(fold.members(orbit.dst) * channels + orbits[orbit.arrived].channel)
+            seat.append(members(orbit.dst) * channels + orbits[orbit.arrived].channel)
     begins = np.concatenate([np.zeros(0, dtype=np.int64), *first])
     return Landings(
         moves=len(orbits) * fold.order,

@@ -65,14 +65,12 @@ def layouts(
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
     alike = shared.without_landing()
-    found: dict[tuple[Register, ...], Layout] = {}
-    every = []
-    for rank in range(plan.workers):
-        landing = tuple(landing_registers(model, training, plan, rank))
-        if landing not in found:
-            found[landing] = shared.with_landing(alike, landing)
-        every.append(found[landing])
-    return tuple(every)
+    landing = landing_registers(model, training, plan)
+    found = {
+        key: shared.with_landing(alike, own)
+        for key, own in {id(own): own for own in landing}.items()
+    }
+    return tuple(found[id(own)] for own in landing)
 
 
 def worker_layout(

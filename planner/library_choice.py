@@ -18,7 +18,8 @@ from hwprofiles.transport import shipped
 from planner import steps
 from planner.algorithms import algorithm, name_by_size
 from planner.collectives.base import Prices
-from planner.cost import transfer_prices
+from planner.cost import switched_prices, transfer_prices
+from planner.library_cost import library_prices
 from planner.lowering import op_ps
 from planner.machine import Machine
 from planner.opcall import DTYPE_BYTES
@@ -97,16 +98,18 @@ def _by_size(at: Callable[[int], str]) -> tuple[list[str], list[int]]:
 
 
 def _costs(machine: Machine, workers: int, dtype: str) -> Callable[[str, int], int]:
-    """Return algorithm and elements to the time of one uncontended exchange, picoseconds."""
+    """Return algorithm and elements to the time of one uncontended call, picoseconds."""
     cluster, books = machine.cluster(workers), machine.books(workers)
     placement = packed(workers)
     prices = Prices(
         ranks=workers,
         transfer_ps=transfer_prices(placement, cluster, dtype),
+        library_ps=library_prices(placement, cluster, dtype),
+        switched=switched_prices(placement, cluster, dtype),
         add_ps=lambda rank, n: op_ps(books[cluster.devices[rank].name], steps.add(n, dtype)),
         holds_compute=any(cluster.devices[d].transfers_hold_compute for d in placement),
     )
-    return lambda name, elements: algorithm(name).cost_ps(elements, prices)
+    return lambda name, n: algorithm(name).cost_ps(n, prices) + prices.library_ps(name, n)
 
 
 def _rising(

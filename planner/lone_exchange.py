@@ -9,7 +9,7 @@ from hwprofiles.units import to_ps
 from planner.algorithms import algorithm
 from planner.collectives.base import Span, Spans, Tasks, width_of
 from planner.opcall import DTYPE_BYTES
-from planner.switching import SWITCH, Joined, route_between
+from planner.switching import SWITCH, Joined, carried, route_between
 from sim.taskgraph import GraphBuilder, TaskGraph
 
 
@@ -131,7 +131,7 @@ class LoneExchange:
         writes: Sequence[int] = (),
     ) -> int:
         """Append one flow."""
-        payload = elements * DTYPE_BYTES[self.dtype]
+        payload = int(carried(route, elements * DTYPE_BYTES[self.dtype]))
         return self.graph.transfer(
             lanes,
             to_ps(route.overhead_s(payload)),

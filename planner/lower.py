@@ -8,10 +8,12 @@ next step is overlapped where the plan has an input pipeline (``planner.inputs``
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from planner.bucket_exchange import exchange_bucket
+from planner.bucket_update import append_updates
 from planner.collectives.base import Tasks
 from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
@@ -40,8 +42,10 @@ def lower(
     feeds = feeds_of(work)
     alike = steps == 1 and not feeds
     for _ in range(steps):
+        work.begin_step()
         passes = _passes(work, feeds, alike=alike)
-        work.updates((_exchange(work, *each, passes) for each in enumerate(work.buckets)), passes)
+        exchanged = (_exchange(work, *each, passes) for each in enumerate(work.buckets))
+        append_updates(work, exchanged, passes)
         work.end_step()
     return work.program()
 
@@ -53,11 +57,15 @@ def _passes(work: Lowering, feeds: Mapping[int, Feed], *, alike: bool) -> list[P
     """
     passes = [_worker_passes(work, 0, feeds, alike=alike)]
     first = Template.of(work, passes[0]) if alike else None
-    for rank in range(1, work.plan.workers):
-        if first and first.fits(work, rank):
-            passes.append(first.copy(work, rank))
+
+    def is_copy(rank: int) -> bool:
+        return first is not None and first.fits(work, rank)
+
+    for copied, ranks in groupby(range(1, work.plan.workers), is_copy):
+        if first and copied:
+            passes += first.copies(work, list(ranks))
         else:
-            passes.append(_worker_passes(work, rank, feeds, alike=alike))
+            passes += [_worker_passes(work, rank, feeds, alike=alike) for rank in ranks]
     return passes
 
 

@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -11,16 +11,16 @@ from hwprofiles.units import Ints, to_ps
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
+from planner.library_cost import library_prices
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES, OpCall
-from planner.optimizer import update_arrays
 from planner.plan import Bucket, Plan, Training, parameter_offsets
-from planner.precision import SCALING, scales_loss
 from planner.program import ComputeTask, Program, View
-from planner.registers import Register, frame_count, plan_buckets
+from planner.registers import Register, RegisterNames, frame_count, plan_buckets
 from planner.rings import ring_registers
 from planner.switching import Joined
 from planner.tasklist import TaskList
+from sim.blocks import Rows
 from sim.taskgraph import GraphBuilder
 
 FLAT = ("parameters", "gradients")
@@ -88,7 +88,7 @@ class Lowering:
     slots: dict[str, int] = field(default_factory=dict)
     """By register: of all ranks, where they have it."""
     register_ids: list[dict[str, int]] = field(default_factory=list)
-    register_names: list[str] = field(default_factory=list)
+    register_names: RegisterNames = field(default_factory=RegisterNames)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
     exchange_actors: dict[int, Ints] = field(default_factory=dict)
@@ -97,8 +97,11 @@ class Lowering:
         default_factory=dict
     )
     """By algorithm and group: route of each transfer of its script, which law it follows, laws."""
+    exchange_lanes: dict[tuple[str, tuple[int, ...]], Rows] = field(default_factory=dict)
+    """By algorithm and group: those that the tasks of its script hold."""
     actor_count: int = 0
-    prices: dict[tuple[str, str], int] = field(default_factory=dict)
+    prices: dict[tuple[str, int], tuple[int, OpCall]] = field(default_factory=dict)
+    """By device and identity of a call, which is kept: equal layers share theirs."""
     last_writer: dict[int, int] = field(default_factory=dict)
     """By register id; writers keep their order, for a view names the slot of its turn."""
     frames: int = 1
@@ -111,18 +114,19 @@ class Lowering:
     """By rank and bucket: the last addition of what landed there."""
     before: tuple[int, ...] = ()
     """Tasks that end the step before: all of this one wait for them."""
-    tails: set[int] = field(default_factory=set)
-    """Tasks of this step that no other task of it waits for."""
     ends: list[int] = field(default_factory=list)
     """By step: one past its last task."""
     copies_ahead: bool = False
     """Whether input is copied for a later step, by an engine that does not compute."""
+    library_ps: Callable[[str, int], int] = field(init=False)
+    """Algorithm and elements to what a library pays once for an exchange."""
     ring: tuple[Register, ...] = ()
     """Registers of the input pipeline, in which ranks have no part of the arena."""
 
     def __post_init__(self) -> None:
         self.buckets = plan_buckets(self.model, self.training, self.plan)
         self.calls = StepCalls.of(self.model, self.training, self.plan)
+        self.library_ps = library_prices(self.plan.placement, self.cluster, self.training.dtype)
         self.offsets = parameter_offsets(self.model)
         if self.calls.inputs:
             self.ring = ring_registers(self.calls.inputs, self.plan)
@@ -132,12 +136,13 @@ class Lowering:
         self.frames = max(1, frame_count(self.training, self.plan))
         alike = {id(layout): layout for layout in self.layouts}
         columns = {key: _register_columns(layout) for key, layout in alike.items()}
+        for names, slots, _ in columns.values():
+            self.slots.update(zip(names, slots, strict=True))
         for rank, device in enumerate(self.plan.placement):
             names, slots, strides = columns[id(self.layouts[rank])]
             added = self.graph.registers(device, slots, strides)
-            self.slots.update(zip(names, slots, strict=True))
             self.register_ids.append(dict(zip(names, added, strict=True)))
-            self.register_names += [f"{name}@{rank}" for name in names]
+            self.register_names.add(names, str(rank))
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
             for kind in LANES:
@@ -170,7 +175,7 @@ class Lowering:
             graph=self.graph.build(),
             tasks=self.tasks,
             layouts=self.layouts,
-            register_names=tuple(self.register_names),
+            register_names=self.register_names,
             ends=tuple(self.ends),
         )
 
@@ -187,11 +192,15 @@ class Lowering:
         """Whether tasks of this phase are for a step that may not have begun."""
         return self.copies_ahead and phase == "load"
 
+    def begin_step(self) -> None:
+        """Let all that follows wait for the step before, if any; what feeds it does not."""
+        if self.ends:
+            self.before = self.graph.unawaited((0, *self.ends)[-2])
+            self.turns.clear()
+            self.passed.clear()
+
     def end_step(self) -> None:
-        """Let all that follows wait for the step so far; what feeds it does not."""
-        self.before, self.tails = tuple(sorted(self.tails)), set()
-        self.turns.clear()
-        self.passed.clear()
+        """Note where a step ends."""
         self.ends.append(self.graph.tasks)
 
     def compute(
@@ -206,8 +215,10 @@ class Lowering:
         ids = self.register_ids[info.rank]
         taken = [ids[register] for register in writes]
         turns = [self.last_writer[register] for register in taken if register in self.last_writer]
-        waits = {*after, *turns, *(writer for writer, _ in reads)}
-        before = () if self.is_ahead(info.phase) else self.entry((info.rank,), waits)
+        before: tuple[int, ...] = ()
+        if self.before and not self.is_ahead(info.phase):
+            waits = {*after, *turns, *(writer for writer, _ in reads)}
+            before = self.entry((info.rank,), waits)
         task = self.graph.compute(
             [self.lanes[info.rank, "copy" if info.phase == "load" else "compute"]],
             self.price_ps(info.rank, info.call),
@@ -218,18 +229,16 @@ class Lowering:
             writes=taken,
         )
         self.last_writer.update(dict.fromkeys(taken, task))
-        self.tails -= waits
-        self.tails.add(task)
         self.tasks.append(info)
         return task
 
     def price_ps(self, rank: int, call: OpCall) -> int:
         """Return the duration of ``call`` on the device of ``rank``, each worked out once."""
         device = self.cluster.devices[self.plan.placement[rank]].name
-        key = (device, call.signature)
+        key = (device, id(call))
         if key not in self.prices:
-            self.prices[key] = op_ps(self.books[device], call)
-        return self.prices[key]
+            self.prices[key] = op_ps(self.books[device], call), call
+        return self.prices[key][0]
 
     def flat(self, register: str, first: int, elements: int) -> View:
         """Return a slice of the flat parameters or gradients."""
@@ -243,50 +252,6 @@ class Lowering:
                 return replace(self.flat(register, at, 0), slot=slot, shape=shape)
             at += prod(shape)
         raise AssertionError(name)
-
-    def updates(self, exchanged: Iterable[Sequence[Tasks]], passes: Sequence[Passes]) -> None:
-        """Append the updates of all buckets; ``exchanged`` appends one exchange as it is asked for.
-
-        It yields the last tasks of each rank. Each update follows its exchange; those of a scaled
-        loss follow the judge, who looks at all gradients.
-        """
-        if not scales_loss(self.training.dtype):
-            for number, done in enumerate(exchanged):
-                for rank, of_rank in enumerate(passes):
-                    self._update(rank, number, done[rank], of_rank)
-            return
-        last = [{t for done in of for t in done} for of in zip(*exchanged, strict=True)]
-        for rank, of_rank in enumerate(passes):
-            judged = self._judge(rank, tuple(sorted(last[rank])))
-            for number in range(len(self.buckets)):
-                self._update(rank, number, (judged,), of_rank)
-
-    def _judge(self, rank: int, done: Tasks) -> int:
-        """Append the check of all gradients."""
-        count = self.model.parameter_count
-        call = self.calls.judge(count)
-        scaling = flat_view(SCALING, 0, call.updates[0].elements, call.updates[0].dtype)
-        views = (self.flat("gradients", 0, count), scaling)
-        info = ComputeTask(name="judge", rank=rank, phase="update", call=call, views=views)
-        return self.compute(info, after=done)
-
-    def _update(self, rank: int, number: int, done: Tasks, passes: Passes) -> None:
-        """Append the optimizer over one bucket, once nobody reads its parameters any more."""
-        bucket = self.buckets[number]
-        call = self.calls.update(bucket.elements)
-        readers = passes.readers_of(bucket.layers)
-        pairs = zip(update_arrays(self.training), call.tensors, strict=True)
-        info = ComputeTask(
-            name=f"update.{number}",
-            rank=rank,
-            phase="update",
-            call=call,
-            views=tuple(
-                flat_view(name, bucket.first * (name != SCALING), tensor.elements, tensor.dtype)
-                for name, tensor in pairs
-            ),
-        )
-        self.compute(info, after=sorted({*done, *readers}))
 
 
 def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:

@@ -5,12 +5,23 @@ from dataclasses import dataclass, field
 from planner.inputs import Feed
 from planner.lowering import FLAT, Lowering, Passes
 from planner.opcall import OpCall, Tensor
-from planner.passes import Firing, is_parameter, partial
+from planner.passes import LOADED, Firing, is_parameter, partial
 from planner.precision import SCALING
 from planner.program import ComputeTask, View
 
 AHEAD = ("x", "labels", "raw")
 """Registers that input of a later step may fill."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operands:
+    """The arrays of a firing."""
+
+    views: tuple[View, ...]
+    reads: tuple[str, ...]
+    """Registers that it reads."""
+    takes: tuple[str, ...]
+    """Registers that it takes a slot of. One that is read and written is written in place."""
 
 
 @dataclass(slots=True)
@@ -26,12 +37,12 @@ class Microbatch:
     """By register: the task that took its slot."""
     latest: int = -1
     """The task that fired last, -1 for none."""
+    turn: int = field(init=False)
+    """Microbatches of this rank before this one, over all steps: slots are taken in turn."""
 
-    @property
-    def turn(self) -> int:
-        """Microbatches of this rank before this one, over all steps: slots are taken in turn."""
+    def __post_init__(self) -> None:
         work = self.work
-        return len(work.ends) * work.plan.microbatches(work.training.batch) + self.number
+        self.turn = len(work.ends) * work.plan.microbatches(work.training.batch) + self.number
 
     def append(self, passes: Passes) -> None:
         """Append the whole microbatch and note what the exchange must know."""
@@ -77,33 +88,36 @@ class Microbatch:
         work, turn = self.work, (self.rank, position)
         follows = (self.rank, work.layouts[self.rank].follows[position])
         call = firing.call(work.calls, work.model.layers[firing.layer].parameter_count)
-        views, reads, takes = self._operands(firing, call)
+        own = self._operands(position, firing, call)
         info = ComputeTask(
             name=firing.name,
             rank=self.rank,
             phase=firing.phase,
             call=call,
-            views=views,
+            views=own.views,
             microbatch=self.number,
         )
         waits = {self.latest, work.turns.get(follows, -1) if work.frames > 1 else -1}
         task = work.compute(
             info,
             after=sorted(waits - {-1}),
-            reads=[(self.holders[register], register) for register in reads],
-            writes=takes,
+            reads=[(self.holders[register], register) for register in own.reads],
+            writes=own.takes,
         )
-        self.holders |= dict.fromkeys(takes, task)
+        self.holders |= dict.fromkeys(own.takes, task)
         self.latest = work.turns[turn] = task
         return task
 
-    def _operands(
-        self, firing: Firing, call: OpCall
-    ) -> tuple[tuple[View, ...], list[str], list[str]]:
-        """Return the arrays of a firing, and the registers that it reads and takes a slot of.
+    def _operands(self, position: int, firing: Firing, call: OpCall) -> "Operands":
+        """Return the arrays of a firing: kept with the model, for other plans have them too."""
+        work = self.work
+        if firing.kind == "loss":  # what it tells has a slot for every microbatch
+            return self._made(firing, call)
+        slots = self.number % work.frames, *map(self._slot, LOADED), self.number > 0
+        key = "operands", position, work.training.dtype, work.plan.microbatch, slots
+        return work.model.once(key, lambda: self._made(firing, call))
 
-        A register that is read and written is written in place: the firing takes no slot.
-        """
+    def _made(self, firing: Firing, call: OpCall) -> "Operands":
         views, read, written = [], dict[str, None](), dict[str, None]()
         workspace_at = 0
         for tensor in call.tensors:
@@ -125,7 +139,8 @@ class Microbatch:
                 read[register] = None
             if tensor not in call.reads:
                 written[register] = None
-        return tuple(views), list(read), [name for name in written if name not in read]
+        takes = tuple(name for name in written if name not in read)
+        return Operands(views=tuple(views), reads=tuple(read), takes=takes)
 
     def _flat(self, owner: int, tensor: Tensor) -> str:
         """Return where a parameter of ``owner``, or its gradient by this microbatch, lies."""

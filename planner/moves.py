@@ -6,7 +6,7 @@ the blocks are wider. Index letters: T moves, N sizes of a bucket, B buckets of 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ class Groups:
             return values[:0]
         return ufunc.reduceat(values[self.order], self.starts, axis=0)
 
+    def rows(self, place: int) -> Ints:
+        """Return the rows of the key at ``place``."""
+        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.order)
+        return self.order[self.starts[place] : end]
+
     def by_key(self, ufunc: np.ufunc, values: Ints, size: int, empty: int) -> Ints:
         """Return the same for keys 0 .. size - 1, ``empty`` where there is none."""
         found = np.full((size, values.shape[1]), empty, dtype=np.int64)
@@ -49,7 +54,7 @@ Level = tuple[Ints, Ints, Ints]
 """Moves, those that they wait for or that wait for them, and where each move's others begin."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Moves:
     """The transfers and additions of an algorithm on so many ranks."""
 
@@ -92,6 +97,11 @@ class Moves:
         """Number of moves."""
         return len(self.src)
 
+    @cached_property
+    def first_sends(self) -> Ints:
+        """Transfers that wait for no move: every chain begins with one."""
+        return unled(self.count, self.levels)
+
     def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
         """Return the earliest start of every move, and what must follow its end, shape (T, N).
 
@@ -132,7 +142,7 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     seat_of = np.array([side * channels + script.channel for side in (src, dst)])
     moves = script.waits >= 0
     waiting, waited = script.waiting[moves], script.waits[moves]
-    levels, back = levels_of(len(src), waiting, waited)
+    levels, back = levels_of(depth_of(len(src), waiting, waited), waiting, waited)
     pairs, pair_of = np.unique(script.pairs, return_inverse=True)
     spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
     return Moves(
@@ -160,15 +170,22 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     )
 
 
+def unled(count: int, levels: Sequence[Level]) -> Ints:
+    """Return which of so many moves wait for no other one."""
+    waits = np.zeros(count, dtype=np.bool_)
+    for moves, *_ in levels:
+        waits[moves] = True
+    return np.flatnonzero(~waits)
+
+
 def levels_of(
-    count: int, waiting: Ints, waited: Ints
+    depth: Ints, waiting: Ints, waited: Ints
 ) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    """Return moves level after level, forward and backward; ``waiting`` ascends."""
-    depth = _depth(count, waiting, waited)
+    """Return moves level after level, forward and backward; ``depth`` is that of all moves."""
     return _by_level(depth, waiting, waited), _by_level(depth, waited, waiting)[::-1]
 
 
-def _depth(count: int, waiting: Ints, waited: Ints) -> Ints:
+def depth_of(count: int, waiting: Ints, waited: Ints) -> Ints:
     """Return how long the longest chain before each move is; ``waiting`` ascends."""
     level = [0] * count
     for move, before in zip(waiting.tolist(), waited.tolist(), strict=True):

@@ -75,7 +75,14 @@ class OpCall:
     untouched_bytes: int = 0
     """What is given and not touched: rows of a table that nobody asks for."""
     reuse_bytes: int = 0
-    """What the worker touches between two firings: how cold operands and code are. 0: all warm."""
+    """What the worker touches between two firings: how cold operands are. 0: all warm."""
+    cold_code: bool = False
+    """Whether code of its kind is as cold as its operands, for it ran that long ago."""
+
+    @property
+    def kind(self) -> str:
+        """What it shares code with: the file of its kernel."""
+        return self.kernel.partition(".")[0]
 
     @property
     def moved_bytes(self) -> int:
@@ -100,7 +107,7 @@ class OpCall:
         """
         shapes = ";".join("x".join(map(str, t.shape)) for t in self.tensors)
         attrs = "".join(f",{key}={value}" for key, value in self.attrs)
-        cold = f"@{self.reuse_bytes >> 10}KiB" if self.reuse_bytes else ""
+        cold = f"@{self.reuse_bytes >> 10}KiB{',code' * self.cold_code}" if self.reuse_bytes else ""
         return f"{self.kernel}({shapes}{attrs}){self.dtype}{cold}"
 
     @property

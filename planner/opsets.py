@@ -28,6 +28,9 @@ OF_CONVNETS: tuple[tuple[str, dict[str, int]], ...] = (
 )
 """Kinds of convnets that curves are fitted to at the same sizes, and how they are used."""
 
+ONCE_A_STEP = ("load", "softmax_cross_entropy")
+"""Kinds whose code other layers do not keep warm."""
+
 FIT_REUSE_BYTES = 12 * MIB
 """Coldness at which curves are fitted: what a step of a small model moves."""
 
@@ -112,7 +115,10 @@ def general_calls(dtype: str) -> dict[str, OpCall]:
             calls.append(update(Training(batch=1, dtype=dtype, optimizer=name), elements))
     for samples, size, classes in ((6, 24, 8), (20, 32, 12), (48, 16, 20), (100, 40, 14)):
         calls += _ends(samples, size, classes, dtype)
-    cold = [replace(call, reuse_bytes=FIT_REUSE_BYTES) for call in calls]
+    cold = [
+        replace(call, reuse_bytes=FIT_REUSE_BYTES, cold_code=call.kind in ONCE_A_STEP)
+        for call in calls
+    ]
     return {call.signature: call for call in cold}
 
 

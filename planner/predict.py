@@ -24,7 +24,7 @@ from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
 from planner.switching import route_between
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
-from sim.engine import simulate
+from sim.engine import choose, run
 from sim.timeline import Timeline
 
 HEADLINE_FRAC = 0.05
@@ -81,11 +81,13 @@ def predict(
     plan: Plan,
     machine: Machine,
     closed_ps: int | None = None,
+    engine: str = "",
 ) -> tuple[Prediction, Program, Timeline]:
     """Simulate one plan; return the prediction with the program and the timeline behind it.
 
     ``closed_ps`` is the closed form of its step, where a table has it: a plan of its space, whose
-    program is not looked through before; that it can finish the simulation shows.
+    program is not looked through before; that it can finish the simulation shows. ``engine`` is one
+    of ``sim.engine.ENGINES``; without it, the one for so many tasks.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def predict(
     if closed_ps is None:
         name_register = program.register_names.__getitem__
         check_graph(graph, label=program.label, name_register=name_register)
-    timeline = simulate(graph)
+    timeline = run(graph, engine or choose(graph.tasks))
     step_ps = period_ps(program, timeline, window)
     if closed_ps is None or plan.decode_workers:
         closed = estimate(model, training, plan, cluster, books)

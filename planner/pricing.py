@@ -80,6 +80,8 @@ class StripePrices:
     asked: list[int] = field(default_factory=list)
     """Microbatches that fit, as far as anybody asked."""
     known_bounds: dict[int, Factor] = field(default_factory=dict)
+    told: Callable[[int, int], None] = lambda done, total: None
+    """Told how many exchanges are priced, of how many."""
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -344,8 +346,12 @@ class StripePrices:
         """Return what lanes and links do, for the buckets of every size at once."""
         key = (plan.placement, plan.algorithm, cold)
         if key not in self.works:
+            axes = self.stripe.axes
+            most = len(axes["placement"]) * len(axes["algorithm"])
+            self.told(len(self.works), most)
             dtype = self.shared.training.dtype
             self.works[key] = exchange_work(
                 plan, self._sizes, prices, update_ps, self.cluster, dtype
             )
+            self.told(len(self.works), most)
         return self.works[key]

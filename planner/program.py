@@ -125,7 +125,7 @@ class Program:
     tasks: Sequence[Task]
     layouts: tuple[Layout, ...]
     """By rank."""
-    register_names: tuple[str, ...]
+    register_names: Sequence[str]
     """By register id of the graph."""
     ends: tuple[int, ...] = ()
     """By step: one past its last task."""

@@ -4,9 +4,11 @@ One list serves the memory formula of the search, the task graph and the arena o
 ``planner.memory`` says where each lies.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
@@ -47,6 +49,38 @@ class Register:
         return self.slots * self.stride_bytes
 
 
+@dataclass(slots=True, eq=False)
+class RegisterNames(Sequence[str]):
+    """Full names of registers by id, ``NAME@OWNER``, made when somebody asks; append-only."""
+
+    parts: list[tuple[Sequence[str], str]] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    """By part: the id of its first register."""
+
+    def add(self, names: Sequence[str], owner: str) -> None:
+        """Add the next registers of one owner."""
+        self.firsts.append(len(self))
+        self.parts.append((names, owner))
+
+    def __len__(self) -> int:
+        return self.firsts[-1] + len(self.parts[-1][0]) if self.parts else 0
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        part = bisect_right(self.firsts, place) - 1
+        names, owner = self.parts[part]
+        return f"{names[place - self.firsts[part]]}@{owner}"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{name}@{owner}" for names, owner in self.parts for name in names)
+
+
 def plan_buckets(model: ModelGraph, training: Training, plan: Plan) -> tuple[Bucket, ...]:
     """Return the gradient buckets of a plan; one bucket when there is nobody to exchange with."""
     if plan.workers == 1:
@@ -58,7 +92,7 @@ def worker_registers(
     model: ModelGraph, training: Training, plan: Plan, rank: int
 ) -> tuple[Register, ...]:
     """Return the registers of ``rank``."""
-    landing = landing_registers(model, training, plan, rank)
+    landing = landing_registers(model, training, plan)[rank]
     return (*step_registers(model, training, plan), *landing)
 
 
@@ -172,32 +206,46 @@ def touched(
 
 
 def landing_registers(
-    model: ModelGraph, training: Training, plan: Plan, rank: int
-) -> list[Register]:
-    """Return the landing registers of each bucket, one a channel by which anything lands."""
-    found: list[Register] = []
+    model: ModelGraph, training: Training, plan: Plan
+) -> list[tuple[Register, ...]]:
+    """Return, by rank, the landing registers of each bucket, one a channel by which anything lands.
+
+    Ranks alike share theirs.
+    """
     if plan.workers == 1:
-        return found
-    item = DTYPE_BYTES[training.dtype]
-    for number, bucket in enumerate(plan_buckets(model, training, plan)):
-        widths = _landing(name_at(plan.algorithm, bucket.elements), plan.workers, bucket.elements)
-        for channel, widest in enumerate(widths[rank]):
-            if widest:
-                landing = Register(
-                    name=landing_name(number, channel),
-                    category="landing",
-                    slots=plan.landing_slots,
-                    slot_bytes=widest * item,
-                )
-                found.append(landing)
-    return found
+        return [()]
+    elements = [bucket.elements for bucket in plan_buckets(model, training, plan)]
+    widths = [_landing(name_at(plan.algorithm, n), plan.workers, n) for n in elements]
+    found: dict[tuple[tuple[int, ...], ...], tuple[Register, ...]] = {}
+    every = list(zip(*widths, strict=True))
+    for widest in every:
+        if widest not in found:
+            found[widest] = _landing_of(widest, plan.landing_slots, DTYPE_BYTES[training.dtype])
+    return [found[widest] for widest in every]
+
+
+def _landing_of(
+    widest: Sequence[Sequence[int]], slots: int, item_bytes: int
+) -> tuple[Register, ...]:
+    """Return the landing registers of a rank, told the widest arrival by bucket and channel."""
+    return tuple(
+        Register(
+            name=landing_name(number, channel),
+            category="landing",
+            slots=slots,
+            slot_bytes=elements * item_bytes,
+        )
+        for number, channels in enumerate(widest)
+        for channel, elements in enumerate(channels)
+        if elements
+    )
 
 
 @lru_cache(maxsize=4096)
-def _landing(name: str, workers: int, elements: int) -> list[list[int]]:
+def _landing(name: str, workers: int, elements: int) -> list[tuple[int, ...]]:
     """Return the widest arrival of each worker and channel."""
-    found: list[list[int]] = script_of(algorithm(name).emit, workers).landing(elements).tolist()
-    return found
+    widest = script_of(algorithm(name).emit, workers).landing(elements)
+    return [tuple(channels) for channels in widest.tolist()]
 
 
 def landing_name(bucket: int, channel: int = 0) -> str:
@@ -218,7 +266,7 @@ def landing_bucket(name: str) -> int:
     return int(name.split(".")[1])
 
 
-def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> list[Register]:
+def fullest_landing(model: ModelGraph, training: Training, plan: Plan) -> tuple[Register, ...]:
     """Return the landing registers of the worker that has most of them, by bytes."""
-    each = [landing_registers(model, training, plan, rank) for rank in range(plan.workers)]
-    return max(each, key=lambda found: sum(register.arena_bytes for register in found))
+    each = {id(own): own for own in landing_registers(model, training, plan)}
+    return max(each.values(), key=lambda own: sum(register.arena_bytes for register in own))

@@ -44,18 +44,21 @@ class Template:
         here, there = (work.lanes_of(own) for own in (0, rank))
         return first == other and set(here).isdisjoint(there)
 
-    def copy(self, work: Lowering, rank: int) -> Passes:
-        """Append the passes of ``rank``; updates follow them, no other passes."""
-        here, there = work.register_ids[0], work.register_ids[rank]
-        registers = {i: there[name] for name, i in here.items() if name in there}
-        actor = work.actor_count
-        work.actor_count += len(self.names)
-        lanes = dict(zip(work.lanes_of(0), work.lanes_of(rank), strict=True))
-        shift = work.graph.repeat(
-            self.block, lanes=_lookup(lanes), registers=_lookup(registers), actor=actor
+    def copies(self, work: Lowering, ranks: Sequence[int]) -> list[Passes]:
+        """Append the passes of some ranks; updates follow them, no other passes."""
+        first = work.actor_count
+        work.actor_count += len(self.names) * len(ranks)
+        size = 1 + max(work.lanes_of(0))
+        lanes = [dict(zip(work.lanes_of(0), work.lanes_of(rank), strict=True)) for rank in ranks]
+        shifts = work.graph.repeat(
+            self.block,
+            lanes=np.stack([_lookup(own, size) for own in lanes]),
+            registers=np.stack([_registers(work, rank) for rank in ranks]),
+            actors=np.arange(first, work.actor_count, len(self.names)),
         )
-        work.tasks.add(CopiedTasks(self.infos, rank))
-        return self.passes.shifted(shift)
+        for rank in ranks:
+            work.tasks.add(CopiedTasks(self.infos, rank))
+        return [self.passes.shifted(shift) for shift in shifts]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +87,17 @@ class CopiedTasks(RankedTasks):
         return replace(info, rank=self.rank)
 
 
-def _lookup(ids: dict[int, int]) -> Ints:
-    """Return an array that maps ids; one that is not among them is no id."""
-    found = np.full(max(ids) + 1, -1, dtype=np.int64)
+def _registers(work: Lowering, rank: int) -> Ints:
+    """Return an array that maps registers of worker 0 to those of ``rank`` with the same name."""
+    here, there = work.register_ids[0], work.register_ids[rank]
+    if list(here) == list(there):  # ranks have theirs one after the other
+        return np.arange(len(here), dtype=np.int64) + next(iter(there.values()))
+    same = {i: there[name] for name, i in here.items() if name in there}
+    return _lookup(same, len(here))
+
+
+def _lookup(ids: dict[int, int], size: int) -> Ints:
+    """Return an array that maps ids below ``size``; one that is not among them is no id."""
+    found = np.full(size, -1, dtype=np.int64)
     found[list(ids)] = list(ids.values())
     return found

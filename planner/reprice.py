@@ -12,6 +12,8 @@ import numpy as np
 from hwprofiles.cluster import Cluster
 from hwprofiles.errors import PlanError
 from hwprofiles.units import Ints, to_ps
+from planner.bucket_exchange import first_sends
+from planner.library_cost import library_prices
 from planner.lower import lower
 from planner.lowering import op_ps
 from planner.machine import Machine
@@ -43,6 +45,8 @@ class Lowered:
     """Tasks by device name and call."""
     _sends: dict[tuple[int, int], Ints] = field(repr=False)
     """Transfers by source and destination rank."""
+    _first_sends: list[tuple[str, int, Ints]] = field(repr=False)
+    """Of every exchange: algorithm, elements, and its first transfers."""
 
     @classmethod
     def of(cls, model: ModelGraph, training: Training, plan: Plan, machine: Machine) -> "Lowered":
@@ -75,6 +79,7 @@ class Lowered:
             link_ids={pair: _route(cluster, plan, pair) for pair in sends},
             _ops={key: np.array(tasks, dtype=np.int64) for key, tasks in ops.items()},
             _sends={pair: np.array(tasks, dtype=np.int64) for pair, tasks in sends.items()},
+            _first_sends=list(first_sends(program)),
         )
 
     def on(self, machine: Machine) -> TaskGraph:
@@ -93,6 +98,9 @@ class Lowered:
             route = route_between(cluster, plan.placement, src, dst)
             payload = graph.payload_bytes[tasks].astype(np.float64)
             duration_ps[tasks] = to_ps(route.overhead_s(payload))
+        library_ps = library_prices(plan.placement, cluster, self.training.dtype)
+        for name, elements, tasks in self._first_sends:
+            duration_ps[tasks] += library_ps(name, elements)
         caps = [
             min(cluster.links[i].flow_cap_bytes_per_s for i in graph.row("route", r))
             for r in range(len(graph.route_cap_bytes_per_s))

@@ -49,16 +49,21 @@ class Script:
         return np.flatnonzero(self.arrived < 0)
 
     @cached_property
+    def first_sends(self) -> Ints:
+        """Transfers that wait for no move: the first of the lanes they hold."""
+        waits = np.zeros(len(self.src), dtype=np.bool_)
+        waits[self.waiting[self.waits >= 0]] = True
+        return np.flatnonzero(~waits)
+
+    @cached_property
     def pairs(self) -> Ints:
         """(T,) source x (ranks + 1) + destination."""
         return self.src * (self.ranks + 1) + self.dst
 
     @cached_property
-    def ends(self) -> Ints:
-        """Moves that no other one waits for."""
-        is_end = np.ones(len(self.src), dtype=np.bool_)
-        is_end[self.waits[self.waits >= 0]] = False
-        return np.flatnonzero(is_end)
+    def last_moves(self) -> list[Ints]:
+        """By rank: those of ``last`` that are moves."""
+        return [np.array([wait for wait in waits if wait >= 0]) for waits in self.last]
 
     @cached_property
     def last_adds(self) -> dict[int, int]:

@@ -4,14 +4,13 @@ Every candidate's bound is a lower bound of its simulated time, and so of its ob
 next bound is no smaller than the K-th best simulated one, no candidate left can enter the first K.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from hwprofiles.errors import NothingFits
 from hwprofiles.units import PS_PER_S
+from planner.agenda import Agenda
 from planner.certificate import Candidate, Found, SearchResult, certify
 from planner.library_choice import is_policy, library_algorithm
 from planner.machine import Machine
@@ -20,22 +19,17 @@ from planner.objective import Objective
 from planner.placements import placements
 from planner.plan import Training
 from planner.predict import predict
-from planner.ranking import Queue, Ranking, front
+from planner.ranking import Ranking, front
 from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
 from planner.table import PlanTable, Tally, price
 
-EFFORT = 9_000
-"""Tasks lowered one by one that a search spends where no budget is given: about a second."""
-
-ALWAYS, MOST_EFFORT = 3, 15_000
-"""So many plans are simulated whatever the sum, each of at most so many tasks."""
-
-NEAR_BEST = 1.02
-"""Where every program is too large: how far above the least bound the one may be that is tried."""
-
 Progress = Callable[[str, int, int, float | None], None]
-"""Told (stage, done, in all, best objective so far); of ``simulating`` the counts are tasks."""
+"""Told (stage, done, in all, best objective so far), at its beginning that nothing is done.
+
+Of ``pricing`` the counts are rows, of ``bounding`` exchanges, of ``simulating`` work as
+``planner.agenda`` counts it.
+"""
 
 
 def machine_space(
@@ -87,8 +81,8 @@ def search(  # noqa: PLR0913, the question, and how far to go
     """Return the ``top`` best plans with a certificate.
 
     ``budget`` counts simulations; without one the search stops where the programs simulated sum up
-    to ``EFFORT`` tasks, never by the clock. ``fixed`` is short for constraints that only fix plan
-    fields. Ctrl-C keeps what was found. Equal inputs give equal results.
+    to ``planner.agenda.EFFORT`` tasks, never by the clock. ``fixed`` is short for constraints that
+    only fix plan fields. Ctrl-C keeps what was found. Equal inputs give equal results.
 
     Raises
     ------
@@ -165,12 +159,20 @@ def _simulate(
     progress: Progress,
 ) -> str:
     """Simulate rows in their order while they may be kept; return what stopped it."""
+    agenda = Agenda(ranking=ranking, found=found, budget=budget, devices=machine.devices)
+    ranking.reaches(0)
+    progress("simulating", 0, agenda.ahead(), None)
     try:
-        for row, bound_ps in _worth_simulating(ranking, found, budget):
-            plan = ranking.table.plan(row)
-            prediction, _, timeline = predict(model, training, plan, machine, bound_ps)
-            found.add(row, Candidate(plan=plan, prediction=prediction), timeline.makespan_ps)
-            _tell(progress, ranking.queue, found, budget)
+        for entry in agenda:
+            plan = ranking.table.plan(entry.row)
+            prediction, _, timeline = predict(
+                model, training, plan, machine, entry.bound_ps, entry.engine
+            )
+            candidate = Candidate(plan=plan, prediction=prediction)
+            found.add(entry.row, candidate, timeline.makespan_ps, entry.engine)
+            agenda.note(entry, timeline.makespan_ps)
+            best = found.kept[0][0][0] if found.kept else None
+            progress("simulating", agenda.work, agenda.work + agenda.ahead(), best)
     except KeyboardInterrupt:
         if not found.kept:
             raise
@@ -188,8 +190,8 @@ def _priced(
     """Return the priced space and what became of its rows, some of which can be."""
     space = machine_space(model, training, machine, constraints)
 
-    def told(done: int, total: int) -> None:
-        progress("pricing", done, total, None)
+    def told(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total, None)
 
     table = price(model, training, space, machine, constraints, told)
     tally = table.tally()
@@ -201,50 +203,3 @@ def _priced(
             " cluster"
         )
     return table, tally
-
-
-def _worth_simulating(
-    ranking: Ranking, found: Found, budget: int | None
-) -> Iterator[tuple[int, int]]:
-    """Yield rows and their bounds, by bound, until none left can be kept, or budget or effort end.
-
-    Where effort is what counts, a program that is too large for what is left of it is passed over,
-    but for the first few; where all that are bounded near the best are too large even for these,
-    the smallest of them is taken alone.
-    """
-    left = EFFORT
-    if budget is None and ranking.reaches(0):
-        near = ranking.near_best(NEAR_BEST)
-        if near.effort.min() > MOST_EFFORT:
-            least = int(np.argmin(near.effort))
-            yield int(near.rows[least]), int(near.bound_ps[least])
-            return
-    place = 0
-    while ranking.reaches(place):
-        queue = ranking.queue
-        if found.is_closed_to(queue.key(place)):
-            return
-        if budget is not None and found.simulated >= budget:
-            return
-        most = left if found.simulated >= ALWAYS else MOST_EFFORT
-        if budget is None and most < ranking.least_effort:
-            return
-        row, bound_ps, effort = (int(a[place]) for a in (queue.rows, queue.bound_ps, queue.effort))
-        place += 1
-        if budget is None and effort > most:
-            continue
-        left -= effort
-        yield row, bound_ps
-
-
-def _tell(progress: Progress, queue: Queue, found: Found, budget: int | None) -> None:
-    """Report tasks simulated, and about how many it will be."""
-    last = found.kept[found.keep - 1][0] if len(found.kept) >= found.keep else (np.inf, 0)
-    rest = queue.value[found.simulated :] < last[0]
-    tasks = queue.tasks[found.simulated :][rest]
-    if budget is not None:
-        tasks = tasks[: max(0, budget - found.simulated)]
-    else:
-        tasks = tasks[np.cumsum(queue.effort[found.simulated :][rest]) <= EFFORT]
-    best = found.kept[0][0][0] if found.kept else None
-    progress("simulating", found.tasks, found.tasks + int(tasks.sum()), best)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.cost import UpdateTimes, ready_ps, starts
+from planner.cost import UpdateTimes, by_size, ready_ps, starts
 from planner.exchange_work import Work
 from planner.rounds import PassTimes, Rounds
 
@@ -87,6 +87,8 @@ class Exchanges:
     """All updates."""
     rest_ps: Ints
     """(K, B) by bucket: what it and all after it take."""
+    rest_by_size_ps: Ints
+    """(K, B) by bucket in the order of ``by_size``: what it and all larger ones take."""
     most_ps: Ints
     """(K, B) by bucket: no exchange and update take longer."""
     after_ps: Ints
@@ -101,7 +103,7 @@ class Exchanges:
         """Work out what all buckets do together."""
         following_ps, updates_ps = update_ps.of_buckets(elements)
         works = [one.work for one in costs]
-        nothing = (0,) * len(elements)
+        nothing, grown = (0,) * len(elements), [elements[i] for i in by_size(elements)]
         serial = np.array([work.serial_ps(elements) if work else nothing for work in works])
         return cls(
             costs=costs,
@@ -109,6 +111,7 @@ class Exchanges:
             following_ps=np.array(following_ps),
             update_ps=updates_ps,
             rest_ps=np.array([work.rest_ps(elements) if work else nothing for work in works]),
+            rest_by_size_ps=np.array([w.rest_ps(grown) if w else nothing for w in works]),
             most_ps=serial + np.array(following_ps),
             after_ps=np.array([work.busiest_ps(elements) if work else 0 for work in works]),
         )
@@ -126,8 +129,10 @@ class Exchanges:
         Without a ``cut`` all buckets are ready when the passes are over.
         """
         ready = waits.starts[:, None, :1] if cut is None else waits.ready[cut][:, None]
-        first = np.minimum.accumulate(ready[..., ::-1], axis=-1)[..., ::-1]
-        floor: Ints = np.maximum((first + self.rest_ps).max(axis=-1), lane_ps)
+        floor, grown = lane_ps, ready if cut is None else ready[..., by_size(self.elements)]
+        for begun, rest_ps in ((ready, self.rest_ps), (grown, self.rest_by_size_ps)):
+            first = np.minimum.accumulate(begun[..., ::-1], axis=-1)[..., ::-1]
+            floor = np.maximum(floor, (first + rest_ps).max(axis=-1))
         matters = (ready + self.most_ps > floor[..., None]).any(axis=0)
         tail = np.zeros_like(self.rest_ps)
         tail[matters] = [self._tail_ps(*at) for at in np.argwhere(matters).tolist()]

@@ -2,6 +2,9 @@
 
 Such a flow crosses every link of several routes once. The switch stands where a rank would:
 ``SWITCH`` to a rank is the sum of what all have, a rank to ``SWITCH`` goes to all.
+
+A library may reach another share of a wire by such flows than by messages. Both kinds share links,
+so the bytes of such a flow count as those of a message that is as long under way (`carried`).
 """
 
 from collections.abc import Sequence
@@ -48,10 +51,28 @@ class Joined:
         """Rate of a lone flow: that of the slowest route."""
         return min(route.bandwidth_bytes_per_s for route in self.routes)
 
+    @property
+    def rate_frac(self) -> float:
+        """Of the rate of messages, what a library reaches by such a flow."""
+        known = [link.switched for link in self.links if link.switched]
+        return min((one.rate_frac for one in known), default=1.0)
+
     def overhead_s(self, payload_bytes: Any) -> Any:
-        """Overhead of the farthest route, seconds; a number or an array, as the bytes are."""
+        """Overhead of the farthest route, seconds; a number or an array, as the bytes are.
+
+        None where a library's is known, which is paid once a call.
+        """
+        if all(link.switched for link in self.links):
+            return payload_bytes * 0.0
         each = [route.overhead_s(payload_bytes) for route in self.routes]
         return np.maximum.reduce(each) if isinstance(payload_bytes, np.ndarray) else max(each)
+
+
+def carried(route: Route | Joined, payload_bytes: Any) -> Any:
+    """Return the bytes of a message that is as long under way: of one number or an array."""
+    if not isinstance(route, Joined) or route.rate_frac == 1.0:
+        return payload_bytes
+    return np.ceil(payload_bytes / route.rate_frac).astype(np.int64)
 
 
 def route_between(cluster: Cluster, placement: Sequence[int], src: int, dst: int) -> Route | Joined:

@@ -304,12 +304,14 @@ def price(
     space: Space,
     machine: Machine,
     constraints: Constraints | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     shared: Shared | None = None,
 ) -> PlanTable:
     """Build the factors of memory and tasks of every number of workers and microbatch.
 
-    ``shared`` is what is known from hardware that differs in its figures alone.
+    ``progress`` is told ("pricing", rows, of all), and, when bounds are asked for, ("bounding",
+    exchanges, of one number of workers). ``shared`` is what is known from hardware that differs in
+    its figures alone.
     """
     most = constraints.most if constraints else {}
     limit_s = most.get("step_s", float("inf"))
@@ -320,8 +322,9 @@ def price(
     sections: list[Section] = []
     known = shared or Shared(model=model, training=training, machine=machine)
     known = known.on(machine)
+    progress("pricing", 0, space.rows)
     for stripe, start in zip(space.stripes, space.starts, strict=False):
-        prices = StripePrices(shared=known, stripe=stripe)
+        prices = StripePrices(shared=known, stripe=stripe, told=partial(progress, "bounding"))
         size = stripe.rows // len(stripe.axes["microbatch"])
         for i, microbatch in enumerate(stripe.axes["microbatch"]):
             verdict = prices.verdict(microbatch)
@@ -337,5 +340,5 @@ def price(
                     price_stripe=prices.price_all,
                 )
             sections.append(section)
-        progress(start + stripe.rows, space.rows)
+        progress("pricing", start + stripe.rows, space.rows)
     return PlanTable(space=space, sections=tuple(sections), limits=limits)

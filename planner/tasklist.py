@@ -1,7 +1,7 @@
 """The tasks of a program in parts: those that are made when somebody looks at one, and others."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import overload
@@ -19,16 +19,12 @@ class TaskList(RankedTasks):
 
     def append(self, task: Task) -> None:
         """Add one task."""
-        self.extend([task])
-
-    def extend(self, tasks: Iterable[Task]) -> None:
-        """Add some tasks."""
         if not self.parts or not isinstance(self.parts[-1], list):
             self.firsts.append(len(self))
             self.parts.append([])
         last = self.parts[-1]
         assert isinstance(last, list)
-        last.extend(tasks)
+        last.append(task)
 
     def add(self, made: RankedTasks) -> None:
         """Add a part."""

@@ -234,10 +234,15 @@ def _launch(group: Group, protocol: str) -> list[tuple[str, float]]:
     """Return what a call costs before its first step."""
     found = []
     if group.inside:
-        found.append((f"{group.inside.stack}.{protocol}_launch", 1.0))
+        found.append((f"{group.inside.stack}.{launch_of(protocol)}", 1.0))
     if group.between:
-        found.append((f"{group.between.stack}.launch", 1.0))
+        found.append((f"{group.between.stack}.{launch_of(None)}", 1.0))
     return found
+
+
+def launch_of(protocol: str | None) -> str:
+    """Return the constant of what a call costs: inside a node by protocol, over a network one."""
+    return f"{protocol}_launch" if protocol else "launch"
 
 
 def _hop(lane: Lane, protocol: str) -> str:
@@ -250,10 +255,13 @@ def _ramp(group: Group, protocol: str) -> str | None:
 
     Over a network those of LL128 are gathered into messages again.
     """
-    if protocol == "ll" or (protocol == "ll128" and not group.between):
-        return None
     lane = group.between or group.inside
-    return f"{lane.stack}.ramp" if lane else None
+    return f"{lane.stack}.ramp" if lane and ramps(protocol, bool(group.between)) else None
+
+
+def ramps(protocol: str, is_network: bool) -> bool:
+    """Whether a protocol's pipeline is cut into pieces that take time to fill."""
+    return protocol == "simple" or (protocol == "ll128" and is_network)
 
 
 def _inside(lane: Lane, protocol: str, volume_bytes: float) -> Leg:

@@ -25,6 +25,8 @@ GRACE_S = 5.0
 """Time between asking mpiexec to end and making it end."""
 TIMEOUT_S = 60.0
 """A worker that says nothing for so long, or workers that get nowhere, are given up."""
+MOST_LINES = 100
+"""Kept of what workers and mpiexec say beside their messages."""
 OF_MPIEXEC = re.compile(r"\[(mpiexec|proxy)\b")
 """How lines begin in which mpiexec and its proxies say where in their code they failed."""
 
@@ -100,7 +102,7 @@ def launch(
         if process.returncode == 0 and result.exists():
             return json.loads(result.read_text())
         if watch.fault and watch.fault != REPORTED:
-            raise WorkerLost(watch.fault)
+            raise WorkerLost(watch.fault + crash(tail))
         found = faults(folder) or watch.listener.faults
         raise _fault(found, process.returncode, tail, hosts.path if hosts else None)
 
@@ -138,9 +140,19 @@ def _listen(process: "subprocess.Popen[str]", watch: Watch) -> list[str]:
         try:
             watch.listener.hear(line, time.monotonic())
         except ValueError:
-            tail = [*tail[-19:], line.rstrip()]
+            tail = [*tail[1 - MOST_LINES :], line.rstrip()]
     process.wait()
     return tail
+
+
+def crash(tail: list[str]) -> str:
+    """Return what a worker that crashed said of it, in brackets; nothing where none did.
+
+    >>> crash(["Fatal Python error: Segmentation fault", "", "Current thread"])
+    ' (Fatal Python error: Segmentation fault)'
+    """
+    said = next((line for line in tail if line.startswith("Fatal Python error")), "")
+    return f" ({said})" if said else ""
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

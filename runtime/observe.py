@@ -12,7 +12,7 @@ from planner.program import ComputeTask
 from runtime.backends import Backend
 from runtime.bind import Worker
 from runtime.op_timer import time_runs
-from runtime.timing import COLD_BYTES, Sweeper, cooler, repeat
+from runtime.timing import COLD_BYTES, Sweeper, cooler, message_loop, repeat
 from runtime.voice import Voice
 
 SOLO_ROUNDS, SOLO_S = 12, 1.0
@@ -143,15 +143,14 @@ def solo(worker: Worker, comm: Any, voice: Voice, by: Backend) -> dict[int, floa
     groups = worker.messages.alone(worker.program)
     seconds = np.zeros((SOLO_ROUNDS, len(groups)))
     for i, number in np.ndindex(seconds.shape):
-        waiting = [worker.requests[local[task]] for task in groups[number] if task in local]
+        loop = message_loop(
+            [worker.requests[local[task]] for task in groups[number] if task in local]
+        )
         voice.marks += 1
         sweep()
         comm.Barrier()
         start = time.perf_counter_ns()
-        for request in waiting:
-            request.Start()
-        while waiting:
-            waiting = [request for request in waiting if not request.Test()]
+        loop.run()
         seconds[i, number] = (time.perf_counter_ns() - start) / 1e9
     for group, median_s in zip(groups, np.median(seconds, axis=0).tolist(), strict=True):
         found |= {task: median_s for task in group if task in local}

@@ -1,19 +1,22 @@
 """Timing one op, one transfer, one dispatch: medians of blocks, all ranks at once."""
 
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.calibration import OpSample, TransferSample
+from planner.layer_calls import layer_calls
+from planner.model import load_model
 from planner.opcall import TRAINING_DTYPES, OpCall
-from runtime.actors import ActorLoop, Firing
-from runtime.arena import dtype_of
+from planner.opsets import FIT_REUSE_BYTES
+from planner.registers import ALIGNMENT_BYTES
+from runtime.actors import ActorLoop, Firing, Request
+from runtime.arena import aligned, dtype_of
 from runtime.backends import Backend, backend
-from runtime.device import HOST
 from runtime.kernels import Stream, changing
 
 BLOCKS = 11
@@ -22,8 +25,8 @@ CALLS = 4
 WARM_UP = 3
 LEAST_BLOCKS, OP_S = 3, 4.0
 """Blocks of an op that takes so long, sweeping included, that all of them would take more."""
-COLD_BYTES = 4 << 20
-"""What is touched between two messages, and between two dispatches, when they are timed."""
+COLD_BYTES = FIT_REUSE_BYTES
+"""What is touched between two messages when they are timed: as much as between ops for curves."""
 MOST_SWEPT_BYTES = 512 << 20
 """More than the caches that a core can reach: to touch more makes nothing colder."""
 TRANSFER_BYTES = (
@@ -39,7 +42,10 @@ TRANSFER_BYTES = (
     4 << 20,
 )
 TRANSFER_ROUNDS = 40
-DISPATCHES = 200
+OTHERS = "lenet-5"
+"""Model whose kernels stand for all else that a step runs between two firings."""
+DISPATCH_SAMPLES, DISPATCH_STEPS = 32, 20
+"""Samples of a step that the actor loop is timed in, and how often."""
 SENTINEL_CALLS = 200
 DRAWN = 1 << 20
 """Random values of an array, which repeat where it is larger."""
@@ -62,20 +68,22 @@ def bound_call(
     call: OpCall,
     fetch: Callable[[Any], object] | None = None,
     by: Backend | None = None,
-    allocate: Callable[[int], Any] = HOST.allocate,
 ) -> tuple[Callable[[], object], list[Any]]:
     """Return the op bound to random arrays, and those of them that are warm when it fires.
 
-    ``allocate`` returns so many bytes, zeros.
+    They lie in one block, as registers do in an arena, each from a cache line on: across two lines
+    a large product or convolution takes up to a fifth longer.
     ``by`` is the backend whose kernel it is; NumPy's by default.
     """
     rng = np.random.default_rng(0)
+    ends = np.cumsum([-(-t.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for t in call.tensors])
+    block = aligned(int(ends[-1]))
     now = {"fetch": fetch, "stream": lambda: Stream(0, 0, 0, 0), "step": lambda: 0}
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = []
-    for tensor in call.tensors:
-        flat = allocate(tensor.size_bytes).view(dtype_of(tensor.dtype))
+    for tensor, first in zip(call.tensors, (0, *ends), strict=False):
+        flat = block[first : first + tensor.size_bytes].view(dtype_of(tensor.dtype))
         array: Any = flat.reshape(tensor.shape)
         if tensor.dtype in TRAINING_DTYPES:
             repeat(rng.standard_normal(min(tensor.elements, DRAWN)) * 0.1, array)
@@ -102,23 +110,42 @@ def repeat(values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
 def cooler(
     call: OpCall, fetch: Callable[[Any], object] | None = None, by: Backend | None = None
 ) -> Callable[[], None]:
-    """Return what leaves the caches as a step does before it comes to the op: data gone, code not.
+    """Return what leaves the caches as a step does before it comes to the op.
 
-    It touches ``call.reuse_bytes``, then runs the same op on arrays of its own, for a step runs its
-    kernels on other layers all the while. An op that moves more than caches hold finds itself cold.
+    It touches ``call.reuse_bytes``, and data is gone; so is the code of a kind that ran long ago.
+    Where another layer has just run it, the same op runs on arrays of its own, and other kernels
+    after it, which leave its code in the larger caches only. An op that moves more than caches hold
+    finds itself cold. One that nobody gives records cannot run elsewhere.
     """
     if call.moved_bytes > MOST_SWEPT_BYTES:
         return lambda: None
-    if fetch is None and "fetch" in changing(call.kernel):
+    if call.cold_code or (fetch is None and "fetch" in changing(call.kernel)):
         return Sweeper(call.reuse_bytes)
     elsewhere, _ = bound_call(call, fetch, by)
     sweep = Sweeper(call.reuse_bytes)
+    rest = [fire for name, fire in dict(others(1)).items() if name != call.kernel]
 
     def cool() -> None:
         sweep()
         elsewhere()
+        for other in rest:
+            other()
 
     return cool
+
+
+@cache
+def others(samples: int) -> tuple[tuple[str, Callable[[], object]], ...]:
+    """Return the kernels of the layers of ``OTHERS`` by name, in step order, on their own arrays.
+
+    Each has run: the first time is longer.
+    """
+    layers = layer_calls(load_model(OTHERS), samples, "float32")
+    calls = [call for layer in layers for call in layer.fired]
+    fires = tuple((call.kernel, bound_call(call)[0]) for call in calls)
+    for _, fire in fires:
+        fire()
+    return fires
 
 
 def time_op(
@@ -173,63 +200,77 @@ def time_op(
 def time_transfer(payload_bytes: int, comm: Any) -> TransferSample | None:
     """Time one message between ranks 0 and 1 the way a step sends it; None on other ranks.
 
-    Half of a there-and-back of persistent synchronous sends, both sides polling, after both have
-    touched ``COLD_BYTES``.
+    A persistent synchronous send in the actor loop of both. Before it, either side has written its
+    end, as a step writes gradients, and touched ``COLD_BYTES``; ranks take turns in sending. It
+    lasts from when both have begun to when both have seen it complete, by the clock of the host.
     """
     pair = comm.Split(int(comm.rank > 1), comm.rank)
     if comm.rank > 1:
         return None
     buffer = np.zeros(payload_bytes, dtype=np.uint8)
     peer = 1 - comm.rank
-    send = comm.Ssend_init(buffer, peer, tag=1)
-    receive = comm.Recv_init(buffer, peer, tag=1)
-    turns = (send, receive) if comm.rank == 0 else (receive, send)
+    requests = (comm.Ssend_init(buffer, peer, tag=1), comm.Recv_init(buffer, peer, tag=1))
+    loops = [message_loop([request]) for request in requests]
     rounds = TRANSFER_ROUNDS
     sweep = Sweeper(COLD_BYTES)
-    seconds = []
-    for _ in range(rounds):
+    times_ns = []
+    for number in range(rounds):
+        np.positive(buffer, out=buffer)
         sweep()
         pair.Barrier()
-        start = time.perf_counter_ns()
-        for request in turns:
-            request.Start()
-            while not request.Test():
-                pass
-        seconds.append((time.perf_counter_ns() - start) / 2e9)
-    for request in turns:
+        loop = loops[(number + comm.rank) % 2]
+        loop.run(traced=True)
+        times_ns.append((loop.start_ns[0], loop.end_ns[0]))
+    for request in requests:
         request.Free()
+    start_ns, end_ns = np.max(pair.allgather(np.array(times_ns)), axis=0).T
+    seconds = (end_ns - start_ns) / 1e9
     low, median, high = np.percentile(seconds[rounds // 10 :], (25, 50, 75))
     return TransferSample(
         payload_bytes=payload_bytes, median_s=float(median), iqr_s=float(high - low)
     )
 
 
-def time_dispatch() -> float:
-    """Seconds that the actor loop takes between two kernels: the mean gap in a chain of them.
+def message_loop(requests: Sequence[Request]) -> ActorLoop:
+    """Return an actor loop that has nothing but these messages to wait for, all at once."""
+    firings = [Firing(priority=1, fire=None, request=request) for request in requests]
+    return ActorLoop(
+        firings, slots=(), item_register=(), item_readers=(), own_items=[()] * len(firings)
+    )
 
-    The kernels sweep the caches, for the loop finds its own code as cold as they leave it.
+
+def time_dispatch() -> float:
+    """Seconds that the actor loop takes for each kernel beside what the kernel itself does.
+
+    The kernels are those of a step, one behind the other: the loop finds its own code as cold as
+    they leave it, which is half as fast as between kernels that do nothing.
     """
-    sweep = Sweeper(COLD_BYTES // 4)
     firings = [
         Firing(
             priority=1,
-            fire=sweep,
+            fire=fire,
             after=(i - 1,) if i else (),
             writes=(i % 8,),
             frees=(i - 1,) if i else (),
         )
-        for i in range(DISPATCHES)
+        for i, (_, fire) in enumerate(others(DISPATCH_SAMPLES))
     ]
+    tasks = len(firings)
     loop = ActorLoop(
         firings,
         slots=[2] * 8,
-        item_register=[i % 8 for i in range(DISPATCHES)],
-        item_readers=[int(i + 1 < DISPATCHES) for i in range(DISPATCHES)],
-        own_items=[(i,) for i in range(DISPATCHES)],
+        item_register=[i % 8 for i in range(tasks)],
+        item_readers=[int(i + 1 < tasks) for i in range(tasks)],
+        own_items=[(i,) for i in range(tasks)],
     )
-    loop.run(traced=True)
-    gaps = np.array(loop.start_ns[1:]) - np.array(loop.end_ns[:-1])
-    return float(gaps.mean()) / 1e9
+    seconds = []
+    for _ in range(DISPATCH_STEPS):
+        start_ns = time.perf_counter_ns()
+        loop.run(traced=True)
+        whole_ns = time.perf_counter_ns() - start_ns
+        busy_ns = sum(loop.end_ns) - sum(loop.start_ns)
+        seconds.append((whole_ns - busy_ns) / 1e9 / tasks)
+    return float(np.median(seconds))
 
 
 def time_sentinels(

@@ -6,6 +6,7 @@ No workers are started. Peers, where a plan has them, are replayed (``runtime.re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,56 @@ class Trial:
             self.device.finish()
             block_s.append((time.perf_counter() - start) / steps)
         return Steps(block_s=tuple(block_s), issue_s=float(np.median(issue)), loss=self.loss())
+
+    def in_step_s(self, rounds: int = 3) -> dict[str, dict[str, float]]:
+        """Return by op, in single steps, the host's median time to issue it and the device's own.
+
+        The device is held at first, so that the host runs ahead of it as far as it can.
+        """
+        ops = {
+            i: info.call.signature
+            for i, task in enumerate(self.worker.tasks)
+            if isinstance(info := self.program.tasks[task], ComputeTask)
+        }
+        host: dict[str, list[float]] = {op: [] for op in ops.values()}
+        there: dict[str, list[float]] = {op: [] for op in ops.values()}
+        loop, marks, issue_s = self.worker.loop, [], 0.0
+
+        def marked(task: int, fire: Callable[[], object]) -> Callable[[], None]:
+            def run() -> None:
+                begin = self.device.now()
+                fire()
+                marks.append((ops[task], begin, self.device.now()))
+
+            return run
+
+        for _ in range(rounds):
+            self._one_step(partial(loop.run, traced=True))
+            spent_ns = {i: loop.end_ns[i] - loop.start_ns[i] for i in ops}
+            issue_s = sum(spent_ns.values()) / 1e9
+            for i, op in ops.items():
+                host[op].append(spent_ns[i] / 1e9)
+        timed = loop.with_fires(marked)
+        for _ in range(rounds):
+            self._one_step(timed.run, hold_s=0.0 if self.device.is_host else 3 * issue_s)
+            for op, begin, end in marks:
+                there[op].append(end.seconds_since(begin))
+            marks.clear()
+        return {
+            op: {
+                "issue_s": 0.0 if self.device.is_host else float(np.median(host[op])),
+                "device_s": float(np.median(there[op])),
+            }
+            for op in host
+        }
+
+    def _one_step(self, run: Callable[[], object], hold_s: float = 0.0) -> None:
+        self.worker.step[0] = self.done
+        self.device.finish()
+        self.device.hold(hold_s)
+        run()
+        self.device.finish()
+        self.done += 1
 
     def loop_task_s(self, steps: int = 9) -> float:
         """Return median seconds of the host for a task whose kernel does nothing: the loop's own.

@@ -6,6 +6,7 @@ aborted, so that no rank is left waiting.
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import sys
@@ -98,14 +99,20 @@ def fault_of(error: BaseException, rank: int) -> tuple[str, str]:
 
 def main() -> None:
     """Run this rank; turn any exception into an abort of all ranks."""
+    faulthandler.enable()  # a crash in a library says where
     path = Path(sys.argv[1])
     job = json.loads(path.read_text())
     rank = launch_context(os.environ).rank
     hold_alive(path.parent, rank)
     voice = Voice(rank, tell_parent)
     voice.start(job["beat_s"])
-    from mpi4py import MPI
-
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        text = f"mpi4py: expected it to load, but {why}; install the `mpich` package beside it"
+        _report(path, "BackendUnavailable", text, rank)
+        sys.exit(1)
     comm = MPI.COMM_WORLD
     try:
         from planner.jsonable import to_jsonable
@@ -116,15 +123,20 @@ def main() -> None:
         comm.Barrier()  # who ends before the result is there is lost
     except BaseException as error:
         kind, text = fault_of(error, comm.rank)
-        fault = {"kind": kind, "text": text, "rank": comm.rank}
-        tell_parent({"fault": fault})
-        with contextlib.suppress(OSError):
-            replace_whole(path.with_name(f"{ERROR}.{comm.rank}"), json.dumps(fault).encode())
+        _report(path, kind, text, comm.rank)
         if kind == "WorkerLost":
             time.sleep(GRACE_S)  # so that the one who died first is seen to be the first
         comm.Abort(1)
     voice.stop()
     MPI.Finalize()
+
+
+def _report(path: Path, kind: str, text: str, rank: int) -> None:
+    """Tell the parent what went wrong, and write it where the disk has room."""
+    fault = {"kind": kind, "text": text, "rank": rank}
+    tell_parent({"fault": fault})
+    with contextlib.suppress(OSError):
+        replace_whole(path.with_name(f"{ERROR}.{rank}"), json.dumps(fault).encode())
 
 
 if __name__ == "__main__":

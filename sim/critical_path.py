@@ -78,7 +78,8 @@ class _Releases:
     def by(self, task: int) -> Iterator[int]:
         """Yield the tasks that may have released ``task``, best first."""
         now_ps = int(self.start_ps[task])
-        yield from (d for d in self.graph.row("dep", task) if self.end_ps[d] == now_ps)
+        waits = self.graph.dep_idx[self.graph.dep_ptr[task] : self.graph.dep_ptr[task + 1]]
+        yield from waits[self.end_ps[waits] == now_ps].tolist()
         holders = [self.left_lane.at(lane, now_ps) for lane in self.graph.row("lane", task)]
         yield from sorted({int(self.lane_task[i]) for some in holders for i in some})
         items = {i for r in self.graph.row("out", task) for i in self.gave_slot.at(r, now_ps)}

@@ -41,12 +41,13 @@ class Pending:
             When it lacks a lane, is shorter than nothing, waits for a later task, or reads what
             nobody wrote.
         """
-        deps = {*after, *(writer for writer, _ in reads)}
-        if not lanes or row[0] < 0 or row[1] < 0 or any(not 0 <= d < task for d in deps):
+        deps = sorted({*after, *(writer for writer, _ in reads)})
+        is_later = bool(deps) and not 0 <= deps[0] <= deps[-1] < task
+        if not lanes or row[0] < 0 or row[1] < 0 or is_later:
             raise PlanError(
                 f"task {task}: needs a lane, a duration and bytes >= 0, and only earlier"
                 f" dependencies; got lanes {list(lanes)}, {row[0]} ps, {row[1]} B,"
-                f" after {sorted(deps)}"
+                f" after {deps}"
             )
         unwritten = [pair for pair in reads if pair not in self.items_of]
         if unwritten:
@@ -55,8 +56,8 @@ class Pending:
                 " write those registers; name the register in the `writes` of the writer"
             )
         self.columns.append(row)
-        self.lanes.append(tuple(sorted(set(lanes))))
-        self.deps.append(tuple(sorted(deps)))
+        self.lanes.append(tuple(sorted(set(lanes)) if len(lanes) > 1 else lanes))
+        self.deps.append(tuple(deps))
         self.ins.append(tuple(sorted({item for pair in reads for item in self.items_of[pair]})))
         self.outs.append(tuple(writes))
         for item, register in enumerate(writes, first_item):

@@ -279,18 +279,16 @@ class GraphBuilder:
         columns |= {"actor": actor, "priority": priority}
         return self._extend(columns, lanes, after, reads, writes)
 
-    def extend(self, columns: dict[str, Column], lanes: Ids, **rows: Rows) -> range:
-        """Append tasks of both kinds, as many as ``lanes`` has rows.
+    def extend(self, columns: dict[str, Column], count: int, **rows: Rows) -> range:
+        """Append ``count`` tasks of both kinds.
 
         Parameters
         ----------
         columns : dict
             By name, see ``sim.blocks.COLUMNS``; ``NO_ROUTE`` for a compute task.
-        lanes : int array, shape (n, k)
-            As in ``computes``.
-        dep, out, in : Rows
-            Tasks waited for, the writers of what is read among them, ascending in every row;
-            registers written; items read, counted from :attr:`items` on.
+        lane, dep, out, in : Rows
+            Lanes held; tasks waited for, the writers of what is read among them; both ascending in
+            every row. Registers written; items read, counted from :attr:`items` on.
 
         Returns
         -------
@@ -298,15 +296,27 @@ class GraphBuilder:
             Their ids.
         """
         self._close_block()
-        block = Block(first=self.tasks, count=len(lanes), first_item=self._items)
+        block = Block(first=self.tasks, count=count, first_item=self._items)
         block.columns.update({k: as_column(v, k in WIDE) for k, v in columns.items()})
         for name, some in rows.items():
             block.rows[name] = Rows(lengths=some.lengths, ids=narrow(some.ids))
-        block.rows["lane"] = rows_of_table(lanes, ordered=True)
         check_block(block, block.rows["dep"])
         self._blocks.append(block)
         self._items += len(rows["out"].ids)
         return range(block.first, block.end)
+
+    def unawaited(self, first: int) -> tuple[int, ...]:
+        """Return the tasks from ``first`` on that no later one waits for, ascending.
+
+        ``first`` begins a block.
+        """
+        self._close_block()
+        awaited = np.zeros(self.tasks - first, dtype=np.bool_)
+        for block in self._blocks:
+            if block.first >= first:
+                ids = block.rows["dep"].ids
+                awaited[ids[ids >= first] - first] = True
+        return tuple((np.flatnonzero(~awaited) + first).tolist())
 
     def close_block(self) -> int:
         """End the block of the tasks added one by one; return its number."""
@@ -325,17 +335,22 @@ class GraphBuilder:
         self._blocks[-1] = join_blocks([block, more])
         self._items += len(more.rows["out"].ids)
 
-    def repeat(self, number: int, *, lanes: Ids, registers: Ids, actor: int) -> int:
-        """Append the tasks of a block again, on other lanes and registers; return the shift of ids.
+    def repeat(self, number: int, *, lanes: Ids, registers: Ids, actors: Ids) -> range:
+        """Append the tasks of a block again and again, each time on other lanes and registers.
 
         Parameters
         ----------
         number : int
             The block; none of its tasks waits for one before it.
-        lanes, registers : int array
-            By id in the block, the id in the copy; lanes keep their order.
-        actor : int
-            Added to the actors.
+        lanes, registers : int array, shape (n, k)
+            By copy, and by id in the block: the id in the copy; lanes keep their order.
+        actors : int array, shape (n,)
+            By copy: added to the actors.
+
+        Returns
+        -------
+        range
+            By copy: how far its tasks lie behind those of the block.
 
         Notes
         -----
@@ -343,19 +358,28 @@ class GraphBuilder:
         """
         self._close_block()
         model, first, first_item = self._blocks[number], self.tasks, self._items
-        block = Block(first=first, count=model.count, first_item=first_item)
-        block.columns.update(model.columns)
-        block.columns["actor"] = as_column(np.add(model.columns["actor"], actor), wide=False)
-        shifts = {"dep": first - model.first, "in": first_item - model.first_item}
+        times, items = len(lanes), len(model.rows["out"].ids)
+        block = Block(first=first, count=times * model.count, first_item=first_item)
+        for name, column in model.columns.items():
+            block.columns[name] = column if isinstance(column, int) else np.tile(column, times)
+        own = np.broadcast_to(model.columns["actor"], model.count)
+        block.columns["actor"] = as_column((own + actors[:, None]).reshape(-1), wide=False)
+        shifts = range(first - model.first, first - model.first + block.count, max(1, model.count))
+        item_shifts = first_item - model.first_item + items * np.arange(times)
+        ids = {
+            "lane": lanes[:, model.rows["lane"].ids],
+            "dep": model.rows["dep"].ids + np.array(shifts)[:, None],
+            "out": registers[:, model.rows["out"].ids],
+            "in": model.rows["in"].ids + item_shifts[:, None],
+        }
         for name, rows in model.rows.items():
-            if name in shifts:
-                ids = rows.ids.astype(np.int64) + shifts[name]
-            else:
-                ids = (lanes if name == "lane" else registers)[rows.ids]
-            block.rows[name] = Rows(lengths=rows.lengths, ids=narrow(ids))
+            lengths = rows.lengths
+            if not isinstance(lengths, int):
+                lengths = np.tile(lengths, times)
+            block.rows[name] = Rows(lengths=lengths, ids=narrow(ids[name].reshape(-1)))
         self._blocks.append(block)
-        self._items += len(model.rows["out"].ids)
-        return shifts["dep"]
+        self._items += times * items
+        return shifts
 
     def _append(
         self,

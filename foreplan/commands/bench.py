@@ -34,14 +34,14 @@ def engine(
     quiet: Quiet = False,
 ) -> None:
     """Time the engines on graphs of all kinds, beside the same work done as simply as possible."""
-    from foreplan.benchmarks import GRAPHS, engine_rates, peak_bytes, start_up_s
+    from foreplan.benchmarks import engine_rates, engine_work_us, peak_bytes, start_up_s
     from hwprofiles.units import format_bytes
 
-    rates = []
+    rates, work_us = [], engine_work_us(repeats, tasks, ranks, flows)
     with progress("timing engines", quiet=quiet) as step:
         for rate in engine_rates(repeats, tasks, ranks, flows):
             rates.append(rate)
-            step(len(rates), GRAPHS, rate.graph)
+            step(sum(work_us[: len(rates)]), sum(work_us), rate.graph)
     ready_s, most_bytes = start_up_s(repeats), peak_bytes()
     if json:
         rows = [rate.row() for rate in rates]

@@ -175,7 +175,7 @@ class Symmetry:
             stride //= size
             value, rest = divmod(rest, stride)
             if digit >= 0 and stride * size > len(blocks):
-                turns = self._turns(digit)
+                turns = self._turns[digit]
                 moved = turns - turns % max(1, len(blocks) // stride)
                 found += (value ^ moved if self._flips[digit] else (value + moved) % size) * stride
             else:
@@ -184,11 +184,14 @@ class Symmetry:
 
     def _moved(self, digit: int, value: int) -> Ints:
         """Return where every turn moves a value of a digit."""
-        turns = self._turns(digit)
+        turns = self._turns[digit]
         return turns ^ value if self._flips[digit] else (turns + value) % self.sizes[digit]
 
-    def _turns(self, digit: int) -> Ints:
-        """Return by how much every turn moves a digit."""
-        counts = [size // kept for size, kept in zip(self.sizes, self._kept, strict=True)]
-        places = np.arange(self.order) // prod(counts[:digit]) % counts[digit]
-        return places * self._kept[digit]
+    @cached_property
+    def _turns(self) -> list[Ints]:
+        """By digit: by how much every turn moves it."""
+        found, places = list[Ints](), np.arange(self.order)
+        for size, kept in zip(self.sizes, self._kept, strict=True):
+            places, value = np.divmod(places, size // kept)
+            found.append(value * kept)
+        return found

@@ -111,12 +111,20 @@ class Prices:
     """``(rank, elements)`` to the time of an addition."""
     holds_compute: bool
     """Whether a transfer holds the compute lanes of both ends."""
+    library_ps: Callable[[str, int], int] = lambda name, elements: 0
+    """``(algorithm, elements)`` to what a library pays once (``planner.library_cost``)."""
+    switched: Callable[[int], int] | None = None
+    """Elements to the time of a lone flow through the switch; None where it is a transfer's."""
     landing_slots: int = 1
     alike: bool = False
     """Whether all ranks and all pairs have one price: then one of each width stands for all."""
     kinds: Callable[[Ints, Ints], Ints] | None = None
     """Where few prices are known to serve many: which one pairs of ranks have, or a rank that adds
     (both the same)."""
+
+    def switched_ps(self, elements: int) -> int:
+        """Return the time of a lone flow through the switch, where ranks are alike."""
+        return self.switched(elements) if self.switched else self.transfer_ps(0, 1, elements)
 
     def chunks(self, elements: int) -> list[tuple[int, int]]:
         """Return the chunks to price, as (number, elements): all, or one of each width if alike."""

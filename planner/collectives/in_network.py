@@ -47,16 +47,32 @@ def steps(ranks: int, *pieces: int) -> int:
     return pieces_of(pieces) + 1
 
 
+def busbw_factor(ranks: int, *pieces: int) -> float:
+    """Return what a rank's link carries of the array: its own parts, and the sums of all."""
+    del pieces
+    return (ranks + 1) / ranks
+
+
+def fill_frac(ranks: int, *pieces: int) -> float:
+    """Return what the first collects and the last spreads take alone, of the array over the wire.
+
+    >>> fill_frac(8, 4)
+    0.21875
+    """
+    return (ranks - 1) / ranks / pieces_of(pieces)
+
+
 def emit(exchange: SwitchedExchange, ready: Sequence[Tasks], *pieces: int) -> list[Tasks]:
     """Append n collects and n spreads a piece."""
     n, count = exchange.ranks, pieces_of(pieces)
     spans = chunk_spans(exchange.elements, n * count)
     begun = tuple(sorted({task for tasks in ready for task in tasks}))
-    spread: list[int] = []
+    last, spread = [begun] * n, list[int]()
     for piece in range(count):
         for rank in range(n):
             span = spans[rank * count + piece]
-            collected = exchange.collect(rank, span, after=begun)
+            collected = exchange.collect(rank, span, after=last[rank])
+            last[rank] = (collected,)
             spread.append(exchange.spread(rank, span, after=(collected,)))
     return [tuple(spread)] * n
 
@@ -68,5 +84,5 @@ def cost_ps(elements: int, prices: Prices, *pieces: int) -> int:
     """
     n, count = prices.ranks, pieces_of(pieces)
     piece = -(-elements // (n * count))
-    alone_ps, both_ps = (prices.transfer_ps(0, 1, flows * piece) for flows in (n, n + 1))
+    alone_ps, both_ps = (prices.switched_ps(flows * piece) for flows in (n, n + 1))
     return 2 * alone_ps + (count - 1) * both_ps

@@ -138,10 +138,9 @@ class CupyEngine(Taped):
         return int(self.scratch("library", max(size_bytes, 1), "uint8").data.ptr)
 
     def _timed(self, work: Callable[[], None]) -> float:
-        """Return seconds on the device of the faster of two runs, after one to warm up."""
+        """Return seconds on the device of the faster of two runs."""
         cuda, found = self._cupy.cuda, []
         stream = cuda.get_current_stream()
-        work()
         for _ in range(2):
             begin, end = cuda.Event(), cuda.Event()
             begin.record(stream)

@@ -18,6 +18,8 @@ MOST_WORKSPACE_BYTES = 1 << 30
 """A plan that wants more is left out where there are others."""
 MOST_TIMED = 6
 """Plans of a call that are timed against each other."""
+HOPELESS = 4
+"""Times as slow as the best, and the plans after it are not tried: some take seconds."""
 Dims = tuple[int, ...]
 Target = Mapping[str, Any]
 """What a graph is for: ``handle``, or ``sm_version`` and ``sm_count`` where there is no device."""
@@ -300,7 +302,7 @@ class Library:
             ran += 1
             if seconds < least_s:
                 best, least_s = plan, seconds
-            if ran == MOST_TIMED:
+            if ran == MOST_TIMED or seconds > HOPELESS * least_s:
                 break
         if best is None:
             raise RuntimeError("no plan of it runs")

@@ -14,7 +14,8 @@ import foreplan
 from foreplan.machines import load_machine
 from hwprofiles.errors import NothingFits, PlanError
 from hwprofiles.units import PS_PER_S
-from planner.certificate import SearchResult
+from planner.agenda import Agenda
+from planner.certificate import Found, SearchResult
 from planner.jsonable import to_jsonable
 from planner.layout import memory_bytes
 from planner.machine import Machine
@@ -22,6 +23,7 @@ from planner.model import ModelGraph, load_model
 from planner.objective import Objective
 from planner.plan import Plan, Training, Verdict
 from planner.predict import predict
+from planner.ranking import Ranking
 from planner.registers import plan_buckets
 from planner.search import machine_space, search, search_front
 from planner.shapes import offered
@@ -230,7 +232,7 @@ class Stopped:
         self.after, self.seen = after, []
 
     def __call__(self, stage: str, done: int, most: int, best_s: float | None) -> None:
-        if stage == "simulating":
+        if stage == "simulating" and done:
             self.seen.append((done, most, best_s))
         if len(self.seen) == self.after:
             raise KeyboardInterrupt
@@ -260,6 +262,35 @@ def test_progress_counts_up_and_its_best_never_rises():
     assert all(done <= most for done, most, _ in seen.seen)
     half = next(most for done, most, _ in seen.seen if done >= tasks[-1] / 2)
     assert tasks[-1] / 2 <= half <= 2 * tasks[-1], "the time left at half time is right within 2x"
+
+
+def check_told(seen: list[tuple[int, int]]) -> None:
+    """Check (done, told in all) from half time on, but for the end."""
+    final = seen[-1][0]
+    left = [(final - done, most - done) for done, most in seen[:-1] if done >= final / 2]
+    assert len(left) > 2
+    assert all(most <= 2 * rest and rest <= 2 * most for rest, most in left)
+
+
+def test_from_half_time_on_the_work_to_come_is_told_within_twice():
+    seen, machine = Stopped(-1), load_machine("v100-quad")
+    search(load_model("alexnet"), Training(batch=128), machine, progress=seen)
+    told = [(done, most) for done, most, _ in seen.seen]
+    check_told(told)
+    with pytest.raises(AssertionError):  # the oracle, shown to fail
+        check_told([(done, done + 3 * (most - done)) for done, most in told])
+
+
+@pytest.mark.parametrize(("devices", "then"), [(16, "heap"), (17, "array")])
+def test_on_many_devices_the_array_engine_takes_over(devices, then):
+    machine, result = perceptron()[2:]
+    ranking = Ranking.of(result.table, Objective.named("time", machine))
+    found = Found(objective=ranking.objective, keep=2, limit_ps=np.inf)
+    agenda = Agenda(ranking=ranking, found=found, budget=None, devices=devices)
+    assert [agenda.engine(9, before) for before in (0, 19_999, 20_000)] == ["heap", "heap", then]
+    assert next(iter(agenda)).engine == "heap"
+    found.tasks = 20_000
+    assert next(iter(agenda)).engine == then
 
 
 # The space
@@ -411,7 +442,7 @@ def test_an_unknown_price_refuses_the_objective():
 
 def test_large_programs_stop_the_search_and_the_gap_is_told():
     model, training, machine = load_model("alexnet"), Training(batch=512), load_machine("v100-quad")
-    fixed = {"algorithm": "tree", "bucket_bytes": 65536}
+    fixed = {"algorithm": "star", "bucket_bytes": 65536}
     small = search(model, training, machine, fixed=fixed, budget=2)
     assert small.certificate.stopped_by == "budget"
     assert small.certificate.gap_frac > 0

@@ -48,6 +48,20 @@ def test_known_constants_come_back_within_ten_per_cent(seed):
         assert getattr(curve, name) == pytest.approx(value, rel=0.1)
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000), hidden=st.booleans())
+def test_samples_say_whether_arithmetic_hides_traffic(seed, hidden):
+    curve = fit_curves(noisy(seed, sigma=0.03, true={**TRUE, "hidden": hidden}))["c/float32"]
+    assert curve.hidden is hidden
+    for name, value in TRUE.items():
+        assert getattr(curve, name) == pytest.approx(value, rel=0.15)
+
+
+def test_a_few_sizes_say_nothing_of_that():
+    few = noisy(0, count=5, sigma=0.0, true={**TRUE, "hidden": False})
+    assert fit_curves(few)["c/float32"].hidden
+
+
 def test_a_fit_predicts_unseen_ops_better_than_the_datasheet():
     curve = fit_curves(noisy(0))["c/float32"]
     datasheet = OpCurve(flop_per_s=2 * TRUE["flop_per_s"], bytes_per_s=1.5 * TRUE["bytes_per_s"])

@@ -24,6 +24,14 @@ def test_more_work_is_never_faster(flop, moved_bytes, more):
     assert roofline_s(flop, moved_bytes + more, **RATES) >= least_s
 
 
+@given(flop=WORK, moved_bytes=WORK, more=WORK)
+def test_traffic_that_is_not_hidden_takes_longer_at_most_twice(flop, moved_bytes, more):
+    hidden_s = roofline_s(flop, moved_bytes, **RATES)
+    added_s = roofline_s(flop, moved_bytes, hidden=False, **RATES)
+    assert hidden_s <= added_s <= 2 * hidden_s
+    assert roofline_s(flop + more, moved_bytes, hidden=False, **RATES) >= added_s
+
+
 @given(st.lists(st.tuples(WORK, WORK), min_size=1))
 def test_arrays_give_what_scalars_give(work):
     flop, moved_bytes = np.array(work).T

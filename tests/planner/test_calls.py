@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.calls import REUSE_STEP_BYTES, StepCalls, rounded_reuse
+from planner.calls import CODE_STAYS_BYTES, REUSE_STEP_BYTES, StepCalls, rounded_reuse
 from planner.model import load_model
 from planner.plan import Training
 from tests.planner_cases import case
@@ -49,6 +49,48 @@ def test_calls_of_a_microbatch_share_one_coldness_and_those_of_a_step_another():
     assert len({call.reuse_bytes for call in every(step)}) == 1
     assert step.add(7).reuse_bytes == step.update(7).reuse_bytes == step.step_reuse_bytes
     assert step.step_reuse_bytes > every(step)[0].reuse_bytes, "eight microbatches pass in between"
+
+
+def in_order(step: StepCalls):
+    """Calls of a microbatch as they fire."""
+    backward = [call for layer in reversed(step.layers) for call in layer.fired[1:]]
+    return [step.load, *(layer.forward for layer in step.layers), step.loss, *backward]
+
+
+@pytest.mark.parametrize("model", ["mlp", "lenet-5", "gpt-nano", "resnet-20"])
+@pytest.mark.parametrize("microbatch", [1, 4])
+def test_code_is_cold_where_much_has_passed_since_its_kind_ran(model, microbatch):
+    """Said again: over two microbatches, bytes are added up from one firing to the next."""
+    step = step_calls(model, workers=1, microbatch=microbatch, batch=8)
+    parameters = load_model(model).parameter_count
+    calls = in_order(step)
+    update = step.update(parameters).moved_bytes // (8 // microbatch)
+    twice = [*calls, None, *calls]
+    for i, call in enumerate(calls):
+        place = len(calls) + 1 + i
+        passed = 0
+        while twice[place - 1] is None or twice[place - 1].kind != call.kind:
+            place -= 1
+            passed += twice[place].moved_bytes if twice[place] else update
+        assert call.cold_code == (passed >= CODE_STAYS_BYTES)
+        assert call.cold_code == call.signature.endswith(",code")
+
+
+def test_code_of_what_a_step_runs_once_is_cold():
+    step = step_calls("lenet-5", workers=1, microbatch=32, batch=64)
+    assert step.load.cold_code
+    assert step.loss.cold_code
+    assert step.update(61_706).cold_code, "the only bucket"
+    assert not step.update(7).cold_code
+    first, *others = (c.forward for c in step.layers if c.forward.kind == "linear")
+    assert first.cold_code
+    assert not any(call.cold_code for call in others)
+
+
+def test_processes_that_read_and_decode_run_nothing_else():
+    inputs = step_calls(workers=1, microbatch=32, batch=64, decode_workers=1, prefetch=2).inputs
+    assert inputs is not None
+    assert [call.cold_code for call in inputs.all] == [False, False, True]
 
 
 def test_a_larger_microbatch_is_colder():

@@ -16,7 +16,7 @@ from planner.model import load_model
 from planner.plan import Plan, Training, Verdict, verdict
 from planner.reprice import Lowered
 from planner.search import search
-from planner.shapes import meets, shaped_names
+from planner.shapes import meets, offered, shaped_names
 from planner.switching import SWITCH
 from sim.checks import check_graph
 from sim.heap_engine import simulate
@@ -155,3 +155,16 @@ def test_rings_at_once_are_tried_where_devices_have_lanes_and_several_links():
 def test_more_rings_than_there_are_is_refused():
     with pytest.raises(PlanError, match="expected 1 to 2 channels on 4 ranks, got 3"):
         meshed("multi_ring:3").lower()
+
+
+def test_the_search_takes_a_ring_in_pieces_where_additions_hide_behind_transfers():
+    model, training, machine = load_model("alexnet"), Training(batch=96), load_machine("k40-quad")
+    fixed = {"workers": 3, "microbatch": 32, "overlap": False, "bucket_bytes": 1 << 30}
+    plain, found = (
+        search(model, training, machine, top=1, fixed=fixed | more).best[0]
+        for more in ({"algorithm": "ring"}, {})
+    )
+    assert (found.plan.algorithm, found.plan.landing_slots) == ("pipelined_ring:2", 2)
+    assert found.prediction.step_s < plain.prediction.step_s
+    assert "pipelined_ring:2" not in offered(machine.cluster(2), 2)
+    assert "pipelined_ring:2" not in offered(load_machine("dgx-2").cluster(16), 16)

@@ -6,7 +6,8 @@ import pytest
 from foreplan.machines import load_machine
 from planner.collectives.base import Prices
 from planner.cost import transfer_prices
-from planner.exchange_work import Routes, work_of
+from planner.crossings import Routes
+from planner.exchange_work import work_of
 from planner.folded_work import folded_work
 
 RANKS, SIZES = 32, [1, 100, 4_099, 3 * 2**20, 1_000_003]

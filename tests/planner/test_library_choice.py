@@ -15,7 +15,8 @@ from planner.algorithms import algorithm, name_at, name_by_size, turns
 from planner.calls import StepCalls
 from planner.collectives import base
 from planner.cost import UpdateTimes, exchange_prices, transfer_prices
-from planner.exchange_work import Routes, work_of
+from planner.crossings import Routes
+from planner.exchange_work import work_of
 from planner.library_choice import library_algorithm
 from planner.lower import lower
 from planner.model import load_model

@@ -46,13 +46,13 @@ def test_the_comparison_shows_a_microbatch_that_is_not_like_the_third():
 
 def test_the_comparison_shows_an_actor_that_is_one_off():
     c = case(workers=3, batch=12)
-    real = Template.copy
+    real = Template.copies
     plain = lowered_one_by_one(c)
 
-    def shifted(self, work, rank):
-        work.actor(rank, "nobody")
-        return real(self, work, rank)
+    def shifted(self, work, ranks):
+        work.actor(ranks[0], "nobody")
+        return real(self, work, ranks)
 
-    with patch.object(Template, "copy", shifted):
+    with patch.object(Template, "copies", shifted):
         copied = c.lower()
     assert copied.graph.sha256() != plain.graph.sha256()

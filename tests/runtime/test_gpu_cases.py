@@ -48,8 +48,8 @@ def test_a_case_is_measured_predicted_and_put_in_a_table(bench, tmp_path, monkey
     )
     assert row["arena_intact"]
     assert not row["is_host_bound"]
-    slow = {key: op | {"issue_s": 1e-2} for key, op in found["ops"].items()}
-    late = page.results(facts(), {"passed": True, "closing": ""}, {case: found | {"ops": slow}})
+    slow = {key: op | {"issue_s": 1e-2} for key, op in found["in_step"].items()}
+    late = page.results(facts(), {"passed": True, "closing": ""}, {case: found | {"in_step": slow}})
     assert late["rows"][0]["is_host_bound"]
     text = gpu_section([{**late, "facts": facts()}])
     assert "Nothing here was run by a GPU." in text

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from hwprofiles.errors import RecordError, WorkerLost
+from hwprofiles.errors import BackendUnavailable, RecordError, WorkerLost
 from planner.jsonable import to_jsonable
 from planner.plan import Training
 from runtime.launch import _fault, launch, mpiexec
@@ -150,6 +150,17 @@ def test_a_machine_without_mpiexec_is_told_what_to_install(monkeypatch, tmp_path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BackendUnavailable, match=r"mpiexec: not found .* install the `mpich`"):
         mpiexec()
+
+
+def test_a_worker_that_cannot_load_mpi_says_why(job, monkeypatch, tmp_path):
+    package = tmp_path / "mpi4py"
+    package.mkdir()
+    (package / "__init__.py").write_text('raise RuntimeError("no libmpi\\nhere")')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        BackendUnavailable, match=r"^mpi4py: expected it to load, but no libmpi here"
+    ):
+        launch(job, 1, timeout_s=60)
 
 
 def test_a_host_that_cannot_be_reached_is_told_in_the_words_of_ssh():

@@ -1,10 +1,13 @@
 """Timing: sweeps of the stated size, ops bound to what they say, times above zero."""
 
+import time
 import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 import runtime.timing
@@ -12,6 +15,7 @@ from planner.layer import Layer
 from planner.model import load_model
 from planner.opcall import OpCall, Tensor
 from planner.opsets import sentinels
+from planner.registers import ALIGNMENT_BYTES
 from planner.steps import add, load
 from runtime.timing import (
     BLOCKS,
@@ -20,6 +24,7 @@ from runtime.timing import (
     Sweeper,
     bound_call,
     cooler,
+    message_loop,
     time_dispatch,
     time_op,
     time_sentinels,
@@ -46,6 +51,11 @@ class Ranks:
 
     def allgather(self, value):
         return [factor * value for factor in self.factors]
+
+
+def named(run, count):
+    """Return ``run`` as so many kernels of a step."""
+    return tuple((f"kernel.{i}", run) for i in range(count))
 
 
 @pytest.mark.parametrize("touched", [0, 16, 1 << 10, (4 << 20) + 8])
@@ -79,6 +89,18 @@ def test_an_op_is_bound_to_the_arrays_that_its_call_names():
     total, other = arrays[1].copy(), arrays[0].copy()
     run()
     np.testing.assert_array_equal(arrays[1], total + other)
+
+
+@given(sizes=st.lists(st.integers(1, 300), min_size=1, max_size=6))
+def test_operands_lie_in_one_block_each_from_a_line_on(sizes):
+    """As registers do in an arena: a kernel across two lines takes longer."""
+    reads = tuple(Tensor(name=f"r{n}", shape=(n,), dtype="float32") for n in sizes)
+    call = replace(add(8, "float32"), reads=reads, updates=())
+    run, _ = bound_call(call)
+    places = [array.ctypes.data for array in run.args]
+    assert all(place % ALIGNMENT_BYTES == 0 for place in places)
+    ends = [array.ctypes.data + array.nbytes for array in run.args]
+    assert all(0 <= b - a < ALIGNMENT_BYTES for a, b in zip(ends, places[1:], strict=False))
 
 
 def test_operands_are_random_but_the_same_every_time():
@@ -137,6 +159,19 @@ def test_before_an_op_caches_are_swept_and_its_kernel_runs_elsewhere(monkeypatch
     assert not set(ran[0]) & set(ran[1])
 
 
+def test_code_is_left_warm_behind_other_kernels_unless_it_is_cold(monkeypatch):
+    call, ran = replace(add(1000, "float32"), reuse_bytes=4096), []
+    own = {call.kernel: lambda *arrays: ran.append("own")}
+    by = replace(runtime.timing.backend("numpy"), own=own)
+    monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: ran.append("sweep"))
+    monkeypatch.setattr(runtime.timing, "others", lambda n: named(lambda: ran.append("other"), 2))
+    cooler(call, by=by)()
+    assert ran == ["sweep", "own", "other", "other"]
+    ran.clear()
+    cooler(replace(call, cold_code=True), by=by)()
+    assert ran == ["sweep"]
+
+
 def test_what_decodes_records_is_swept_for_alone(monkeypatch):
     swept = []
     monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: swept.append(n))
@@ -178,6 +213,33 @@ def test_more_work_takes_longer():
 
 def test_dispatch_is_timed_above_zero_and_far_below_an_op_of_a_step():
     assert 0 < time_dispatch() < 1e-3
+
+
+def test_what_kernels_take_is_no_part_of_dispatch(monkeypatch):
+    monkeypatch.setattr(runtime.timing, "others", lambda n: named(lambda: time.sleep(2e-3), 5))
+    assert 0 < time_dispatch() < 1e-3
+
+
+@given(after=st.lists(st.integers(1, 5), max_size=6))
+def test_messages_are_waited_for_all_at_once(after):
+    """Each is begun once, before any is asked for, and asked for until it has completed."""
+    said = []
+
+    class Message:
+        def __init__(self, name, polls):
+            self.name, self.left = name, polls
+
+        def Start(self):  # noqa: N802 - MPI's own name
+            said.append(("start", self.name))
+
+        def Test(self):  # noqa: N802 - MPI's own name
+            self.left -= 1
+            return not self.left
+
+    messages = [Message(i, polls) for i, polls in enumerate(after)]
+    message_loop(messages).run()
+    assert said == [("start", i) for i in range(len(after))]
+    assert [m.left for m in messages] == [0] * len(after)
 
 
 def test_sentinels_have_a_time_of_every_rank():

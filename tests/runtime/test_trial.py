@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from hwprofiles.costs import CostBook
+from planner.layer import Layer
 from planner.lower import lower
 from planner.model import load_model
 from planner.opsets import plan_calls
 from planner.plan import Training
 from planner.program import ComputeTask
 from runtime.device import HostDevice
-from runtime.op_timer import time_call
+from runtime.op_timer import bound, time_call
 from runtime.prefetch import Prefetch
 from runtime.trial import Trial, predicted_s
 
@@ -62,6 +63,17 @@ def test_ops_of_a_plan_are_timed_and_predict_its_step(lowered, dp):
     program = lowered(plan, ops)
     free, bounded = predicted_s(program, {})
     assert free == bounded == pytest.approx(_sum(program, ops), rel=1e-6)
+
+
+def test_what_is_timed_of_a_pool_has_maxima_to_find():
+    of = Layer(
+        name="pool", kind="max_pool", in_shapes=((3, 4, 4),), inputs=("a",), attrs=(("window", 2),)
+    )
+    run = bound(HostDevice(), of.call("input_grad", 5, "float32"))
+    x, y, dy, dx = run.args[:4]
+    run()
+    np.testing.assert_array_equal(y, x.reshape(3, 2, 2, 2, 2, 5).max(axis=(2, 4)))
+    assert np.count_nonzero(dx) == np.count_nonzero(dy) > 0
 
 
 def _sum(program, ops):

@@ -138,8 +138,8 @@ def test_what_is_waited_for_ascends_and_is_earlier():
         rows = Rows(lengths=np.array([1, 0, len(ids) - 1]), ids=np.array(ids))
         none = Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
         columns = dict.fromkeys(("duration_ps", "payload_bytes", "priority", "actor"), 0)
-        lanes = np.zeros((3, 1), dtype=np.int32)
-        b.extend({**columns, "route": -1}, lanes, dep=rows, out=none, **{"in": none})
+        lanes = Rows(lengths=1, ids=np.zeros(3, dtype=np.int32))
+        b.extend({**columns, "route": -1}, 3, lane=lanes, dep=rows, out=none, **{"in": none})
         return b.build().rows("dep")[3:]
 
     assert waits(2, 1, 4) == [[2], [], [1, 4]]

@@ -30,9 +30,9 @@ _GRADIENT = each(
     {_WINDOW}
     A sum = 0;
     for (long long k = low; k <= high; k++)
-        sum += A(dy[i + k]) * A(y[i + k]) / A(scale[i + k]);
+        sum += A(dy[i + k]) * A(y[i + k]) * (1 / A(scale[i + k]));  // no slow division of zeros
     const A s = A(scale[i]);
-    dx[i] = T(A(dy[i]) / (sqrt(s) * sqrt(sqrt(s))) - A({2 * ALPHA * BETA!r}) * A(x[i]) * sum);
+    dx[i] = T(A(dy[i]) * (1 / (sqrt(s) * sqrt(sqrt(s)))) - A({2 * ALPHA * BETA!r}) * A(x[i]) * sum);
     """,
 )
 

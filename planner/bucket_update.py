@@ -1,0 +1,133 @@
+"""The updates that end a step: those of one bucket are written at once, as arrays."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+
+from planner.collectives.base import Tasks
+from planner.lowering import PRIORITY, Lowering, Passes, flat_view
+from planner.opcall import OpCall
+from planner.optimizer import update_arrays
+from planner.plan import Bucket, Training
+from planner.precision import SCALING, scales_loss
+from planner.program import ComputeTask, RankedTasks, Task
+from sim.blocks import Rows
+from sim.taskgraph import NO_ROUTE
+
+
+def append_updates(
+    work: Lowering, exchanged: Iterable[Sequence[Tasks]], passes: Sequence[Passes]
+) -> None:
+    """Append the updates of all buckets; ``exchanged`` appends one exchange as it is asked for.
+
+    It yields the last tasks of each rank. Each update follows its exchange; those of a scaled loss
+    follow the judge, who looks at all gradients.
+    """
+    ranks = range(len(passes))
+    if not scales_loss(work.training.dtype):
+        for number, done in enumerate(exchanged):
+            _update(work, number, ranks, done, passes)
+        return
+    last = [{t for done in of for t in done} for of in zip(*exchanged, strict=True)]
+    for rank in ranks:
+        judged = _judge(work, rank, tuple(sorted(last[rank])))
+        for number in range(len(work.buckets)):
+            _update(work, number, (rank,), ((judged,),), passes[rank : rank + 1])
+
+
+def _judge(work: Lowering, rank: int, done: Tasks) -> int:
+    """Append the check of all gradients."""
+    count = work.model.parameter_count
+    call = work.calls.judge(count)
+    scaling = flat_view(SCALING, 0, call.updates[0].elements, call.updates[0].dtype)
+    views = (work.flat("gradients", 0, count), scaling)
+    info = ComputeTask(name="judge", rank=rank, phase="update", call=call, views=views)
+    return work.compute(info, after=done)
+
+
+def _update(
+    work: Lowering,
+    number: int,
+    ranks: Sequence[int],
+    done: Sequence[Tasks],
+    passes: Sequence[Passes],
+) -> None:
+    """Append the optimizer over bucket ``number``, once nobody reads its parameters any more.
+
+    ``done`` and ``passes`` are those of ``ranks``, one by one.
+    """
+    bucket = work.buckets[number]
+    call, name = work.calls.update(bucket.elements), f"update.{number}"
+    waits = []
+    for rank, last, own in zip(ranks, done, passes, strict=True):
+        readers = own.readers_of(bucket.layers)
+        after = (*readers, *last)
+        if work.before or (readers and last and readers[-1] >= last[0]):
+            after = tuple(sorted({*after, *work.entry((rank,), after)}))
+        waits.append(after)
+    lengths = np.array(list(map(len, waits)), dtype=np.int64)
+    none = Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
+    work.graph.extend(
+        {
+            "duration_ps": np.array([work.price_ps(rank, call) for rank in ranks]),
+            "payload_bytes": 0,
+            "route": NO_ROUTE,
+            "priority": PRIORITY["update"],
+            "actor": np.array([work.actor(rank, name) for rank in ranks]),
+        },
+        len(ranks),
+        lane=Rows(lengths=1, ids=np.array([work.lanes[rank, "compute"] for rank in ranks])),
+        dep=Rows(lengths=lengths, ids=np.array([t for some in waits for t in some])),
+        out=none,
+        **{"in": none},
+    )
+    work.tasks.add(
+        UpdateTasks(name=name, bucket=bucket, call=call, ranks=ranks, training=work.training)
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UpdateTasks(RankedTasks):
+    """The updates of one bucket, made when somebody looks at them."""
+
+    name: str
+    bucket: Bucket
+    call: OpCall
+    ranks: Sequence[int]
+    training: Training
+
+    @cached_property
+    def of_first(self) -> ComputeTask:
+        """The update by the first of the workers."""
+        pairs = zip(update_arrays(self.training), self.call.tensors, strict=True)
+        return ComputeTask(
+            name=self.name,
+            rank=self.ranks[0],
+            phase="update",
+            call=self.call,
+            views=tuple(
+                flat_view(
+                    name, self.bucket.first * (name != SCALING), tensor.elements, tensor.dtype
+                )
+                for name, tensor in pairs
+            ),
+        )
+
+    def of_rank(self, rank: int) -> list[int]:
+        """Return the place of that of worker ``rank``, if it is there."""
+        return [self.ranks.index(rank)] if rank in self.ranks else []
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Task]: ...
+    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return replace(self.of_first, rank=self.ranks[at])

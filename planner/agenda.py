@@ -100,7 +100,7 @@ class Agenda:
                 break
             if effort > most:
                 continue
-            work += _work(effort, tasks, self._engine(tasks, tasks_before))
+            work += _work(effort, tasks, self.engine(tasks, tasks_before))
             simulated, left, tasks_before = simulated + 1, left - effort, tasks_before + tasks
             insort(best, value * next(ratios))
             del best[found.keep :]
@@ -117,14 +117,15 @@ class Agenda:
             return np.iinfo(np.int64).max if simulated < self.budget else -1
         return left if simulated >= ALWAYS else MOST_EFFORT
 
-    def _engine(self, tasks: int, before: int) -> str:
+    def engine(self, tasks: int, before: int) -> str:
+        """Return who simulates so many tasks, ``before`` which so many were simulated."""
         return choose(max(tasks, before if self.devices > FEW_DEVICES else 0))
 
     def _entry(self, place: int) -> Entry:
         queue = self.ranking.queue
         columns = (queue.rows, queue.bound_ps, queue.effort, queue.tasks)
         row, bound_ps, effort, tasks = (int(column[place]) for column in columns)
-        engine = self._engine(tasks, self.found.tasks)
+        engine = self.engine(tasks, self.found.tasks)
         return Entry(row=row, bound_ps=bound_ps, engine=engine, work=_work(effort, tasks, engine))
 
 

@@ -19,6 +19,9 @@ RANGE = 8
 TRIES = 3
 """Batches at which a flip of closed forms may fail to be one of simulated times."""
 
+MOST_TASKS = 40_000
+"""Tasks of the programs that are lowered for one batch: of each other ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -114,8 +117,7 @@ class BatchTurn:
 
     def _contest(self, steps: int) -> Contest:
         training = replace(self.plans.training, batch=self._batch(steps))
-        most = self.contest.most_tasks
-        return Contest.of(self.contest.model, self.plans, most, training)
+        return Contest.of(self.contest.model, self.plans, MOST_TASKS, training)
 
     def _is_beaten(self, steps: int) -> bool:
         other = self._contest(steps)

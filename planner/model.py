@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hwprofiles.errors import ModelError
 from hwprofiles.registry import lookup, names
+from planner.graphcheck import check_graph
 from planner.layer import INPUT, MODEL_INPUT, Layer, Shape
 from planner.opcall import DTYPE_BYTES
 
@@ -79,77 +80,7 @@ class ModelGraph:
     source: str = ""
 
     def __post_init__(self) -> None:
-        shapes, unread = dict.fromkeys((INPUT, MODEL_INPUT), self.input_shape), {INPUT}
-        for layer in self.layers:
-            for name, shape in zip(layer.inputs, layer.in_shapes, strict=True):
-                if shapes.get(name) != shape:
-                    given = f"gives {shapes[name]}" if name in shapes else "does not come before"
-                    raise ModelError(
-                        f"model {self.name!r}: layer {layer.name!r} takes {shape} but {name!r}"
-                        f" {given}"
-                    )
-            if layer.name in shapes:
-                raise ModelError(f"model {self.name!r}: two layers are called {layer.name!r}")
-            shapes[layer.name] = layer.out_shape
-            unread = unread.difference(layer.inputs) | {layer.name}
-        record, whole = self.record_shape, self.input_shape
-        sides = (1,) * (len(whole) - len(record)) + record
-        repeats = len(whole) == 3 and not any(a % b for a, b in zip(whole, sides, strict=True))
-        if not repeats and prod(record) != prod(whole):
-            raise ModelError(
-                f"model {self.name!r}: records of {record} do not divide its input of {whole}"
-            )
-        last = self.layers[-1]
-        if last.out_shape[-1:] != (self.classes,) or len(last.out_shape) > 2:
-            raise ModelError(
-                f"model {self.name!r}: the last layer must give ({self.classes},) logits, got"
-                f" {last.out_shape}"
-            )
-        if self.next_token and last.out_shape[:-1] != self.record_shape:
-            raise ModelError(
-                f"model {self.name!r}: predicts the next of {self.record_shape} tokens, so the last"
-                f" layer must give {(*self.record_shape, self.classes)} logits, got"
-                f" {last.out_shape}"
-            )
-        if unread != {last.name, *self.other_heads}:
-            unread_names = ", ".join(sorted(unread ^ {last.name, *self.other_heads}))
-            raise ModelError(f"model {self.name!r}: nothing reads the output of {unread_names}")
-        self._check_numbers()
-        self._check_ties()
-
-    def _check_numbers(self) -> None:
-        """Refuse floats where numbers are looked up, and numbers where floats are reckoned with."""
-        for layer, producers in zip(self.layers, self.producers, strict=True):
-            for name, producer in zip(layer.input_names, producers, strict=True):
-                are_given = producer < 0 and self.reads_tokens
-                if (name in layer.indices) != are_given:
-                    given, wanted = ("numbers", "floats") if are_given else ("floats", "numbers")
-                    raise ModelError(
-                        f"model {self.name!r}: layer {layer.name!r} ({layer.kind}) takes {wanted}"
-                        f" but {layer.inputs[layer.input_names.index(name)]!r} gives {given}"
-                    )
-
-    def _check_ties(self) -> None:
-        """Refuse a layer whose parameters belong to none, and a table that is tied to none."""
-        borrowers, owners = list[Layer](), list[Layer]()
-        for layer in self.layers:
-            if dict(layer.attrs).get("tied"):
-                owners.append(layer)
-            if not layer.borrowed:
-                continue
-            borrowers.append(layer)
-            owner = next((x for x in owners if x.name == layer.tied), None)
-            if owner is None or dict(owner.parameters) != dict(layer.borrowed):
-                raise ModelError(
-                    f"model {self.name!r}: layer {layer.name!r} needs an embedding with tied = 1"
-                    f" before it whose table is {dict(layer.borrowed)['w']}, got"
-                    f" {layer.tied or 'none'!r}"
-                )
-        if sorted(x.name for x in owners) != sorted(x.tied for x in borrowers):
-            raise ModelError(
-                f"model {self.name!r}: every embedding with tied = 1 needs one layer that is"
-                f" tied to it, got {len(borrowers)} for {len(owners)}"
-            )
+        check_graph(self)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -12,6 +12,7 @@ from hwprofiles.calibration import OpSample, TransferSample
 from planner.layer_calls import layer_calls
 from planner.model import load_model
 from planner.opcall import TRAINING_DTYPES, OpCall
+from planner.opsets import FIT_REUSE_BYTES
 from planner.registers import ALIGNMENT_BYTES
 from runtime.actors import ActorLoop, Firing, Request
 from runtime.arena import aligned, dtype_of
@@ -24,8 +25,8 @@ CALLS = 4
 WARM_UP = 3
 LEAST_BLOCKS, OP_S = 3, 4.0
 """Blocks of an op that takes so long, sweeping included, that all of them would take more."""
-COLD_BYTES = 4 << 20
-"""What is touched between two messages when they are timed."""
+COLD_BYTES = FIT_REUSE_BYTES
+"""What is touched between two messages when they are timed: as much as between ops for curves."""
 MOST_SWEPT_BYTES = 512 << 20
 """More than the caches that a core can reach: to touch more makes nothing colder."""
 TRANSFER_BYTES = (
@@ -114,11 +115,11 @@ def cooler(
     It touches ``call.reuse_bytes``, and data is gone; so is the code of a kind that ran long ago.
     Where another layer has just run it, the same op runs on arrays of its own, and other kernels
     after it, which leave its code in the larger caches only. An op that moves more than caches hold
-    finds itself cold.
+    finds itself cold. One that nobody gives records cannot run elsewhere.
     """
     if call.moved_bytes > MOST_SWEPT_BYTES:
         return lambda: None
-    if call.cold_code:
+    if call.cold_code or (fetch is None and "fetch" in changing(call.kernel)):
         return Sweeper(call.reuse_bytes)
     elsewhere, _ = bound_call(call, fetch, by)
     sweep = Sweeper(call.reuse_bytes)

@@ -3,9 +3,10 @@
 import time
 from statistics import median
 
+import numpy as np
 import pytest
 
-from foreplan.benchmarks import engine_rates, start_up_s
+from foreplan.benchmarks import engine_rates, engine_work_us, start_up_s
 from foreplan.machines import load_machine
 from planner.lower import lower
 from planner.model import load_model
@@ -15,10 +16,12 @@ from sim import array_engine
 pytestmark = pytest.mark.benchmark
 
 
+ASKED = {"repeats": 5, "random_tasks": 1_000_000, "ring_ranks": 4096, "flows": 1_000_000}
+
+
 @pytest.fixture(scope="module")
 def rates():
-    found = engine_rates(repeats=5, random_tasks=1_000_000, ring_ranks=4096, flows=1_000_000)
-    return {rate.graph: rate for rate in found}
+    return {rate.graph: rate for rate in engine_rates(**ASKED)}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,19 @@ def test_building_is_no_slower_than_simulating(rates):
 
 def test_start_up():
     assert start_up_s(5) <= 0.6
+
+
+def test_progress_weighs_every_graph_by_what_it_takes(rates):
+    work_us = engine_work_us(**ASKED)
+    assert len(work_us) == len(rates)
+    took_s = []
+    for rate in rates.values():
+        repeats = 1 if rate.graph.startswith("ring") else ASKED["repeats"]
+        ran_s = sum(rate.tasks / each for each in rate.tasks_per_s.values())
+        took_s.append(rate.build_s + repeats * ran_s)
+    told, true = (np.cumsum(each) / sum(each) for each in (work_us, took_s))
+    at_half = int(np.searchsorted(true, 0.5))
+    assert 0.5 <= (1 - told[at_half]) / (1 - true[at_half]) <= 2
 
 
 def test_a_step_of_many_workers_is_built_about_as_fast_as_it_is_simulated():

@@ -53,8 +53,9 @@ def check_tight(bounds_ps: list[int], simulated_ps: list[int]) -> None:
     assert np.quantile(share, 0.05) >= FIFTH_PERCENTILE
 
 
-def test_bounds_are_close_to_the_simulation_and_never_above_it():
-    cases = list(corpus(seed=0))
+@pytest.mark.parametrize("seed", [0, 3])
+def test_bounds_are_close_to_the_simulation_and_never_above_it(seed):
+    cases = list(corpus(seed))
     simulated_ps = [simulate(c.lower().graph).makespan_ps for c in cases]
     bounds_ps = [estimated(c).bound_ps for c in cases]
     check_tight(bounds_ps, simulated_ps)

@@ -287,3 +287,12 @@ def test_columns_that_do_not_fit_at_once_are_gathered_in_turn(device, monkeypatc
     of = layer("conv2d", MAPS, channels=4, kernel=3, pad=1, groups=2, bias=0)
     for phase in ("forward", "weight_grad", "input_grad"):
         test_a_kernel_gives_what_its_numpy_twin_gives(of.call(phase, SAMPLES, "float64"), device)
+
+
+def test_scores_that_do_not_fit_at_once_are_worked_out_in_turn(device, monkeypatch):
+    """The plain form of attention, some samples at a time."""
+    attention = importlib.import_module("runtime.cuda.kernels.attention")
+    monkeypatch.setattr(attention, "MOST_SCORES", 150)
+    of = layer("attention", (5, 24), heads=2, causal=1)
+    for phase in ("forward", "input_grad"):
+        test_a_kernel_gives_what_its_numpy_twin_gives(of.call(phase, SAMPLES, "float64"), device)

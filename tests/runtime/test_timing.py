@@ -175,7 +175,7 @@ def test_code_is_left_warm_behind_other_kernels_unless_it_is_cold(monkeypatch):
 def test_what_decodes_records_is_swept_for_alone(monkeypatch):
     swept = []
     monkeypatch.setattr(runtime.timing, "Sweeper", lambda n: lambda: swept.append(n))
-    cooler(replace(load(load_model("mlp"), 4, "float32"), reuse_bytes=4096, cold_code=True))()
+    cooler(replace(load(load_model("mlp"), 4, "float32"), reuse_bytes=4096))()
     assert swept == [4096]
 
 

@@ -1,14 +1,18 @@
-"""Self-attention by a library, else with all scores of a sample; as ``runtime.kernels.attention``.
+"""Self-attention by a library, else with all scores written out; as ``runtime.kernels.attention``.
 
-The plain form takes one sample at a time: H S^2 scores, twice in the backward pass.
+The plain form takes as many samples at a time as its workspace holds: H S^2 scores each, twice in
+the backward pass.
 """
 
+from collections.abc import Iterator
 from math import sqrt
 from typing import Any
 
 from runtime.cuda.engine import dtype_of, engine, run
 from runtime.cuda.text import SUM, THREADS, Text, each
 
+MOST_SCORES = 1 << 27
+"""Of the plain form at a time."""
 _SOFTMAX = Text(
     name="attention_softmax",
     parameters="T* p, T* stats, A scale, long long causal, long long tokens, long long rows",
@@ -72,18 +76,16 @@ def forward(x: Any, y: Any, stats: Any, work: Any, *, heads: int, causal: int) -
     del work
     if engine().attend("forward", (x, y, stats), heads, bool(causal)):
         return
-    tokens, features, scale = _sizes(x, heads)
-    for sample, out, kept in zip(x, y, stats, strict=True):
-        q, k, v = (
-            _copy(name, part) for name, part in zip("qkv", _parts(sample, heads), strict=True)
-        )
-        p = _room("scores", (heads, tokens, tokens), x)
+    tokens, scale = x.shape[1], _scale(x, heads)
+    for some in _rounds(x, heads):
+        q, k, v = _parts(_split(x[some], heads))
+        p = _room("scores", (len(q), tokens, tokens), x)
         engine().matmul(q, k.swapaxes(1, 2), p)
-        rows = heads * tokens
-        engine().launch(_SOFTMAX, dtype_of(x), rows, p, kept, scale, causal, tokens, rows)
-        found = _room("q", (heads, tokens, features), x)
+        rows = len(q) * tokens
+        engine().launch(_SOFTMAX, dtype_of(x), rows, p, stats[some], scale, causal, tokens, rows)
+        found = _room("q", q.shape, x)
         engine().matmul(p, v, found)
-        engine().copy(found.swapaxes(0, 1), out.reshape(tokens, heads, features))
+        engine().copy(_by_sample(found, heads), _by_head(y[some], heads))
 
 
 def input_grad(x: Any, stats: Any, dy: Any, dx: Any, work: Any, *, heads: int, causal: int) -> None:
@@ -91,46 +93,68 @@ def input_grad(x: Any, stats: Any, dy: Any, dx: Any, work: Any, *, heads: int, c
     del work
     if engine().attend("input_grad", (x, stats, dy, dx), heads, bool(causal)):
         return
-    tokens, features, scale = _sizes(x, heads)
-    shape = (heads, tokens, tokens)
-    for sample, kept, given, out in zip(x, stats, dy, dx, strict=True):
-        q, k, v = (
-            _copy(name, part) for name, part in zip("qkv", _parts(sample, heads), strict=True)
-        )
-        gradient = _copy("given", given.reshape(tokens, heads, features).swapaxes(0, 1))
+    tokens, scale = x.shape[1], _scale(x, heads)
+    for some in _rounds(x, heads):
+        q, k, v = _parts(_split(x[some], heads))
+        given = _room("given", q.shape, x)
+        engine().copy(_by_head(dy[some], heads), _by_sample(given, heads))
+        shape = (len(q), tokens, tokens)
         p, ds = _room("scores", shape, x), _room("scores_grad", shape, x)
         engine().matmul(q, k.swapaxes(1, 2), p)
-        run(_WEIGHTS, p, kept, scale, causal, tokens, size=p.size)
-        engine().matmul(gradient, v.swapaxes(1, 2), ds)
-        rows = heads * tokens
+        run(_WEIGHTS, p, stats[some], scale, causal, tokens, size=p.size)
+        engine().matmul(given, v.swapaxes(1, 2), ds)
+        rows = len(q) * tokens
         engine().launch(_SCORES, dtype_of(x), rows, p, ds, scale, tokens, rows)
-        dq, dk, dv = _parts(out, heads)
-        found = _room("found", (heads, tokens, features), x)
+        found = _room("found", q.shape, x)
+        dq, dk, dv = _split(dx[some], heads)
         for place, a, b in (
-            (dv, p.swapaxes(1, 2), gradient),
+            (dv, p.swapaxes(1, 2), given),
             (dq, ds, k),
             (dk, ds.swapaxes(1, 2), q),
         ):
             engine().matmul(a, b, found)
-            engine().copy(found, place)
+            engine().copy(_by_sample(found, heads), place)
 
 
-def _sizes(x: Any, heads: int) -> tuple[int, int, float]:
-    """Return tokens, features of a head, and what scores are scaled by."""
-    features = x.shape[2] // (3 * heads)
-    return x.shape[1], features, 1 / sqrt(features)
+def _scale(x: Any, heads: int) -> float:
+    """Return what scores are scaled by."""
+    return 1 / sqrt(x.shape[2] // (3 * heads))
 
 
-def _parts(sample: Any, heads: int) -> list[Any]:
-    """Return views (H, S, D) of queries, keys and values of one sample (S, 3 H D)."""
-    split = sample.reshape(len(sample), 3, heads, -1)
-    return [split[:, part].swapaxes(0, 1) for part in range(3)]
+def _rounds(x: Any, heads: int) -> Iterator[slice]:
+    """Yield samples whose scores fit the workspace, at least one at a time."""
+    samples, tokens, _ = x.shape
+    step = max(1, MOST_SCORES // (heads * tokens * tokens))
+    for first in range(0, samples, step):
+        yield slice(first, min(first + step, samples))
 
 
-def _copy(name: str, part: Any) -> Any:
-    room = _room(name, part.shape, part)
-    engine().copy(part, room)
-    return room
+def _split(x: Any, heads: int) -> list[Any]:
+    """Return views (n, H, S, D) of queries, keys and values that lie side by side in a token."""
+    samples, tokens, width = x.shape
+    split = x.reshape(samples, tokens, 3, heads, width // (3 * heads))
+    return [split[:, :, part].swapaxes(1, 2) for part in range(3)]
+
+
+def _by_head(y: Any, heads: int) -> Any:
+    """Return a view (n, H, S, D) of (n, S, H D)."""
+    samples, tokens, width = y.shape
+    return y.reshape(samples, tokens, heads, width // heads).swapaxes(1, 2)
+
+
+def _by_sample(x: Any, heads: int) -> Any:
+    """Return a view (n, H, S, D) of (n H, S, D)."""
+    return x.reshape(-1, heads, *x.shape[1:])
+
+
+def _parts(split: list[Any]) -> list[Any]:
+    """Return copies (n H, S, D) that are contiguous."""
+    found = []
+    for name, part in zip("qkv", split, strict=True):
+        room = _room(name, (part.shape[0] * part.shape[1], *part.shape[2:]), part)
+        engine().copy(part, _by_sample(room, part.shape[1]))
+        found.append(room)
+    return found
 
 
 def _room(name: str, shape: tuple[int, ...], like: Any) -> Any:

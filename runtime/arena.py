@@ -1,5 +1,6 @@
 """The static arena: one allocation per worker, every array of the step a view into it."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Arena:
         place = self._places[view.register]
         start = place.first_byte + view.slot * place.step_bytes + view.offset_bytes
         dtype = dtype_of(view.dtype)
-        count = int(np.prod(view.shape, dtype=np.int64))
+        count = prod(view.shape)
         flat: Array = self._block[start : start + count * dtype.itemsize].view(dtype)
         if tensor is None:
             plain: Array = flat.reshape(view.shape)

@@ -1,6 +1,7 @@
 """Small real models, clusters and plans at random, and an order-blind way to run a task graph."""
 
 import random
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -321,9 +322,9 @@ def legal_order(graph: TaskGraph, seed: int, put_off: int = -1) -> Iterator[int]
     for task, row in enumerate(after):
         for before in row:
             dependents[before].append(task)
-    ready = [task for task, count in enumerate(missing) if not count]
+    ready = [task for task, count in enumerate(missing) if not count]  # in program order
     while ready:
-        able = sorted(t for t in ready if all(free[r] > 0 for r in writes[t]))
+        able = [t for t in ready if not writes[t] or all(free[r] > 0 for r in writes[t])]
         assert able, f"tasks {ready} wait for slots"
         able = [t for t in able if t != put_off] or able
         task = able[-1] if seed % 4 == 1 else able[0] if seed % 4 == 3 else rng.choice(able)
@@ -339,7 +340,7 @@ def legal_order(graph: TaskGraph, seed: int, put_off: int = -1) -> Iterator[int]
         for dependent in dependents[task]:
             missing[dependent] -= 1
             if not missing[dependent]:
-                ready.append(dependent)
+                insort(ready, dependent)
 
 
 def without_dependency(graph: TaskGraph, task: int, on: int) -> TaskGraph:

@@ -53,16 +53,22 @@ class World:
     """All ranks of a program in one process: an arena each, transfers are copies."""
 
     def __init__(self, c: Case, program: Program) -> None:
-        self.case, self.program, self.step = c, program, 0
+        self.case, self.program = c, program
         self.arenas = [Arena(program, rank) for rank in range(program.ranks)]
+        self.fires = [self.bound(task) for task in program.tasks]
+        self.begin()
+
+    def begin(self) -> None:
+        """Set the first parameters, and everything else to zero."""
+        self.step, c, at = 0, self.case, 0
+        for arena in self.arenas:
+            arena.fill(0)
         flat = initial_parameters(c.model, c.training.dtype, c.training.seed)
-        at = 0
         for i, offset in sorted(parameter_offsets(c.model).items()):
             count = c.model.layers[i].parameter_count
-            for rank in range(program.ranks):
+            for rank in range(self.program.ranks):
                 self.flat("parameters", rank)[offset : offset + count] = flat[at : at + count]
             at += count
-        self.fires = [self.bound(task) for task in program.tasks]
 
     def flat(self, register: str, rank: int) -> np.ndarray:
         shape = (self.case.model.parameter_count,)
@@ -104,10 +110,10 @@ class World:
         self.step += 1
 
 
-def trained(c: Case, seed: int, program: Program | None = None, put_off: int = -1) -> np.ndarray:
+def trained(world: World, seed: int, put_off: int = -1) -> np.ndarray:
     """Parameters of every rank after two steps in a random legal order, shape (ranks, E)."""
-    program = program or c.lower()
-    world = World(c, program)
+    program = world.program
+    world.begin()
     for step in range(STEPS):
         world.run(list(legal_order(program.graph, seed + 4 * step, put_off)))
     assert all(arena.is_intact for arena in world.arenas)
@@ -117,28 +123,25 @@ def trained(c: Case, seed: int, program: Program | None = None, put_off: int = -
 @cache
 def by_one_worker(model: ModelGraph, training: Training) -> np.ndarray:
     """Return what one worker makes of the whole batch at once, which no exchange touches."""
-    alone = case(model, workers=1, microbatch=training.batch)
-    return trained(replace(alone, training=training), 3)[0]
+    alone = replace(case(model, workers=1, microbatch=training.batch), training=training)
+    return trained(World(alone, alone.lower()), 3)[0]
 
 
 def check_values(
     c: Case, seeds: Sequence[int], program: Program | None = None, put_off: int = -1
 ) -> None:
-    program = program or c.lower()
-    first = trained(c, seeds[0], program, put_off)
+    world = World(c, program or c.lower())
+    first = trained(world, seeds[0], put_off)
     for seed in seeds[1:]:
-        other = trained(c, seed, program, put_off)
+        other = trained(world, seed, put_off)
         np.testing.assert_array_equal(other, first, "orders differ")
     np.testing.assert_array_equal(first, np.tile(first[0], (len(first), 1)), "ranks differ")
     alone = by_one_worker(c.model, c.training)
-    moved = np.abs(alone - initial_in_arena_order(c, program)).max()
+    world.begin()
+    moved = np.abs(alone - world.flat("parameters", 0)).max()
     assert moved > 1e-3, "two steps change parameters by far more than the tolerance"
     room = EPS_TIMES * np.finfo(c.training.dtype).eps * np.abs(alone).max()
     np.testing.assert_allclose(first[0], alone, rtol=0, atol=room)
-
-
-def initial_in_arena_order(c: Case, program: Program) -> np.ndarray:
-    return World(c, program).flat("parameters", 0)
 
 
 def tiny(workers: int, rounds: int, **fields: object) -> Case:
@@ -309,7 +312,7 @@ def test_poison_in_freed_registers_changes_no_bit_in_any_order(workers, algorith
     c = case(branched(), workers=workers, batch=12, microbatch=2, algorithm=algorithm, **fields)
     program = c.lower()
     for seed in range(3):
-        np.testing.assert_array_equal(poisoned(c, seed, program), trained(c, seed, program))
+        np.testing.assert_array_equal(poisoned(c, seed, program), trained(World(c, program), seed))
 
 
 def test_a_register_that_is_freed_too_early_is_caught_by_poison():

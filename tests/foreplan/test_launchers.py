@@ -128,12 +128,16 @@ def test_under_a_launcher_without_mpi_the_first_process_starts_the_workers(
     ("name", "more"),
     [("torchrun", {"LOCAL_WORLD_SIZE": "1"}), ("slurm", {"SLURM_STEP_NUM_NODES": "2"})],
 )
-def test_several_hosts_without_mpi_are_refused_with_what_to_do(name, more, start):
-    code, _, err = end(start(EXECUTE, LAUNCHERS[name](1) | more))
-    assert code == 2
-    assert err.startswith(f"foreplan: {name}: expected 2 processes on one host")
-    assert "--hosts FILE" in err
-    assert err.count("\n") == 1
+def test_several_hosts_without_mpi_are_refused_with_what_to_do(
+    name, more, inside, folder, home, monkeypatch
+):
+    for variable, value in (LAUNCHERS[name](1) | more).items():
+        monkeypatch.setenv(variable, value)
+    answer = inside(EXECUTE, folder, home)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"foreplan: {name}: expected 2 processes on one host")
+    assert "--hosts FILE" in answer.stderr
+    assert answer.stderr.count("\n") == 1
 
 
 def test_a_hosts_file_places_the_workers(start, alone, folder, home):
@@ -143,11 +147,14 @@ def test_a_hosts_file_places_the_workers(start, alone, folder, home):
     assert list((home / "jobs").iterdir()) == []
 
 
-def test_too_few_slots_and_hosts_under_a_launcher_are_refused(start, folder):
+def test_too_few_slots_and_hosts_under_a_launcher_are_refused(inside, folder, home, monkeypatch):
     (folder / "few").write_text("localhost\n")
-    code, _, err = end(start([*EXECUTE, "--hosts", "few"]))
-    assert code == 2
-    assert "needs 2 workers, there is room for 1; " in err
-    code, _, err = end(start([*EXECUTE, "--hosts", "hosts"], LAUNCHERS["torchrun"](0)))
-    assert code == 2
-    assert "--hosts hosts: expected to start workers, but torchrun has started 2" in err
+    answer = inside([*EXECUTE, "--hosts", "few"], folder, home)
+    assert answer.returncode == 2
+    assert "needs 2 workers, there is room for 1; " in answer.stderr
+    for variable, value in LAUNCHERS["torchrun"](0).items():
+        monkeypatch.setenv(variable, value)
+    answer = inside([*EXECUTE, "--hosts", "hosts"], folder, home)
+    assert answer.returncode == 2
+    told = "--hosts hosts: expected to start workers, but torchrun has started 2"
+    assert told in answer.stderr

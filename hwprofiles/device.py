@@ -9,7 +9,7 @@ from hwprofiles.roofline import roofline_s
 from hwprofiles.tiles import Chain, Product, chained_frac, tiled_frac, transformed_frac
 from hwprofiles.units import Q
 
-MATRIX_OPS = ("attention", "conv", "linear", "lstm", "matmul")
+MATRIX_OPS = ("attention", "conv", "linear", "lstm", "matmul", "unembedding")
 """Op classes that begin so run on the matrix unit, where the device has a ``DTYPE_matrix`` peak."""
 
 

@@ -11,6 +11,7 @@ from hwprofiles.efficiency import with_efficiency
 from hwprofiles.errors import ForeplanError
 from hwprofiles.parts import load_device
 from hwprofiles.registry import names
+from planner.burden import MATMULS
 from planner.layer import Layer
 from planner.layers import attention, conv2d
 from planner.model import load_model
@@ -138,6 +139,17 @@ def test_shapes_parameters_and_flop_of(layer, out_shape, parameters, flop):
     assert layer.parameters == parameters
     assert list(layer.parameters) == list(parameters)
     assert {p: layer.call(p, 2, "float32").flop for p in phases(layer)} == flop
+
+
+@every_layer
+def test_products_of_matrices_and_nothing_else_run_on_the_matrix_unit(layer):
+    device = load_device("h200-sxm-141g")
+    for phase in phases(layer):
+        call = layer.call(phase, 2, "bfloat16")
+        rate = device.curve(call.op_class, "bfloat16").flop_per_s
+        is_product = call.kernel.startswith(MATMULS)
+        assert is_product == (rate == device.peak_flop_per_s["bfloat16_matrix"])
+        assert is_product == (call.work_class != "memory")
 
 
 @every_layer

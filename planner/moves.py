@@ -7,6 +7,7 @@ the blocks are wider. Index letters: T moves, N sizes of a bucket, B buckets of 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -197,13 +198,15 @@ def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[Level, ...]:
     """Return (moves, their others, where each move's others begin) for each level of ``moves``."""
     order = np.lexsort((others, moves, depth[moves]))
     moves, others = moves[order], others[order]
-    cuts = np.flatnonzero(np.diff(depth[moves])) + 1
-    found = []
-    for some, their in zip(np.split(moves, cuts), np.split(others, cuts), strict=True):
-        if len(some):
-            distinct, starts = np.unique(some, return_index=True)
-            found.append((distinct, their, starts))
-    return tuple(found)
+    starts = np.flatnonzero(np.diff(moves, prepend=-1))
+    distinct = moves[starts]
+    cuts = np.flatnonzero(np.diff(depth[distinct], prepend=-1))
+    rows = pairwise([*cuts.tolist(), len(distinct)])
+    ends = pairwise([*starts[cuts].tolist(), len(others)])
+    return tuple(
+        (distinct[first:last], others[begin:end], starts[first:last] - begin)
+        for (first, last), (begin, end) in zip(rows, ends, strict=True)
+    )
 
 
 def by_name(name: str, sizes: Sequence[int]) -> dict[str, list[int]]:

@@ -88,7 +88,7 @@ def _draw(name: str, is_system: bool, path: Path) -> None:
 @app.command()
 def calibrate(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only the ops of one model's plans, about 20 s.")
+        bool, typer.Option("--quick", help="Only the ops of one model's plans, about 30 s.")
     ] = False,
     model: Annotated[
         str | None, typer.Option(help="With --quick: the model; default: lenet-5.")

@@ -1,9 +1,17 @@
 """Floors of the array engine, as ``foreplan bench engine`` measures them on two quiet cores."""
 
+import time
+from statistics import median
+
 import numpy as np
 import pytest
 
 from foreplan.benchmarks import engine_rates, engine_work_us, start_up_s
+from foreplan.machines import load_machine
+from planner.lower import lower
+from planner.model import load_model
+from planner.plan import Plan, Training
+from sim import array_engine
 
 pytestmark = pytest.mark.benchmark
 
@@ -70,3 +78,25 @@ def test_progress_weighs_every_graph_by_what_it_takes(rates):
     told, true = (np.cumsum(each) / sum(each) for each in (work_us, took_s))
     at_half = int(np.searchsorted(true, 0.5))
     assert 0.5 <= (1 - told[at_half]) / (1 - true[at_half]) <= 2
+
+
+def test_a_step_of_many_workers_is_built_about_as_fast_as_it_is_simulated():
+    machine, model = load_machine("dgx-1-v100:8", "pytorch-containers"), load_model("resnet-50")
+    plan = Plan(
+        workers=64,
+        microbatch=32,
+        placement=tuple(range(64)),
+        algorithm="ring",
+        bucket_bytes=1 << 20,
+        overlap=True,
+    )
+    asked = model, Training(batch=2048), plan, machine.cluster(64), machine.books(64)
+    graph = lower(*asked).graph  # what is noted once for all sizes is known then
+    times = {lower: [], array_engine.simulate: []}
+    for _ in range(5):
+        for run, own in zip(times, (asked, (graph,)), strict=True):
+            start = time.process_time()
+            run(*own)
+            times[run].append(time.process_time() - start)
+    built_s, simulated_s = map(median, times.values())
+    assert built_s <= 1.5 * simulated_s

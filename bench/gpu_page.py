@@ -1,7 +1,7 @@
 """Predictions of what `make gpu-check` has measured, and which claims hold; needs no GPU."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -9,11 +9,14 @@ from gpu_cases import Case
 from gpu_measure import bare_profile, machine_of, question, samples
 
 from hwprofiles.calibration import OpSample
+from hwprofiles.cluster import Cluster
 from hwprofiles.device import Device as Profile
-from hwprofiles.fit import fit_curves
+from hwprofiles.devicefit import fit_device
 from hwprofiles.parts import load_device
 from planner.lower import lower
+from planner.opsets import plan_calls
 from planner.program import ComputeTask, Program
+from planner.published.fitted import USUAL, fitted_cluster
 from runtime.trial import predicted_s
 
 HOST_BOUND_FRAC = 0.05
@@ -45,7 +48,7 @@ def results(
 def _row(
     case: Case, found: Mapping[str, Any], facts: Mapping[str, Any], measured: Measured
 ) -> dict[str, Any]:
-    """Return one case: measured, predicted from its ops, from fitted curves, from the datasheet."""
+    """Return one case: measured, and predicted from its ops, from curves, and unmeasured."""
     model, training, plan = question(case)
     own = samples(found["ops"])
     loop_task_s = _loop_task_s(measured)
@@ -84,16 +87,19 @@ def _row(
     if case.ranks > 1:
         row["words"] = "compute, memory and copies measured; network predicted"
         return row
-    others = _others(case, measured)
-    if others:
-        fitted = lowered(replace(bare, curves=fit_curves(samples(others).values())), {}, "")
-        usual_s = median(_issue_of_others(case, measured)) + loop_task_s
-        row |= _against(found, "from_curves", predicted_s(fitted, dict.fromkeys(fired, usual_s))[1])
-    if facts["profile"]:  # which says nothing of the host
-        by_peaks = lowered(load_device(facts["profile"]), {}, "")
-        row |= _against(found, "from_datasheet", predicted_s(by_peaks, {})[0])
     if found["torch"] and "step_s" in found["torch"]:
         row["speed_of_torch"] = found["torch"]["step_s"] / found["step_s"]
+    if not facts["profile"]:
+        return row
+    planned = _planned(facts["profile"])
+    others = _others(case, measured)
+    if others:
+        known, work_classes = samples(_ops(others)).values(), _work_classes(tuple(others))
+        fitted = lowered(fit_device(planned, known, work_classes), {}, "")
+        usual_s = median(_issue_of_others(case, measured)) + loop_task_s
+        row |= _against(found, "from_curves", predicted_s(fitted, dict.fromkeys(fired, usual_s))[1])
+    # which says nothing of the host
+    row |= _against(found, "from_datasheet", predicted_s(lowered(planned, {}, ""), {})[0])
     return row
 
 
@@ -120,23 +126,33 @@ def _loop_task_s(measured: Measured) -> float:
     return median([seconds for seconds in found if seconds is not None] or [0.0])
 
 
-def _others(case: Case, measured: Measured) -> dict[str, Any]:
-    """Return the ops of all other models in the dtype of a case, to which curves are fitted.
+@cache
+def _planned(profile: str) -> Profile:
+    """Return the device as ``foreplan plan`` has one that nobody has measured."""
+    device = load_device(profile)
+    cluster, _ = fitted_cluster(Cluster.from_edges(device.name, [device], []), USUAL)
+    return cluster.devices[0]
 
-    Classes that only this model has keep its own ops of other batches; without any, there are no
-    curves.
-    """
-    own_class = {op["op_class"] for op in ((measured[case] or {}).get("ops") or {}).values()}
-    found: dict[str, Any] = {}
-    for other, result in measured.items():
-        if result is not None and other.dtype == case.dtype and other.model != case.model:
-            found |= result["ops"]
-    seen = {op["op_class"] for op in found.values()}
-    for other, result in measured.items():
-        if result is not None and other.dtype == case.dtype and other.batch != case.batch:
-            rest = own_class - seen
-            found |= {k: op for k, op in result["ops"].items() if op["op_class"] in rest}
-    return found if own_class <= {op["op_class"] for op in found.values()} else {}
+
+def _others(case: Case, measured: Measured) -> dict[Case, Mapping[str, Any]]:
+    """Return what was measured of all other models in the dtype of a case."""
+    return {
+        other: found
+        for other, found in measured.items()
+        if found and other.dtype == case.dtype and other.model != case.model
+    }
+
+
+def _ops(measured: Mapping[Case, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the ops of all cases."""
+    return {name: op for found in measured.values() for name, op in found["ops"].items()}
+
+
+@cache
+def _work_classes(cases: tuple[Case, ...]) -> dict[str, str]:
+    """Return the class of work of each op of some cases."""
+    calls = [call for case in cases for call in plan_calls(*question(case)).values()]
+    return {call.signature: call.work_class for call in calls}
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -145,7 +161,7 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for name, words, most in (
         ("from_ops_error", "(a) from measured ops", MOST_MEASURED),
         ("from_curves_error", "(b) from fitted curves", MOST_OTHER),
-        ("from_datasheet_error", "(b) from the datasheet", MOST_OTHER),
+        ("from_datasheet_error", "(b) of a GPU that nobody measured", MOST_OTHER),
     ):
         errors = [abs(row[name]) for row in rows if name in row]
         if errors:

@@ -123,6 +123,8 @@ class Device:
     ) -> OpCurve:
         """Return the roofline to use for an op: the fitted one of its class, else the peaks'.
 
+        Fitted curves are looked for by ``OP_CLASS:WORK_CLASS``, ``OP_CLASS`` and ``WORK_CLASS``.
+
         The last four choose the fraction of the peaks where an efficiency is known;
         ``channels`` 0 means that their number does not matter. Every step of a ``chain`` is a
         kernel, and takes the time of one beside its work.
@@ -140,8 +142,9 @@ class Device:
         than for float32, all other ops compute in float32 and keep ``dtype`` in memory, as the
         common frameworks do.
         """
-        if (fitted := self.curves.get(f"{op_class}/{dtype}")) is not None:
-            return fitted
+        for name in (f"{op_class}:{work_class}", op_class, work_class) if self.curves else ():
+            if (fitted := self.curves.get(f"{name}/{dtype}")) is not None:
+                return fitted
         peaks = self.peak_flop_per_s
         matrix = peaks.get(f"{dtype}_matrix")
         vector = peaks.get(dtype, peaks.get("float32") if matrix else None)

@@ -6,7 +6,7 @@ from typing import Any
 from hwprofiles.units import format_s
 
 HEAD = (
-    "| case | samples/s | measured | (a) from ops | (b) from curves | (b) from datasheet"
+    "| case | samples/s | measured | (a) from ops | (b) from curves | (b) unmeasured"
     " | over PyTorch | host issues: predicted, measured | bound by |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
 )
@@ -17,9 +17,12 @@ def gpu_section(found: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "## GPUs",
         "",
-        "Steps of one GPU, predicted (a) from the ops that this GPU was measured with, (b) from"
-        " curves fitted to the ops of other models, and from the datasheet alone; PyTorch eager on"
-        " the same GPU in the same run. From `bench/results/gpu-*.json` of `make gpu-check`.",
+        "Steps of one GPU, predicted (a) from the ops that this GPU was measured with; (b) from"
+        " curves fitted to the ops of other models, and as `foreplan plan` predicts a GPU that"
+        " nobody measured, from its datasheet and what published runs of similar ones reached;"
+        " PyTorch eager on the same GPU in the same run. A model's own ops never enter its curves,"
+        " but the law that they are fitted by was chosen with the errors of the H200 in sight. From"
+        " `bench/results/gpu-*.json` of `make gpu-check`.",
         "",
     ]
     for one in found:

@@ -107,14 +107,15 @@ class StepCalls:
         passed = sum(moved_bytes for _, moved_bytes in fired)
         between = rounded_reuse(passed + updated // rounds)
 
-        made: dict[tuple[int, bool], OpCall] = {}
+        made: dict[tuple[int, bool, bool], OpCall] = {}
         codes = iter(cold_codes(fired, updated // rounds))
+        wiring = model.wiring
 
-        def cold(call: OpCall) -> OpCall:
+        def cold(call: OpCall, *, in_place: bool = False) -> OpCall:
             """Return the next call of the order as cold; equal layers go on sharing theirs."""
-            key = (id(call), next(codes))
+            key = (id(call), next(codes), in_place)
             if key not in made:
-                made[key] = replace(call, reuse_bytes=between, cold_code=key[1])
+                made[key] = replace(call, reuse_bytes=between, cold_code=key[1], in_place=in_place)
             return made[key]
 
         def own(call: OpCall) -> OpCall:  # nothing else runs between two firings
@@ -123,15 +124,20 @@ class StepCalls:
         load = cold(load)
         if inputs:
             inputs = InputCalls(read=own(inputs.read), decode=own(inputs.decode), copy=load)
-        forward = [cold(c.forward) for c in layers]
+        forward = [
+            cold(c.forward, in_place=y == x[0])
+            for c, x, y in zip(layers, wiring.inputs, wiring.outputs, strict=True)
+        ]
         loss = cold(loss)
         backward_of = [
             (
                 tuple(map(cold, c.sums)),
                 cold(c.weight_grad) if c.weight_grad else None,
-                cold(c.input_grad) if c.input_grad else None,
+                cold(c.input_grad, in_place=dx[0] == dy) if c.input_grad else None,
             )
-            for c in reversed(layers)
+            for c, dx, dy in reversed(
+                list(zip(layers, wiring.input_grads, wiring.gradients, strict=True))
+            )
         ]
         return cls(
             load=load,

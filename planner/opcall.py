@@ -78,6 +78,8 @@ class OpCall:
     """What the worker touches between two firings: how cold operands are. 0: all warm."""
     cold_code: bool = False
     """Whether code of its kind is as cold as its operands, for it ran that long ago."""
+    in_place: bool = False
+    """Whether what it writes first lies over what it reads (``over``): less memory is touched."""
 
     @property
     def kind(self) -> str:
@@ -107,8 +109,14 @@ class OpCall:
         """
         shapes = ";".join("x".join(map(str, t.shape)) for t in self.tensors)
         attrs = "".join(f",{key}={value}" for key, value in self.attrs)
-        cold = f"@{self.reuse_bytes >> 10}KiB{',code' * self.cold_code}" if self.reuse_bytes else ""
+        how = f"{',code' * self.cold_code}{',over' * self.in_place}"
+        cold = f"@{self.reuse_bytes >> 10}KiB{how}" if self.reuse_bytes else ""
         return f"{self.kernel}({shapes}{attrs}){self.dtype}{cold}"
+
+    @property
+    def over(self) -> int:
+        """Position of the read that an op in place writes over: the gradient, else the first."""
+        return next((i for i, t in enumerate(self.reads) if t.name == "dy"), 0)
 
     @property
     def fresh(self) -> tuple[int, ...]:

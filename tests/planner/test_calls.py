@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.calls import CODE_STAYS_BYTES, REUSE_STEP_BYTES, StepCalls, rounded_reuse
 from planner.model import load_model
 from planner.plan import Training
-from tests.planner_cases import case
+from tests.planner_cases import branched_models, case
 
 
 def step_calls(model="lenet-5", **fields) -> StepCalls:
@@ -85,6 +85,21 @@ def test_code_of_what_a_step_runs_once_is_cold():
     first, *others = (c.forward for c in step.layers if c.forward.kind == "linear")
     assert first.cold_code
     assert not any(call.cold_code for call in others)
+
+
+@settings(max_examples=25, deadline=None)
+@given(model=branched_models())
+def test_calls_in_place_are_those_whose_registers_are_the_same(model):
+    """As the program has them: it knows registers, a call what it is timed with."""
+    program = case(model, workers=1, microbatch=6, batch=12).lower()
+    for info in program.tasks:
+        call = info.call
+        places = [(view.register, view.slot) for view in info.views]
+        reads, updates = len(call.reads), len(call.updates)
+        written = places[reads + updates : reads + updates + len(call.writes)]
+        same = bool(reads and written) and written[0] == places[call.over]
+        assert call.in_place == same
+        assert call.in_place == call.signature.endswith(",over")
 
 
 def test_processes_that_read_and_decode_run_nothing_else():

@@ -21,6 +21,7 @@ from runtime.timing import (
     BLOCKS,
     LEAST_BLOCKS,
     SENTINEL_CALLS,
+    WARM_UP,
     Sweeper,
     bound_call,
     cooler,
@@ -127,6 +128,27 @@ def test_a_loading_op_gets_its_fetch():
     run()
     assert len(asked) == 1
     assert asked[0].shape == (4, 65)
+
+
+@pytest.mark.parametrize(("phase", "over"), [("forward", "x0"), ("input_grad", "dy")])
+def test_an_op_in_place_writes_over_what_it_reads_and_finds_it_as_it_was(phase, over):
+    """A gate would else shrink its maps, call by call."""
+    gate = Layer(name="l", kind="gate", in_shapes=((3, 4, 4), (3, 1, 1)), inputs=("a", "b"))
+    call = replace(gate.call(phase, 2, "float32"), in_place=True)
+    run, _ = bound_call(call)
+    assert call.reads[call.over].name == over
+    assert run.args[len(call.reads)] is run.args[call.over]
+    seen = []
+    kernel = runtime.timing.backend("numpy").kernel(call.kernel)
+
+    def watched(*arrays):
+        seen.append(float(np.abs(arrays[call.over]).max()))
+        kernel(*arrays)
+
+    by = replace(runtime.timing.backend("numpy"), own={call.kernel: watched})
+    time_op(replace(call, cold_code=True), Ranks(), by=by)
+    timed = seen[WARM_UP + 1 :]
+    assert timed == [seen[0]] * len(timed)
 
 
 @pytest.mark.parametrize("phase", ["forward", "input_grad"])

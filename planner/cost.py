@@ -218,13 +218,11 @@ def exchange_work(
     elements: Sequence[int],
     prices: Prices,
     update_ps: Callable[[int], int],
-    cluster: Cluster,
-    dtype: str,
+    routes: Routes,
 ) -> Work | None:
     """Return what lanes and links do in the exchange of buckets of these sizes."""
     if plan.workers == 1:
         return None
-    routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=DTYPE_BYTES[dtype])
     asked = plan.algorithm, elements, prices, update_ps, routes
     return folded_work(*asked) or work_of(*asked)
 
@@ -266,7 +264,9 @@ def estimate(
     prices = exchange_prices(plan, calls, transfer_ps, cluster, books)
     cut, update_ps = plan_buckets(model, training, plan), UpdateTimes(calls, used)
     elements = [bucket.elements for bucket in cut]
-    work = exchange_work(plan, elements, prices, update_ps, cluster, training.dtype)
+    item = DTYPE_BYTES[training.dtype]
+    routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=item)
+    work = exchange_work(plan, elements, prices, update_ps, routes)
     return compose(
         [pass_times(model, calls, book) for book in used],
         exchange_times(cut, exchange_cost(plan, prices, work, cluster), update_ps, work),

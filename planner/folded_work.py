@@ -47,8 +47,8 @@ def folded_work(
 
     def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
         """Return fill, work and drain by rank and ``own`` lanes of it."""
-        of, rows = (head[some], duration[some], tail[some]), seats * own
-        return [groups.by_key(f, a, rows, e) for f, a, e in zip(REDUCE, of, EMPTY, strict=True)]
+        of, rows = zip(REDUCE, (head, duration, tail), EMPTY, strict=True), seats * own
+        return [groups.by_key(f, array, rows, empty, some) for f, array, empty in of]
 
     lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
     fill, additions, _ = lane(moves.by_adder, moves.adds, 1)
@@ -139,10 +139,9 @@ def _links(
     moves: FoldedMoves, span_widths: Ints, times: tuple[Ints, Ints], routes: Routes
 ) -> tuple[Ints, list[Ints]]:
     """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
-    starts, rests = (array[moves.sends] for array in times)
-    width = span_widths[moves.span_of[moves.sends]]
-    of = (starts, width * routes.item_bytes, rests)
-    by_pair = [moves.by_pair.reduce(f, a) for f, a in zip(REDUCE, of, strict=True)]
+    payload = (span_widths * routes.item_bytes)[moves.span_of]
+    of = zip(REDUCE, (times[0], payload, times[1]), strict=True)
+    by_pair = [moves.by_pair.reduce(f, array, moves.sends) for f, array in of]
     crossed = [
         (place, link)
         for place, pair in enumerate(moves.by_pair.keys.tolist())

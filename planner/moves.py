@@ -33,21 +33,27 @@ class Groups:
         distinct, starts = np.unique(keys[order], return_index=True)
         return cls(order, starts, distinct)
 
-    def reduce(self, ufunc: np.ufunc, values: Any) -> Any:
-        """Return ``ufunc`` over the rows of each key, (rows, N) to (keys, N)."""
+    def reduce(self, ufunc: np.ufunc, values: Any, some: Ints | None = None) -> Any:
+        """Return ``ufunc`` over the rows of each key, (rows, N) to (keys, N).
+
+        The rows are ``some`` of those of ``values``, where they are given.
+        """
         if not len(self.order):
             return values[:0]
-        return ufunc.reduceat(values[self.order], self.starts, axis=0)
+        rows = self.order if some is None else some[self.order]
+        return ufunc.reduceat(values[rows], self.starts, axis=0)
 
     def rows(self, place: int) -> Ints:
         """Return the rows of the key at ``place``."""
         end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.order)
         return self.order[self.starts[place] : end]
 
-    def by_key(self, ufunc: np.ufunc, values: Ints, size: int, empty: int) -> Ints:
+    def by_key(
+        self, ufunc: np.ufunc, values: Ints, size: int, empty: int, some: Ints | None = None
+    ) -> Ints:
         """Return the same for keys 0 .. size - 1, ``empty`` where there is none."""
         found = np.full((size, values.shape[1]), empty, dtype=np.int64)
-        found[self.keys] = self.reduce(ufunc, values)
+        found[self.keys] = self.reduce(ufunc, values, some)
         return found
 
 

@@ -26,6 +26,7 @@ from planner.cost import (
     rounds_of,
     transfer_prices,
 )
+from planner.crossings import Routes
 from planner.exchange_work import Work
 from planner.factors import Factor
 from planner.landings import arrivals, landing_widths, landings_of
@@ -75,6 +76,7 @@ class StripePrices:
     exchanges: dict[Key, Exchanges] = field(default_factory=dict)
     works: dict[Key, Work | None] = field(default_factory=dict)
     waits: dict[Key, Waits] = field(default_factory=dict)
+    routes: dict[tuple[int, ...], Routes] = field(default_factory=dict)
     prices: dict[Key, Prices] = field(default_factory=dict)
     costs: dict[Key, Callable[[int], int]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
@@ -340,18 +342,25 @@ class StripePrices:
             self.costs[key] = exchange_cost(plan, prices, work, self.cluster)
         return self.costs[key]
 
+    def _routes(self, placement: tuple[int, ...]) -> Routes:
+        """Return the routes of a placement, which all algorithms share."""
+        if placement not in self.routes:
+            item = DTYPE_BYTES[self.shared.training.dtype]
+            self.routes[placement] = Routes(
+                cluster=self.cluster, placement=placement, item_bytes=item
+            )
+        return self.routes[placement]
+
     def _work(
         self, plan: Plan, prices: Prices, update_ps: Callable[[int], int], cold: int
     ) -> Work | None:
         """Return what lanes and links do, for the buckets of every size at once."""
         key = (plan.placement, plan.algorithm, cold)
         if key not in self.works:
-            axes = self.stripe.axes
-            most = len(axes["placement"]) * len(axes["algorithm"])
-            self.told(len(self.works), most)
-            dtype = self.shared.training.dtype
-            self.works[key] = exchange_work(
-                plan, self._sizes, prices, update_ps, self.cluster, dtype
-            )
-            self.told(len(self.works), most)
+            axes, done = self.stripe.axes, len(self.works)
+            most = max(len(axes["placement"]) * len(axes["algorithm"]), done + 1)
+            self.told(done, most)
+            routes = self._routes(plan.placement)
+            self.works[key] = exchange_work(plan, self._sizes, prices, update_ps, routes)
+            self.told(done + 1, most)
         return self.works[key]

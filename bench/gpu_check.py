@@ -246,11 +246,19 @@ def _measured(item: str, rehearse: bool, folder: Path) -> Any:
 
 def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> bool:
     """Predict what was measured, write results and table; return whether the kernels are right."""
-    from gpu_page import results
+    from gpu_page import results, unknown_ops
 
     from reports.gpus import gpu_section
 
     cases = [case for case in (REHEARSAL if options.rehearse else GPU) if case.key in items]
+    for case in cases:
+        lacking = unknown_ops(case, _done(folder, case.key))
+        if lacking:
+            say(
+                f"{_place(folder, case.key)}: expected the ops that the plan has now, got none for"
+                f" {lacking[0]}; it was measured by another version, so measure it again"
+            )
+            sys.exit(2)
     found = results(
         _done(folder, "facts") or {},
         _done(folder, "contract") or {"passed": False, "closing": "did not run"},

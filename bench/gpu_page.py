@@ -30,6 +30,13 @@ MOST_MEASURED, MOST_OTHER, LEAST_SPEED = 0.08, 0.20, 0.8
 Measured = Mapping[Case, Mapping[str, Any] | None]
 
 
+def unknown_ops(case: Case, found: Mapping[str, Any] | None) -> list[str]:
+    """Return the ops of a case that were not measured, though the case was."""
+    if found is None:
+        return []
+    return sorted(set(plan_calls(*question(case))) - set(found["ops"]))
+
+
 def results(
     facts: Mapping[str, Any], contract: Mapping[str, Any], measured: Measured
 ) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def bound(device: Device, call: OpCall) -> Callable[[], object]:
     settings: dict[str, Any] = dict((*call.attrs, *call.settings))
     settings |= {name: now[name] for name in changing(call.kernel)}
     arrays = [filled(device, tensor) for tensor in call.tensors]
+    if call.in_place:
+        arrays[len(call.reads) + len(call.updates)] = arrays[call.over]
     if maker := MAXIMA.get(call.kernel):
         named = dict(zip((t.name for t in call.tensors), arrays, strict=True))
         x, y = (next(t for t in call.tensors if t.name == name) for name in "xy")

@@ -20,7 +20,7 @@ ALWAYS, MOST_EFFORT = 3, 15_000
 NEAR_BEST = 1.02
 """Where every program is too large: how far above the least bound the one may be that is tried."""
 
-FEW_DEVICES = 16
+FEW_DEVICES = 64
 """On more of them flows share links, and the heap engine is slow: once so many tasks have been
 simulated that the array engine is worth loading for as many, it does the rest."""
 

@@ -281,7 +281,7 @@ def test_from_half_time_on_the_work_to_come_is_told_within_twice():
         check_told([(done, done + 3 * (most - done)) for done, most in told])
 
 
-@pytest.mark.parametrize(("devices", "then"), [(16, "heap"), (17, "array")])
+@pytest.mark.parametrize(("devices", "then"), [(64, "heap"), (65, "array")])
 def test_on_many_devices_the_array_engine_takes_over(devices, then):
     machine, result = perceptron()[2:]
     ranking = Ranking.of(result.table, Objective.named("time", machine))

@@ -7,7 +7,6 @@ is made when somebody asks. Index letters: T moves of the script.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import overload
 
 import numpy as np
 
@@ -99,13 +98,8 @@ class ExchangeTasks(RankedTasks):
     def __len__(self) -> int:
         return len(self.script.src)
 
-    @overload
-    def __getitem__(self, at: int) -> Task: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Task]: ...
-    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
+    def made(self, at: int) -> Task:
+        """Return task ``at``."""
         arrived = int(self.script.arrived[at])
         first, end = (int(self.edges[side[at]]) for side in (self.script.first, self.script.end))
         own = self._view("gradients", 0, self.bucket.first + first, end - first)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.layout import Layout, Place
+from planner.made import Made
 from planner.opcall import OpCall
 from planner.registers import Register
 from planner.switching import SWITCH
@@ -109,7 +110,7 @@ class TransferTask:
 Task = ComputeTask | TransferTask | StageTask
 
 
-class RankedTasks(Sequence[Task]):
+class RankedTasks(Made[Task]):
     """Tasks that know whose they are without being looked at one by one."""
 
     @abstractmethod

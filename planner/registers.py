@@ -8,13 +8,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import overload
 
 import numpy as np
 
 from planner.algorithms import algorithm, name_at
 from planner.calls import StepCalls
 from planner.emission import script_of
+from planner.made import Made
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.optimizer import optimizer
@@ -50,7 +50,7 @@ class Register:
 
 
 @dataclass(slots=True, eq=False)
-class RegisterNames(Sequence[str]):
+class RegisterNames(Made[str]):
     """Full names of registers by id, ``NAME@OWNER``, made when somebody asks; append-only."""
 
     parts: list[tuple[Sequence[str], str]] = field(default_factory=list)
@@ -65,17 +65,11 @@ class RegisterNames(Sequence[str]):
     def __len__(self) -> int:
         return self.firsts[-1] + len(self.parts[-1][0]) if self.parts else 0
 
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[str]: ...
-    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        place = range(len(self))[at]
-        part = bisect_right(self.firsts, place) - 1
+    def made(self, at: int) -> str:
+        """Return name ``at``."""
+        part = bisect_right(self.firsts, at) - 1
         names, owner = self.parts[part]
-        return f"{names[place - self.firsts[part]]}@{owner}"
+        return f"{names[at - self.firsts[part]]}@{owner}"
 
     def __iter__(self) -> Iterator[str]:
         return (f"{name}@{owner}" for names, owner in self.parts for name in names)

@@ -5,9 +5,7 @@ one or two before it as all later ones do. So those are copied, and are what low
 number by number, where nothing feeds them from outside and no step follows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import overload
 
 from planner.lowering import Lowering, Passes
 from planner.program import ComputeTask, RankedTasks, Task
@@ -46,14 +44,9 @@ class RepeatedTasks(RankedTasks):
     def __len__(self) -> int:
         return len(self.infos) * self.times
 
-    @overload
-    def __getitem__(self, at: int) -> Task: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Task]: ...
-    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        later, place = divmod(range(len(self))[at], len(self.infos))
+    def made(self, at: int) -> Task:
+        """Return task ``at``."""
+        later, place = divmod(at, len(self.infos))
         number, info = LOWERED + later, self.infos[place]
         views = tuple(
             replace(view, slot=number % max(1, self.slots[view.register])) for view in info.views

@@ -6,7 +6,6 @@ registers. A copy is what lowering again would give, number by number, in a frac
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import overload
 
 import numpy as np
 
@@ -75,13 +74,8 @@ class CopiedTasks(RankedTasks):
     def __len__(self) -> int:
         return len(self.infos)
 
-    @overload
-    def __getitem__(self, at: int) -> Task: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Task]: ...
-    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
+    def made(self, at: int) -> Task:
+        """Return task ``at``."""
         info = self.infos[at]
         assert isinstance(info, ComputeTask), "passes only compute"
         return replace(info, rank=self.rank)

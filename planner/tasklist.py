@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import overload
 
 from planner.program import RankedTasks, Task
 
@@ -49,18 +48,10 @@ class TaskList(RankedTasks):
     def __len__(self) -> int:
         return self.firsts[-1] + len(self.parts[-1]) if self.parts else 0
 
-    @overload
-    def __getitem__(self, at: int) -> Task: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Task]: ...
-    def __getitem__(self, at: int | slice) -> Task | Sequence[Task]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        if not -len(self) <= at < len(self):
-            raise IndexError(at)
-        place = at % len(self)
-        part = bisect_right(self.firsts, place) - 1
-        return self.parts[part][place - self.firsts[part]]
+    def made(self, at: int) -> Task:
+        """Return task ``at``."""
+        part = bisect_right(self.firsts, at) - 1
+        return self.parts[part][at - self.firsts[part]]
 
     def __iter__(self) -> Iterator[Task]:
         return chain(*self.parts)

@@ -21,7 +21,10 @@ def gpu_section(found: Sequence[Mapping[str, Any]]) -> str:
         " curves fitted to the ops of other models, and as `foreplan plan` predicts a GPU that"
         " nobody measured, from its datasheet and what published runs of similar ones reached;"
         " PyTorch eager on the same GPU in the same run. A model's own ops never enter its curves,"
-        " but the law that they are fitted by was chosen with the errors of the H200 in sight. From"
+        " but the law that they are fitted by was chosen with the errors of the H200 in sight. What"
+        " the host takes to issue an op is measured in steps of the same run, so where the host is"
+        " the bound (a) says little; what is measured of it holds waits for room in the device's"
+        " queue. From"
         " `bench/results/gpu-*.json` of `make gpu-check`.",
         "",
     ]

@@ -186,8 +186,8 @@ def attention(  # noqa: PLR0913 - what a plan depends on
 def built(graph: Any, *, strict: bool) -> list[Plan]:
     """Build the plan that the library's heuristics put first; of a strict graph, some of the first.
 
-    ``strict`` leaves out tensor cores, which round float32 to ten bits of mantissa. The heuristics
-    put the others in no good order, so whoever runs them has to time them.
+    ``strict`` leaves out tensor cores, which round float32 to ten bits of mantissa. What is left
+    differs up to a hundredfold in time, so whoever runs it has to time it.
     """
     import cudnn
 

@@ -21,9 +21,9 @@ NEAR_BEST = 1.02
 """Where every program is too large: how far above the least bound the one may be that is tried."""
 
 FEW_DEVICES, SLOW_TASKS = 8, 12_000
-"""On more devices flows share links between nodes, and the heap engine takes 25 to 37 us a task. Once
-it has done so many tasks, which takes as long as to load the array engine, that does the rest: so
-no search takes twice what it would take with the better of the two."""
+"""On more devices flows share links between nodes, and the heap engine takes 25 to 37 us a task.
+Once it has done so many tasks, which takes as long as loading the array engine, that does the rest:
+so no search takes twice what it would take with the better of the two."""
 
 HEAP_TASKS = 8
 """Tasks that the heap engine simulates in the time in which one is lowered by itself."""

@@ -5,10 +5,15 @@ one or two before it as all later ones do. So those are copied, and are what low
 number by number, where nothing feeds them from outside and no step follows.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from hwprofiles.units import Ints
 from planner.lowering import Lowering, Passes
-from planner.program import ComputeTask, RankedTasks, Task
+from planner.opcall import OpCall
+from planner.program import ComputeTask, RankedTasks, Task, calls_among
 
 LOWERED = 3
 """Microbatches that are lowered; the last of them stands for all later ones."""
@@ -40,6 +45,12 @@ class RepeatedTasks(RankedTasks):
     def of_rank(self, rank: int) -> list[int]:
         """Return the places of those in which ``rank`` takes part: all, or none."""
         return list(range(len(self))) if rank == self.rank else []
+
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield the rank, op calls and the places of what it computes, all of them."""
+        begins = np.arange(0, len(self), len(self.infos))[:, None]
+        for rank, call, places in calls_among(self.infos):
+            yield rank, call, (begins + places).reshape(-1)
 
     def __len__(self) -> int:
         return len(self.infos) * self.times

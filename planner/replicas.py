@@ -4,13 +4,14 @@ Where two workers have the same kind of device, their passes are the same tasks 
 registers. A copy is what lowering again would give, number by number, in a fraction of the time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.lowering import Lowering, Passes
+from planner.opcall import OpCall
 from planner.program import ComputeTask, RankedTasks, Task
 
 
@@ -21,7 +22,7 @@ class Template:
     block: int
     """Of the graph."""
     passes: Passes
-    infos: Sequence[Task]
+    infos: RankedTasks
     names: tuple[str, ...]
     """Of its actors, in the order of their ids."""
 
@@ -64,12 +65,16 @@ class Template:
 class CopiedTasks(RankedTasks):
     """The tasks of another worker, made when somebody looks at them."""
 
-    infos: Sequence[Task]
+    infos: RankedTasks
     rank: int
 
     def of_rank(self, rank: int) -> list[int]:
         """Return the places of those in which ``rank`` takes part: all, or none."""
         return list(range(len(self.infos))) if rank == self.rank else []
+
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield the rank, op calls and the places of what it computes, all of them."""
+        yield from ((self.rank, call, places) for _, call, places in self.infos.calls())
 
     def __len__(self) -> int:
         return len(self.infos)

@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from planner.collectives.base import Tasks
-from planner.lowering import PRIORITY, Lowering, Passes, flat_view
+from planner.lowering import PRIORITY, Lowering, Passes
 from planner.opcall import OpCall
+from planner.operands import flat_view
 from planner.optimizer import update_arrays
 from planner.plan import Bucket, Training
 from planner.precision import SCALING, scales_loss

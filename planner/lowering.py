@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
@@ -13,7 +12,8 @@ from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
 from planner.library_cost import library_prices
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES, OpCall
+from planner.opcall import OpCall
+from planner.operands import Arrays, flat_view
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, View
 from planner.registers import Register, RegisterNames, frame_count, plan_buckets
@@ -22,9 +22,6 @@ from planner.switching import Joined
 from planner.tasklist import TaskList
 from sim.blocks import Rows
 from sim.taskgraph import GraphBuilder
-
-FLAT = ("parameters", "gradients")
-"""Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
 
 LANES = ("compute", "copy", "send", "receive")
 """Of every rank; some may be the same one."""
@@ -106,6 +103,8 @@ class Lowering:
     """By register id; writers keep their order, for a view names the slot of its turn."""
     frames: int = 1
     """Microbatches of one rank that may be under way."""
+    arrays: Arrays = field(init=False)
+    """Of the passes."""
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank and position in the passes: its last firing of this step."""
     passed: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -138,6 +137,14 @@ class Lowering:
         columns = {key: _register_columns(layout) for key, layout in alike.items()}
         for names, slots, _ in columns.values():
             self.slots.update(zip(names, slots, strict=True))
+        self.arrays = Arrays(
+            model=self.model,
+            calls=self.calls,
+            samples=self.plan.microbatch,
+            offsets=self.offsets,
+            slots=self.slots,
+            frames=self.frames,
+        )
         for rank, device in enumerate(self.plan.placement):
             names, slots, strides = columns[id(self.layouts[rank])]
             added = self.graph.registers(device, slots, strides)
@@ -244,25 +251,8 @@ class Lowering:
         """Return a slice of the flat parameters or gradients."""
         return flat_view(register, first, elements, self.training.dtype)
 
-    def parameter(self, layer: int, name: str, register: str, slot: int = 0) -> View:
-        """Return ``w`` or ``b`` of a layer, or its gradient in a slot of ``register``."""
-        at = self.offsets[layer] if register in FLAT else 0
-        for parameter, shape in self.model.layers[layer].parameters.items():
-            if parameter == name.removeprefix("d"):
-                return replace(self.flat(register, at, 0), slot=slot, shape=shape)
-            at += prod(shape)
-        raise AssertionError(name)
-
 
 def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:
     """Return name, slots and bytes of a slot of each register."""
     some = layout.registers
     return [r.name for r in some], [r.slots for r in some], [r.stride_bytes for r in some]
-
-
-def flat_view(register: str, first: int, elements: int, dtype: str) -> View:
-    """Return a slice of a flat array: parameters, gradients or what the optimizer keeps."""
-    item = DTYPE_BYTES[dtype]
-    return View(
-        register=register, slot=0, offset_bytes=first * item, shape=(elements,), dtype=dtype
-    )

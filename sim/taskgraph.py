@@ -32,7 +32,6 @@ from sim.blocks import (
     as_column,
     as_table,
     check_block,
-    join_blocks,
     join_columns,
     join_rows,
     narrow,
@@ -318,30 +317,18 @@ class GraphBuilder:
                 awaited[ids[ids >= first] - first] = True
         return tuple((np.flatnonzero(~awaited) + first).tolist())
 
-    def close_block(self) -> int:
-        """End the block of the tasks added one by one; return its number."""
+    def closed_block(self) -> Block:
+        """End the block of the tasks added one by one, of which there are some; return it."""
         self._close_block()
-        return len(self._blocks) - 1
+        return self._blocks[-1]
 
-    def again(self, first: int, times: int) -> None:
-        """Append the tasks from ``first`` on so many times, on the same lanes and registers.
-
-        They were all added one by one since the last block ended. Each time, what they wait for and
-        read is as much later as they are many; what the copies write can be read as items alone.
-        """
-        self._close_block()
-        block = self._blocks[-1]
-        more = block.again(first - block.first, times)
-        self._blocks[-1] = join_blocks([block, more])
-        self._items += len(more.rows["out"].ids)
-
-    def repeat(self, number: int, *, lanes: Ids, registers: Ids, actors: Ids) -> range:
+    def repeat(self, model: Block, *, lanes: Ids, registers: Ids, actors: Ids) -> range:
         """Append the tasks of a block again and again, each time on other lanes and registers.
 
         Parameters
         ----------
-        number : int
-            The block; none of its tasks waits for one before it.
+        model : Block
+            Counted from 0 on; none of its tasks waits for one before it.
         lanes, registers : int array, shape (n, k)
             By copy, and by id in the block: the id in the copy; lanes keep their order.
         actors : int array, shape (n,)
@@ -350,27 +337,27 @@ class GraphBuilder:
         Returns
         -------
         range
-            By copy: how far its tasks lie behind those of the block.
+            By copy: its first task.
 
         Notes
         -----
         What the copies write can be read as items, not as (writer, register).
         """
         self._close_block()
-        model, first, first_item = self._blocks[number], self.tasks, self._items
+        first, first_item = self.tasks, self._items
         times, items = len(lanes), len(model.rows["out"].ids)
         block = Block(first=first, count=times * model.count, first_item=first_item)
         for name, column in model.columns.items():
             block.columns[name] = column if isinstance(column, int) else np.tile(column, times)
         own = np.broadcast_to(model.columns["actor"], model.count)
         block.columns["actor"] = as_column((own + actors[:, None]).reshape(-1), wide=False)
-        shifts = range(first - model.first, first - model.first + block.count, max(1, model.count))
-        item_shifts = first_item - model.first_item + items * np.arange(times)
+        begins = range(first, block.end, max(1, model.count))
+        first_items = first_item + items * np.arange(times)
         ids = {
             "lane": lanes[:, model.rows["lane"].ids],
-            "dep": model.rows["dep"].ids + np.array(shifts)[:, None],
+            "dep": model.rows["dep"].ids + np.array(begins)[:, None],
             "out": registers[:, model.rows["out"].ids],
-            "in": model.rows["in"].ids + item_shifts[:, None],
+            "in": model.rows["in"].ids + first_items[:, None],
         }
         for name, rows in model.rows.items():
             lengths = rows.lengths
@@ -379,7 +366,7 @@ class GraphBuilder:
             block.rows[name] = Rows(lengths=lengths, ids=narrow(ids[name].reshape(-1)))
         self._blocks.append(block)
         self._items += times * items
-        return shifts
+        return begins
 
     def _append(
         self,

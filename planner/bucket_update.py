@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -80,7 +81,10 @@ def _update(
         },
         len(ranks),
         lane=Rows(lengths=1, ids=np.array([work.lanes[rank, "compute"] for rank in ranks])),
-        dep=Rows(lengths=lengths, ids=np.array([t for some in waits for t in some])),
+        dep=Rows(
+            lengths=lengths,
+            ids=np.fromiter(chain.from_iterable(waits), np.int64, int(lengths.sum())),
+        ),
         out=none,
         **{"in": none},
     )

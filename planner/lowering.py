@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.link import Route
@@ -67,6 +69,22 @@ class Passes:
         return tuple(task + self.shift for task in self.known[what, layers])
 
 
+@dataclass(slots=True)
+class RegisterIds:
+    """Ids of the registers of one worker by name."""
+
+    first: int
+    """Of those of its arena, which follow one another."""
+    places: Mapping[str, int]
+    """In the arena: the same for workers alike."""
+    beside: dict[str, int] = field(default_factory=dict)
+    """Of what lies between it and the processes that feed it."""
+
+    def __getitem__(self, name: str) -> int:
+        place = self.places.get(name)
+        return self.beside[name] if place is None else self.first + place
+
+
 @dataclass(slots=True, kw_only=True)
 class Lowering:
     """State of one lowering: the growing graph and its side tables."""
@@ -84,7 +102,8 @@ class Lowering:
     layouts: tuple[Layout, ...] = ()
     slots: dict[str, int] = field(default_factory=dict)
     """By register: of all ranks, where they have it."""
-    register_ids: list[dict[str, int]] = field(default_factory=list)
+    register_ids: list[RegisterIds] = field(default_factory=list)
+    """By rank."""
     register_names: RegisterNames = field(default_factory=RegisterNames)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -135,8 +154,9 @@ class Lowering:
         self.frames = max(1, frame_count(self.training, self.plan))
         alike = {id(layout): layout for layout in self.layouts}
         columns = {key: _register_columns(layout) for key, layout in alike.items()}
+        places = {key: {n: i for i, n in enumerate(names)} for key, (names, *_) in columns.items()}
         for names, slots, _ in columns.values():
-            self.slots.update(zip(names, slots, strict=True))
+            self.slots.update(zip(names, slots.tolist(), strict=True))
         self.arrays = Arrays(
             model=self.model,
             calls=self.calls,
@@ -146,9 +166,10 @@ class Lowering:
             frames=self.frames,
         )
         for rank, device in enumerate(self.plan.placement):
-            names, slots, strides = columns[id(self.layouts[rank])]
+            key = id(self.layouts[rank])
+            names, slots, strides = columns[key]
             added = self.graph.registers(device, slots, strides)
-            self.register_ids.append(dict(zip(names, added, strict=True)))
+            self.register_ids.append(RegisterIds(added.start, places[key]))
             self.register_names.add(names, str(rank))
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
@@ -252,7 +273,8 @@ class Lowering:
         return flat_view(register, first, elements, self.training.dtype)
 
 
-def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:
+def _register_columns(layout: Layout) -> tuple[list[str], Ints, Ints]:
     """Return name, slots and bytes of a slot of each register."""
     some = layout.registers
-    return [r.name for r in some], [r.slots for r in some], [r.stride_bytes for r in some]
+    slots = np.array([r.slots for r in some], dtype=np.int64)
+    return [r.name for r in some], slots, np.array([r.stride_bytes for r in some], dtype=np.int64)

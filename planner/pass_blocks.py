@@ -78,11 +78,11 @@ def _append(work: Lowering, ranks: Sequence[int]) -> list[Passes]:
         block = join_blocks([block, block.again(kept.last, again)])
     actors = work.actor_count + kept.actors * np.arange(len(ranks))
     work.actor_count += kept.actors * len(ranks)
-    first = [next(iter(work.register_ids[rank].values())) for rank in ranks]
+    first = [work.register_ids[rank].first for rank in ranks]
     shifts = work.graph.repeat(
         block,
         lanes=np.array([work.lanes_of(rank) for rank in ranks]),
-        registers=np.arange(len(work.register_ids[ranks[0]])) + np.array(first)[:, None],
+        registers=np.arange(len(work.register_ids[ranks[0]].places)) + np.array(first)[:, None],
         actors=actors,
     )
     for rank in ranks:
@@ -143,7 +143,7 @@ def _lowered(work: Lowering, rank: int) -> PassBlock:
     first, last = [*begins, block.count][1], begins[-1]
     assert block.count == len(positions), "every op of the passes is one task"
     assert min(passes.gradient.values(), default=last) >= last, "all that is learnt is learnt anew"
-    lanes, registers = alone.lanes_of(rank), next(iter(alone.register_ids[rank].values()))
+    lanes, registers = alone.lanes_of(rank), alone.register_ids[rank].first
     lane, out = block.rows["lane"], block.rows["out"]
     own = {
         "lane": Rows(lengths=lane.lengths, ids=narrow(np.array([*map(lanes.index, lane.ids)]))),

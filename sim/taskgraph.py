@@ -151,9 +151,11 @@ class GraphBuilder:
     _blocks: list[Block] = field(default_factory=list)
     _pending: Pending = field(default_factory=Pending)
     _items: int = 0
-    _slots: list[int] = field(default_factory=list)
-    _slot_bytes: list[int] = field(default_factory=list)
-    _register_device: list[int] = field(default_factory=list)
+    _slots: list[Ints] = field(default_factory=list)
+    _slot_bytes: list[Ints] = field(default_factory=list)
+    _register_devices: list[int] = field(default_factory=list)
+    """Registers as they were added together."""
+    _register_count: int = 0
     _lane_device: list[int] = field(default_factory=list)
     _links: list[float] = field(default_factory=list)
     _paths: Paths = field(default_factory=Paths)
@@ -195,13 +197,16 @@ class GraphBuilder:
         """Add a register with ``slots`` credits of ``slot_bytes``; return its id."""
         return self.registers(device, (slots,), (slot_bytes,))[0]
 
-    def registers(self, device: int, slots: Sequence[int], slot_bytes: Sequence[int]) -> range:
+    def registers(
+        self, device: int, slots: Sequence[int] | Ints, slot_bytes: Sequence[int] | Ints
+    ) -> range:
         """Add registers of one device; return their ids."""
-        first = len(self._slots)
-        self._slots += slots
-        self._slot_bytes += slot_bytes
-        self._register_device += [device] * len(slots)
-        return range(first, len(self._slots))
+        first = self._register_count
+        self._slots.append(np.asarray(slots, dtype=np.int64))
+        self._slot_bytes.append(np.asarray(slot_bytes, dtype=np.int64))
+        self._register_devices.append(device)
+        self._register_count += len(slots)
+        return range(first, self._register_count)
 
     def compute(
         self,
@@ -352,12 +357,13 @@ class GraphBuilder:
         own = np.broadcast_to(model.columns["actor"], model.count)
         block.columns["actor"] = as_column((own + actors[:, None]).reshape(-1), wide=False)
         begins = range(first, block.end, max(1, model.count))
-        first_items = first_item + items * np.arange(times)
-        ids = {
-            "lane": lanes[:, model.rows["lane"].ids],
-            "dep": model.rows["dep"].ids + np.array(begins)[:, None],
-            "out": registers[:, model.rows["out"].ids],
-            "in": model.rows["in"].ids + first_items[:, None],
+        later = narrow(np.array([block.end, *begins]))[1:]
+        written = narrow(first_item + items * np.arange(times + 1))[:-1]
+        ids: dict[str, Ids] = {
+            "lane": np.take(narrow(lanes), model.rows["lane"].ids, axis=1),
+            "dep": model.rows["dep"].ids + later[:, None],
+            "out": np.take(narrow(registers), model.rows["out"].ids, axis=1),
+            "in": model.rows["in"].ids + written[:, None],
         }
         for name, rows in model.rows.items():
             lengths = rows.lengths
@@ -422,12 +428,19 @@ class GraphBuilder:
         routes, caps = self._paths.rows()
         return TaskGraph(
             **once(columns | rows),
-            register_slots=np.array(self._slots, dtype=np.int64),
-            register_bytes=np.array(self._slot_bytes, dtype=np.int64),
-            register_device=np.array(self._register_device, dtype=np.int64),
+            register_slots=_joined(self._slots),
+            register_bytes=_joined(self._slot_bytes),
+            register_device=np.repeat(
+                np.array(self._register_devices, dtype=np.int64), list(map(len, self._slots))
+            ),
             lane_device=np.array(self._lane_device, dtype=np.int64),
             link_bytes_per_s=np.array(self._links, dtype=np.float64),
             route_ptr=routes.ptr(len(caps)),
             route_idx=routes.ids,
             route_cap_bytes_per_s=caps,
         )
+
+
+def _joined(parts: Sequence[Ints]) -> Ints:
+    """Return numbers one after the other."""
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

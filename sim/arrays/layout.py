@@ -86,7 +86,7 @@ def lay_out(graph: TaskGraph) -> State:
         event_at=_none(lanes),
         route_ptr=_own(graph.route_ptr),
         route_idx=_own(graph.route_idx),
-        route_cap=np.require(graph.route_cap_bytes_per_s, np.float64, ["C", "W"]),
+        route_cap=graph.route_cap_bytes_per_s.astype(np.float64, copy=False),
         bandwidth=np.require(graph.link_bytes_per_s, np.float64, ["C", "W"]),
         hop_bits=hop_bits,
         crossed=_none(crossings),

@@ -33,6 +33,7 @@ Ids32 = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 AnyIds = Annotated[Ids32, ANY_STRIDE]
 AnyTimes = Annotated[Ints, ANY_STRIDE]
+AnyFloats = Annotated[Floats, ANY_STRIDE]
 """Columns of a graph, which are taken as they are."""
 
 NOW_PS, EVENTS, TOUCHED_LANES, TOUCHED_LINKS, ENDING, STAMP, SOLVES = range(7)
@@ -126,7 +127,7 @@ class State(NamedTuple):
 
     route_ptr: Ids32
     route_idx: Ids32
-    route_cap: Floats
+    route_cap: AnyFloats
     bandwidth: Floats
     hop_bits: int
     crossed: Ids32

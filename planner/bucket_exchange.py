@@ -24,7 +24,7 @@ from planner.registers import landing_name
 from planner.script import Script
 from planner.switching import SWITCH, Joined, carried, route_between
 from planner.tasklist import TaskList
-from sim.blocks import Rows, narrow, rows_of_table
+from sim.blocks import Ids, Rows, rows_of_table
 from sim.taskgraph import NO_ROUTE
 
 
@@ -181,19 +181,22 @@ class _Writer:
     script: Script = field(init=False)
     first: int = field(init=False)
     """Id of the first task."""
+    end: int = field(init=False)
+    """Id after that of the last one."""
 
     def __post_init__(self) -> None:
         self.script, self.first = self.made.script, self.work.graph.tasks
+        self.end = self.first + len(self.made)
 
     def write(self) -> list[Tasks]:
         """Append all; return the last tasks of each rank."""
         work, script, made = self.work, self.script, self.made
         width = made.edges[script.end] - made.edges[script.first]
         payload = np.where(script.arrived < 0, width * DTYPE_BYTES[made.dtype], 0)
-        lands, adds = np.flatnonzero(script.lands), script.adds
+        adds = script.adds
         item = work.graph.items + np.cumsum(script.lands) - 1
         route, duration_ps = self._sent(payload)
-        duration_ps[adds] = self._added_ps(width[adds])
+        duration_ps[adds] = self._added_ps()
         tokens = self._tokens()
         deps = self._deps(tokens)
         work.graph.extend(
@@ -207,7 +210,7 @@ class _Writer:
             len(payload),
             lane=self._lanes(),
             dep=deps,
-            out=Rows(lengths=script.lands, ids=self._registers(lands)),
+            out=Rows(lengths=script.lands, ids=self._registers()),
             **{
                 "in": Rows(
                     lengths=(script.arrived >= 0).astype(np.int64), ids=item[script.arrived[adds]]
@@ -252,12 +255,15 @@ class _Writer:
         if key not in known:
             known[key] = self._ways()
         route, law_of, laws = known[key]
-        overhead_ps = np.zeros_like(payload)
-        for number, law in enumerate(laws):
-            some = np.flatnonzero(law_of == number)
-            payload[some] = carried(law, payload[some])
-            sizes, size_of = np.unique(payload[some], return_inverse=True)
-            overhead_ps[some] = to_ps(law.overhead_s(sizes.astype(np.float64)))[size_of]
+        overhead_ps, sends = np.zeros_like(payload), self.script.sends
+        spans, span_of = self.script.spans
+        sizes = np.diff(self.made.edges[spans])[:, 0] * DTYPE_BYTES[self.made.dtype]
+        flows = np.array([carried(law, sizes) for law in laws])
+        laws_ps = np.array(
+            [to_ps(law.overhead_s(size * 1.0)) for law, size in zip(laws, flows, strict=True)]
+        )
+        payload[sends] = flows[law_of[sends], span_of[sends]]
+        overhead_ps[sends] = laws_ps[law_of[sends], span_of[sends]]
         paid_ps = self.work.library_ps(self.made.name, self.made.bucket.elements)
         overhead_ps[self.script.first_sends] += paid_ps
         return route, overhead_ps
@@ -280,27 +286,28 @@ class _Writer:
         route[sends], law_of[sends] = found[:, pair_of]
         return route, law_of, [law for _, law in laws.values()]
 
-    def _added_ps(self, width: Ints) -> Ints:
+    def _added_ps(self) -> Ints:
         """Return the time of each addition, picoseconds."""
-        work, group = self.work, self.made.group
+        work, group, script = self.work, self.made.group, self.script
         device = [work.cluster.devices[work.plan.placement[worker]].name for worker in group]
         _, one, kind_of = np.unique(device, return_index=True, return_inverse=True)
-        keys = kind_of[self.script.src[self.script.adds]] * (self.made.bucket.elements + 1) + width
-        distinct, back = np.unique(keys, return_inverse=True)
-        each = []
-        for kind, elements in zip(*np.divmod(distinct, self.made.bucket.elements + 1), strict=True):
-            each.append(work.price_ps(group[one[kind]], work.calls.add(int(elements))))
-        return np.array(each, dtype=np.int64)[back]
+        spans, span_of = script.spans
+        widths, width_of = np.unique(np.diff(self.made.edges[spans])[:, 0], return_inverse=True)
+        keys = kind_of[script.src[script.adds]] * len(widths) + width_of[span_of[script.adds]]
+        found: Ints = np.zeros(len(one) * len(widths), dtype=np.int64)
+        for key in np.flatnonzero(np.bincount(keys, minlength=len(found))).tolist():
+            kind, width = divmod(key, len(widths))
+            found[key] = work.price_ps(group[one[kind]], work.calls.add(int(widths[width])))
+        each: Ints = found[keys]
+        return each
 
-    def _registers(self, lands: Ints) -> Ints:
-        """Return the register that each of the transfers ``lands`` writes."""
-        ids, script = self.work.register_ids, self.script
-        seats, seat_of = np.unique(
-            script.dst[lands] * script.channels + script.channel[lands], return_inverse=True
-        )
+    def _registers(self) -> Ints:
+        """Return the register that each of the transfers that land writes."""
+        ids, channels = self.work.register_ids, self.script.channels
+        seats, seat_of = self.script.seats
         found = [
             ids[self.made.group[rank]][landing_name(self.made.number, channel)]
-            for rank, channel in (divmod(seat, script.channels) for seat in seats.tolist())
+            for rank, channel in (divmod(seat, channels) for seat in seats.tolist())
         ]
         return np.array(found, dtype=np.int64)[seat_of]
 
@@ -314,18 +321,23 @@ class _Writer:
 
     def _deps(self, tokens: list[Tasks]) -> Rows:
         """Return what each task waits for: first what tokens stand for, which came before."""
-        sets, set_of, counts, moves = self.script.awaited
-        found = [_joined([tokens[-1 - token] for token in some]) for some in sets]
+        sets, some, set_of = self.script.awaited
+        counts, moves = self.script.awaited_moves
+        found = [_joined([tokens[-1 - token] for token in each]) for each in sets]
         size = np.array(list(map(len, found)), dtype=np.int64)
-        lengths = np.stack([size[set_of], counts], axis=1).reshape(-1)
-        begin = np.stack(
-            [(np.cumsum(size) - size)[set_of], size.sum() + np.cumsum(counts) - counts], axis=1
-        ).reshape(-1)
-        ids = np.concatenate([*(np.array(s, dtype=np.int32) for s in found), moves + self.first])
-        ids = narrow(ids)
-        at = np.repeat((begin - np.cumsum(lengths) + lengths).astype(np.int32), lengths)
-        at += np.arange(len(at), dtype=np.int32)
-        return Rows(lengths=lengths.reshape(-1, 2).sum(axis=1), ids=ids[at])
+        before = np.zeros_like(counts)
+        before[some] = size[set_of]
+        lengths, shift = counts + before, np.cumsum(before)
+        begin, total = np.cumsum(lengths) - lengths, int(lengths.sum())
+        ids: Ids = np.empty(total, dtype=np.int32 if self.end < 2**31 else np.int64)
+        ids[np.arange(len(moves)) + np.repeat(shift, counts)] = moves + self.first
+        for count in np.unique(size[size > 0]).tolist():  # as many as sets have different sizes
+            alike, place = size == count, np.cumsum(size == count) - 1
+            table = np.array([own for own in found if len(own) == count], dtype=ids.dtype)
+            taken = alike[set_of]
+            at = begin[some[taken]][:, None] + np.arange(count)
+            ids[at] = np.take(table, place[set_of[taken]], axis=0)
+        return Rows(lengths=lengths, ids=ids)
 
     def _tokens(self) -> list[Tasks]:
         """Return the tasks that the tokens of a script stand for: what makes ready, what may land.

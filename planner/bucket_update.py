@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.collectives.base import Tasks
-from planner.lowering import PRIORITY, Lowering, Passes, flat_view
+from planner.lowering import PRIORITY, Lowering, Passes
 from planner.opcall import OpCall
+from planner.operands import flat_view
 from planner.optimizer import update_arrays
 from planner.plan import Bucket, Training
 from planner.precision import SCALING, scales_loss
@@ -80,7 +82,10 @@ def _update(
         },
         len(ranks),
         lane=Rows(lengths=1, ids=np.array([work.lanes[rank, "compute"] for rank in ranks])),
-        dep=Rows(lengths=lengths, ids=np.array([t for some in waits for t in some])),
+        dep=Rows(
+            lengths=lengths,
+            ids=np.fromiter(chain.from_iterable(waits), np.int64, int(lengths.sum())),
+        ),
         out=none,
         **{"in": none},
     )

@@ -25,7 +25,7 @@ from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.records import SCHEMA, PlanFile, RankedPlan, cluster_record, plans_sha256
-from sim.arrays.compiled import cache_roots
+from sim.arrays.folder import cache_roots
 from tests.shipped import shipped
 
 DEVICES = 4

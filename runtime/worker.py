@@ -68,9 +68,12 @@ def check_identity(expected: dict[str, Any]) -> None:
 def run(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> object:
     """Do the job; return this rank's result, which only rank 0 has."""
     from runtime.backends import backend
+    from runtime.patience import Patient
 
     if backend(job.get("backend", "numpy")).is_host:
         pin(job["cores"], comm.rank)
+        if 0 < len(job["cores"]) < comm.size:
+            comm = Patient(comm)
     check_identity(job["identity"])
     if job["kind"] == "calibrate":
         from runtime.calibrate import calibrate_ranks

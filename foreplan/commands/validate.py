@@ -46,7 +46,8 @@ def validate(
 
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
-    Pipelines count where their layout is stated: columns `micro_batches` (of a step) and
+    `throughput_unit` says what samples_per_s counts (images/s, tokens/s/GPU, ms/step); without a
+    rate, step_ms or fwd_ms and bwd_ms are what was measured. Pipelines count where their layout is stated: columns `micro_batches` (of a step) and
     `layer_balance` (layers of each stage, joined by |); `batch_per_device` is then a microbatch.
     """
     import json as as_json
@@ -198,6 +199,10 @@ def _show_apart(found: "Sequence[Assessed]") -> None:
             row.reason for row in found if row.in_scope and not row.covered
         ),
     }
+    told = (row for row in found if row.in_scope and row.covered)
+    parts["blanks of covered rows that were filled in (`assumed` in the JSON)"] = Counter(
+        column for row in told for column in row.assumed
+    )
     for name, reasons in parts.items():
         if reasons:
             out()

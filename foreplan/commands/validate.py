@@ -47,8 +47,9 @@ def validate(
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
     `throughput_unit` says what samples_per_s counts (images/s, tokens/s/GPU, ms/step); without a
-    rate, step_ms or fwd_ms and bwd_ms are what was measured. Pipelines count where their layout is stated: columns `micro_batches` (of a step) and
-    `layer_balance` (layers of each stage, joined by |); `batch_per_device` is then a microbatch.
+    rate, step_ms or fwd_ms and bwd_ms are what was measured. Pipelines count where their layout is
+    stated: columns `micro_batches` (of a step) and `layer_balance` (layers of each stage, joined by
+    |); `batch_per_device` is then a microbatch.
     """
     import json as as_json
 

@@ -63,7 +63,7 @@ def validate(
     from planner.published.rows import SMALL, read_rows
     from planner.published.shift import shifted
     from planner.published.summary import summaries
-    from runtime.files import replace_whole
+    from planner.records import write_bytes
 
     if cases and is_collectives(cases):
         if calibrate:
@@ -90,7 +90,7 @@ def validate(
         record["given_back"] = experiment(refitted)
         record["generations_left_out"] = refitted.generations
     if json_file is not None:
-        replace_whole(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
+        write_bytes(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
     if json:
         show_json(record)
         return

@@ -162,12 +162,18 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` whole or not at all.
 
+    What a link leads to is written; a device or a pipe has no name to take and is written to.
+
     Raises
     ------
     RecordError
         When the folder is missing, or the file cannot be written.
     """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        path = path.resolve()
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise _cannot_be_written(path, error) from error

@@ -81,7 +81,7 @@ class Exchanges:
                 script=script,
                 dtype=work.training.dtype,
                 landing_slots=max(1, work.plan.landing_slots),
-                calls=work.calls,
+                step_calls=work.calls,
             )
             for number, bucket in zip(numbers, buckets, strict=True)
         )

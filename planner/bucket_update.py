@@ -1,12 +1,13 @@
 """The updates that end a step: those of one bucket are written at once, as arrays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
 import numpy as np
 
+from hwprofiles.units import Ints
 from planner.collectives.base import Tasks
 from planner.lowering import PRIORITY, Lowering, Passes
 from planner.opcall import OpCall
@@ -148,6 +149,11 @@ class UpdateTasks(RankedTasks):
     def of_rank(self, rank: int) -> list[int]:
         """Return the place of that of worker ``rank``, if it is there."""
         return [self.ranks.index(rank)] if rank in self.ranks else []
+
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield every rank with the op call and its place."""
+        for place, rank in enumerate(self.ranks):
+            yield rank, self.call, np.array([place])
 
     def __len__(self) -> int:
         return len(self.ranks)

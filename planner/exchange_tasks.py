@@ -11,7 +11,7 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.opcall import DTYPE_BYTES
+from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket
 from planner.program import ComputeTask, Program, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
@@ -33,7 +33,7 @@ class ExchangeTasks(RankedTasks):
     script: Script
     dtype: str
     landing_slots: int
-    calls: StepCalls
+    step_calls: StepCalls
 
     @cached_property
     def edges(self) -> Ints:
@@ -59,6 +59,19 @@ class ExchangeTasks(RankedTasks):
         found: list[int] = np.flatnonzero(ours).tolist()
         return found
 
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield ranks, op calls and the places of their additions."""
+        adds = self.script.adds
+        width = (self.edges[self.script.end] - self.edges[self.script.first])[adds]
+        for (rank, elements), some in _places(self.script.src[adds], width):
+            yield self.group[rank], self.step_calls.add(elements), adds[some]
+
+    def sends(self) -> Iterator[tuple[int, int, Ints]]:
+        """Yield sources, destinations and the places of their transfers."""
+        sends, workers = self.script.sends, self.workers.tolist()
+        for (src, dst), some in _places(self.script.src[sends], self.script.dst[sends]):
+            yield workers[src], workers[dst], sends[some]
+
     def __len__(self) -> int:
         return len(self.script.src)
 
@@ -73,7 +86,7 @@ class ExchangeTasks(RankedTasks):
             name=f"add.{self.number}[{first}:{end}]",
             rank=self.group[self.script.src[at]],
             phase="exchange",
-            call=self.calls.add(end - first),
+            call=self.step_calls.add(end - first),
             views=(self._landing(arrived, end - first), own),
         )
 
@@ -101,6 +114,16 @@ class ExchangeTasks(RankedTasks):
             shape=(elements,),
             dtype=self.dtype,
         )
+
+
+def _places(*keys: Ints) -> Iterator[tuple[tuple[int, ...], Ints]]:
+    """Yield the tuples of keys that there are, and where each of them stands."""
+    order = np.lexsort(keys[::-1])
+    sorted_keys = np.stack(keys)[:, order]
+    begins = np.flatnonzero((np.diff(sorted_keys, prepend=-1) != 0).any(axis=0))
+    distinct = sorted_keys[:, begins].T.tolist()
+    for key, places in zip(distinct, np.split(order, begins[1:]), strict=bool(len(order))):
+        yield tuple(key), places
 
 
 def first_sends(program: Program) -> Iterator[tuple[str, int, Ints]]:

@@ -9,7 +9,7 @@ durations, lanes and registers of its own. That is what lowering would give, num
 where nothing feeds the passes from outside and no step follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -18,6 +18,7 @@ import numpy as np
 from hwprofiles.units import Ints
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
+from planner.opcall import OpCall
 from planner.operands import LOAD, Arrays
 from planner.program import RankedTasks, Task
 from sim.blocks import Block, Rows, join_blocks, narrow
@@ -175,6 +176,14 @@ class PassTasks(RankedTasks):
     def of_rank(self, rank: int) -> list[int]:
         """Return the places of those in which ``rank`` takes part: all, or none."""
         return list(range(self.tasks)) if rank == self.rank else []
+
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield the rank, op calls and the places of what it computes, all of them."""
+        positions = np.array([self.kept.position(at) for at in range(self.tasks)], dtype=np.int64)
+        order = np.argsort(positions, kind="stable")
+        found, begins = np.unique(positions[order], return_index=True)
+        for position, places in zip(found, np.split(order, begins[1:]), strict=True):
+            yield self.rank, self.arrays.call(int(position)), places
 
     def __len__(self) -> int:
         return self.tasks

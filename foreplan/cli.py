@@ -4,6 +4,8 @@ Nothing heavy is imported here: each command imports what it needs when it runs,
 quick.
 """
 
+import errno
+import os
 import signal
 import sys
 from types import FrameType
@@ -82,6 +84,8 @@ app.add_typer(data.app, name="data")
 app.add_typer(hw.app, name="hw")
 app.add_typer(models.app, name="models")
 
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a system says of a place where nothing more can be written."""
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -89,11 +93,14 @@ TERMINATED = 143
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from hwprofiles.errors import ForeplanError
+    from hwprofiles.garbage import collect_seldom
 
+    collect_seldom()
     signal.signal(signal.SIGTERM, _terminate)  # so that workers are ended with us
     signal.signal(signal.SIGINT, _interrupt)
     try:
         code = app(arguments, prog_name="foreplan", standalone_mode=False)
+        sys.stdout.flush()
     except ForeplanError as error:
         _say(str(error))
         sys.exit(error.exit_code)
@@ -104,6 +111,13 @@ def main(arguments: list[str] | None = None) -> None:
         code = INTERRUPTED
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _drop_output()
+        place = error.filename or "standard output"
+        _say(f"{place}: cannot be written ({error.strerror}); free space or name another place")
+        sys.exit(2)
     if code == INTERRUPTED:  # by Typer, or by a command that wrote the best so far
         _say("interrupted; nothing was written that is not whole")
     sys.exit(code if isinstance(code, int) else 0)
@@ -120,6 +134,11 @@ class Interrupted(KeyboardInterrupt):
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise Interrupted
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python can end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ from planner.jsonable import to_jsonable
 from planner.published.collective_assess import Held, collective_summaries, hold
 from planner.published.collective_rows import read_collectives
 from planner.published.summary import Summary
-from runtime.files import replace_whole
+from planner.records import write_bytes
 
 WORST = 10
 HEADS = ("rows", "covered", "median", "mean", "P90", "bias", "order", "in 80 %")
@@ -36,7 +36,7 @@ def validate_collectives(
             left = left_out_rows(rows, step)
         record["left_out"] = [one.assessed for one in left]
     if json_file is not None:
-        replace_whole(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
+        write_bytes(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
     if json:
         show_json(record)
         return

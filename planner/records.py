@@ -137,7 +137,7 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
 
 def edges_of(cluster: Cluster) -> list[tuple[int | str, int | str, int]]:
     """Return ``(from, to, link id)`` in link order: a cluster built from it is numbered alike."""
-    return sorted(cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2]))
+    return [(src, dst, link_id) for (src, dst), link_id in cluster.edges.items()]
 
 
 def plans_sha256(plans: tuple[RankedPlan, ...]) -> str:
@@ -162,12 +162,18 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` whole or not at all.
 
+    What a link leads to is written; a device or a pipe has no name to take and is written to.
+
     Raises
     ------
     RecordError
         When the folder is missing, or the file cannot be written.
     """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        path = path.resolve()
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise _cannot_be_written(path, error) from error

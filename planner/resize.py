@@ -20,7 +20,10 @@ def resized(model: ModelGraph, side: int) -> ModelGraph:
     """
     channels, *sides = model.input_shape if len(model.input_shape) == 3 else (0,)
     if not channels or model.record_shape != model.input_shape:
-        raise ModelError(f"model {model.name!r}: only a network of images has another size")
+        raise ModelError(
+            f"model {model.name!r}: only a network whose records are images of its own size has"
+            " another; leave the size out"
+        )
     shape: Shape = (channels, side, side)
     blocks = []
     for block in model.blocks:

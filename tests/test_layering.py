@@ -30,7 +30,11 @@ OWNERS = {
     "networkx": {"hwprofiles/cluster.py"},
     "onnx": {"planner/onnxfile.py"},
     "ml_dtypes": {"runtime/arena.py", "runtime/cuda/cupy_engine.py"},
-    "llvmlite": {"runtime/backends/_gemm.py", "runtime/kernels/_vectors.py"},
+    "llvmlite": {
+        "runtime/backends/_gemm.py",
+        "runtime/kernels/_vectors.py",
+        "sim/arrays/native.py",
+    },
     "numba": {
         "runtime/backends/_gemm.py",
         "runtime/kernels/_vectors.py",

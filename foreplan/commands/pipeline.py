@@ -69,7 +69,7 @@ def pipeline(
     from hwprofiles.errors import RecordError
     from planner.model import with_tokens
     from planner.pipeline_search import Asked
-    from runtime.files import replace_whole
+    from planner.records import write_bytes
 
     if output is not None and output.suffix != ".svg":
         raise RecordError(f"{output}: expected a file that ends in .svg; name one")
@@ -91,7 +91,7 @@ def pipeline(
             progress=lambda done, total: step(done, total, ""),
         )
     if output is not None:
-        replace_whole(output, draw_pipeline(found, software, calibrate).encode())
+        write_bytes(output, draw_pipeline(found, software, calibrate).encode())
     if json:
         show_json(found)
     else:

@@ -46,8 +46,10 @@ def validate(
 
     Errors are predicted over published time, less 1. Rows of models that are out of scope, flagged
     rows and rows that cannot be expressed are counted apart, each with its reason in the JSON.
-    Pipelines count where their layout is stated: columns `micro_batches` (of a step) and
-    `layer_balance` (layers of each stage, joined by |); `batch_per_device` is then a microbatch.
+    `throughput_unit` says what samples_per_s counts (images/s, tokens/s/GPU, ms/step); without a
+    rate, step_ms or fwd_ms and bwd_ms are what was measured. Pipelines count where their layout is
+    stated: columns `micro_batches` (of a step) and `layer_balance` (layers of each stage, joined by
+    |); `batch_per_device` is then a microbatch.
     """
     import json as as_json
 
@@ -61,7 +63,7 @@ def validate(
     from planner.published.rows import SMALL, read_rows
     from planner.published.shift import shifted
     from planner.published.summary import summaries
-    from runtime.files import replace_whole
+    from planner.records import write_bytes
 
     if cases and is_collectives(cases):
         if calibrate:
@@ -88,7 +90,7 @@ def validate(
         record["given_back"] = experiment(refitted)
         record["generations_left_out"] = refitted.generations
     if json_file is not None:
-        replace_whole(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
+        write_bytes(json_file, as_json.dumps(to_jsonable(record), indent=1).encode())
     if json:
         show_json(record)
         return
@@ -198,6 +200,10 @@ def _show_apart(found: "Sequence[Assessed]") -> None:
             row.reason for row in found if row.in_scope and not row.covered
         ),
     }
+    told = (row for row in found if row.in_scope and row.covered)
+    parts["blanks of covered rows that were filled in (`assumed` in the JSON)"] = Counter(
+        column for row in told for column in row.assumed
+    )
     for name, reasons in parts.items():
         if reasons:
             out()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwprofiles.efficiency import Table, constants, generation_of
-from hwprofiles.errors import ProfileError
+from hwprofiles.errors import ForeplanError
 from hwprofiles.grade import Grade
 from planner.published.cases import MANY, Case, express
 from planner.published.names import Unsaid
@@ -69,7 +69,7 @@ def assess(
 def _assessed(row: Row, table: Table) -> Assessed:
     case: Case | None = None
     predicted = published = grade = None
-    reason, scope = "", in_scope(row.told["model"])
+    reason = ""
     try:
         case = express(row.told)
         published = row.step_s(case.training.batch)
@@ -77,8 +77,9 @@ def _assessed(row: Row, table: Table) -> Assessed:
         grade = case.grade(table)
         if published is None:
             reason = "no result is stated in a unit that is understood"
-    except (Unsaid, ProfileError) as why:
+    except (Unsaid, ForeplanError) as why:
         reason = str(why)
+    scope = in_scope(f"{row.told['model']} {case.model if case else ''}")
     if not scope:
         reason = "a model out of scope" + (f"; {reason}" if reason else "")
     both = predicted is not None and published is not None
@@ -127,8 +128,11 @@ FAMILIES = (
     "efficientnet", "mobilenet", "smallnet", "amoebanet", "u-net (", "senet", "squeezenet", "bert",
     "electra",
 )  # fmt: skip
-OTHERS = ("ssd", "rcnn", "mask", "retina", "efficientdet", "rpn")
-"""Detectors are built of the families in scope, and are not."""
+OTHERS = (
+    "ssd", "rcnn", "r-cnn", "mask", "retina", "efficientdet", "rpn",
+    "roberta", "albert", "distilbert", "deberta",
+)  # fmt: skip
+"""Detectors are built of the families in scope, and other encoders named after them; none is."""
 
 
 def in_scope(model: str) -> bool:

@@ -7,26 +7,38 @@ from functools import cache
 from typing import Any
 
 from hwprofiles.cluster import Cluster
-from hwprofiles.clusters import cluster_facts, load_cluster, plan_cluster
+from hwprofiles.clusters import cluster_facts, load_cluster, load_wires, plan_cluster, split_spec
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
 from hwprofiles.efficiency import Table, with_efficiency
 from hwprofiles.errors import ProfileError
 from hwprofiles.grade import Grade
 from hwprofiles.parts import device_facts, load_device
+from hwprofiles.transport import stack_of
 from hwprofiles.units import MIB
 from planner.machine import Machine
 from planner.plan import Plan, Training
+from planner.published.collective_cases import WHOLE, network_named, stated_nics
 from planner.published.devices import device_of
-from planner.published.models import model_named, tokens_of
-from planner.published.names import Unsaid, names, plain
+from planner.published.models import is_sized, model_named, tokens_of
+from planner.published.names import NOTHING, Unsaid, names, plain, whole_of
 from planner.published.pipelined import Stages, stages_of
 from planner.published.tpu import slice_of
+from planner.transport_groups import lane_of, network_lane, nics
+from planner.transport_law import Lane
 
 MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 UNSTATED_SAMPLES = 128
 """Taken where a row states no batch: tables of that time give the largest that fits."""
+PER_DEVICE = r"(?i)^(bs?|batch)[ =]*(?=[0-9])| ?[(]?(/|per) ?(gpu|device|chip|card|worker)[)]?$"
+"""What may stand around the samples of a device."""
+OF_ALL = r"(?i)(?=.*(?:global|total))[a-z =:(]*([0-9,]+)[a-z =:()]*"
+"""How a batch of all devices says so."""
+GENERATIONS = "(?i)[efhnx]dr|connectx|\\bcx|quantum"
+"""Words by which a network says how fast it is."""
+ALIKE = 1.3
+"""Networks whose rates differ by less are one: that of the system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,8 @@ class Case:
     training: Training
     plan: Plan
     stack: str
+    between: Lane | None = None
+    """NICs of a node, where the row states others than the system has."""
     stages: Stages | None = None
     """Where it runs in stages, one on each worker."""
     images_per_node_s: float | None = None
@@ -64,7 +78,9 @@ class Case:
         ``table`` takes the place of the shipped constants.
         """
         device = self.efficient(table) if efficient else shipped_device(self.device)
-        cluster = _cluster(self.system) if self.system else Cluster.from_edges("one", [device], [])
+        cluster = Cluster.from_edges("one", [device], [])
+        if self.stages and self.system:  # whose transfers are tasks; else only calls cross links
+            cluster = _cluster(self.system)
         book = CostBook(device=device, ops={})
         books = dict.fromkeys((d.name for d in cluster.devices), book)
         return Machine(
@@ -99,7 +115,7 @@ def express(told: Mapping[str, str]) -> Case:
         With the reason, when a field is not stated or names what is not built in.
     """
     model = model_named(told)
-    device = device_of(told.get("accelerator", ""))
+    device = _device(told)
     if device is None:
         raise Unsaid(_unknown("accelerator", told.get("accelerator", "")))
     dtype = _dtype(told, device)
@@ -107,13 +123,17 @@ def express(told: Mapping[str, str]) -> Case:
     workers = _whole("n_devices", told)
     each = _whole("devices_per_node", told) if workers > 1 else 1
     assumed: dict[str, Any] = {} if told.get("precision") else {"precision": dtype}
-    if told.get("batch_per_device"):
-        samples = _samples(told, dtype)
-    else:
+    if not is_sized(told):
+        assumed["input_size"] = "that of the model"
+    samples = _samples(told, dtype, workers)
+    if not samples:
         samples = assumed["batch_per_device"] = UNSTATED_SAMPLES
     stages = _stages(told, workers, assumed)
     system, placement = _placed(told, device, workers, each) if workers > 1 else ("", (0,))
-    method = _method(told)
+    between = _network(told, system, assumed)
+    method = _method(told) if workers > 1 else names()["methods"][-1]
+    if "unsaid" in method:
+        raise Unsaid(f"comm_method {told['comm_method']!r}: {method['unsaid']}")
     rounds = 1 if stages else _rounds(told, workers * samples)
     batch = samples * (stages.microbatches if stages else rounds * workers)
     if rounds > 1:
@@ -132,11 +152,46 @@ def express(told: Mapping[str, str]) -> Case:
             overlap=workers > 1 and not stages and method.get("overlap", True),
         ),
         stack=stack,
+        between=between,
         stages=stages,
         images_per_node_s=_decoded(told, system),
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
+
+
+def _device(told: Mapping[str, str]) -> str | None:
+    """Return the device of a row; one on PCIe is the card, where there is a module of that name."""
+    accelerator = told.get("accelerator", "")
+    is_card = told.get("intra_link", "").lower().startswith("pci")
+    module = re.search("(?i)sxm|nvlink|dgx|hgx", accelerator)
+    return device_of(f"{accelerator} PCIe" if is_card and not module else accelerator)
+
+
+def _network(told: Mapping[str, str], system: str, assumed: dict[str, Any]) -> Lane | None:
+    """Return the NICs of a node, where a row states others than its system has.
+
+    Where no number is stated Ethernet is one, and what is faster as many as the system has.
+    """
+    base, shape = split_spec(system) if system else ("", None)
+    if not shape or not shape.isdigit():
+        return None  # nothing is crossed
+    text, own = told.get("inter_link", ""), network_lane(base) if nics(base) else None
+    if text.lower() in NOTHING:
+        if own:
+            assumed["inter_link"] = f"that of {base}"
+        return None
+    part = network_named(text)
+    stack, (count, rate) = str(stack_of(part)), stated_nics(text)
+    is_kin = own is not None and own.stack.partition("-")[0] == stack.partition("-")[0]
+    if is_kin and not rate and not count and not re.search(GENERATIONS, text):
+        return None
+    port = rate or load_wires(part).bandwidth_bytes_per_s
+    ports = count or (nics(base) if own and stack != "ethernet" else 1)
+    if own and rate and not count and port > WHOLE * own.port_bytes_per_s:
+        port /= ports  # of all of them together
+    is_own = own is not None and is_kin and 1 / ALIKE < port * ports / own.bytes_per_s < ALIKE
+    return None if is_own else lane_of(part, port * ports, port)
 
 
 def _stages(told: Mapping[str, str], workers: int, assumed: dict[str, Any]) -> Stages | None:
@@ -188,11 +243,13 @@ def _placed(
             break
     else:
         raise Unsaid(f"a system of several {told['accelerator']!r} is not built in")
-    nodes = -(-workers // each)
     node = str(choice["system"])
     if "slice" in choice:  # all chips are one node
         return _slice(node, workers, choice["slice"]), tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
+    if choice.get("rack"):
+        each = min(workers, size)
+    nodes = -(-workers // each)
     if each > size:
         raise Unsaid(f"devices_per_node is {each}, a node of {node} has {size}")
     placement = tuple(rank // each * size + rank % each for rank in range(workers))
@@ -255,12 +312,23 @@ def _rounds(told: Mapping[str, str], at_once: int) -> int:
     return 1
 
 
-def _samples(told: Mapping[str, str], dtype: str) -> int:
-    """Return the samples of a device; of two, "8 : 16", the first is that of float32.
+def _samples(told: Mapping[str, str], dtype: str, workers: int) -> int:
+    """Return the samples of a device, 0 where none are stated.
 
-    Two may have run together: "7638" was "76, 38", and "128128" one number for both.
+    Of two, "8 : 16", the first is that of float32. Two may have run together: "7638" was "76, 38",
+    and "128128" one number for both.
     """
-    text = _bare(told["batch_per_device"])
+    text = re.sub(PER_DEVICE, "", told.get("batch_per_device", ""))
+    shared = re.fullmatch(OF_ALL, text)
+    whole = shared[1] if shared else "" if text else told.get("global_batch", "")
+    if whole:
+        of_all = _whole("global batch", {"global batch": whole})
+        if of_all % workers:
+            raise Unsaid(f"a global batch of {of_all} does not divide by {workers} devices")
+        return of_all // workers
+    if not text:
+        return 0
+    text = str(whole_of(text) or text)
     half = len(text) // 2
     several = text.split(" : ")
     if text.isdigit() and half > 1 and text == 2 * text[:half]:
@@ -271,13 +339,9 @@ def _samples(told: Mapping[str, str], dtype: str) -> int:
     return _whole("batch_per_device", {"batch_per_device": several[-1 if narrow else 0]})
 
 
-def _bare(number: str) -> str:
-    """Return a whole number without the signs that a spreadsheet adds ("1,024", "64.0")."""
-    return re.sub("(?<=[0-9])(,(?=[0-9]{3}$)|[.]0*$)", "", number)
-
-
 def _whole(column: str, told: Mapping[str, str]) -> int:
-    text = _bare(told.get(column, ""))
-    if not text.isdigit() or not int(text):
+    text = told.get(column, "")
+    found = whole_of(text)
+    if not found:
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
-    return int(text)
+    return found

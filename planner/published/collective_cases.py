@@ -18,7 +18,7 @@ from hwprofiles.transport import Constants, shipped, stack_of
 from hwprofiles.units import GB
 from planner.policies.base import BEST, call_s
 from planner.published.collective_rows import operation_of
-from planner.published.names import Unsaid
+from planner.published.names import NOTHING, Unsaid
 from planner.transport_groups import (
     domain_size,
     group_of,
@@ -29,8 +29,6 @@ from planner.transport_groups import (
 )
 from planner.transport_law import ALGORITHMS, Group, Lane, Way, ways
 
-NOTHING = ("", "n/a", "na", "nan", "none", "null", "no", "-", "unknown", "not stated")
-"""What tables write where there is no link, or none is stated."""
 BITS = 8
 RATES = {"G": GB, "T": 1000 * GB}
 COUNTED = (
@@ -187,17 +185,23 @@ def _domains(
     return least
 
 
+def network_named(text: str) -> str:
+    """Return the link part of the network that a row names."""
+    part = next((n.get("part") for n in _names()["networks"] if _found(n["link"], text)), None)
+    if part is None:
+        raise Unsaid(f"inter_link {text!r} is not built in")
+    return str(part)
+
+
 def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -> Lane:
     """Return the NICs of one domain that a row names."""
     system = choice.get("cluster", "")
     text = told.get("inter_link", "")
     if text.lower() in NOTHING:
         raise Unstated("inter_link is not stated")
-    part = next((n.get("part") for n in _names()["networks"] if _found(n["link"], text)), None)
-    if part is None:
-        raise Unsaid(f"inter_link {text!r} is not built in")
+    part = network_named(text)
     own = network_lane(system) if system and nics(system) else None
-    counts, rate = _stated_nics(text)
+    counts, rate = stated_nics(text)
     if rate:
         nic = rate
     elif own and stack_of(part) == own.stack:
@@ -225,16 +229,16 @@ def _node_size(choice: Mapping[str, Any], told: Mapping[str, str]) -> int:
     return min(size, choice.get("node") or (int(stated[1]) if stated else size))
 
 
-def _stated_nics(text: str) -> tuple[int, float]:
+def stated_nics(text: str) -> tuple[int, float]:
     """Return how many NICs of what rate a row states, 0 for what it does not.
 
-    >>> _stated_nics("EFA 32x100Gbps (3200 Gbps)"), _stated_nics("RoCE 8x2x200 Gb/s")
+    >>> stated_nics("EFA 32x100Gbps (3200 Gbps)"), stated_nics("RoCE 8x2x200 Gb/s")
     ((32, 12500000000.0), (16, 25000000000.0))
-    >>> _stated_nics("EFA v4 8x50GB/s per node"), _stated_nics("InfiniBand NDR")
+    >>> stated_nics("EFA v4 8x50GB/s per node"), stated_nics("InfiniBand NDR")
     ((8, 50000000000.0), (0, 0.0))
-    >>> _stated_nics("HDR100 x4"), _stated_nics("dual-rail EDR"), _stated_nics("25GbE")
+    >>> stated_nics("HDR100 x4"), stated_nics("dual-rail EDR"), stated_nics("25GbE")
     ((4, 12500000000.0), (2, 0.0), (0, 3125000000.0))
-    >>> _stated_nics("RDMA 16x100"), _stated_nics("4 NICs of 3.2 Tb/s")
+    >>> stated_nics("RDMA 16x100"), stated_nics("4 NICs of 3.2 Tb/s")
     ((16, 12500000000.0), (4, 400000000000.0))
     """
     text = re.sub("[\u00d7*]", "x", text)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwprofiles.errors import RecordError, UnitError
+from hwprofiles.errors import UnitError
 from hwprofiles.units import GB, US, parse_bytes
 from planner.collectives.base import busbw_factor
+from planner.published.names import lines_of, measured
 
 SMALL = Path(__file__).with_name("collectives.csv")
 """Collectives inside one node of H100 and of B200, from a published table of measured ops."""
@@ -16,14 +17,25 @@ SMALL = Path(__file__).with_name("collectives.csv")
 RESULTS = ("time_us", "algbw_gbps", "busbw_gbps")
 LABELS = ("case_id", "source", "url", "provenance", "notes")
 """Columns that no prediction reads, beside the results."""
-NEEDED = {*RESULTS, *LABELS[:2], "system", "devices", "collective", "bytes"}
+NEEDED = (
+    *((name,) for name in ("case_id", "source", "system", "devices", "collective", "bytes")),
+    tuple(sorted(RESULTS)),
+)
+"""Columns of a table, one of each group."""
 FLAGS = ("FLAG", "CHECK")
 """Words in the notes of a row that contradicts another, or was inferred."""
 OPERATIONS = {
     "allreduce": "all_reduce",
     "allgather": "all_gather",
     "reducescatter": "reduce_scatter",
+    "allgatherintotensor": "all_gather",
+    "reducescattertensor": "reduce_scatter",
     "alltoall": "all_to_all",
+    "alltoallsingle": "all_to_all",
+    "aa": "all_to_all",
+    "allall": "all_to_all",
+    "psum": "all_reduce",
+    "psumscatter": "reduce_scatter",
     "sendrecv": "send_receive",
     "sendreceive": "send_receive",
     "broadcast": "broadcast",
@@ -54,11 +66,11 @@ class CollectiveRow:
 def is_collectives(path: Path) -> bool:
     """Say whether a table is one of collectives, by the names of its columns."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            columns = next(csv.reader(file), [])
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            columns = {name.strip().lower() for name in next(csv.reader(file), [])}
     except (OSError, UnicodeDecodeError, csv.Error):
         return False  # whoever reads it says so
-    return {"collective", "bytes"} <= set(columns)
+    return {"collective", "bytes"} <= columns
 
 
 def operation_of(told: str) -> str | None:
@@ -68,16 +80,24 @@ def operation_of(told: str) -> str | None:
     ('all_to_all', 'all_reduce', None)
     >>> operation_of("all_reduce_perf"), operation_of("ncclAllGather")
     ('all_reduce', 'all_gather')
+    >>> operation_of("a2a"), operation_of("all_reduce (in-place)")
+    ('all_to_all', 'all_reduce')
     """
-    return OPERATIONS.get(re.sub(LIBRARIES, "", "".join(filter(str.isalpha, told.lower()))))
+    bare = "".join(filter(str.isalpha, re.sub("[(].*[)]", "", told.lower())))
+    return OPERATIONS.get(re.sub(LIBRARIES, "", bare))
 
 
 def whole(text: str) -> str:
     """Return a number of bytes, devices or nodes in digits, as it stands where it is none.
 
+    A letter alone is what nccl-tests take it for: KiB, MiB or GiB.
+
     >>> whole("8.0"), whole("1,024"), whole("64 MiB"), whole("many")
     ('8', '1024', '67108864', 'many')
+    >>> whole("64M")
+    '67108864'
     """
+    text = re.sub("(?i)(?<=[0-9])([kmg])$", r"\1iB", text)
     try:
         return str(parse_bytes(text.replace(",", "")))
     except UnitError:
@@ -92,36 +112,15 @@ def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
     RecordError
         When the file cannot be read, lacks a column, or states a result that is no number.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            lines = [(reader.line_num, line) for line in reader]
-            names = set(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RecordError(
-            f"{path}: expected a table of published collectives, got"
-            f" {getattr(error, 'strerror', None) or error}; name a CSV file"
-        ) from error
-    if missing := sorted(NEEDED - names):
-        raise RecordError(
-            f"{path}: expected columns {', '.join(sorted(NEEDED))}, got none called"
-            f" {', '.join(missing)}; add them"
-        )
+    lines = lines_of(path, "collective", NEEDED)
     return tuple(_row(path, number, line) for number, line in lines)
 
 
-def _row(path: Path, number: int, line: Mapping[str, str | None]) -> CollectiveRow:
-    text = {key: (value or "").strip() for key, value in line.items() if key}
-    text |= {key: whole(text[key]) for key in WHOLE if key in text}
+def _row(path: Path, number: int, line: dict[str, str]) -> CollectiveRow:
+    text = line | {key: whole(line[key]) for key in WHOLE if key in line}
 
     def result(column: str) -> float:
-        try:
-            return float(text.get(column, "") or 0.0)
-        except ValueError as error:
-            raise RecordError(
-                f"{path}: line {number}: {column}: expected a number, got {text[column]!r};"
-                " correct it"
-            ) from error
+        return measured(f"{path}: line {number}: {column}", text.get(column, "")) or 0.0
 
     time_us, *rates = (result(column) for column in RESULTS)
     return CollectiveRow(

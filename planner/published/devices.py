@@ -12,6 +12,9 @@ from functools import cache
 from hwprofiles.parts import part_aliases, part_names
 from planner.published.names import names
 
+SHORT = 3
+"""Letters of a vendor's name that may as well be part of another word."""
+
 
 def device_of(told: str) -> str | None:
     """Return the device that a table names, None where there is none of that name.
@@ -43,10 +46,14 @@ def _shipped() -> tuple[tuple[list[str], str], ...]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a name.
+    """Return the words of a name, without those of an instance that it is rented as.
 
-    >>> _words("NVIDIA A100-SXM4-40GB")
-    ['a', '100', 'sxm', '4', '40', 'gb']
+    >>> _words("NVIDIA A100-SXM4-40GB"), _words("QuadroRTX8000")
+    (['a', '100', 'sxm', '4', '40', 'gb'], ['rtx', '8000'])
     """
-    vendors = names()["devices"]["vendors"]
-    return [word for word in re.findall("[a-z]+|[0-9]+", text.lower()) if word not in vendors]
+    rules = names()["devices"]
+    bare = re.sub(rules["marks"], " ", text.lower())
+    bare = re.sub(rules["instances"], "", bare).strip(" ()") or bare
+    makers = "|".join(word for word in rules["vendors"] if len(word) > SHORT)
+    words = re.findall(f"{makers}|[a-z]+|[0-9]+", bare)
+    return [word for word in words if word not in rules["vendors"]]

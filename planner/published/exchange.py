@@ -22,7 +22,7 @@ from planner.plan import Bucket
 from planner.policies.base import call_s
 from planner.published.cases import Case
 from planner.transport_groups import group_of, network_lane
-from planner.transport_law import Group, Leg, Way
+from planner.transport_law import Group, Lane, Leg, Way
 
 HOST_BYTES_PER_S = 56 * GB
 """What the devices of a node read from and write to servers on its host together."""
@@ -35,13 +35,16 @@ KEPT = 1 << 16
 
 
 @lru_cache(maxsize=KEPT)
-def exchange_s(system: str, workers: int, algorithm: str, payload_bytes: int) -> float:
+def exchange_s(
+    system: str, workers: int, algorithm: str, payload_bytes: int, network: Lane | None = None
+) -> float:
     """Return the time of one exchange of so many bytes of gradients, seconds.
 
     Of the algorithms ``ring`` is an all-reduce as a library runs it, the cheapest of
     its ways; ``hierarchical`` the three calls of nodes that reduce, exchange and gather;
     ``sharded_star`` servers on all devices, and ``star`` servers on the hosts: parts go to them
     and come back, and what a node's devices send is added up before it leaves the node.
+    ``network`` takes the place of the system's own NICs.
     """
     base, shape = split_spec(system)
     if shape and "x" in shape:
@@ -49,10 +52,11 @@ def exchange_s(system: str, workers: int, algorithm: str, payload_bytes: int) ->
     nodes = int(shape) if shape else 1
     each = workers // nodes
     if algorithm == "ring":
-        return _call_s("all_reduce", payload_bytes, group_of(base, workers, nodes))
+        return _call_s("all_reduce", payload_bytes, group_of(base, workers, nodes, network))
     across_s = 0.0
     if nodes > 1:
-        between = Group(ranks=nodes, domains=nodes, inside=None, between=network_lane(base))
+        outside = network or network_lane(base)
+        between = Group(ranks=nodes, domains=nodes, inside=None, between=outside)
         is_ring = algorithm == "hierarchical"
         across_s = (
             _call_s("all_reduce", payload_bytes, between)
@@ -81,7 +85,8 @@ def library_exchange(case: Case, cut: Sequence[Bucket], update_ps: UpdateTimes) 
     def cost_ps(elements: int) -> int:
         if plan.workers == 1:
             return 0
-        return to_ps(exchange_s(case.system, plan.workers, plan.algorithm, elements * item))
+        size = elements * item
+        return to_ps(exchange_s(case.system, plan.workers, plan.algorithm, size, case.between))
 
     alone = exchange_times(cut, cost_ps, update_ps, None)
     left = list(accumulate(reversed(alone.cost_ps)))[::-1]

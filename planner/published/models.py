@@ -10,7 +10,7 @@ from functools import cache
 
 from hwprofiles.errors import ModelError
 from planner.model import load_model, model_names
-from planner.published.names import Unsaid, names
+from planner.published.names import NOTHING, Unsaid, names
 
 LONG_TEXT = 512
 """Tokens of the texts that are padded most."""
@@ -36,10 +36,22 @@ def model_named(told: Mapping[str, str]) -> str:
     if tokens:
         dropped = tokens == LONG_TEXT and re.search(names()["unpadded"]["frameworks"], framework)
         return f"{name.partition(':')[0]}:{tokens // 2 if dropped else tokens}"
-    size = told.get("input_size", "").lower().replace(" ", "")
+    side = _side(told)
+    return _at_side(name, side) if side else name
+
+
+def is_sized(told: Mapping[str, str]) -> bool:
+    """Say whether the size of a sample is understood, where one is stated."""
+    stated = told.get("input_size", "").lower() not in NOTHING
+    return not stated or bool(tokens_of(told) or _side(told))
+
+
+def _side(told: Mapping[str, str]) -> int:
+    """Return the side of square images, 0 where none is stated."""
+    bare = re.sub("[ ()]|px|pixels", "", told.get("input_size", "").lower())
+    size = re.sub("[,*\u00d7]", "x", bare)
     sides = re.fullmatch("(?:3x)?([0-9]+)(?:x([0-9]+))?(?:x3)?", size)
-    is_square = sides and (not sides[2] or sides[1] == sides[2])
-    return _at_side(name, int(sides[1])) if sides and is_square else name
+    return int(sides[1]) if sides and sides[2] in (None, sides[1]) else 0
 
 
 def tokens_of(told: Mapping[str, str]) -> int:

@@ -1,6 +1,9 @@
 """Bad input at the real command line: one line on stderr, the documented code, nothing written."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ from sim.graphfile import write_graph
 from sim.taskgraph import GraphBuilder
 
 pytestmark = pytest.mark.slow
+
+FULL = Path("/dev/full")
 
 KNOWN = "double_binary_tree, halving_doubling, ring, sharded_star, star, tree"
 
@@ -37,6 +42,18 @@ def test_as_a_process(arguments, code, says, folder, refused, tmp_path_factory):
     line = refused(arguments, code=code, process=True, **at)
     for part in says:
         assert part in line, line
+
+
+@pytest.mark.skipif(not FULL.is_char_device(), reason="a device of Linux")
+@pytest.mark.parametrize("words", [["hw", "list"], ["--version"]])
+def test_a_full_disk_behind_the_output_is_one_sentence(words):
+    """More than a buffer, and less than one, which is written as Python ends."""
+    command = [sys.executable, "-m", "foreplan.cli", *words]
+    with FULL.open("w") as full:
+        ended = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "standard output: cannot be written (No space" in ended.stderr
 
 
 def write_cycles(folder):

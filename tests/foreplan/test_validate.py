@@ -55,3 +55,29 @@ def test_a_file_that_is_no_run_is_refused(run, tmp_path):
     said = run("--calibrate", tmp_path / "none.csv", code=2)
     assert said.count("\n") == 1
     assert "none.csv" in said
+
+
+def test_one_row_that_cannot_be_a_run_ends_nothing(run, tmp_path):
+    """A text too long for its model, a result that is none, a head as spreadsheets write it."""
+    path = tmp_path / "rows.csv"
+    head = "\ufeffCase_ID, Source,Model,Accelerator,N_devices,Input_size,Precision,"
+    head += "Samples_per_s,Framework"
+    rows = (
+        "long,me,BERT-Large,A100,1,seq 9999,fp16,100,PyTorch",
+        "nothing,me,ResNet-50,A100,1,224,fp16,inf,PyTorch",
+        'good,me,ResNet-50,A100,1,224,fp16,"1,000",PyTorch',
+    )
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    found = json.loads(run(path, "--json", "--quiet"))
+    long, nothing, good = found["rows"]
+    assert "9999" in long["reason"]
+    assert "no result" in nothing["reason"]
+    assert good["covered"]
+    assert found["summary"]["overall"]["rows"] == 3
+    assert found["summary"]["overall"]["covered"] == 1
+
+
+def test_a_table_without_rows_is_refused(run, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("case_id,source,model,accelerator,n_devices,samples_per_s\n", encoding="utf-8")
+    assert "got none" in run(path, code=2)

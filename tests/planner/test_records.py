@@ -257,6 +257,22 @@ def test_a_new_file_has_the_usual_permissions(tmp_path):
     assert (tmp_path / "plan.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_link_stays_one_and_a_device_is_written_to(tmp_path):
+    """Never renamed over: a terminal, a pipe and a disk that is full keep their names."""
+    link, aim = tmp_path / "link.json", tmp_path / "aim.json"
+    link.symlink_to(aim.name)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert aim.read_text() == "new"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 20) == b"through"
+    os.close(reader)
+    assert not pipe.is_file()
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(RecordError, match=r"none/plan\.json: cannot be written \(No such file"):
         write_record(tmp_path / "none" / "plan.json", plan_file())

@@ -50,6 +50,11 @@ def test_case_and_signs_make_no_other_run(row, data):
         ("bert-large-uncased", "bert-large"),
         ("BERT-Large fine-tuning SQuAD v1.1", "bert-large:384"),
         ("ResNeXt-101 (32x4d)", "resnext-101-32x4d"),
+        ("ResNet-50 (MLPerf v1.1)", "resnet-50"),
+        ("CaffeNet", "alexnet"),
+        ("AlexNet (one tower)", "alexnet-owt"),
+        ("BERT-Large (SQuAD fine-tuning)", "bert-large:384"),
+        ("BioBERT", "bert-base"),
     ],
 )
 def test_a_spelling_leads_to_its_model(model, name):
@@ -64,6 +69,7 @@ def test_a_spelling_leads_to_its_model(model, name):
         *((told, "bfloat16") for told in ("BF16", "AMP-BF16", "bfloat16 mixed precision")),
         *((told, "tf32") for told in ("TF32", "fp32", "FP-32", "single precision", "float")),
         ("FP32 (no TF32)", "float32"),
+        ("fp32 (allow_tf32=False)", "float32"),
     ],
 )
 def test_a_precision_leads_to_its_dtype(precision, dtype):
@@ -113,6 +119,11 @@ def test_a_release_leads_to_its_generation(framework, stack):
         ("BERT", "seq 128", "sequences/s/GPU", 1 / 8),
         ("BERT", "seq 128", "molecules/s", None),
         ("GNMT", "", "tokens/s", 50),
+        ("BERT", "seq 128", "samples/min", 60),
+        ("BERT", "seq 128", "k samples/s", 1 / 1000),
+        ("BERT", "seq 128", "steps/s", 1 / 512),
+        ("BERT", "seq 128", "ms/step", 64e-3 * 64 / 512),
+        ("BERT", "seq 128", "seconds per epoch", None),
         ("BERT", "", "tokens/s", None),
     ],
 )
@@ -142,3 +153,70 @@ def test_numbers_of_spreadsheets_are_read(number):
 @pytest.mark.parametrize("size", ["299", "299x299", "299 x 299", "299x299x3", "3x299x299"])
 def test_a_side_is_read_however_it_is_written(size):
     assert express({**TOLD, "input_size": size}).model == "resnet-50:299"
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "samples"),
+    [
+        ("64/GPU", "8", 64),
+        ("b64", "8 GPUs", 64),
+        ("256 (per GPU)", "8.0", 256),
+        ("global 1024", "8", 128),
+    ],
+)
+def test_a_batch_says_of_how_many_devices_it_is(batch, devices, samples):
+    told = {**TOLD, **SEVERAL, "batch_per_device": batch, "n_devices": devices}
+    assert express(told).plan.microbatch == samples
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "inside", "system"),
+    [
+        ("V100 16GB", "PCIe", "v100-pcie-16g-8"),
+        ("V100 16GB", "NVLink2", "dgx-1-v100"),
+        ("8x V100", "NVLink2", "dgx-1-v100"),
+        ("B200", "NVLink5", "dgx-b200"),
+        ("MI300X", "xGMI", "mi300x-8"),
+        ("TPUv5e", "ICI", "tpu-v5e:4x2"),
+    ],
+)
+def test_several_devices_are_joined_by_what_joins_them(accelerator, inside, system):
+    assert (
+        express({**TOLD, **SEVERAL, "accelerator": accelerator, "intra_link": inside}).system
+        == system
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "gb_per_s"),
+    [
+        ("", None),
+        ("InfiniBand", None),
+        ("8x ConnectX-6 HDR 200Gb/s", None),
+        ("25 GbE", 3.125),
+        ("EDR", 100),
+        ("2x100Gb RoCE", 25),
+    ],
+)
+def test_a_network_takes_the_place_of_the_systems_own(network, gb_per_s):
+    """Two nodes of eight; the system's has eight NICs of 25 GB/s."""
+    told = {**SEVERAL, **TOLD, "n_devices": "16", "inter_link": network}
+    between = express(told).between
+    assert (between and between.bytes_per_s / 1e9) == gb_per_s
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("inter_link", "carrier pigeon"),
+        ("comm_method", "model parallel"),
+        ("comm_method", "asynchronous parameter server"),
+        ("comm_method", "FSDP"),
+        ("accelerator", "Ascend 910B"),
+        ("precision", "int8"),
+        ("model", "GNMT-9000"),
+    ],
+)
+def test_what_is_not_known_is_named(column, text):
+    with pytest.raises(table.Unsaid, match=re.escape(text)):
+        express({**TOLD, **SEVERAL, "n_devices": "16", column: text})

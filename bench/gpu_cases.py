@@ -31,7 +31,7 @@ class Case:
         return "/".join(parts)
 
 
-LEARNING_RATES = {"sgd": 0.05, "adamw": 3e-4}
+LEARNING_RATES = {"sgd": 0.01, "adamw": 3e-4}
 """Nothing is warmed up, so AdamW takes less than its default."""
 CONVNETS = ("resnet-50", "vgg-16", "alexnet")
 DTYPES = ("bfloat16", "tf32", "float32")

@@ -33,8 +33,6 @@ from gpu_items import Ahead, Item, environment, is_wanted, load
 
 ROOT = Path(__file__).parent.parent
 AGAIN, FAILED, BAD_INPUT = 75, 5, 2
-MOST_ITEM_S = 180
-"""An item that takes longer is ended, and counts as failed."""
 FIRST_GUESS_S = 60
 """What an item is taken to last before any has run."""
 MOST_TESTERS = 8
@@ -70,6 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rehearse", action="store_true", help="NumPy, toy sizes, no GPU")
     parser.add_argument("--minutes", type=float, default=8.5, help="stop before that")
     parser.add_argument("--state", type=Path, help="folder of what is done")
+    parser.add_argument("--item-s", type=float, default=180, help="end an item that takes longer")
     parser.add_argument("--only", nargs="*", default=[], help="items to run")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--measure-only", action="store_true", help="predict nothing")
@@ -123,18 +122,20 @@ def _measure(items: list[str], options: argparse.Namespace, folder: Path) -> boo
 
     with Ahead(started) as ahead:
         for number, (item, then) in enumerate(zip_longest(todo, todo[1:], fillvalue="")):
-            if time.monotonic() + max(took, default=first_s) > end:
+            if time.monotonic() + max(took, default=min(first_s, options.item_s)) > end:
                 say(f"{len(todo) - number} of {len(items)} items left; start again to go on")
                 return False
             say(f"[{len(items) - len(todo) + number + 1}/{len(items)}] {item}")
             start = time.monotonic()
-            fault = ahead.run(item, min(MOST_ITEM_S, end - start + 30), then)
+            fault = ahead.run(item, min(options.item_s, end - start + 30), then)
             took.append(time.monotonic() - start)
             if fault:
-                _keep(folder, item, {"fault": fault})
                 say(f"  failed: {fault.strip().splitlines()[-1][:300]}")
                 if item == "facts":
+                    _keep(folder, item, {"fault": fault})
                     break
+            if fault and _done(folder, item) is None:  # else all but PyTorch's part is there
+                _keep(folder, item, {"fault": fault})
             else:
                 say(f"  {_said(folder, item)}")
             left_s = (len(todo) - number - 1) * sum(took) / len(took)
@@ -236,12 +237,18 @@ def _measured(item: str, rehearse: bool, folder: Path) -> Any:
     known: dict[str, Any] = {}
     for other in cases:
         known |= (_done(folder, other.key) or {}).get("ops", {})
-    found = measure(case, device, facts, folder, known)
-    if not rehearse:
-        from runtime.cuda.engine import engine
 
-        found |= {"plans": dict(engine().plans), "notes": dict(engine().notes)}
-    return found | {"case": asdict(case)}
+    def whole(found: dict[str, Any]) -> dict[str, Any]:
+        if not rehearse:
+            from runtime.cuda.engine import engine
+
+            found = found | {"plans": dict(engine().plans), "notes": dict(engine().notes)}
+        return found | {"case": asdict(case)}
+
+    def keep(found: dict[str, Any]) -> None:
+        _keep(folder, item, whole(found))
+
+    return whole(measure(case, device, facts, folder, known, keep))
 
 
 def _finish(items: list[str], options: argparse.Namespace, folder: Path) -> bool:

@@ -1,7 +1,8 @@
 """One case of `make gpu-check`, measured in a process of its own: ops, steps, memory, PyTorch."""
 
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from math import prod
@@ -37,6 +38,8 @@ WARM_UP, BLOCKS, STEPS = 5, 6, 5
 MORE, MOST_MORE_S = 70, 8.0
 """Steps beside the timed ones to see memory grow, where they take no longer than that."""
 BUCKET_BYTES = 25 << 20
+SLOW_S = 2.0
+"""An op that takes longer to time, plans of it included, is named in the log."""
 Ops = dict[str, dict[str, Any]]
 """By signature: the fields of a sample, and ``issue_s``."""
 
@@ -90,14 +93,25 @@ def bare_profile(name: str, memory_bytes: int, dtype: str) -> Profile:
     )
 
 
-def measure(case: Case, device: Device, facts: Mapping[str, Any], folder: Path, known: Ops) -> Any:
-    """Return all that is measured of a case; ``known`` ops are not timed again."""
+def measure(
+    case: Case,
+    device: Device,
+    facts: Mapping[str, Any],
+    folder: Path,
+    known: Ops,
+    keep: Callable[[Any], None] = lambda found: None,
+) -> Any:
+    """Return all that is measured of a case; ``known`` ops are not timed again.
+
+    ``keep`` is given what there is before PyTorch begins, which may not end in time.
+    """
     model, training, plan = question(case)
     device.compute_as(case.dtype)
     calls = plan_calls(model, training, plan)
     began = time.perf_counter()
     ops = _ops(device, calls, known)
     calibrated = time.perf_counter()
+    say(f"ops took {calibrated - began:.1f} s")
     profile = bare_profile(facts["name"], facts["memory_bytes"], case.dtype)
     machine = machine_of(case, profile, samples(ops), facts["system"])
     program = lower(
@@ -105,25 +119,29 @@ def measure(case: Case, device: Device, facts: Mapping[str, Any], folder: Path, 
     )
     steps, memory = _run(case, device, program, folder)
     stepped = time.perf_counter()
-    torch = (
-        None if case.disk or case.ranks > 1 else twin(model, training, on_gpu=not device.is_host)
-    )
-    ended = time.perf_counter()
-    return {
+    say(f"steps took {stepped - calibrated:.1f} s, {steps.step_s:.4f} s each")
+    found = {
         "ops": {signature: ops[signature] for signature in calls},
         "calibrated_s": calibrated - began,
-        "spent_s": {
-            "ops": calibrated - began,
-            "steps": stepped - calibrated,
-            "torch": ended - stepped,
-        },
+        "spent_s": {"ops": calibrated - began, "steps": stepped - calibrated, "torch": 0.0},
         "block_s": steps.block_s,
         "step_s": steps.step_s,
         "loop_s": steps.issue_s,
         "loss": steps.loss,
         **memory,
-        "torch": torch,
+        "torch": None,
     }
+    if case.disk or case.ranks > 1:
+        return found
+    keep(found | {"torch": {"skipped": "did not end in time"}})
+    torch = twin(model, training, on_gpu=not device.is_host)
+    spent = found["spent_s"] | {"torch": time.perf_counter() - stepped}
+    return found | {"torch": torch, "spent_s": spent}
+
+
+def say(text: str) -> None:
+    """Say what is done, for the log of an item that fails."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _ops(device: Device, calls: Mapping[str, OpCall], known: Ops) -> Ops:
@@ -132,7 +150,10 @@ def _ops(device: Device, calls: Mapping[str, OpCall], known: Ops) -> Ops:
     found: Ops = {}
     for signature, call in calls.items():
         if _warm(signature) not in timed:
+            began = time.perf_counter()
             timed[_warm(signature)] = _timed(device, call)
+            if (took := time.perf_counter() - began) > SLOW_S:
+                say(f"{signature}: took {took:.1f} s")
         found[signature] = timed[_warm(signature)] | {"signature": signature}
     return found
 

@@ -17,7 +17,7 @@ from foreplan import bench_graphs, yardsticks
 from foreplan.bench_graphs import PORT_BYTES_PER_S, step_graph
 from foreplan.machines import load_machine
 from hwprofiles.errors import CheckFailed
-from hwprofiles.units import KIB, MIB
+from hwprofiles.units import KIB, MIB, Ints
 from planner.cost import estimate
 from planner.layout import memory_bytes
 from planner.machine import Machine
@@ -29,6 +29,7 @@ from planner.search import machine_space
 from planner.space import Choices
 from planner.table import PlanTable, price
 from sim import array_engine, engine
+from sim.arrays.layout import children
 from sim.taskgraph import TaskGraph
 
 SMALL_TASKS = 20_000
@@ -105,19 +106,20 @@ def engine_work_us(repeats: int, random_tasks: int, ring_ranks: int, flows: int)
     return [round(tasks * us) for tasks, us in graphs]
 
 
-def list_schedule(graph: TaskGraph) -> object:
-    """Run the yardstick of graphs without flows."""
+def list_schedule(graph: TaskGraph) -> tuple[Ints, Ints]:
+    """Run the yardstick of graphs without flows; return start and end of every task."""
+    start_ps = np.empty(graph.tasks, dtype=np.int64)
+    turned = children(graph.dep_ptr, graph.dep_idx, start_ps)
     tasks_of_lane = np.bincount(graph.lane_idx, minlength=len(graph.lane_device))
     base = np.concatenate([[0], np.cumsum(tasks_of_lane)]).astype(np.int32)
-    return yardsticks.list_schedule(
-        graph.dep_ptr, graph.dep_idx, graph.duration_ps, graph.lane_idx, base
-    )
+    end_ps = yardsticks.list_schedule(*turned, start_ps, graph.duration_ps, graph.lane_idx, base)
+    return start_ps, end_ps
 
 
 def share_ports(in_flight: int, destination: Any, payload_bytes: Any) -> yardsticks.Ports:
     """Run the yardstick of flows; return its state, which holds the ends."""
     switch = yardsticks.ports(PORTS, in_flight, destination, payload_bytes, PORT_BYTES_PER_S)
-    yardsticks.share_ports(tuple(switch))
+    yardsticks.share_ports(switch)
     return switch
 
 
@@ -158,9 +160,19 @@ def _rates(
     )
 
 
+START_UP = """
+from sim import array_engine
+from sim.taskgraph import GraphBuilder
+builder = GraphBuilder()
+builder.compute([builder.lane(0)], 1)
+array_engine.simulate(builder.build())
+"""
+"""A whole program that runs the array engine."""
+
+
 def start_up_s(repeats: int) -> float:
-    """Return how long a new process takes until the array engine is there, compiled before."""
-    command = [sys.executable, "-c", "import sim.array_engine"]
+    """Return how long a new process takes until the array engine, compiled before, has run."""
+    command = [sys.executable, "-c", START_UP]
     return median_s(lambda: subprocess.run(command, check=True), repeats)
 
 

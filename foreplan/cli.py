@@ -93,7 +93,9 @@ TERMINATED = 143
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from hwprofiles.errors import ForeplanError
+    from hwprofiles.garbage import collect_seldom
 
+    collect_seldom()
     signal.signal(signal.SIGTERM, _terminate)  # so that workers are ended with us
     signal.signal(signal.SIGINT, _interrupt)
     try:

@@ -5,14 +5,23 @@ between the ports of one switch. Both are compiled, keep the whole schedule, and
 that the engines give.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hwprofiles.units import PS_PER_S, Floats, Ints
 from sim import fair
-from sim.arrays.compiled import IDS, OWN_IDS, TIMES, cached, compiled, shared, type_of, with_parts
-from sim.arrays.layout import children
+from sim.arrays.compiled import (
+    IDS,
+    OWN_IDS,
+    OWN_TIMES,
+    TIMES,
+    cached,
+    compiled,
+    with_parts,
+)
+from sim.arrays.native import Entry
 from sim.arrays.state import Ids32
 
 NEVER_PS = 2**63 - 1
@@ -50,17 +59,22 @@ def take(keys: Any, values: Any, base: int, count: int) -> int:
     return least
 
 
-@cached(IDS, IDS, TIMES, IDS, OWN_IDS, nrt=True)
+@cached(OWN_IDS, OWN_IDS, OWN_TIMES, TIMES, IDS, OWN_IDS, nrt=True)
 def list_schedule(
-    dep_ptr: Ids32, dep_idx: Ids32, duration_ps: Ints, lane_of: Ids32, base: Ids32
-) -> tuple[Ints, Ints]:
-    """Return start and end of every task; each lane takes the oldest ready task, then the lowest.
+    child_ptr: Ids32,
+    child_idx: Ids32,
+    start_ps: Ints,
+    duration_ps: Ints,
+    lane_of: Ids32,
+    base: Ids32,
+) -> Ints:
+    """Return the end of every task; each lane takes the oldest ready task, then the lowest.
 
-    ``base`` says how many tasks the lanes before each lane have.
+    ``start_ps`` counts what a task misses, below -1, and then says when it starts. ``base`` says
+    how many tasks the lanes before each lane have.
     """
     tasks, lanes = len(lane_of), len(base) - 1
-    start_ps, end_ps = np.empty(tasks, np.int64), np.empty(tasks, np.int64)
-    child_ptr, child_idx = children(dep_ptr, dep_idx, start_ps)  # start_ps counts what is missing
+    end_ps = np.empty(tasks, np.int64)
     ready_ps, ready = np.empty(tasks, np.int64), np.empty(tasks, np.int32)
     waiting, busy = np.zeros(lanes, np.int32), np.zeros(lanes, np.bool_)
     due_ps, running = np.empty(lanes, np.int64), np.empty(lanes, np.int32)
@@ -82,7 +96,7 @@ def list_schedule(
                 put(due_ps, running, 0, events, end_ps[task], task)
                 events += 1
         if not events:
-            return start_ps, end_ps
+            return end_ps
         now_ps, touches = due_ps[0], 0
         while events and due_ps[0] == now_ps:
             task = take(due_ps, running, 0, events)
@@ -139,7 +153,6 @@ class Ports(NamedTuple):
     link_seen: Ints
 
 
-share_fields = shared(Ports._fields)
 fill = compiled(
     with_parts(fair.fill, open_links=compiled(fair.open_links), sink=compiled(fair.sink))
 )
@@ -236,7 +249,7 @@ def turn_over(s: Any, now_ps: int) -> int:
 
 
 @compiled
-def run_ports(s: Any) -> None:
+def run_ports(s: Any) -> int:
     """Go from end to end of a flow, and solve the component that it touches."""
     now_ps, links = 0, 0
     for place in range(s.places):
@@ -250,7 +263,7 @@ def run_ports(s: Any) -> None:
         for place in range(s.places):
             now_ps = min(now_ps, s.due_ps[place])
         if now_ps == NEVER_PS:
-            return
+            return s.places
         s.stamp[0] += 1
         links = turn_over(s, now_ps)
 
@@ -293,10 +306,5 @@ def ports(
     )
 
 
-_NO_PORTS = ports(0, 1, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64), 1.0)
-
-
-@cached(type_of(tuple(_NO_PORTS)))
-def share_ports(switch: tuple[Any, ...]) -> None:
-    """Set when each flow ends; the flows of a place follow each other without a pause."""
-    run_ports(share_fields(switch))
+share_ports = Entry("foreplan.yardsticks", "run_ports", Ports, of=(Path(__file__),))
+"""Set when each flow ends; the flows of a place follow each other without a pause."""

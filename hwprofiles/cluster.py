@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from hwprofiles.device import Device
 from hwprofiles.errors import ProfileError
@@ -11,23 +10,21 @@ from hwprofiles.fabrics.base import Node
 from hwprofiles.link import Link, Route
 from hwprofiles.routing import Neighbours, Routing, Ways
 
-if TYPE_CHECKING:
-    import networkx as nx
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """Devices by index, and a fabric whose edges carry one ``Link`` per direction.
 
-    Built complete and checked by :meth:`from_edges`; ``fabric`` nodes ``0..len(devices)-1`` are the
-    devices, any other node is a switch, a NIC or a socket.
+    Built complete and checked by :meth:`from_edges`; nodes ``0..len(devices)-1`` are the devices,
+    any other node is a switch, a NIC or a socket.
     """
 
     name: str
     devices: tuple[Device, ...]
     links: tuple[Link, ...]
     """Every directed link; its position is the id that routes and task graphs use."""
-    fabric: "nx.DiGraph[int | str]"
+    edges: Mapping[tuple[Node, Node], int]
+    """The id of the link from one node to another, in the order of ids."""
     source: str = ""
     routing: Routing = field(default_factory=Routing)
     """Which of several paths a route takes."""
@@ -54,13 +51,10 @@ class Cluster:
             No device, an edge given twice, from a node to itself or to a device that is not there,
             or devices that cannot reach each other.
         """
-        import networkx as nx  # late: who only reads facts should not wait for it
-
         device_list = tuple(devices)
         if not device_list:
             raise ProfileError(f"cluster {name!r}: needs at least one device")
-        fabric: nx.DiGraph[int | str] = nx.DiGraph()
-        fabric.add_nodes_from(range(len(device_list)))
+        ids: dict[tuple[Node, Node], int] = {}
         links: list[Link] = []
         for src, dst, link in edges:
             for end in (src, dst):
@@ -69,14 +63,20 @@ class Cluster:
                         f"cluster {name!r}: edge {src} -> {dst}: expected a device 0 to"
                         f" {len(device_list) - 1} or the name of a switch, got {end}"
                     )
-            if src == dst or fabric.has_edge(src, dst):
+            if src == dst or (src, dst) in ids:
                 raise ProfileError(
                     f"cluster {name!r}: edge {src} -> {dst}: one edge joins two different nodes in"
                     " one direction; several wires between them are one link part"
                 )
-            fabric.add_edge(src, dst, link_id=len(links))
+            ids[src, dst] = len(links)
             links.append(link)
-        if len(device_list) > 1 and not nx.is_strongly_connected(fabric):
+        after, before = _near(len(device_list), ids, links)
+        joined = all(len(_reached(near)) == len(near) for near in (after, before))
+        if len(device_list) > 1 and not joined:
+            import networkx as nx  # late: it takes longer to load than most commands to run
+
+            fabric: nx.DiGraph[Node] = nx.DiGraph(list(ids))
+            fabric.add_nodes_from(range(len(device_list)))
             lost = min(nx.strongly_connected_components(fabric), key=len)
             raise ProfileError(
                 f"cluster {name!r}: every device must reach every other, but these are cut off:"
@@ -87,27 +87,37 @@ class Cluster:
             name=name,
             devices=device_list,
             links=tuple(links),
-            fabric=fabric,
+            edges=ids,
             source=source,
             routing=rule,
-            _after={node: _in_order(fabric.succ[node], links) for node in fabric},
-            _before={node: _in_order(fabric.pred[node], links) for node in fabric},
+            _after=after,
+            _before=before,
         )
-        if not rule.relay and (island := cluster._island()):
+        near = _reached(after, relay=rule.relay)
+        if island := [device for device in range(len(device_list)) if device not in near][:8]:
             raise ProfileError(
                 f"cluster {name!r}: every device must reach every other without passing through"
                 f" one, but device 0 does not reach {island}; add a host or a network"
             )
         return cluster
 
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, the devices first."""
+        return tuple(self._after)
+
+    def after(self, node: Node) -> tuple[Node, ...]:
+        """Return the nodes that the links of a node lead to, in the order of nodes."""
+        return tuple(self._after[node])
+
     def with_links(self, links: Sequence[Link]) -> "Cluster":
         """Return the same wires with other figures; ``links`` in the order of this cluster's."""
-        fabric = self.fabric
+        after, before = _near(len(self.devices), self.edges, links)
         return replace(
             self,
             links=tuple(links),
-            _after={node: _in_order(fabric.succ[node], links) for node in fabric},
-            _before={node: _in_order(fabric.pred[node], links) for node in fabric},
+            _after=after,
+            _before=before,
             _routes={},
             _ways={},
         )
@@ -120,7 +130,7 @@ class Cluster:
         """
         if (src, dst) not in self._routes:
             path = self._path(src, dst)
-            ids = tuple(self.fabric.edges[a, b]["link_id"] for a, b in pairwise(path))
+            ids = tuple(self.edges[ends] for ends in pairwise(path))
             links = tuple(self.links[i] for i in ids)
             self._routes[src, dst] = Route(links=links, link_ids=ids)
         return self._routes[src, dst]
@@ -132,20 +142,19 @@ class Cluster:
         """
         import networkx as nx
 
-        relay, edges = self.routing.relay, self.fabric.edges
-        nodes = [n for n in self.fabric if relay or isinstance(n, str) or n in (src, dst)]
+        def may_pass(node: Node) -> bool:
+            return self.routing.relay or isinstance(node, str) or node in (src, dst)
+
         left: nx.DiGraph[Node] = nx.DiGraph()
         left.add_nodes_from((src, dst))
         left.add_edges_from(
-            edge
-            for edge in self.fabric.subgraph(nodes).edges
-            if edges[edge]["link_id"] not in failed
+            ends for ends, i in self.edges.items() if i not in failed and all(map(may_pass, ends))
         )
         try:
             path = nx.shortest_path(left, src, dst)
         except nx.NetworkXNoPath:
             return None
-        return tuple(edges[edge]["link_id"] for edge in pairwise(path))
+        return tuple(self.edges[ends] for ends in pairwise(path))
 
     def _path(self, src: int, dst: int) -> list[Node]:
         rule = self.routing
@@ -161,26 +170,41 @@ class Cluster:
             path += self._ways[start, end].path(self._after, choose)[1:]
         return path
 
-    def _island(self) -> list[int]:
-        """Return some devices that device 0 reaches only through other devices, if there are."""
-        seen: set[Node] = {0}
-        todo: list[Node] = [0]
-        while todo:
-            node = todo.pop()
-            if isinstance(node, str) or node == 0:
-                new = [n for n in self._after[node] if n not in seen]
-                seen.update(new)
-                todo += new
-        return [device for device in range(len(self.devices)) if device not in seen][:8]
+
+Near = dict[Node, dict[Node, float]]
 
 
-def _in_order(near: Mapping[Node, Mapping[str, int]], links: Sequence[Link]) -> dict[Node, float]:
-    """Return neighbours in the order of nodes, each with the rate of a lone flow."""
-    rates = {}
-    for node in sorted(near, key=_order):
-        link = links[near[node]["link_id"]]
-        rates[node] = min(link.bandwidth_bytes_per_s, link.flow_cap_bytes_per_s)
-    return rates
+def _near(
+    devices: int, edges: Mapping[tuple[Node, Node], int], links: Sequence[Link]
+) -> tuple[Near, Near]:
+    """Return the nodes after each node, and those before it, in order, with rates of lone flows."""
+    after: Near = {device: {} for device in range(devices)}
+    before: Near = {device: {} for device in range(devices)}
+    for (src, dst), link_id in edges.items():
+        link = links[link_id]
+        rate = min(link.bandwidth_bytes_per_s, link.flow_cap_bytes_per_s)
+        for near, node, other in ((after, src, dst), (before, dst, src)):
+            near.setdefault(node, {})[other] = rate
+            near.setdefault(other, {})
+    return _in_order(after), _in_order(before)
+
+
+def _in_order(near: Near) -> Near:
+    """Return the neighbours of each node in the order of nodes."""
+    return {node: {n: found[n] for n in sorted(found, key=_order)} for node, found in near.items()}
+
+
+def _reached(near: Neighbours, *, relay: bool = True) -> set[Node]:
+    """Return the nodes that device 0 reaches, through other devices only if they ``relay``."""
+    seen: set[Node] = {0}
+    todo: list[Node] = [0]
+    while todo:
+        node = todo.pop()
+        if relay or isinstance(node, str) or node == 0:
+            new = [n for n in near[node] if n not in seen]
+            seen.update(new)
+            todo += new
+    return seen
 
 
 def _order(node: Node) -> tuple[bool, Node]:

@@ -35,6 +35,7 @@ PASSED = (
     "HOME",
     "LD_LIBRARY_PATH",
     "PYTHONPATH",
+    "PYTHONPYCACHEPREFIX",
     "VIRTUAL_ENV",
     "TMPDIR",
     "LANG",
@@ -42,8 +43,9 @@ PASSED = (
     "NUMBA_CACHE_DIR",
 )
 """Passed through where set; they say where things are, not how fast."""
-PASSED_PREFIXES = ("XDG_", "CUDA_", "CUPY_", "NCCL_", "NVIDIA_")
-"""So are these: which GPUs there are and how they are reached is for their libraries to read."""
+PASSED_PREFIXES = ("XDG_", "CUDA_", "CUPY_", "NCCL_", "NVIDIA_", "MPI4PY_")
+"""So are these: which GPUs and which MPI there are and how they are reached is for their libraries
+to read."""
 PROBE_TIMEOUT_S = 60
 _PROBE = """
 import json, numpy, threadpoolctl

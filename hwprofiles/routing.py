@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from hwprofiles.fabrics.base import Node
-from hwprofiles.fabrics.torus import number, place_of
+from hwprofiles.fabrics.base import Node, number, place_of
 
 Choose = Callable[[Sequence[Node], int], Node]
 """Which of the next nodes, all equally near the goal, to take at a hop."""

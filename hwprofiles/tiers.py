@@ -14,8 +14,7 @@ from hwprofiles.bisection import flow_bytes_per_s
 from hwprofiles.clusterfacts import BuilderBlock, ClusterPart
 from hwprofiles.clusters import load_wires, plan_cluster
 from hwprofiles.compose import Blueprint, NodePlan
-from hwprofiles.fabrics.base import Wire
-from hwprofiles.fabrics.torus import place_of
+from hwprofiles.fabrics.base import Wire, place_of
 from hwprofiles.link import Link
 from hwprofiles.units import GB
 

@@ -20,9 +20,10 @@ ALWAYS, MOST_EFFORT = 3, 15_000
 NEAR_BEST = 1.02
 """Where every program is too large: how far above the least bound the one may be that is tried."""
 
-FEW_DEVICES = 64
-"""On more of them flows share links, and the heap engine is slow: once so many tasks have been
-simulated that the array engine is worth loading for as many, it does the rest."""
+FEW_DEVICES, SLOW_TASKS = 8, 12_000
+"""On more devices flows share links between nodes, and the heap engine takes 25 to 37 us a task.
+Once it has done so many tasks, which takes as long as loading the array engine, that does the rest:
+so no search takes twice what it would take with the better of the two."""
 
 HEAP_TASKS = 8
 """Tasks that the heap engine simulates in the time in which one is lowered by itself."""
@@ -119,7 +120,8 @@ class Agenda:
 
     def engine(self, tasks: int, before: int) -> str:
         """Return who simulates so many tasks, ``before`` which so many were simulated."""
-        return choose(max(tasks, before if self.devices > FEW_DEVICES else 0))
+        slow = self.devices > FEW_DEVICES and before >= SLOW_TASKS
+        return "array" if slow else choose(tasks)
 
     def _entry(self, place: int) -> Entry:
         queue = self.ranking.queue

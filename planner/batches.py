@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from hwprofiles.units import PS_PER_S
 from planner.contest import Contest, Winner
 from planner.plan import Plan
 from planner.records import PlanFile
+from planner.space import divisors
 
 RANGE = 8
 """How far the batch is changed down and up, as a factor."""
@@ -121,23 +124,32 @@ class BatchTurn:
 
     def _is_beaten(self, steps: int) -> bool:
         other = self._contest(steps)
-        floor_ps = other.floor_ps(other.machine)
-        row = self._own_row(other, floor_ps.argsort(kind="stable").tolist())
+        own = self._own(other)
         self.told()
-        return row is None or bool(floor_ps[row] > floor_ps.min())
+        if own is None:
+            return True
+        _, held_ps = own
+        return bool(other.floor_ps(other.machine, held_ps).min() < held_ps)
 
-    def _own_row(self, other: Contest, rows: list[int]) -> int | None:
-        """Return the first of the rows that is the held choice."""
-        same = (row for row in rows if not choice_changes(self.held, other.plans[row]))
-        return next(same, None)
+    def _own(self, other: Contest) -> tuple[int, int] | None:
+        """Return the row of the held choice, the one with the least closed form, and that."""
+        space, samples = other.plans.space, divisors(other.training.batch)
+        same = (space.row(replace(self.held, microbatch=some)) for some in samples)
+        rows = np.flatnonzero(np.isin(other.plans.rows, [row for row in same if row is not None]))
+        if not len(rows):
+            return None
+        closed_ps = other.closed_ps(other.machine, rows.tolist())
+        best = int(closed_ps.argmin())
+        return int(rows[best]), int(closed_ps[best])
 
     def _confirmed(self, steps: int) -> AtBatch:
         """Return who wins by simulation; of equal ones the held choice."""
         other = self._contest(steps)
-        floor_ps = other.floor_ps(other.machine)
-        rows = floor_ps.argsort(kind="stable").tolist()
-        own = self._own_row(other, rows)
-        holder = rows[0] if own is None else own
+        own, held_ps = self._own(other), None
+        if own is not None:
+            held_ps = other.step_ps(own[0], other.machine)
+        floor_ps = other.floor_ps(other.machine, held_ps)
+        holder = int(floor_ps.argmin()) if own is None else own[0]
         best: Winner = other.winner(other.machine, [holder], floor_ps, is_exact=True)
         plan = other.plans[best.row]
         self.told()

@@ -17,14 +17,14 @@ from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.emission import script_of
 from planner.lowering import PRIORITY, Lowering
-from planner.opcall import DTYPE_BYTES
+from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket
 from planner.program import ComputeTask, Program, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
 from planner.script import Script
 from planner.switching import SWITCH, Joined, carried, route_between
 from planner.tasklist import TaskList
-from sim.blocks import Rows, narrow, rows_of_table
+from sim.blocks import Ids, Rows, rows_of_table
 from sim.taskgraph import NO_ROUTE
 
 
@@ -51,7 +51,7 @@ def exchange_bucket(
         script=script,
         dtype=work.training.dtype,
         landing_slots=max(1, work.plan.landing_slots),
-        calls=work.calls,
+        step_calls=work.calls,
     )
     return _Writer(work, made, ready).write()
 
@@ -69,7 +69,7 @@ class ExchangeTasks(RankedTasks):
     script: Script
     dtype: str
     landing_slots: int
-    calls: StepCalls
+    step_calls: StepCalls
 
     @cached_property
     def edges(self) -> Ints:
@@ -95,6 +95,19 @@ class ExchangeTasks(RankedTasks):
         found: list[int] = np.flatnonzero(ours).tolist()
         return found
 
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield ranks, op calls and the places of their additions."""
+        adds = self.script.adds
+        width = (self.edges[self.script.end] - self.edges[self.script.first])[adds]
+        for (rank, elements), some in _places(self.script.src[adds], width):
+            yield self.group[rank], self.step_calls.add(elements), adds[some]
+
+    def sends(self) -> Iterator[tuple[int, int, Ints]]:
+        """Yield sources, destinations and the places of their transfers."""
+        sends, workers = self.script.sends, self.workers.tolist()
+        for (src, dst), some in _places(self.script.src[sends], self.script.dst[sends]):
+            yield workers[src], workers[dst], sends[some]
+
     def __len__(self) -> int:
         return len(self.script.src)
 
@@ -109,7 +122,7 @@ class ExchangeTasks(RankedTasks):
             name=f"add.{self.number}[{first}:{end}]",
             rank=self.group[self.script.src[at]],
             phase="exchange",
-            call=self.calls.add(end - first),
+            call=self.step_calls.add(end - first),
             views=(self._landing(arrived, end - first), own),
         )
 
@@ -139,6 +152,16 @@ class ExchangeTasks(RankedTasks):
         )
 
 
+def _places(*keys: Ints) -> Iterator[tuple[tuple[int, ...], Ints]]:
+    """Yield the tuples of keys that there are, and where each of them stands."""
+    order = np.lexsort(keys[::-1])
+    sorted_keys = np.stack(keys)[:, order]
+    begins = np.flatnonzero((np.diff(sorted_keys, prepend=-1) != 0).any(axis=0))
+    distinct = sorted_keys[:, begins].T.tolist()
+    for key, places in zip(distinct, np.split(order, begins[1:]), strict=bool(len(order))):
+        yield tuple(key), places
+
+
 def first_sends(program: Program) -> Iterator[tuple[str, int, Ints]]:
     """Yield, of every exchange, algorithm, elements, and the transfers that carry its call."""
     parts = program.tasks
@@ -158,19 +181,22 @@ class _Writer:
     script: Script = field(init=False)
     first: int = field(init=False)
     """Id of the first task."""
+    end: int = field(init=False)
+    """Id after that of the last one."""
 
     def __post_init__(self) -> None:
         self.script, self.first = self.made.script, self.work.graph.tasks
+        self.end = self.first + len(self.made)
 
     def write(self) -> list[Tasks]:
         """Append all; return the last tasks of each rank."""
         work, script, made = self.work, self.script, self.made
         width = made.edges[script.end] - made.edges[script.first]
         payload = np.where(script.arrived < 0, width * DTYPE_BYTES[made.dtype], 0)
-        lands, adds = np.flatnonzero(script.lands), script.adds
+        adds = script.adds
         item = work.graph.items + np.cumsum(script.lands) - 1
         route, duration_ps = self._sent(payload)
-        duration_ps[adds] = self._added_ps(width[adds])
+        duration_ps[adds] = self._added_ps()
         tokens = self._tokens()
         deps = self._deps(tokens)
         work.graph.extend(
@@ -184,7 +210,7 @@ class _Writer:
             len(payload),
             lane=self._lanes(),
             dep=deps,
-            out=Rows(lengths=script.lands, ids=self._registers(lands)),
+            out=Rows(lengths=script.lands, ids=self._registers()),
             **{
                 "in": Rows(
                     lengths=(script.arrived >= 0).astype(np.int64), ids=item[script.arrived[adds]]
@@ -229,12 +255,15 @@ class _Writer:
         if key not in known:
             known[key] = self._ways()
         route, law_of, laws = known[key]
-        overhead_ps = np.zeros_like(payload)
-        for number, law in enumerate(laws):
-            some = np.flatnonzero(law_of == number)
-            payload[some] = carried(law, payload[some])
-            sizes, size_of = np.unique(payload[some], return_inverse=True)
-            overhead_ps[some] = to_ps(law.overhead_s(sizes.astype(np.float64)))[size_of]
+        overhead_ps, sends = np.zeros_like(payload), self.script.sends
+        spans, span_of = self.script.spans
+        sizes = np.diff(self.made.edges[spans])[:, 0] * DTYPE_BYTES[self.made.dtype]
+        flows = np.array([carried(law, sizes) for law in laws])
+        laws_ps = np.array(
+            [to_ps(law.overhead_s(size * 1.0)) for law, size in zip(laws, flows, strict=True)]
+        )
+        payload[sends] = flows[law_of[sends], span_of[sends]]
+        overhead_ps[sends] = laws_ps[law_of[sends], span_of[sends]]
         paid_ps = self.work.library_ps(self.made.name, self.made.bucket.elements)
         overhead_ps[self.script.first_sends] += paid_ps
         return route, overhead_ps
@@ -257,27 +286,28 @@ class _Writer:
         route[sends], law_of[sends] = found[:, pair_of]
         return route, law_of, [law for _, law in laws.values()]
 
-    def _added_ps(self, width: Ints) -> Ints:
+    def _added_ps(self) -> Ints:
         """Return the time of each addition, picoseconds."""
-        work, group = self.work, self.made.group
+        work, group, script = self.work, self.made.group, self.script
         device = [work.cluster.devices[work.plan.placement[worker]].name for worker in group]
         _, one, kind_of = np.unique(device, return_index=True, return_inverse=True)
-        keys = kind_of[self.script.src[self.script.adds]] * (self.made.bucket.elements + 1) + width
-        distinct, back = np.unique(keys, return_inverse=True)
-        each = []
-        for kind, elements in zip(*np.divmod(distinct, self.made.bucket.elements + 1), strict=True):
-            each.append(work.price_ps(group[one[kind]], work.calls.add(int(elements))))
-        return np.array(each, dtype=np.int64)[back]
+        spans, span_of = script.spans
+        widths, width_of = np.unique(np.diff(self.made.edges[spans])[:, 0], return_inverse=True)
+        keys = kind_of[script.src[script.adds]] * len(widths) + width_of[span_of[script.adds]]
+        found: Ints = np.zeros(len(one) * len(widths), dtype=np.int64)
+        for key in np.flatnonzero(np.bincount(keys, minlength=len(found))).tolist():
+            kind, width = divmod(key, len(widths))
+            found[key] = work.price_ps(group[one[kind]], work.calls.add(int(widths[width])))
+        each: Ints = found[keys]
+        return each
 
-    def _registers(self, lands: Ints) -> Ints:
-        """Return the register that each of the transfers ``lands`` writes."""
-        ids, script = self.work.register_ids, self.script
-        seats, seat_of = np.unique(
-            script.dst[lands] * script.channels + script.channel[lands], return_inverse=True
-        )
+    def _registers(self) -> Ints:
+        """Return the register that each of the transfers that land writes."""
+        ids, channels = self.work.register_ids, self.script.channels
+        seats, seat_of = self.script.seats
         found = [
             ids[self.made.group[rank]][landing_name(self.made.number, channel)]
-            for rank, channel in (divmod(seat, script.channels) for seat in seats.tolist())
+            for rank, channel in (divmod(seat, channels) for seat in seats.tolist())
         ]
         return np.array(found, dtype=np.int64)[seat_of]
 
@@ -291,18 +321,23 @@ class _Writer:
 
     def _deps(self, tokens: list[Tasks]) -> Rows:
         """Return what each task waits for: first what tokens stand for, which came before."""
-        sets, set_of, counts, moves = self.script.awaited
-        found = [_joined([tokens[-1 - token] for token in some]) for some in sets]
+        sets, some, set_of = self.script.awaited
+        counts, moves = self.script.awaited_moves
+        found = [_joined([tokens[-1 - token] for token in each]) for each in sets]
         size = np.array(list(map(len, found)), dtype=np.int64)
-        lengths = np.stack([size[set_of], counts], axis=1).reshape(-1)
-        begin = np.stack(
-            [(np.cumsum(size) - size)[set_of], size.sum() + np.cumsum(counts) - counts], axis=1
-        ).reshape(-1)
-        ids = np.concatenate([*(np.array(s, dtype=np.int32) for s in found), moves + self.first])
-        ids = narrow(ids)
-        at = np.repeat((begin - np.cumsum(lengths) + lengths).astype(np.int32), lengths)
-        at += np.arange(len(at), dtype=np.int32)
-        return Rows(lengths=lengths.reshape(-1, 2).sum(axis=1), ids=ids[at])
+        before = np.zeros_like(counts)
+        before[some] = size[set_of]
+        lengths, shift = counts + before, np.cumsum(before)
+        begin, total = np.cumsum(lengths) - lengths, int(lengths.sum())
+        ids: Ids = np.empty(total, dtype=np.int32 if self.end < 2**31 else np.int64)
+        ids[np.arange(len(moves)) + np.repeat(shift, counts)] = moves + self.first
+        for count in np.unique(size[size > 0]).tolist():  # as many as sets have different sizes
+            alike, place = size == count, np.cumsum(size == count) - 1
+            table = np.array([own for own in found if len(own) == count], dtype=ids.dtype)
+            taken = alike[set_of]
+            at = begin[some[taken]][:, None] + np.arange(count)
+            ids[at] = np.take(table, place[set_of[taken]], axis=0)
+        return Rows(lengths=lengths, ids=ids)
 
     def _tokens(self) -> list[Tasks]:
         """Return the tasks that the tokens of a script stand for: what makes ready, what may land.

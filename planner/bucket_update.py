@@ -1,14 +1,17 @@
 """The updates that end a step: those of one bucket are written at once, as arrays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
+from hwprofiles.units import Ints
 from planner.collectives.base import Tasks
-from planner.lowering import PRIORITY, Lowering, Passes, flat_view
+from planner.lowering import PRIORITY, Lowering, Passes
 from planner.opcall import OpCall
+from planner.operands import flat_view
 from planner.optimizer import update_arrays
 from planner.plan import Bucket, Training
 from planner.precision import SCALING, scales_loss
@@ -79,7 +82,10 @@ def _update(
         },
         len(ranks),
         lane=Rows(lengths=1, ids=np.array([work.lanes[rank, "compute"] for rank in ranks])),
-        dep=Rows(lengths=lengths, ids=np.array([t for some in waits for t in some])),
+        dep=Rows(
+            lengths=lengths,
+            ids=np.fromiter(chain.from_iterable(waits), np.int64, int(lengths.sum())),
+        ),
         out=none,
         **{"in": none},
     )
@@ -118,6 +124,11 @@ class UpdateTasks(RankedTasks):
     def of_rank(self, rank: int) -> list[int]:
         """Return the place of that of worker ``rank``, if it is there."""
         return [self.ranks.index(rank)] if rank in self.ranks else []
+
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield every rank with the op call and its place."""
+        for place, rank in enumerate(self.ranks):
+            yield rank, self.call, np.array([place])
 
     def __len__(self) -> int:
         return len(self.ranks)

@@ -89,6 +89,8 @@ class Contest:
     """Of the programs so far."""
     shared: Shared
     """What is known of the candidates on any hardware."""
+    timed: dict[int, tuple[Machine, dict[int, int]]] = field(default_factory=dict, repr=False)
+    """By identity of a machine, which is kept: simulated times by row."""
     told: Callable[[], None] = lambda: None
     """Called after every simulation."""
 
@@ -145,12 +147,18 @@ class Contest:
 
     def step_ps(self, row: int, machine: Machine) -> int:
         """Return the simulated time of a candidate on ``machine``."""
-        found = self.program(row).step_ps(machine)
-        self.told()
-        return found
+        _, known = self.timed.setdefault(id(machine), (machine, {}))
+        if row not in known:
+            known[row] = self.program(row).step_ps(machine)
+            self.told()
+        return known[row]
 
-    def closed_ps(self, machine: Machine, rows: Sequence[int]) -> Ints:
-        """Return the closed forms of ``rows`` on ``machine``, in their order."""
+    def closed_ps(self, machine: Machine, rows: Sequence[int], limit_ps: int | None = None) -> Ints:
+        """Return the closed forms of ``rows`` on ``machine``, in their order.
+
+        Those of which the passes alone take ``limit_ps`` may be less than they are, but not than
+        that.
+        """
         at, own = np.array(rows, dtype=np.int64), len(self.plans.named)
         found = np.zeros(len(at), dtype=np.int64)
         for i in np.flatnonzero(at < own).tolist():
@@ -159,17 +167,23 @@ class Contest:
         if others.any():
             space, places = self.plans.space.around(self.plans.rows[at[others] - own])
             table = price(self.model, self.training, space, machine, shared=self.shared)
-            bounds = np.concatenate([block.bound_ps for block in table.blocks()])
-            found[others] = bounds[places]
+            bounds = [
+                block.bound_ps
+                for section in table.open_sections()
+                for block in table.blocks_of(
+                    section, exact=limit_ps is None or section.passes.table.min() < limit_ps
+                )
+            ]
+            found[others] = np.concatenate(bounds)[places]
         return found
 
     def _own_closed_ps(self, machine: Machine, plan: Plan) -> int:
         cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
         return estimate(self.model, self.training, plan, cluster, books).closed_form_ps
 
-    def floor_ps(self, machine: Machine) -> Ints:
-        """Return the closed form of every candidate on ``machine``."""
-        return self.closed_ps(machine, range(len(self.plans)))
+    def floor_ps(self, machine: Machine, limit_ps: int | None = None) -> Ints:
+        """Return the closed form of every candidate on ``machine``, exact as in ``closed_ps``."""
+        return self.closed_ps(machine, range(len(self.plans)), limit_ps)
 
     def leaders(self, now_ps: Ints) -> tuple[int, ...]:
         """Return the fastest candidates on the hardware as it is: those of equal time.
@@ -203,7 +217,7 @@ class Contest:
         held_ps, first = min((self.step_ps(row, machine), row) for row in holders)
         best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
         rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
-        closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows)
+        closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows, held_ps)
         tried, proved = False, self.is_whole
         for i in np.argsort(closed_ps, kind="stable").tolist():
             if closed_ps[i] >= best.step_ps:

@@ -6,8 +6,8 @@ enters the bisection, which then begins again. So every step from one side to th
 two contests over all candidates, and both are proved as far as the search proves its own answer.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -111,7 +111,10 @@ class Turn:
     knob: Knob
     side: Side
     floor_ps: Ints
-    """Closed form of every candidate on hardware at least as fast as any on the way."""
+    """Closed form of every candidate on hardware at least as fast as any on the way; exact where it
+    is less than the holders take on the slowest."""
+    machines: dict[float, Machine] = field(default_factory=dict)
+    """By factor."""
 
     @classmethod
     def of(
@@ -125,14 +128,17 @@ class Turn:
     ) -> "Turn":
         """Return a turn to ``RANGE``; ``now_ps`` are the closed forms on the hardware as it is."""
         to_faster = (side == "above") == knob.is_rate
-        last = knob.machine(plans, RANGE if side == "above" else 1 / RANGE)
+        factor = RANGE if side == "above" else 1 / RANGE
+        last = knob.machine(plans, factor)
+        held_ps = min(contest.step_ps(row, contest.machine) for row in holders)
         return cls(
             contest=contest,
             plans=plans,
             holders=holders,
             knob=knob,
             side=side,
-            floor_ps=contest.floor_ps(last) if to_faster else now_ps,
+            floor_ps=contest.floor_ps(last, held_ps) if to_faster else now_ps,
+            machines={1.0: contest.machine, factor: last},
         )
 
     def flip(self) -> Flip:
@@ -142,27 +148,35 @@ class Turn:
         found = self.contest.winner(
             self._machine(last), self.holders, self.floor_ps, is_exact=to_faster
         )
-        beaten = last if found.row not in self.holders else self._beaten_between()
-        if beaten is None:
+        if found.row not in self.holders:
+            rival, beaten = found.row, last
+        elif (between := self._beaten_between()) is not None:
+            rival, beaten = between
+        else:
             return self._none(found.proved)
         while True:
-            point, beaten = self._bisect(beaten)
-            near = self._beyond(point, 1 / CLOSE)
-            if (near > 1) != (self.side == "above"):
-                return self._flip(point, beaten, proved=True)
-            before = self._winner(near)
-            if before.row in self.holders:
-                return self._flip(point, beaten, before.proved)
-            beaten = near
+            holds, beaten = self._bisect(rival, beaten)
+            point, proved = float(np.sqrt(holds * beaten)), True
+            near, far = (self._beyond(point, distance) for distance in (1 / CLOSE, CLOSE))
+            if (near > 1) == (self.side == "above"):
+                before = self._winner(near)
+                proved = before.proved
+                if before.row not in self.holders:
+                    rival, beaten = before.row, near
+                    continue
+            beyond = self._winner(far)
+            is_other = beyond.row not in (*self.holders, rival)
+            if is_other and self._beats([beyond.row], holds) is not None:
+                rival, beaten = beyond.row, holds
+                continue
+            if beyond.row in self.holders:  # an anomaly of list scheduling: they win again
+                far, beyond = beaten, self._winner(beaten)
+            if beyond.row in self.holders:  # they tie there, or too much would have to be simulated
+                return self._none(proved=False)
+            return self._flip(point, far, beyond, proved=proved and beyond.proved)
 
-    def _flip(self, point: float, beaten: float, proved: bool) -> Flip:
-        """Return the flip at ``point``; ``proved`` says whether the contest before it was."""
-        far = self._beyond(point, CLOSE)
-        beyond = self._winner(far)
-        if beyond.row in self.holders:  # an anomaly of list scheduling: they win again
-            far, beyond = beaten, self._winner(beaten)
-        if beyond.row in self.holders:  # they tie there, or too much would have to be simulated
-            return self._none(proved=False)
+    def _flip(self, point: float, far: float, beyond: Winner, *, proved: bool) -> Flip:
+        """Return the flip at ``point`` to the winner at ``far``."""
         return Flip(
             knob=self.knob.name,
             side=self.side,
@@ -172,7 +186,7 @@ class Turn:
             winner=self.contest.plans[beyond.row].label,
             faster_frac=1 - beyond.step_ps / self._held_ps(self._machine(far)),
             beyond_factor=far,
-            proved=proved and beyond.proved,
+            proved=proved,
         )
 
     def _none(self, proved: bool) -> Flip:
@@ -197,7 +211,9 @@ class Turn:
         return point * self._from_now(distance)
 
     def _machine(self, factor: float) -> Machine:
-        return self.knob.machine(self.plans, factor)
+        if factor not in self.machines:
+            self.machines[factor] = self.knob.machine(self.plans, factor)
+        return self.machines[factor]
 
     def _winner(self, factor: float) -> Winner:
         is_on_the_way = max(factor, 1 / factor) <= RANGE
@@ -207,34 +223,37 @@ class Turn:
     def _held_ps(self, machine: Machine) -> int:
         return min(self.contest.step_ps(row, machine) for row in self.holders)
 
-    def _is_beaten(self, factor: float) -> bool:
-        """Whether one of the candidates simulated so far is faster than the holders."""
+    def _beats(self, rows: Iterable[int], factor: float) -> int | None:
+        """Return the first of ``rows`` that is faster than the holders; None where none is."""
         machine = self._machine(factor)
         held_ps = self._held_ps(machine)
-        for row in reversed(self.contest.lowered):
+        for row in rows:
             may_win = row not in self.holders and self.floor_ps[row] < held_ps
             if may_win and self.contest.step_ps(row, machine) < held_ps:
-                # first in the next turn of the bisection, where it likely wins again
-                self.contest.lowered[row] = self.contest.lowered.pop(row)
-                return True
-        return False
+                return row
+        return None
 
-    def _beaten_between(self) -> float | None:
-        """Return the nearest doubling or halving at which the holders are seen to be beaten."""
+    def _beaten_between(self) -> tuple[int, float] | None:
+        """Return who beats the holders at the nearest doubling or halving, and that; None if none.
+
+        Asked are the candidates simulated so far.
+        """
         distance = 2.0
         while distance < RANGE:
-            if self._is_beaten(self._from_now(distance)):
-                return self._from_now(distance)
+            factor = self._from_now(distance)
+            rival = self._beats(reversed(self.contest.lowered), factor)
+            if rival is not None:
+                return rival, factor
             distance *= 2
         return None
 
-    def _bisect(self, beaten: float) -> tuple[float, float]:
-        """Return the flip point, and a factor just beyond it at which the holders are beaten."""
+    def _bisect(self, rival: int, beaten: float) -> tuple[float, float]:
+        """Return two factors ``EXACT`` apart: at the second one ``rival`` beats the holders."""
         holds = 1.0
         while max(holds, beaten) / min(holds, beaten) > EXACT:
             middle = float(np.sqrt(holds * beaten))
-            if self._is_beaten(middle):
+            if self._beats([rival], middle) is not None:
                 beaten = middle
             else:
                 holds = middle
-        return float(np.sqrt(holds * beaten)), beaten
+        return holds, beaten

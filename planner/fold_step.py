@@ -15,10 +15,10 @@ from planner.folded_exchange import FoldedExchange, Seat, Way
 from planner.folding import Fabric, folded_routes, symmetry_of, ways_of
 from planner.layout import worker_layout
 from planner.library_cost import library_prices
-from planner.lowering import Lowering, Passes
-from planner.microbatch import Microbatch
+from planner.lowering import Lowering
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
+from planner.pass_blocks import append_passes
 from planner.plan import Plan, Training, buckets
 from planner.registers import Register, landing_name
 from sim.fold import Ways, check_fold
@@ -72,9 +72,7 @@ def fold_step(
     own = replace(training, batch=training.batch // plan.workers)
     work = Lowering(model=model, training=own, plan=lone, cluster=cluster, books=books)
     work.buckets = buckets(model, max(1, plan.bucket_bytes // DTYPE_BYTES[training.dtype]))
-    passes = Passes()
-    for number in range(lone.microbatches(own.batch)):
-        Microbatch(work, 0, number, None).append(passes)
+    (passes,) = append_passes(work)
     devices = range(len(cluster.devices))
     library_ps = library_prices(devices, cluster, training.dtype, plan.workers)
     fold = _Fold(work, plan, fabric, library_ps)

@@ -129,7 +129,7 @@ def feeds_of(work: Lowering) -> dict[int, Feed]:
         if host not in disks:
             disks[host] = work.graph.lane(host)
         for register in work.ring:
-            work.register_ids[rank][register.name] = work.graph.register(
+            work.register_ids[rank].beside[register.name] = work.graph.register(
                 host, register.slots, register.stride_bytes
             )
             work.register_names.add([register.name], f"host.{rank}")

@@ -64,7 +64,8 @@ def layouts(
 ) -> tuple[Layout, ...]:
     """Return the arenas of a plan, by rank; ``calls`` are its own, where they are known."""
     shared = _Shared.of(model, training, plan, calls)
-    alike = shared.without_landing()
+    arena = ("arena", shared.own, id(shared.frame), shared.frames, shared.first_upright)
+    alike = model.once(arena, shared.without_landing)  # the frame is kept there too
     landing = landing_registers(model, training, plan)
     found = {
         key: shared.with_landing(alike, own)
@@ -128,7 +129,7 @@ class _Shared:
         return land(self.room, bytes_by_bucket(landing, len(self.after)))
 
     def without_landing(self) -> Layout:
-        """Return the arena of a rank on which nothing lands."""
+        """Return the arena of a rank on which nothing lands, as far as buckets do not matter."""
         places: dict[str, Place] = {}
         end = 0
         for register in self.own:
@@ -139,7 +140,7 @@ class _Shared:
         return Layout(
             registers=(*self.own, *self.frame.registers),
             places=places,
-            landing_after=((),) * len(self.after),
+            landing_after=(),
             follows=tuple(self.frame.follows.tolist()),
             size_bytes=end + self.frame.size_bytes,
             live_bytes=end + int(self.held.max()),

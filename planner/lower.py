@@ -8,7 +8,6 @@ next step is overlapped where the plan has an input pipeline (``planner.inputs``
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
@@ -19,10 +18,9 @@ from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
+from planner.pass_blocks import append_passes
 from planner.plan import Bucket, Plan, Training
 from planner.program import Program
-from planner.repeats import LOWERED, repeat_last
-from planner.replicas import Template
 
 
 def lower(
@@ -40,45 +38,24 @@ def lower(
     """
     work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
     feeds = feeds_of(work)
-    alike = steps == 1 and not feeds
+    alone = steps == 1 and not feeds
     for _ in range(steps):
         work.begin_step()
-        passes = _passes(work, feeds, alike=alike)
+        passes = append_passes(work) if alone else passes_one_by_one(work, feeds)
         exchanged = (_exchange(work, *each, passes) for each in enumerate(work.buckets))
         append_updates(work, exchanged, passes)
         work.end_step()
     return work.program()
 
 
-def _passes(work: Lowering, feeds: Mapping[int, Feed], *, alike: bool) -> list[Passes]:
-    """Append all microbatches, worker by worker; if ``alike``, what is like the first is copied.
-
-    A copy stands for the first tasks of a program, so later steps and what is fed are lowered.
-    """
-    passes = [_worker_passes(work, 0, feeds, alike=alike)]
-    first = Template.of(work, passes[0]) if alike else None
-
-    def is_copy(rank: int) -> bool:
-        return first is not None and first.fits(work, rank)
-
-    for copied, ranks in groupby(range(1, work.plan.workers), is_copy):
-        if first and copied:
-            passes += first.copies(work, list(ranks))
-        else:
-            passes += [_worker_passes(work, rank, feeds, alike=alike) for rank in ranks]
-    return passes
-
-
-def _worker_passes(work: Lowering, rank: int, feeds: Mapping[int, Feed], *, alike: bool) -> Passes:
-    """Append all microbatches of one worker; if ``alike``, from the fourth on by copies."""
-    passes, first = Passes(), work.graph.tasks
-    count = work.plan.microbatches(work.training.batch)
-    for number in range(min(count, LOWERED) if alike else count):
-        first = work.graph.tasks
-        Microbatch(work, rank, number, feeds.get(rank)).append(passes)
-    if alike and count > LOWERED:
-        repeat_last(work, rank, passes, first)
-    return passes
+def passes_one_by_one(work: Lowering, feeds: Mapping[int, Feed]) -> list[Passes]:
+    """Append all microbatches op by op, worker by worker."""
+    found = []
+    for rank in range(work.plan.workers):
+        found.append(Passes())
+        for number in range(work.plan.microbatches(work.training.batch)):
+            Microbatch(work, rank, number, feeds.get(rank)).append(found[-1])
+    return found
 
 
 def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Passes]) -> list[Tasks]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
+
+import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
@@ -13,7 +14,8 @@ from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
 from planner.library_cost import library_prices
 from planner.model import ModelGraph
-from planner.opcall import DTYPE_BYTES, OpCall
+from planner.opcall import OpCall
+from planner.operands import Arrays, flat_view
 from planner.plan import Bucket, Plan, Training, parameter_offsets
 from planner.program import ComputeTask, Program, View
 from planner.registers import Register, RegisterNames, frame_count, plan_buckets
@@ -22,9 +24,6 @@ from planner.switching import Joined
 from planner.tasklist import TaskList
 from sim.blocks import Rows
 from sim.taskgraph import GraphBuilder
-
-FLAT = ("parameters", "gradients")
-"""Registers of the passes with one value a parameter, in the order of ``parameter_offsets``."""
 
 LANES = ("compute", "copy", "send", "receive")
 """Of every rank; some may be the same one."""
@@ -70,6 +69,22 @@ class Passes:
         return tuple(task + self.shift for task in self.known[what, layers])
 
 
+@dataclass(slots=True)
+class RegisterIds:
+    """Ids of the registers of one worker by name."""
+
+    first: int
+    """Of those of its arena, which follow one another."""
+    places: Mapping[str, int]
+    """In the arena: the same for workers alike."""
+    beside: dict[str, int] = field(default_factory=dict)
+    """Of what lies between it and the processes that feed it."""
+
+    def __getitem__(self, name: str) -> int:
+        place = self.places.get(name)
+        return self.beside[name] if place is None else self.first + place
+
+
 @dataclass(slots=True, kw_only=True)
 class Lowering:
     """State of one lowering: the growing graph and its side tables."""
@@ -87,7 +102,8 @@ class Lowering:
     layouts: tuple[Layout, ...] = ()
     slots: dict[str, int] = field(default_factory=dict)
     """By register: of all ranks, where they have it."""
-    register_ids: list[dict[str, int]] = field(default_factory=list)
+    register_ids: list[RegisterIds] = field(default_factory=list)
+    """By rank."""
     register_names: RegisterNames = field(default_factory=RegisterNames)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -106,6 +122,8 @@ class Lowering:
     """By register id; writers keep their order, for a view names the slot of its turn."""
     frames: int = 1
     """Microbatches of one rank that may be under way."""
+    arrays: Arrays = field(init=False)
+    """Of the passes."""
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank and position in the passes: its last firing of this step."""
     passed: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -136,12 +154,22 @@ class Lowering:
         self.frames = max(1, frame_count(self.training, self.plan))
         alike = {id(layout): layout for layout in self.layouts}
         columns = {key: _register_columns(layout) for key, layout in alike.items()}
+        places = {key: {n: i for i, n in enumerate(names)} for key, (names, *_) in columns.items()}
         for names, slots, _ in columns.values():
-            self.slots.update(zip(names, slots, strict=True))
+            self.slots.update(zip(names, slots.tolist(), strict=True))
+        self.arrays = Arrays(
+            model=self.model,
+            calls=self.calls,
+            samples=self.plan.microbatch,
+            offsets=self.offsets,
+            slots=self.slots,
+            frames=self.frames,
+        )
         for rank, device in enumerate(self.plan.placement):
-            names, slots, strides = columns[id(self.layouts[rank])]
+            key = id(self.layouts[rank])
+            names, slots, strides = columns[key]
             added = self.graph.registers(device, slots, strides)
-            self.register_ids.append(dict(zip(names, added, strict=True)))
+            self.register_ids.append(RegisterIds(added.start, places[key]))
             self.register_names.add(names, str(rank))
             holds = self.cluster.devices[device].transfers_hold_compute
             self.copies_ahead = bool(self.plan.decode_workers) and not holds
@@ -244,25 +272,9 @@ class Lowering:
         """Return a slice of the flat parameters or gradients."""
         return flat_view(register, first, elements, self.training.dtype)
 
-    def parameter(self, layer: int, name: str, register: str, slot: int = 0) -> View:
-        """Return ``w`` or ``b`` of a layer, or its gradient in a slot of ``register``."""
-        at = self.offsets[layer] if register in FLAT else 0
-        for parameter, shape in self.model.layers[layer].parameters.items():
-            if parameter == name.removeprefix("d"):
-                return replace(self.flat(register, at, 0), slot=slot, shape=shape)
-            at += prod(shape)
-        raise AssertionError(name)
 
-
-def _register_columns(layout: Layout) -> tuple[list[str], list[int], list[int]]:
+def _register_columns(layout: Layout) -> tuple[list[str], Ints, Ints]:
     """Return name, slots and bytes of a slot of each register."""
     some = layout.registers
-    return [r.name for r in some], [r.slots for r in some], [r.stride_bytes for r in some]
-
-
-def flat_view(register: str, first: int, elements: int, dtype: str) -> View:
-    """Return a slice of a flat array: parameters, gradients or what the optimizer keeps."""
-    item = DTYPE_BYTES[dtype]
-    return View(
-        register=register, slot=0, offset_bytes=first * item, shape=(elements,), dtype=dtype
-    )
+    slots = np.array([r.slots for r in some], dtype=np.int64)
+    return [r.name for r in some], slots, np.array([r.stride_bytes for r in some], dtype=np.int64)

@@ -151,7 +151,7 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
     waiting, waited = script.waiting[moves], script.waits[moves]
     levels, back = levels_of(depth_of(len(src), waiting, waited), waiting, waited)
     pairs, pair_of = np.unique(script.pairs, return_inverse=True)
-    spans, span_of = np.unique(first * (blocks + 1) + end, return_inverse=True)
+    spans, span_of = script.spans
     return Moves(
         ranks=ranks,
         blocks=blocks,
@@ -172,7 +172,7 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         landing=seat_of[0, adds],
         pairs=pairs,
         pair_of=pair_of,
-        spans=np.stack(np.divmod(spans, blocks + 1), axis=1),
+        spans=spans,
         span_of=span_of,
     )
 

@@ -1,7 +1,7 @@
 """Programs: a task graph plus what the executor needs to give its tasks values."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,24 @@ class RankedTasks(Made[Task]):
     @abstractmethod
     def of_rank(self, rank: int) -> list[int]:
         """Return the places of those in which ``rank`` takes part, ascending."""
+
+    @abstractmethod
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield ranks, op calls and the places of what they compute, all of them."""
+
+    def sends(self) -> Iterator[tuple[int, int, Ints]]:
+        """Yield sources, destinations and the places of their transfers, all of them."""
+        yield from ()
+
+
+def calls_among(tasks: Iterable[Task]) -> Iterator[tuple[int, OpCall, Ints]]:
+    """Yield ranks, op calls and the places of what they compute, of tasks that stand one by one."""
+    places: dict[tuple[int, int], tuple[OpCall, list[int]]] = {}
+    for place, info in enumerate(tasks):
+        if not isinstance(info, TransferTask):
+            places.setdefault((info.rank, id(info.call)), (info.call, []))[1].append(place)
+    for (rank, _), (call, some) in places.items():
+        yield rank, call, np.array(some, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

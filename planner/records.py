@@ -137,7 +137,7 @@ def cluster_record(machine: Machine, workers: int, signatures: set[str]) -> Clus
 
 def edges_of(cluster: Cluster) -> list[tuple[int | str, int | str, int]]:
     """Return ``(from, to, link id)`` in link order: a cluster built from it is numbered alike."""
-    return sorted(cluster.fabric.edges.data("link_id"), key=lambda edge: int(edge[2]))
+    return [(src, dst, link_id) for (src, dst), link_id in cluster.edges.items()]
 
 
 def plans_sha256(plans: tuple[RankedPlan, ...]) -> str:

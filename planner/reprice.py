@@ -5,12 +5,14 @@ task graph; the rest follows from the plan and from which links its routes cross
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hwprofiles.cluster import Cluster
+from hwprofiles.costs import CostBook
 from hwprofiles.errors import PlanError
+from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
 from planner.bucket_exchange import first_sends
 from planner.library_cost import library_prices
@@ -20,8 +22,8 @@ from planner.machine import Machine
 from planner.model import ModelGraph
 from planner.opcall import OpCall
 from planner.plan import Plan, Training
-from planner.program import Program, TransferTask
-from planner.switching import route_between
+from planner.program import Program, RankedTasks
+from planner.switching import Joined, route_between
 from sim.engine import run
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
@@ -41,7 +43,9 @@ class Lowered:
     program: Program
     link_ids: dict[tuple[int, int], tuple[int, ...]]
     """By source and destination rank: the links that its transfers cross."""
-    _ops: dict[tuple[str, OpCall], Ints] = field(repr=False)
+    books: Mapping[str, CostBook] = field(repr=False)
+    """Of the machine for which it was lowered."""
+    _ops: list[tuple[str, OpCall, Ints]] = field(repr=False)
     """Tasks by device name and call."""
     _sends: dict[tuple[int, int], Ints] = field(repr=False)
     """Transfers by source and destination rank."""
@@ -63,22 +67,28 @@ class Lowered:
                 " input pipeline; ask for the plan that it was made of"
             )
         cluster = machine.cluster(plan.workers)
-        program = lower(model, training, plan, cluster, machine.books(plan.workers))
-        ops: dict[tuple[str, OpCall], list[int]] = defaultdict(list)
-        sends: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for task, info in enumerate(program.tasks):
-            if not isinstance(info, TransferTask):
-                ops[cluster.devices[plan.placement[info.rank]].name, info.call].append(task)
-            else:
-                sends[info.src, info.dst].append(task)
+        books = machine.books(plan.workers)
+        program = lower(model, training, plan, cluster, books)
+        tasks = program.tasks
+        assert isinstance(tasks, RankedTasks)
+        ops: dict[tuple[str, int], tuple[OpCall, list[Ints]]] = {}
+        for rank, call, places in tasks.calls():
+            device = cluster.devices[plan.placement[rank]].name
+            ops.setdefault((device, id(call)), (call, []))[1].append(places)
+        sends: dict[tuple[int, int], list[Ints]] = defaultdict(list)
+        for src, dst, places in tasks.sends():
+            sends[src, dst].append(places)
         return cls(
             model=model,
             training=training,
             plan=plan,
             program=program,
-            link_ids={pair: _route(cluster, plan, pair) for pair in sends},
-            _ops={key: np.array(tasks, dtype=np.int64) for key, tasks in ops.items()},
-            _sends={pair: np.array(tasks, dtype=np.int64) for pair, tasks in sends.items()},
+            link_ids={
+                pair: route_between(cluster, plan.placement, *pair).link_ids for pair in sends
+            },
+            books=books,
+            _ops=[(name, call, np.concatenate(some)) for (name, _), (call, some) in ops.items()],
+            _sends={pair: np.concatenate(some) for pair, some in sends.items()},
             _first_sends=list(first_sends(program)),
         )
 
@@ -89,13 +99,17 @@ class Lowered:
         """
         plan, graph = self.plan, self.program.graph
         cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
-        if any(_route(cluster, plan, pair) != ids for pair, ids in self.link_ids.items()):
-            return lower(self.model, self.training, plan, cluster, books).graph
-        duration_ps = np.empty_like(graph.duration_ps)
-        for (device, call), tasks in self._ops.items():
+        laws: dict[tuple[int, ...], tuple[Route | Joined, list[Ints]]] = {}
+        for pair, tasks in self._sends.items():
+            route = route_between(cluster, plan.placement, *pair)
+            if route.link_ids != self.link_ids[pair]:
+                return lower(self.model, self.training, plan, cluster, books).graph
+            laws.setdefault(tuple(map(id, route.links)), (route, []))[1].append(tasks)
+        duration_ps = graph.duration_ps.copy()
+        for device, call, tasks in self._ops if books != self.books else ():
             duration_ps[tasks] = op_ps(books[device], call)
-        for (src, dst), tasks in self._sends.items():
-            route = route_between(cluster, plan.placement, src, dst)
+        for route, some in laws.values():
+            tasks = np.concatenate(some)
             payload = graph.payload_bytes[tasks].astype(np.float64)
             duration_ps[tasks] = to_ps(route.overhead_s(payload))
         library_ps = library_prices(plan.placement, cluster, self.training.dtype)
@@ -120,7 +134,3 @@ class Lowered:
 def time_again(graph: TaskGraph) -> Timeline:
     """Simulate one of many graphs of this size."""
     return run(graph, "array" if graph.tasks >= ARRAY_FROM_TASKS else "heap")
-
-
-def _route(cluster: Cluster, plan: Plan, pair: tuple[int, int]) -> tuple[int, ...]:
-    return route_between(cluster, plan.placement, *pair).link_ids

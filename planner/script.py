@@ -61,6 +61,21 @@ class Script:
         return self.src * (self.ranks + 1) + self.dst
 
     @cached_property
+    def spans(self) -> tuple[Ints, Ints]:
+        """(S, 2) first and last block of what is moved; (T,) which of them a move has."""
+        keys = self.first * (self.blocks + 1) + self.end
+        found, span_of = np.unique(keys, return_inverse=True)
+        return np.stack(np.divmod(found, self.blocks + 1), axis=1), span_of
+
+    @cached_property
+    def seats(self) -> tuple[Ints, Ints]:
+        """Seats, rank x channels + channel, where anything lands; by transfer that lands, which."""
+        lands = np.flatnonzero(self.lands)
+        seat = self.dst[lands] * self.channels + self.channel[lands]
+        seats, seat_of = np.unique(seat, return_inverse=True)
+        return seats, seat_of
+
+    @cached_property
     def last_moves(self) -> list[Ints]:
         """By rank: those of ``last`` that are moves."""
         return [np.array([wait for wait in waits if wait >= 0]) for waits in self.last]
@@ -83,11 +98,8 @@ class Script:
         return place[actor_of]
 
     @cached_property
-    def awaited(self) -> tuple[list[Tasks], Ints, Ints, Ints]:
-        """What moves wait for: sets of tokens, (T,) which set each has, and its moves as rows.
-
-        The first set is empty.
-        """
+    def awaited(self) -> tuple[list[Tasks], Ints, Ints]:
+        """What moves wait for: sets of tokens, which moves wait for any, and for which set."""
         count, tokens = len(self.src), self.waits < 0
         taken = np.bincount(self.waiting[tokens], minlength=count)
         first = np.cumsum(taken) - taken
@@ -99,8 +111,14 @@ class Script:
             _, set_of = np.unique(set_of * (2 * self.ranks + 1) - key, return_inverse=True)
         _, at = np.unique(set_of, return_index=True)
         sets = [tuple(found[first[i] : first[i] + taken[i]].tolist()) for i in at]
-        moves = np.bincount(self.waiting[~tokens], minlength=count)
-        return sets, set_of, moves, self.waits[~tokens]
+        some = np.flatnonzero(taken)
+        return sets, some, set_of[some]
+
+    @cached_property
+    def awaited_moves(self) -> tuple[Ints, Ints]:
+        """(T,) how many moves each waits for, and which, one after the other."""
+        moves = self.waits >= 0
+        return np.bincount(self.waiting[moves], minlength=len(self.src)), self.waits[moves]
 
     def edges(self, elements: int) -> Ints:
         """Return where the blocks of an array begin, and where the last one ends."""

@@ -78,5 +78,5 @@ def reduces(cluster: Cluster) -> bool:
 def direct_links(cluster: Cluster) -> int:
     """Return how many devices the first one has links to, without a switch between."""
     size = prod(cluster.routing.dims) if cluster.routing.dims else node_ranks(cluster)
-    near = cluster.fabric.successors(0)
+    near = cluster.after(0)
     return sum(isinstance(end, int) and end < size for end in near)

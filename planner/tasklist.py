@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from planner.program import RankedTasks, Task
+from hwprofiles.units import Ints
+from planner.opcall import OpCall
+from planner.program import RankedTasks, Task, TransferTask, calls_among
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +46,20 @@ class TaskList(RankedTasks):
             else:
                 found += [first + i for i in part.of_rank(rank)]
         return found
+
+    def calls(self) -> Iterator[tuple[int, OpCall, Ints]]:
+        """Yield ranks, op calls and the places of what they compute, all of them."""
+        for first, part in zip(self.firsts, self.parts, strict=True):
+            found = calls_among(part) if isinstance(part, list) else part.calls()
+            yield from ((rank, call, first + places) for rank, call, places in found)
+
+    def sends(self) -> Iterator[tuple[int, int, Ints]]:
+        """Yield sources, destinations and the places of their transfers, all of them."""
+        for first, part in zip(self.firsts, self.parts, strict=True):
+            if isinstance(part, list):
+                assert not any(isinstance(info, TransferTask) for info in part), "written at once"
+            else:
+                yield from ((src, dst, first + places) for src, dst, places in part.sends())
 
     def __len__(self) -> int:
         return self.firsts[-1] + len(self.parts[-1]) if self.parts else 0

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 
 from hwprofiles.cluster import Cluster
-from hwprofiles.fabrics.base import Node
-from hwprofiles.fabrics.torus import number
+from hwprofiles.fabrics.base import Node, number
 from hwprofiles.link import Link
 from reports.fabric_network import network_panel
 from reports.fabric_panel import (
@@ -37,7 +36,7 @@ CUBE_MESH = ((0, 3), (1, 2), (1, 1), (0, 0), (4, 3), (3, 2), (3, 1), (4, 0))
 def panels(cluster: Cluster) -> list[Panel]:
     """Return the panels of a cluster, innermost first."""
     pairs = _pairs(cluster)
-    several = any(isinstance(n, str) and INSIDE.match(n) for n in cluster.fabric)
+    several = any(isinstance(n, str) and INSIDE.match(n) for n in cluster.nodes)
     outer = [p for p in pairs if any(isinstance(n, str) and NETWORK.match(n) for n in p[:2])]
     inner = [p for p in pairs if p not in outer] if not several else _of_first_node(pairs)
     size = _first_node_devices(cluster, inner, several, bool(outer))
@@ -59,10 +58,9 @@ def _pairs(cluster: Cluster) -> list[Pair]:
     """Return every wire once, with the link of its first direction."""
     seen: set[tuple[Node, Node]] = set()
     pairs: list[Pair] = []
-    for start, end in cluster.fabric.edges:
+    for (start, end), link_id in cluster.edges.items():
         if (end, start) not in seen:
             seen.add((start, end))
-            link_id: int = cluster.fabric.edges[start, end]["link_id"]
             pairs.append((start, end, cluster.links[link_id]))
     return pairs
 

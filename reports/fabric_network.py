@@ -28,7 +28,7 @@ def network_panel(cluster: Cluster, pairs: list[Pair], several: bool) -> Panel:
     for start, end, link in pairs:
         a, b = (_owner(n, several, cluster) for n in (start, end))
         merged.setdefault((a, b), link)
-    if any(matches(re.compile("group"), n) for n in cluster.fabric):
+    if any(matches(re.compile("group"), n) for n in cluster.nodes):
         return _groups(pairs)
     whole = [(a, b, link) for (a, b), link in merged.items()]
     near: dict[Node, set[Node]] = {}

@@ -81,7 +81,7 @@ def node_name(node: Node) -> str:
 
 def link_rows(cluster: Cluster, use: LinkUse, most: int) -> list[Row]:
     """Return the busiest links, each direction by itself."""
-    ends = {data["link_id"]: (a, b) for a, b, data in cluster.fabric.edges(data=True)}
+    ends = {link_id: pair for pair, link_id in cluster.edges.items()}
     busiest = np.argsort(-use.used_frac, kind="stable")[:most].tolist()
     return [
         {
@@ -101,10 +101,10 @@ def drawn_links(cluster: Cluster, panel: Panel) -> dict[frozenset[Node], list[in
     """Return the links, of both directions, that each line of a panel stands for."""
     lines = {frozenset(pair[:2]) for pair in panel.pairs}
     found: dict[frozenset[Node], list[int]] = {line: [] for line in lines}
-    for start, end, data in cluster.fabric.edges(data=True):
+    for (start, end), link_id in cluster.edges.items():
         line = frozenset((_spot(start, cluster, panel), _spot(end, cluster, panel)))
         if line in found:
-            found[line].append(data["link_id"])
+            found[line].append(link_id)
     return found
 
 

@@ -267,8 +267,8 @@ def _links(replay: Replay, timeline: Timeline, side: str, pid: int) -> Iterator[
     yield _meta("process_sort_index", pid, sort_index=pid)
     links = replay.cluster.links
     names = {
-        data["link_id"]: f"{node_name(start)} to {node_name(end)} ({links[data['link_id']].name})"
-        for start, end, data in replay.cluster.fabric.edges(data=True)
+        link_id: f"{node_name(start)} to {node_name(end)} ({links[link_id].name})"
+        for (start, end), link_id in replay.cluster.edges.items()
     }
     length_ps = np.maximum(moved.end_ps - moved.begin_ps, 1)
     rate = moved.payload_bytes / length_ps * PS_PER_S

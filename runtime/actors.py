@@ -91,6 +91,7 @@ class ActorLoop:
         for task, firing in enumerate(firings):
             for before in firing.after:
                 self._dependents[before].append(task)
+        self.polls_before_sleep = POLLS_BEFORE_SLEEP
         self.start_ns = [0] * len(firings)
         self.end_ns = [0] * len(firings)
         self.stall_ns = 0
@@ -232,7 +233,7 @@ class _Step:
                 if not fruitless:
                     since_ns = time.perf_counter_ns()
                 fruitless += 1
-                if fruitless > POLLS_BEFORE_SLEEP:
+                if fruitless > self.loop.polls_before_sleep:
                     time.sleep(SLEEP_S)
                 elif fruitless > POLLS_BEFORE_YIELD:
                     os.sched_yield()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hwprofiles.errors import ForeplanError
+from hwprofiles.garbage import collect_seldom
 from planner.input_calls import InputCalls
 from planner.plan import Source
 from planner.registers import Register
@@ -123,6 +124,7 @@ def _from(first: int) -> Iterator[int]:
 
 def main() -> None:
     """Do one job; end without a word when the worker that is fed has ended."""
+    collect_seldom()
     job: FeederJob = pickle.load(sys.stdin.buffer)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.cores or range(os.cpu_count() or 1))

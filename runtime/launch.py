@@ -27,6 +27,8 @@ TIMEOUT_S = 60.0
 """A worker that says nothing for so long, or workers that get nowhere, are given up."""
 MOST_LINES = 100
 """Kept of what workers and mpiexec say beside their messages."""
+MOST_SAID = 500
+"""Characters of these that are passed on in an error."""
 OF_MPIEXEC = re.compile(r"\[(mpiexec|proxy)\b")
 """How lines begin in which mpiexec and its proxies say where in their code they failed."""
 
@@ -146,13 +148,21 @@ def _listen(process: "subprocess.Popen[str]", watch: Watch) -> list[str]:
 
 
 def crash(tail: list[str]) -> str:
-    """Return what a worker that crashed said of it, in brackets; nothing where none did.
+    """Return what a worker that crashed said of it, or its libraries, in brackets; else nothing.
 
     >>> crash(["Fatal Python error: Segmentation fault", "", "Current thread"])
     ' (Fatal Python error: Segmentation fault)'
+    >>> crash(["[proxy:0] it ended", "MPI_INIT failed", "Local abort before it was complete", ""])
+    ' (MPI_INIT failed; Local abort before it was complete)'
     """
-    said = next((line for line in tail if line.startswith("Fatal Python error")), "")
+    fatal = [line for line in tail if line.startswith("Fatal Python error")]
+    said = "; ".join(fatal[:1] or _said(tail))[-MOST_SAID:]
     return f" ({said})" if said else ""
+
+
+def _said(tail: list[str]) -> list[str]:
+    """Return the lines that are not mpiexec's own, for these do not tell why."""
+    return [line for line in tail if line.strip() and not OF_MPIEXEC.match(line)]
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
@@ -170,9 +180,7 @@ def _fault(
             raised: Exception = kind(fault["text"])
             return raised
         return RuntimeError(f"rank {fault['rank']} failed:\n{fault['text']}")
-    said = [line for line in tail if line.strip()]
-    # where mpiexec fails in its own code, only what others said tells why
-    last = "; ".join([line for line in said if not OF_MPIEXEC.match(line)] or said)[-500:]
+    last = "; ".join(_said(tail) or [line for line in tail if line.strip()])[-MOST_SAID:]
     advice = f"; see that `ssh HOST true` works for every host of {hosts}" if hosts else ""
     return WorkerLost(
         f"workers: mpiexec ended with code {code} before a result was written: {last}{advice}"

@@ -17,6 +17,7 @@ from planner.model import load_model
 from planner.opsets import sentinels
 from planner.plan import Training
 from planner.records import PlanFile, RankedPlan, parse_record
+from runtime.actors import POLLS_BEFORE_YIELD
 from runtime.arena import Array
 from runtime.backends import Backend, backend
 from runtime.bind import Worker, bind
@@ -30,6 +31,7 @@ from runtime.meter import Meter
 from runtime.observe import solo, traced
 from runtime.order import Order
 from runtime.parameters import read, set_first
+from runtime.patience import Patient
 from runtime.prefetch import Prefetch
 from runtime.proof import prove_arena
 from runtime.records import RecordFile, check_source
@@ -184,6 +186,8 @@ def _prepare(
         ahead = _ahead(device, shape, order, records, first)
         fetch = open_until_done.enter_context(ahead).fetch
     worker = bind(program, rank, comm, fetch, _stream(training, order), feed, device)
+    if isinstance(comm, Patient):
+        worker.loop.polls_before_sleep = POLLS_BEFORE_YIELD
     if feed:
         open_until_done.enter_context(feed)
     set_first(worker, model, training)

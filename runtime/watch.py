@@ -141,6 +141,8 @@ class Watch:
         self.listener = listener
         self._folder = folder
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._wake = os.eventfd(0) if self._epoll else -1
+        """Ends a wait for processes at once when the run is over."""
         self._pipes: dict[int, int] = {}
         """Rank at the other end of each pipe."""
         self._stop: Callable[[], None] = lambda: None
@@ -155,7 +157,7 @@ class Watch:
                 os.mkfifo(path)
                 self._pipes[os.open(path, os.O_RDONLY | os.O_NONBLOCK)] = rank
         if self._epoll:
-            for fd in self._pipes:
+            for fd in (*self._pipes, self._wake):
                 self._epoll.register(fd, select.EPOLLIN)
         return self
 
@@ -166,6 +168,8 @@ class Watch:
 
     def __exit__(self, *raised: object) -> None:
         self._ended.set()
+        if self._epoll:
+            os.eventfd_write(self._wake, 1)
         if self._thread.is_alive():
             self._thread.join()
         if not self.fault:
@@ -174,6 +178,7 @@ class Watch:
             os.close(fd)
         if self._epoll:
             self._epoll.close()
+            os.close(self._wake)
 
     def _run(self) -> None:
         while not self._ended.is_set() and not self.fault:
@@ -187,7 +192,7 @@ class Watch:
         if self._epoll is None:
             self._ended.wait(wait_s)
             return False
-        ended = [fd for fd, _ in self._epoll.poll(wait_s)]
+        ended = [fd for fd, _ in self._epoll.poll(wait_s) if fd != self._wake]
         if ended and not (self._folder / RESULT).exists():
             self.fault = self._why([self._pipes[fd] for fd in ended])
         else:

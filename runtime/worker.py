@@ -1,8 +1,8 @@
 """One worker process: ``python -m runtime.worker JOB.json`` under mpiexec.
 
-The job file says what to do; rank 0 writes the result beside it. A rank that fails says why, and
-writes it to ``error.json.RANK`` beside the job, where the disk has room; then the whole run is
-aborted, so that no rank is left waiting.
+It says that it lives before it loads what it needs. The job file says what to do; rank 0 writes
+the result beside it. A rank that fails says why, and writes it to ``error.json.RANK`` beside the
+job, where the disk has room; then the whole run is aborted, so that no rank is left waiting.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hwprofiles.errors import ForeplanError, RecordError
+from hwprofiles.garbage import collect_seldom
 from hwprofiles.identity import Identity, blas_facts
-from runtime.backends import backend
 from runtime.context import launch_context
 from runtime.files import replace_whole
 from runtime.voice import Voice, tell_parent
@@ -46,6 +46,8 @@ def check_identity(expected: dict[str, Any]) -> None:
     """Refuse to run when the op costs were measured with another BLAS than this worker has."""
     if not expected:
         return
+    from runtime.backends import backend
+
     identity, blas = Identity.from_dict(expected), blas_facts()
     wanted = (identity.blas_library, identity.blas_version, identity.blas_architecture)
     got = (blas.library, blas.version, blas.architecture)
@@ -65,8 +67,13 @@ def check_identity(expected: dict[str, Any]) -> None:
 
 def run(job: dict[str, Any], comm: Any, folder: Path, voice: Voice) -> object:
     """Do the job; return this rank's result, which only rank 0 has."""
+    from runtime.backends import backend
+    from runtime.patience import Patient
+
     if backend(job.get("backend", "numpy")).is_host:
         pin(job["cores"], comm.rank)
+        if 0 < len(job["cores"]) < comm.size:
+            comm = Patient(comm)
     check_identity(job["identity"])
     if job["kind"] == "calibrate":
         from runtime.calibrate import calibrate_ranks
@@ -100,6 +107,7 @@ def fault_of(error: BaseException, rank: int) -> tuple[str, str]:
 def main() -> None:
     """Run this rank; turn any exception into an abort of all ranks."""
     faulthandler.enable()  # a crash in a library says where
+    collect_seldom()
     path = Path(sys.argv[1])
     job = json.loads(path.read_text())
     rank = launch_context(os.environ).rank

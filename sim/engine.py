@@ -1,7 +1,6 @@
 """Which engine times a graph; all of them give every task the same start and end.
 
-The array engine is loaded only when it is used: Numba takes 0.3 s, and the compiled code is read
-from a cache or, the first time, compiled.
+The array engine is loaded only when it is used; its code is compiled the first time, and kept.
 """
 
 from importlib import import_module

@@ -39,11 +39,13 @@ class Paths:
         return routes
 
     def rows(self) -> tuple[Rows, Floats]:
-        """Return the links that each route crosses, and the cap of each."""
+        """Return the links that each route crosses, and its cap: one number where all agree."""
         if len(self._first):
-            caps = np.full(len(self._first), self._first_cap)
+            caps = np.broadcast_to(self._first_cap, len(self._first))
             return rows_of_table(self._first, ordered=False), caps
         caps = np.array([cap for _, cap in self._known], dtype=np.float64)
+        if len(caps) and (caps == caps[0]).all():
+            caps = np.broadcast_to(caps[0], len(caps))
         return rows_of_lists([links for links, _ in self._known]), caps
 
     def _learn_first(self) -> None:

@@ -32,7 +32,6 @@ from sim.blocks import (
     as_column,
     as_table,
     check_block,
-    join_blocks,
     join_columns,
     join_rows,
     narrow,
@@ -152,9 +151,11 @@ class GraphBuilder:
     _blocks: list[Block] = field(default_factory=list)
     _pending: Pending = field(default_factory=Pending)
     _items: int = 0
-    _slots: list[int] = field(default_factory=list)
-    _slot_bytes: list[int] = field(default_factory=list)
-    _register_device: list[int] = field(default_factory=list)
+    _slots: list[Ints] = field(default_factory=list)
+    _slot_bytes: list[Ints] = field(default_factory=list)
+    _register_devices: list[int] = field(default_factory=list)
+    """Registers as they were added together."""
+    _register_count: int = 0
     _lane_device: list[int] = field(default_factory=list)
     _links: list[float] = field(default_factory=list)
     _paths: Paths = field(default_factory=Paths)
@@ -196,13 +197,16 @@ class GraphBuilder:
         """Add a register with ``slots`` credits of ``slot_bytes``; return its id."""
         return self.registers(device, (slots,), (slot_bytes,))[0]
 
-    def registers(self, device: int, slots: Sequence[int], slot_bytes: Sequence[int]) -> range:
+    def registers(
+        self, device: int, slots: Sequence[int] | Ints, slot_bytes: Sequence[int] | Ints
+    ) -> range:
         """Add registers of one device; return their ids."""
-        first = len(self._slots)
-        self._slots += slots
-        self._slot_bytes += slot_bytes
-        self._register_device += [device] * len(slots)
-        return range(first, len(self._slots))
+        first = self._register_count
+        self._slots.append(np.asarray(slots, dtype=np.int64))
+        self._slot_bytes.append(np.asarray(slot_bytes, dtype=np.int64))
+        self._register_devices.append(device)
+        self._register_count += len(slots)
+        return range(first, self._register_count)
 
     def compute(
         self,
@@ -318,30 +322,18 @@ class GraphBuilder:
                 awaited[ids[ids >= first] - first] = True
         return tuple((np.flatnonzero(~awaited) + first).tolist())
 
-    def close_block(self) -> int:
-        """End the block of the tasks added one by one; return its number."""
+    def closed_block(self) -> Block:
+        """End the block of the tasks added one by one, of which there are some; return it."""
         self._close_block()
-        return len(self._blocks) - 1
+        return self._blocks[-1]
 
-    def again(self, first: int, times: int) -> None:
-        """Append the tasks from ``first`` on so many times, on the same lanes and registers.
-
-        They were all added one by one since the last block ended. Each time, what they wait for and
-        read is as much later as they are many; what the copies write can be read as items alone.
-        """
-        self._close_block()
-        block = self._blocks[-1]
-        more = block.again(first - block.first, times)
-        self._blocks[-1] = join_blocks([block, more])
-        self._items += len(more.rows["out"].ids)
-
-    def repeat(self, number: int, *, lanes: Ids, registers: Ids, actors: Ids) -> range:
+    def repeat(self, model: Block, *, lanes: Ids, registers: Ids, actors: Ids) -> range:
         """Append the tasks of a block again and again, each time on other lanes and registers.
 
         Parameters
         ----------
-        number : int
-            The block; none of its tasks waits for one before it.
+        model : Block
+            Counted from 0 on; none of its tasks waits for one before it.
         lanes, registers : int array, shape (n, k)
             By copy, and by id in the block: the id in the copy; lanes keep their order.
         actors : int array, shape (n,)
@@ -350,27 +342,28 @@ class GraphBuilder:
         Returns
         -------
         range
-            By copy: how far its tasks lie behind those of the block.
+            By copy: its first task.
 
         Notes
         -----
         What the copies write can be read as items, not as (writer, register).
         """
         self._close_block()
-        model, first, first_item = self._blocks[number], self.tasks, self._items
+        first, first_item = self.tasks, self._items
         times, items = len(lanes), len(model.rows["out"].ids)
         block = Block(first=first, count=times * model.count, first_item=first_item)
         for name, column in model.columns.items():
             block.columns[name] = column if isinstance(column, int) else np.tile(column, times)
         own = np.broadcast_to(model.columns["actor"], model.count)
         block.columns["actor"] = as_column((own + actors[:, None]).reshape(-1), wide=False)
-        shifts = range(first - model.first, first - model.first + block.count, max(1, model.count))
-        item_shifts = first_item - model.first_item + items * np.arange(times)
-        ids = {
-            "lane": lanes[:, model.rows["lane"].ids],
-            "dep": model.rows["dep"].ids + np.array(shifts)[:, None],
-            "out": registers[:, model.rows["out"].ids],
-            "in": model.rows["in"].ids + item_shifts[:, None],
+        begins = range(first, block.end, max(1, model.count))
+        later = narrow(np.array([block.end, *begins]))[1:]
+        written = narrow(first_item + items * np.arange(times + 1))[:-1]
+        ids: dict[str, Ids] = {
+            "lane": np.take(narrow(lanes), model.rows["lane"].ids, axis=1),
+            "dep": model.rows["dep"].ids + later[:, None],
+            "out": np.take(narrow(registers), model.rows["out"].ids, axis=1),
+            "in": model.rows["in"].ids + written[:, None],
         }
         for name, rows in model.rows.items():
             lengths = rows.lengths
@@ -379,7 +372,7 @@ class GraphBuilder:
             block.rows[name] = Rows(lengths=lengths, ids=narrow(ids[name].reshape(-1)))
         self._blocks.append(block)
         self._items += times * items
-        return shifts
+        return begins
 
     def _append(
         self,
@@ -435,12 +428,19 @@ class GraphBuilder:
         routes, caps = self._paths.rows()
         return TaskGraph(
             **once(columns | rows),
-            register_slots=np.array(self._slots, dtype=np.int64),
-            register_bytes=np.array(self._slot_bytes, dtype=np.int64),
-            register_device=np.array(self._register_device, dtype=np.int64),
+            register_slots=_joined(self._slots),
+            register_bytes=_joined(self._slot_bytes),
+            register_device=np.repeat(
+                np.array(self._register_devices, dtype=np.int64), list(map(len, self._slots))
+            ),
             lane_device=np.array(self._lane_device, dtype=np.int64),
             link_bytes_per_s=np.array(self._links, dtype=np.float64),
             route_ptr=routes.ptr(len(caps)),
             route_idx=routes.ids,
             route_cap_bytes_per_s=caps,
         )
+
+
+def _joined(parts: Sequence[Ints]) -> Ints:
+    """Return numbers one after the other."""
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

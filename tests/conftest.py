@@ -1,7 +1,6 @@
 """Shared by the tests: a home of their own, data to train on, a small calibration, a cluster."""
 
 import argparse
-import gc
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from foreplan.machines import Local
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.device import Device
+from hwprofiles.garbage import collect_seldom
 from hwprofiles.link import Link
 from planner.certificate import Certificate
 from planner.machine import Machine
@@ -25,12 +25,12 @@ from planner.opsets import plan_calls
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.records import SCHEMA, PlanFile, RankedPlan, cluster_record, plans_sha256
-from sim.arrays.compiled import cache_roots
+from sim.arrays.folder import cache_roots
 from tests.shipped import shipped
 
 DEVICES = 4
 # Models that tests share live to the end: to look through them again and again takes long
-gc.set_threshold(50_000, 20, 1_000)
+collect_seldom()
 # Processes that tests start have homes of their own; compiled code they share
 os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_roots(os.environ)[0]))
 

@@ -30,8 +30,16 @@ OWNERS = {
     "networkx": {"hwprofiles/cluster.py"},
     "onnx": {"planner/onnxfile.py"},
     "ml_dtypes": {"runtime/arena.py", "runtime/cuda/cupy_engine.py"},
-    "llvmlite": {"runtime/kernels/_vectors.py"},
-    "numba": {"runtime/kernels/_vectors.py", "sim/arrays/compiled.py"},
+    "llvmlite": {
+        "runtime/backends/_gemm.py",
+        "runtime/kernels/_vectors.py",
+        "sim/arrays/native.py",
+    },
+    "numba": {
+        "runtime/backends/_gemm.py",
+        "runtime/kernels/_vectors.py",
+        "sim/arrays/compiled.py",
+    },
     "pandas": {"reports"},
     "psutil": {"hwprofiles/local.py"},
     "pydantic": {

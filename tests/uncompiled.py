@@ -7,11 +7,12 @@ from types import ModuleType, SimpleNamespace
 import numba
 import numpy as np
 
+from sim.fair import NONE
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 from sim.waits import deadlock
 
-PARTS = ("state", "layout", "queues", "lanes", "events", "flows")
+PARTS = ("state", "layout", "queues", "lanes", "events", "flows", "run")
 
 
 class PlainEngine:
@@ -45,13 +46,12 @@ class PlainEngine:
                 setattr(module, name, function)
 
     def simulate(self, graph: TaskGraph) -> Timeline:
-        layout = self.parts["layout"]
-        fields = layout.columns(graph)._asdict() | layout.lay_out(graph)._asdict()
+        fields = self.parts["layout"].lay_out(graph)._asdict()
         lists = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}
         state = SimpleNamespace(**lists)
-        beyond = self.engine.run(state)
-        if beyond:
-            raise self.engine.too_long(beyond)
+        lane = self.parts["run"].run(state)
+        if lane != NONE:
+            raise self.engine.too_long(self.engine.beyond_s(state, lane))
         ended = [end_ps >= 0 for end_ps in state.end_ps]
         if not all(ended):
             raise deadlock(graph, ended, ended)

@@ -1,5 +1,6 @@
 """``execute``: run a plan for real on this machine and hold it against its prediction."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -154,8 +155,10 @@ def show_device(found: "Measurement") -> None:
     if issue_s is not None:
         bound = "host-bound" if issue_s >= HOST_BOUND_FRAC * found.step_s else "device-bound"
         out(f"{bound}: the host issues a step in {format_s(issue_s, 4)}")
-    for name, why in found.environment.get("notes", {}).items():
-        out(f"{name}: {why}")
+    notes = found.environment.get("notes", {}).items()
+    alike = Counter((name.partition("(")[0], why) for name, why in notes)
+    for (name, why), calls in alike.items():
+        out(f"{name}{f' of {calls} shapes' * (calls > 1)}: {why}")
 
 
 def show_measurement(found: "Measurement") -> None:

@@ -46,11 +46,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what is known of a device, a link or a system, with its source."""
-    import gc
-
     from foreplan.hardware import sheets
 
-    gc.disable()  # the largest system has 77,000 wires and no cycle of objects
     plot = writable(plot)
     found = sheets(name)
     if plot is not None:

@@ -106,8 +106,6 @@ def plan(
     quiet: Quiet = False,
 ) -> int:
     """Search all plans of MODEL on CLUSTER; write the best with a certificate."""
-    import gc
-
     import foreplan
     from foreplan.constraints import constraints as read_constraints
     from foreplan.machines import load_machine
@@ -120,7 +118,6 @@ def plan(
         machine = load_machine(cluster)
         dtype = dtype or _usual_dtype(machine, usual)
         batch = batch or _usual_batch(machine, usual)
-    gc.disable()  # a search makes many objects and no cycles, and scanning them takes a third of it
     training = training_of(
         optimizer,
         learning_rate,

@@ -44,6 +44,23 @@ def spines_above(
             yield Wire(leaf, f"{prefix}{spine}", link, uplinks / count)
 
 
+def number(place: Sequence[int], dims: Sequence[int]) -> int:
+    """Return the number of the end at a place of a torus, whose last coordinate runs fastest."""
+    at = 0
+    for coordinate, size in zip(place, dims, strict=True):
+        at = at * size + coordinate
+    return at
+
+
+def place_of(end: int, dims: Sequence[int]) -> tuple[int, ...]:
+    """Return the coordinates of an end of a torus."""
+    place: list[int] = []
+    for size in reversed(dims):
+        end, coordinate = divmod(end, size)
+        place.append(coordinate)
+    return tuple(reversed(place))
+
+
 def check(holds: bool, sentence: str) -> None:
     """Raise ``ProfileError`` with ``sentence`` unless it holds."""
     if not holds:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
 
-from hwprofiles.fabrics.base import Wire, check
+from hwprofiles.fabrics.base import Wire, check, number
 from hwprofiles.facts import Count, Text
 
 
@@ -68,20 +68,3 @@ def wraps(
     if pod:
         return tuple(wrap and size == whole for size, whole in zip(dims, pod, strict=True))
     return (wrap,) * len(dims)
-
-
-def number(place: Sequence[int], dims: Sequence[int]) -> int:
-    """Return the number of the end at a place."""
-    at = 0
-    for coordinate, size in zip(place, dims, strict=True):
-        at = at * size + coordinate
-    return at
-
-
-def place_of(end: int, dims: Sequence[int]) -> tuple[int, ...]:
-    """Return the coordinates of an end."""
-    place: list[int] = []
-    for size in reversed(dims):
-        end, coordinate = divmod(end, size)
-        place.append(coordinate)
-    return tuple(reversed(place))

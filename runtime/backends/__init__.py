@@ -13,6 +13,8 @@ A backend is a module with
 
 ``device()``
     What a worker computes on, where that is not the host.
+``PARTS``
+    Files beside its own that it is made of, if any.
 
 A backend is chosen aloud (``hw calibrate --backend NAME``, the cluster ``local:NAME``), never by
 what happens to be installed: its times are kept under an identity of their own.
@@ -41,6 +43,8 @@ class Backend:
     allocates: bool
     """Whether its library allocates beside the arena, out of our sight."""
     own: Mapping[str, Kernel]
+    parts: tuple[str, ...] = ()
+    """Files beside its own that it is made of."""
     apart: Callable[[], Device] | None = None
     """Makes the device that a worker computes on; None for the host."""
 
@@ -72,8 +76,9 @@ class Backend:
         numpys = kernels.sources_sha256()
         if not self.own:
             return numpys
-        source = resources.files("runtime.backends") / f"{self.name}.py"
-        return hashlib.sha256(numpys.encode() + source.read_bytes()).hexdigest()
+        folder = resources.files("runtime.backends")
+        sources = [(folder / f"{stem}.py").read_bytes() for stem in (self.name, *self.parts)]
+        return hashlib.sha256(numpys.encode() + b"".join(sources)).hexdigest()
 
 
 def backend_names() -> list[str]:
@@ -102,5 +107,6 @@ def backend(name: str) -> Backend:
         library=module.library(),
         allocates=module.ALLOCATES,
         own=module.KERNELS,
+        parts=getattr(module, "PARTS", ()),
         apart=getattr(module, "device", None),
     )

@@ -1,35 +1,30 @@
-"""MKL's products of matrices, called in its library without a layer between: linear layers, logits.
+"""MKL's products of matrices, called in its library: linear layers, logits, attention, LSTM.
 
 One thread, and one choice of its kernels for all runs (``REPRODUCIBLE``): equal bits wherever
 operands lie at equal places within a cache line, as they do in every arena. What it packs is not in
 the arena: nothing at 64 x 512 x 512, 4 MiB at 128 x 9,216 x 4,096, 15 MiB at 512 x 4,096 x 4,096.
+Convolutions of 1 x 1 are NumPy's: at 64 and 256 maps of 56 x 56 MKL was up to a fifth slower.
 """
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
 from hwprofiles.errors import BackendUnavailable
-from runtime.kernels import Array, Kernel
+from runtime.kernels import Array, Kernel, kernel
 
 ALLOCATES = True
-BY_ROWS, PLAIN, TURNED = 101, 111, 112
-"""``CblasRowMajor``, ``CblasNoTrans``, ``CblasTrans``."""
+PARTS = ("_gemm",)
 SEQUENTIAL = 1
 """``MKL_THREADING_SEQUENTIAL``."""
 REPRODUCIBLE = 2
 """``MKL_CBWR_AUTO``. The stricter mode, whatever the alignment, took up to a fifth longer."""
-
-SLAB, FEW, NEAR_BYTES = 64, 128, 4 << 20
-"""Rows of a large ``b`` taken at a time, where ``a`` has few, and what counts as large.
-
-MKL goes down column after column; in huge pages, lines a power of two apart then push each other
-out of the cache. On a core of a Sapphire Rapids Xeon 128 x 9,216 x 4,096 took 145 ms whole, 115 ms
-by 128 rows, 78 ms by 64; 32 x 4,096 x 4,096 21, 17 and 14 ms.
-"""
+NEAR_BYTES = 4 << 20
+"""What a matrix may have to be taken whole; see ``_gemm.SLAB``."""
 
 
 def library() -> str:
@@ -63,59 +58,36 @@ def _mkl() -> ctypes.CDLL:
 
 
 @cache
-def _gemm(dtype: "np.dtype[np.floating]") -> Callable[..., None]:
-    """Return ``cblas_sgemm`` or ``cblas_dgemm``."""
-    single = dtype.itemsize == np.float32().itemsize
-    number = ctypes.c_float if single else ctypes.c_double
-    found = _mkl().cblas_sgemm if single else _mkl().cblas_dgemm
-    count, place = ctypes.c_int, ctypes.c_void_p
-    operand = (place, count)
-    found.argtypes = (*(count,) * 6, number, *operand, *operand, number, *operand)
-    found.restype = None
-    return found
+def _products(dtype: "np.dtype[np.floating[Any]]", axes: int) -> Callable[..., bool]:
+    """Return what multiplies arrays of so many axes by ``cblas_sgemm`` or ``cblas_dgemm``."""
+    from runtime.backends._gemm import products
+
+    if axes not in (2, 4) or dtype.char not in "fd":
+        return lambda *_: False
+    is_single = dtype.itemsize == np.float32().itemsize
+    gemm = _mkl().cblas_sgemm if is_single else _mkl().cblas_dgemm
+    return partial(products(dtype, axes), ctypes.cast(gemm, ctypes.c_void_p).value)
 
 
-def product(a: Array, b: Array, out: Array, *, onto: bool = False) -> None:
-    """``out = a b``, added to what is there with ``onto``.
+def product(a: Array, b: Array, *, out: Array, onto: bool = False) -> None:
+    """``out = a b``, added to what is there with ``onto``; what MKL does not take is NumPy's.
 
     Parameters
     ----------
-    a, b : float arrays, shapes (M, K) and (K, N)
-        C-contiguous, or the transposes of such.
-    out : float array, shape (M, N), C-contiguous, written
+    a, b : float arrays, shapes (M, K) and (K, N), or (n, H, M, K) and (n, H, K, N)
+        Rows or columns contiguous.
+    out : float array, shape (M, N) or (n, H, M, N), rows contiguous, written
+        Apart from ``a`` and ``b``.
     """
-    (rows, deep), columns = a.shape, b.shape[1]
-    a_order, b_order = _order(a), _order(b)
-    is_streamed = b_order == PLAIN and rows <= FEW and b.nbytes > NEAR_BYTES
-    step = SLAB if is_streamed else deep
-    for first in range(0, deep, step):
-        some = slice(first, min(first + step, deep))
-        _gemm(out.dtype)(
-            BY_ROWS,
-            a_order,
-            b_order,
-            rows,
-            columns,
-            some.stop - first,
-            1.0,
-            _address(a[:, some]),
-            deep if a_order == PLAIN else rows,
-            _address(b[some]),
-            columns if b_order == PLAIN else deep,
-            1.0 if onto or first else 0.0,
-            _address(out),
-            columns,
-        )
-
-
-def _address(a: Array) -> int:
-    """Return where an array begins, in two thirds of the time that its ``ctypes.data`` takes."""
-    address: int = a.__array_interface__["data"][0]
-    return address
-
-
-def _order(a: Array) -> int:
-    return PLAIN if a.flags.c_contiguous else TURNED
+    multiply = _products(out.dtype, out.ndim)
+    try:
+        done = multiply(a, b, out, onto, NEAR_BYTES)
+    except TypeError:  # operands of other dtypes or axes than ``out``
+        done = False
+    if not done and onto:
+        np.add(out, np.matmul(a, b), out=out)
+    elif not done:
+        np.matmul(a, b, out=out)
 
 
 def _rows(x: Array) -> Array:
@@ -124,47 +96,37 @@ def _rows(x: Array) -> Array:
 
 
 def _linear(x: Array, w: Array, b: Array, y: Array) -> None:
-    """``linear.forward``."""
+    """``linear.forward``: products added to biases, one pass over ``y`` less."""
     np.copyto(y, b)
-    product(_rows(x), w, _rows(y), onto=True)
-
-
-def _linear_weights(x: Array, dy: Array, dw: Array, db: Array) -> None:
-    """``linear.weight_grad``."""
-    product(_rows(x).T, _rows(dy), dw)
-    np.add.reduce(_rows(dy), axis=0, out=db)
-
-
-def _linear_inputs(dy: Array, w: Array, dx: Array) -> None:
-    """``linear.input_grad``."""
-    product(_rows(dy), w.T, _rows(dx))
+    product(_rows(x), w, out=_rows(y), onto=True)
 
 
 def _logits(x: Array, w: Array, *rest: Array) -> None:
-    """``unembedding.forward``."""
+    """``unembedding.forward``, likewise."""
     *biases, y = rest
     for b in biases:
         np.copyto(y, b)
-    product(_rows(x), w.T, _rows(y), onto=bool(biases))
+    product(_rows(x), w.T, out=_rows(y), onto=bool(biases))
 
 
-def _logits_weights(x: Array, dy: Array, dw: Array, *biases: Array) -> None:
-    """``unembedding.weight_grad``."""
-    product(_rows(dy).T, _rows(x), dw)
-    for db in biases:
-        np.add.reduce(_rows(dy), axis=0, out=db)
+def _multiplying(name: str, *arrays: Array, **how: int) -> None:
+    """Run NumPy's kernel with products of MKL."""
+    kernel(name)(*arrays, **how, product=product)
 
 
-def _logits_inputs(dy: Array, w: Array, dx: Array) -> None:
-    """``unembedding.input_grad``."""
-    product(_rows(dy), w, _rows(dx))
-
-
+MULTIPLYING = (
+    "linear.weight_grad",
+    "linear.input_grad",
+    "unembedding.weight_grad",
+    "unembedding.input_grad",
+    "attention.forward",
+    "attention.input_grad",
+    "lstm.forward",
+    "lstm.weight_grad",
+    "lstm.input_grad",
+)
 KERNELS: dict[str, Kernel] = {
     "linear.forward": _linear,
-    "linear.weight_grad": _linear_weights,
-    "linear.input_grad": _linear_inputs,
     "unembedding.forward": _logits,
-    "unembedding.weight_grad": _logits_weights,
-    "unembedding.input_grad": _logits_inputs,
+    **{name: partial(_multiplying, name) for name in MULTIPLYING},
 }

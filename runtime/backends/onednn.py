@@ -5,24 +5,24 @@ own. It also packs maps and weights into blocks of its own. None of that is in t
 
 Maps lie as (C, H, W, n). Pooling takes them as C samples of n channels, channels last, and
 convolution as one sample of three-dimensional maps with a kernel of R x S x 1: so nothing is
-turned. Small maps are turned all the same (``SMALL``).
+turned. Convolutions of small maps (``SMALL``) and gradients of pools are NumPy's, which is faster.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
 from hwprofiles.errors import BackendUnavailable
-from runtime.kernels import Array, Kernel
+from runtime.kernels import Array, Kernel, kernel
 from runtime.kernels.conv2d import Geometry
 
 ALLOCATES = True
 SMALL = 1 << 15
-"""Elements of one sample's maps below which a convolution turns them into PyTorch's order.
+"""Elements of one sample's maps below which a convolution is NumPy's.
 
-On one core of a Sapphire Rapids Xeon, 64 maps of 16 x 16 took 54 ms as they lie and 13 ms turned,
-64 of 28 x 28 17 ms and 24 ms.
+On one core of a Sapphire Rapids Xeon, 64 maps of 16 x 16 took 54 ms as they lie and 13 ms turned
+into PyTorch's order, a tenth more than NumPy's kernel takes; 16 of 32 x 32, turned, three times as
+long as it.
 """
 
 
@@ -50,84 +50,67 @@ def _tensors(*arrays: Array) -> list[Any]:
     return [_torch().from_numpy(array) for array in arrays]
 
 
-@dataclass(frozen=True, slots=True)
-class _Convolution:
-    """A convolution as PyTorch takes it: of maps as they lie, or turned."""
+def _how(g: Geometry) -> dict[str, Any]:
+    """Return all that PyTorch's convolution is told beside its arrays."""
+    return {
+        "stride": [g.stride, g.stride, 1],
+        "padding": [g.pad, g.pad_w, 0],
+        "dilation": [1] * 3,
+        "transposed": False,
+        "output_padding": [0] * 3,
+        "groups": g.groups,
+    }
 
-    g: Geometry
-    is_turned: bool
 
-    @classmethod
-    def of(cls, x: Array, how: dict[str, int]) -> "_Convolution":
-        """Return that of maps (C, H, W, n)."""
-        return cls(Geometry(**how), x[..., 0].size < SMALL)
-
-    def maps(self, array: Array) -> Any:
-        """Return maps as the samples that are convolved."""
-        (tensor,) = _tensors(array)
-        return tensor.permute(3, 0, 1, 2).contiguous() if self.is_turned else tensor[None]
-
-    def store(self, maps: Any, array: Array) -> None:
-        """Copy what a convolution gives to where it belongs."""
-        (tensor,) = _tensors(array)
-        tensor.copy_(maps.permute(1, 2, 3, 0) if self.is_turned else maps[0])
-
-    def weights(self, array: Array) -> Any:
-        """Return weights (K, C / G, R, S) as those maps take them."""
-        (tensor,) = _tensors(array)
-        return tensor if self.is_turned else tensor[..., None]
-
-    @property
-    def how(self) -> dict[str, Any]:
-        """All that a convolution is told."""
-        sides = 2 if self.is_turned else 3
-        return {
-            "stride": [self.g.stride, self.g.stride, 1][:sides],
-            "padding": [self.g.pad, self.g.pad_w, 0][:sides],
-            "dilation": [1] * sides,
-            "transposed": False,
-            "output_padding": [0] * sides,
-            "groups": self.g.groups,
-        }
+def _is_small(maps: Array) -> bool:
+    return maps[..., 0].size < SMALL
 
 
 def _convolve(x: Array, w: Array, *arrays: Array, **how: int) -> None:
     """``conv2d.forward``."""
-    c = _Convolution.of(x, how)
-    biases, y = (_tensors(arrays[0])[0], arrays[1]) if c.g.bias else (None, arrays[0])
+    if _is_small(x):
+        kernel("conv2d.forward")(x, w, *arrays, **how)
+        return
+    g, (maps, weights, *rest) = Geometry(**how), _tensors(x, w, *arrays)
+    biases, result = rest[:2] if g.bias else (None, rest[0])
     convolution = _torch().ops.aten.convolution
-    c.store(convolution(c.maps(x), c.weights(w), biases, **c.how), y)
+    result.copy_(convolution(maps[None], weights[..., None], biases, **_how(g))[0])
 
 
 def _weight_gradient(x: Array, dy: Array, dw: Array, *arrays: Array, **how: int) -> None:
     """``conv2d.weight_grad``."""
-    c = _Convolution.of(x, how)
+    if _is_small(x):
+        kernel("conv2d.weight_grad")(x, dy, dw, *arrays, **how)
+        return
+    g, (maps, gradient, result, *rest) = Geometry(**how), _tensors(x, dy, dw, *arrays)
     _, weights, biases = _torch().ops.aten.convolution_backward(
-        c.maps(dy),
-        c.maps(x),
-        c.weights(dw),
-        bias_sizes=[len(dw)] if c.g.bias else None,
-        output_mask=[False, True, bool(c.g.bias)],
-        **c.how,
+        gradient[None],
+        maps[None],
+        result[..., None],
+        bias_sizes=[len(dw)] if g.bias else None,
+        output_mask=[False, True, bool(g.bias)],
+        **_how(g),
     )
-    c.weights(dw).copy_(weights)
-    if c.g.bias:
-        _tensors(arrays[0])[0].copy_(biases)
+    result.copy_(weights[..., 0])
+    if g.bias:
+        rest[0].copy_(biases)
 
 
 def _input_gradient(dy: Array, w: Array, dx: Array, *work: Array, **how: int) -> None:
     """``conv2d.input_grad``."""
-    del work
-    c = _Convolution.of(dx, how)
+    if _is_small(dx):
+        kernel("conv2d.input_grad")(dy, w, dx, *work, **how)
+        return
+    gradient, weights, result = _tensors(dy, w, dx)
     maps, _, _ = _torch().ops.aten.convolution_backward(
-        c.maps(dy),
-        c.maps(dx),
-        c.weights(w),
+        gradient[None],
+        result[None],
+        weights[..., None],
         bias_sizes=None,
         output_mask=[True, False, False],
-        **c.how,
+        **_how(Geometry(**how)),
     )
-    c.store(maps, dx)
+    result.copy_(maps[0])
 
 
 def _pooled(*arrays: Array) -> list[Any]:
@@ -146,28 +129,10 @@ def _largest(x: Array, y: Array, *, ceil: int = 0, **how: int) -> None:
     result.copy_(found)
 
 
-def _to_largest(
-    x: Array, y: Array, dy: Array, dx: Array, work: Array, *, ceil: int = 0, **how: int
-) -> None:
-    """``max_pool.input_grad``: where the largest are is found anew, for it is not kept."""
-    del y, work
-    maps, gradient, result = _pooled(x, dy, dx)
-    aten, where = _torch().ops.aten, (*_window(**how), [1, 1], bool(ceil))
-    _, places = aten.max_pool2d_with_indices(maps, *where)
-    result.copy_(aten.max_pool2d_with_indices_backward(gradient, maps, *where, places))
-
-
 def _mean(x: Array, y: Array, **how: int) -> None:
     """``avg_pool.forward``."""
     maps, result = _pooled(x, y)
     result.copy_(_torch().ops.aten.avg_pool2d(maps, *_window(**how)))
-
-
-def _to_all(dy: Array, dx: Array, **how: int) -> None:
-    """``avg_pool.input_grad``."""
-    gradient, result = _pooled(dy, dx)
-    spread = _torch().ops.aten.avg_pool2d_backward
-    result.copy_(spread(gradient, result, *_window(**how), False, True, None))
 
 
 def _rows(*arrays: Array) -> list[Any]:
@@ -222,9 +187,7 @@ KERNELS: dict[str, Kernel] = {
     "conv2d.weight_grad": _weight_gradient,
     "conv2d.input_grad": _input_gradient,
     "max_pool.forward": _largest,
-    "max_pool.input_grad": _to_largest,
     "avg_pool.forward": _mean,
-    "avg_pool.input_grad": _to_all,
     "linear.forward": _linear,
     "linear.weight_grad": _linear_weights,
     "linear.input_grad": _linear_inputs,

@@ -5,6 +5,7 @@ timed: the first call of each does it. Arrays are named to cuDNN by numbers and 
 strides. Only this file knows the library.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,8 @@ MOST_WORKSPACE_BYTES = 1 << 30
 """A plan that wants more is left out where there are others."""
 MOST_TIMED = 6
 """Plans of a call that are timed against each other."""
+MOST_TIMED_S = 2.0
+"""Nor are more timed once these have taken so long."""
 HOPELESS = 4
 """Times as slow as the best, and the plans after it are not tried: some take seconds."""
 Dims = tuple[int, ...]
@@ -291,7 +294,7 @@ class Library:
         """Return the plan that takes least time, of the first that run."""
         import cudnn
 
-        best, least_s, ran = None, inf, 0
+        best, least_s, ran, began = None, inf, 0, time.monotonic()
         for plan in plans:
             if len(plans) == 1:
                 return plan
@@ -302,7 +305,8 @@ class Library:
             ran += 1
             if seconds < least_s:
                 best, least_s = plan, seconds
-            if ran == MOST_TIMED or seconds > HOPELESS * least_s:
+            is_late = time.monotonic() - began > MOST_TIMED_S
+            if ran == MOST_TIMED or seconds > HOPELESS * least_s or is_late:
                 break
         if best is None:
             raise RuntimeError("no plan of it runs")

@@ -25,6 +25,8 @@ Array = npt.NDArray[np.floating[Any]]
 """A float32 or float64 array."""
 
 Kernel = Callable[..., None]
+Product = Callable[..., object]
+"""``product(a, b, out=c)`` writes ``a b``: ``np.dot`` and ``np.matmul``, or a backend's own."""
 SHARED = ("_direct", "_packed", "_vectors")
 """Files of this folder that are no kernels."""
 CHANGING = ("fetch", "stream", "step")

@@ -13,11 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from runtime.kernels import Array
+from runtime.kernels import Array, Product
 from sim.arrays.compiled import cached, type_of
 
 
-def forward(x: Array, y: Array, stats: Array, work: Array, *, heads: int, causal: int) -> None:
+def forward(
+    x: Array,
+    y: Array,
+    stats: Array,
+    work: Array,
+    *,
+    heads: int,
+    causal: int,
+    product: Product = np.matmul,
+) -> None:
     """``y = softmax(q k^T / sqrt(D)) v``.
 
     Parameters
@@ -34,20 +43,28 @@ def forward(x: Array, y: Array, stats: Array, work: Array, *, heads: int, causal
     """
     q, k, v = _heads(x, heads, 3)
     (out,) = _heads(y, heads, 1)
-    for tile in _tiles(stats.shape, work.size, causal):
+    for tile in _tiles(stats.shape, work.size, causal, product):
         top = np.empty(stats[tile.queries].shape, x.dtype)
         p = tile.exponentials(q, k, work, top, is_known=False)
         total = np.empty_like(top)
         _compiled("totals", x.dtype)(_matrices(p), _matrices(total))
         place = out[tile.queries]
-        np.matmul(p.swapaxes(-1, -2), v[tile.keys], out=place)
+        product(p.swapaxes(-1, -2), v[tile.keys], out=place)
         np.divide(place, total[..., None], out=place)
         np.add(np.log(total), top, out=top)
         stats[tile.queries] = top
 
 
-def input_grad(
-    x: Array, stats: Array, dy: Array, dx: Array, work: Array, *, heads: int, causal: int
+def input_grad(  # noqa: PLR0913, the tensors of the op
+    x: Array,
+    stats: Array,
+    dy: Array,
+    dx: Array,
+    work: Array,
+    *,
+    heads: int,
+    causal: int,
+    product: Product = np.matmul,
 ) -> None:
     """Gradients of queries, keys and values, side by side in ``dx`` as they are in ``x``.
 
@@ -72,17 +89,17 @@ def input_grad(
     spare = work[2 * half :]
     scale = 1 / sqrt(features)
     # the last queries first: their tile has all keys, so it writes what the others add to
-    for tile in reversed(list(_tiles(stats.shape, half, causal))):
+    for tile in reversed(list(_tiles(stats.shape, half, causal, product))):
         p = tile.exponentials(q, k, work, np.array(stats[tile.queries]), is_known=True)
         given = gradient[tile.queries]
         tile.give(p, given, dv, spare)
         ds = work[half : half + p.size].reshape(p.shape)
-        np.matmul(v[tile.keys], given.swapaxes(-1, -2), out=ds)
+        product(v[tile.keys], given.swapaxes(-1, -2), out=ds)
         inner = np.einsum("...sr,...sr->...r", p, ds)
         np.subtract(ds, inner[..., None, :], out=ds)
         np.multiply(ds, p, out=ds)
         np.multiply(ds, scale, out=ds)
-        np.matmul(ds.swapaxes(-1, -2), k[tile.keys], out=dq[tile.queries])
+        product(ds.swapaxes(-1, -2), k[tile.keys], out=dq[tile.queries])
         tile.give(ds, q[tile.queries], dk, spare)
 
 
@@ -98,6 +115,7 @@ class _Tile:
     causal: int
     is_last: bool
     """Whether it has the last queries of its heads."""
+    product: Product
 
     def exponentials(self, q: Array, k: Array, work: Array, top: Array, *, is_known: bool) -> Array:
         """Return in ``work`` exponentials of ``k q^T / sqrt(D) - top``, 0 where a key is hidden.
@@ -107,7 +125,7 @@ class _Tile:
         queries, keys = q[self.queries], k[self.keys]
         shape = (*keys.shape[:3], queries.shape[2])
         found = work[: prod(shape)].reshape(shape)
-        np.matmul(keys, queries.swapaxes(-1, -2), out=found)
+        self.product(keys, queries.swapaxes(-1, -2), out=found)
         scale = found.dtype.type(1 / sqrt(q.shape[3]))
         seen = shape[2] - shape[3] if self.causal else shape[2]
         _compiled("lower", found.dtype)(_matrices(found), _matrices(top), scale, seen, is_known)
@@ -118,10 +136,10 @@ class _Tile:
         """Write ``weights rows`` to the keys of ``total``, or add it after the first tile."""
         place = total[self.keys]
         if self.is_last:
-            np.matmul(weights, rows, out=place)
+            self.product(weights, rows, out=place)
         else:
             part = spare[: place.size].reshape(place.shape)
-            np.matmul(weights, rows, out=part)
+            self.product(weights, rows, out=part)
             np.add(place, part, out=place)
 
 
@@ -132,7 +150,7 @@ def _heads(x: Array, heads: int, parts: int) -> list[Array]:
     return [split[:, :, i].swapaxes(1, 2) for i in range(parts)]
 
 
-def _tiles(shape: tuple[int, ...], size: int, causal: int) -> Iterator[_Tile]:
+def _tiles(shape: tuple[int, ...], size: int, causal: int, product: Product) -> Iterator[_Tile]:
     """Yield tiles of at most ``size`` scores, those of one head in the order of their queries."""
     samples, heads, tokens = shape
     matrices = max(1, size // tokens**2)
@@ -149,6 +167,7 @@ def _tiles(shape: tuple[int, ...], size: int, causal: int) -> Iterator[_Tile]:
                     keys=(*of, slice(0, end if causal else tokens)),
                     causal=causal,
                     is_last=end == tokens,
+                    product=product,
                 )
 
 

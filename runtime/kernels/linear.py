@@ -5,7 +5,7 @@ Arrays of tokens, (n, S, F), are taken as n S rows.
 
 import numpy as np
 
-from runtime.kernels import Array
+from runtime.kernels import Array, Product
 
 
 def forward(x: Array, w: Array, b: Array, y: Array) -> None:
@@ -22,7 +22,7 @@ def forward(x: Array, w: Array, b: Array, y: Array) -> None:
     np.add(y, b, out=y)
 
 
-def weight_grad(x: Array, dy: Array, dw: Array, db: Array) -> None:
+def weight_grad(x: Array, dy: Array, dw: Array, db: Array, *, product: Product = np.dot) -> None:
     """``dw = x^T dy`` and ``db`` = column sums of ``dy``.
 
     Parameters
@@ -33,11 +33,11 @@ def weight_grad(x: Array, dy: Array, dw: Array, db: Array) -> None:
     db : float array, shape (G,), written
     """
     rows = _rows(dy)
-    np.dot(_rows(x).T, rows, out=dw)
+    product(_rows(x).T, rows, out=dw)
     np.add.reduce(rows, axis=0, out=db)
 
 
-def input_grad(dy: Array, w: Array, dx: Array) -> None:
+def input_grad(dy: Array, w: Array, dx: Array, *, product: Product = np.dot) -> None:
     """``dx = dy w^T``.
 
     Parameters
@@ -46,7 +46,7 @@ def input_grad(dy: Array, w: Array, dx: Array) -> None:
     w : float array, shape (F, G)
     dx : float array, shape (n, F) or (n, S, F), written
     """
-    np.dot(_rows(dy), w.T, out=_rows(dx))
+    product(_rows(dy), w.T, out=_rows(dx))
 
 
 def _rows(x: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.kernels import Array
+from runtime.kernels import Array, Product
 from sim.arrays.compiled import cached, type_of
 
 NONE = -1
@@ -27,6 +27,8 @@ def forward(  # noqa: PLR0913, the tensors of the op
     cells: Array,
     work: Array,
     reverse: int = 0,
+    *,
+    product: Product = np.dot,
 ) -> None:
     """Write outputs, and the gates and cells of every token.
 
@@ -42,13 +44,13 @@ def forward(  # noqa: PLR0913, the tensors of the op
         1: the last token comes first.
     """
     inputs = x.shape[2]
-    np.dot(_rows(x), w[:inputs], out=_rows(gates))
+    product(_rows(x), w[:inputs], out=_rows(gates))
     z, (wave, _, _) = _rooms(work, y)
     summed, gated = _compiled("sum", x.dtype), _compiled("gate", x.dtype)
     z.fill(0)
     for t, before in order(y.shape[1], reverse):
         if before != NONE:
-            np.dot(y[:, before], w[inputs:], out=z)
+            product(y[:, before], w[inputs:], out=z)
         summed(z, b, gates, t)
         np.tanh(z, out=z)
         gated(z, wave, gates, cells, t, before)
@@ -68,6 +70,8 @@ def weight_grad(  # noqa: PLR0913, the tensors of the op
     dgates: Array,
     work: Array,
     reverse: int = 0,
+    *,
+    product: Product = np.dot,
 ) -> None:
     """Write the gradients of what gates are the functions of, and from them ``dw`` and ``db``.
 
@@ -90,20 +94,22 @@ def weight_grad(  # noqa: PLR0913, the tensors of the op
         np.tanh(cells[:, t], out=wave)
         back(z, wave, given, carried, dy, gates, cells, dgates, t, before)
         if before != NONE:
-            np.dot(z, w[inputs:].T, out=given)
+            product(z, w[inputs:].T, out=given)
     rows, outputs = _rows(dgates), _rows(y)
-    np.dot(_rows(x).T, rows, out=dw[:inputs])
+    product(_rows(x).T, rows, out=dw[:inputs])
     np.add.reduce(rows, axis=0, out=db)
     # the row before a sample's first token is another sample's, and counts for nothing
     first = dgates[:, -1 if reverse else 0]
     np.copyto(z, first)
     first.fill(0)
     pair = (outputs[1:], rows[:-1]) if reverse else (outputs[:-1], rows[1:])
-    np.dot(pair[0].T, pair[1], out=dw[inputs:])
+    product(pair[0].T, pair[1], out=dw[inputs:])
     np.copyto(first, z)
 
 
-def input_grad(dgates: Array, w: Array, dx: Array, reverse: int = 0) -> None:
+def input_grad(
+    dgates: Array, w: Array, dx: Array, reverse: int = 0, *, product: Product = np.dot
+) -> None:
     """``dx = dgates w[:F]^T``, whatever the order of tokens.
 
     Parameters
@@ -114,7 +120,7 @@ def input_grad(dgates: Array, w: Array, dx: Array, reverse: int = 0) -> None:
     reverse : int
     """
     del reverse
-    np.dot(_rows(dgates), w[: dx.shape[2]].T, out=_rows(dx))
+    product(_rows(dgates), w[: dx.shape[2]].T, out=_rows(dx))
 
 
 def order(tokens: int, reverse: int) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ Where there are biases, ``b`` and ``db`` come after ``w`` and ``dw``.
 
 import numpy as np
 
-from runtime.kernels import Array
+from runtime.kernels import Array, Product
 
 
 def forward(x: Array, w: Array, *rest: Array) -> None:
@@ -24,7 +24,7 @@ def forward(x: Array, w: Array, *rest: Array) -> None:
         np.add(y, b, out=y)
 
 
-def weight_grad(x: Array, dy: Array, dw: Array, *rest: Array) -> None:
+def weight_grad(x: Array, dy: Array, dw: Array, *rest: Array, product: Product = np.dot) -> None:
     """``dw = dy^T x``, and ``db`` = column sums of ``dy``.
 
     Parameters
@@ -36,12 +36,12 @@ def weight_grad(x: Array, dy: Array, dw: Array, *rest: Array) -> None:
         ``db``, shape (V,), written, if there are biases.
     """
     rows = dy.reshape(-1, dy.shape[-1])
-    np.dot(rows.T, x.reshape(-1, x.shape[-1]), out=dw)
+    product(rows.T, x.reshape(-1, x.shape[-1]), out=dw)
     for db in rest:
         np.add.reduce(rows, axis=0, out=db)
 
 
-def input_grad(dy: Array, w: Array, dx: Array) -> None:
+def input_grad(dy: Array, w: Array, dx: Array, *, product: Product = np.dot) -> None:
     """``dx = dy w``.
 
     Parameters
@@ -50,4 +50,4 @@ def input_grad(dy: Array, w: Array, dx: Array) -> None:
     w : float array, shape (V, F)
     dx : float array, shape (n, S, F), written
     """
-    np.dot(dy.reshape(-1, dy.shape[-1]), w, out=dx.reshape(-1, dx.shape[-1]))
+    product(dy.reshape(-1, dy.shape[-1]), w, out=dx.reshape(-1, dx.shape[-1]))

@@ -1,21 +1,15 @@
-"""Compilation by Numba, and where the compiled code is kept.
+"""Compilation by Numba; the code is kept (``sim.arrays.folder``).
 
-The cache lies in the first of these folders that can be written: ``$NUMBA_CACHE_DIR``,
-``$FOREPLAN_HOME/numba``, ``$XDG_CACHE_HOME/foreplan/numba``, ``~/.cache/foreplan/numba``; in none
-of them, every process compiles anew. Numba would look at the path and the age of a function's own
-file to see whether its cache is out of date. Functions here are compiled into each other, and a
-second checkout of the same sources need not compile them again: the name of the folder is a hash of
-all of their sources, and says it alone.
+Numba would look at the path and the age of a function's own file to see whether its cache is out of
+date; here the folder says it alone. What the array engine calls is kept as machine code, which
+needs no Numba once it is there (``sim.arrays.native``).
 
 Compiled functions count no references (``_nrt``), unless they make arrays: counting those of all
 arrays of the state at every call took 25 us a task.
 """
 
-import hashlib
-import os
 import sys
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
@@ -26,9 +20,10 @@ from numba import types
 from numba.core import caching, cgutils
 from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
-HERE = Path(__file__).parent
+from sim.arrays.folder import cache_folder
+from sim.arrays.native import Fields
 
 
 def _load_arrays() -> None:
@@ -47,6 +42,7 @@ def _load_arrays() -> None:
 
 
 _load_arrays()
+from numba.np.arrayobj import populate_array  # noqa: E402, it loads them
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,90 +129,65 @@ def _cache(function: Callable[..., Any], folder: Path) -> Any:
     return Cache(function)
 
 
-class _SharedType(types.Type):
-    """Named fields at one address."""
+class _Address(types.Type):
+    """Where named fields lie: each takes two words, as ``sim.arrays.native.words`` writes them."""
 
-    def __init__(self, names: tuple[str, ...], members: tuple[Any, ...]) -> None:
-        self.members = dict(zip(names, members, strict=True))
-        super().__init__(name=f"Shared({self.members})")
+    def __init__(self, fields: Fields) -> None:
+        self.members = {
+            name: types.int64
+            if field is None
+            else types.Array(numba.from_dtype(field.dtype), 1, "A" if field.any_stride else "C")
+            for name, field in fields.items()
+        }
+        super().__init__(name=f"Address({self.members})")
 
 
-register_model(_SharedType)(models.OpaqueModel)
+register_model(_Address)(models.OpaqueModel)
 
 
 @infer_getattr
-class _SharedFields(AttributeTemplate):
+class _Fields(AttributeTemplate):
     """The type of a field."""
 
-    key = _SharedType
+    key = _Address
 
-    def generic_resolve(self, shared: Any, name: str) -> Any:
+    def generic_resolve(self, address: Any, name: str) -> Any:
         """Return the type of a field, or None where there is none of this name."""
-        return shared.members.get(name)
+        return address.members.get(name)
 
 
-@lower_getattr_generic(_SharedType)
-def _load_field(context: Any, builder: Any, shared: Any, address: Any, name: str) -> Any:
+@lower_getattr_generic(_Address)
+def _load_field(context: Any, builder: Any, kind: Any, address: Any, name: str) -> Any:
     """Read a field; an array without its length.
 
     An index below 0 would count from the end of an array. Where the length is 0 that comes to the
     same as not testing the index, which saves a third of the time (random graph of 1e6 tasks: 2.8
     and 3.4 M tasks/s). So compiled functions neither ask for the length of a field nor slice one.
     """
-    layout = context.get_value_type(types.Tuple(tuple(shared.members.values())))
-    place = builder.bitcast(address, layout.as_pointer())
-    value = builder.load(cgutils.gep_inbounds(builder, place, 0, list(shared.members).index(name)))
-    member = shared.members[name]
-    if isinstance(member, types.Array):
-        array = context.make_array(member)(context, builder, value=value)
-        array.shape = cgutils.pack_array(builder, [context.get_constant(types.intp, 0)])
-        value = array._getvalue()
-    return value
+    word = context.get_value_type(types.int64)
+    words = builder.bitcast(address, word.as_pointer())
+    at, member = 2 * list(kind.members).index(name), kind.members[name]
+    value = builder.load(cgutils.gep_inbounds(builder, words, at))
+    if not isinstance(member, types.Array):
+        return value
+    array = context.make_array(member)(context, builder)
+    item_bytes = context.get_abi_sizeof(context.get_data_type(member.dtype))
+    stride = word(item_bytes)
+    if member.layout == "A":
+        stride = builder.load(cgutils.gep_inbounds(builder, words, at + 1))
+    pointer = builder.inttoptr(value, context.get_data_type(member.dtype).as_pointer())
+    populate_array(array, pointer, (word(0),), (stride,), item_bytes, None)
+    return array._getvalue()
 
 
-def shared(names: tuple[str, ...]) -> Any:
-    """Return what puts a tuple where compiled functions find its members by name.
-
-    They hand on one address then. The tuple itself would be copied at every call.
-    """
-
-    @intrinsic
-    def share(_: Any, fields: Any) -> Any:
-        def place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            at = cgutils.alloca_once_value(builder, arguments[0])
-            return builder.bitcast(at, cgutils.voidptr_t)
-
-        return _SharedType(names, fields.types)(fields), place
-
-    return share
+def object_code(function: Any, fields: Fields) -> tuple[str, bytes]:
+    """Return the name and the machine code of a ``compiled`` function of ``fields``."""
+    function.compile(types.int64(_Address(fields)))
+    (found,) = function.overloads.values()
+    _, _, (code, _) = found.library.serialize_using_object_code()
+    return found.fndesc.llvm_func_name, code
 
 
 def type_of(value: object) -> Any:
     """Return the type by which compiled code knows a value."""
     return numba.typeof(value)
-
-
-@cache
-def cache_folder(*more: Path) -> Path | None:
-    """Return the folder of this version's compiled code, made if need be."""
-    sources = [*sorted(HERE.glob("*.py")), *sorted(HERE.parent.glob("*.py")), *more]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    for root in cache_roots(os.environ):
-        folder = root / digest[:16]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return None
-
-
-def cache_roots(environ: Mapping[str, str]) -> list[Path]:
-    """Return where compiled code may be kept, best place first."""
-    if stated := environ.get("NUMBA_CACHE_DIR"):
-        return [Path(stated)]
-    roots = [Path(home) / "numba" for home in [environ.get("FOREPLAN_HOME")] if home]
-    if xdg := environ.get("XDG_CACHE_HOME"):
-        roots.append(Path(xdg) / "foreplan" / "numba")
-    return [*(root.expanduser() for root in roots), Path("~/.cache/foreplan/numba").expanduser()]

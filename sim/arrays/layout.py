@@ -6,28 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.units import Ints
-from sim.arrays.compiled import IDS, OWN_IDS, OWN_TIMES, cached, compiled, inlined
-from sim.arrays.state import PLACES, Columns, Ids32, State
+from sim.arrays.native import Entry
+from sim.arrays.state import LEAST_TABLE, PLACES, Dependencies, Held, Ids32, State
 from sim.fair import NONE
 from sim.taskgraph import TaskGraph
 
 Rows = tuple[Ids32, Ids32]
 """A CSR pair."""
 
-
-def columns(graph: TaskGraph) -> Columns:
-    """Return the columns of a graph, copied only where they are wider than needed."""
-    priority: npt.NDArray[Any] = graph.priority
-    if priority.dtype != np.int32:  # lanes only compare priorities, so ranks do as well
-        _, priority = np.unique(priority, return_inverse=True)
-    return Columns(
-        duration_ps=graph.duration_ps.astype(np.int64, copy=False),
-        payload_bytes=graph.payload_bytes.astype(np.int64, copy=False),
-        route=_ids(graph.route),
-        priority=_ids(priority),
-        out_ptr=_ids(graph.out_ptr),
-        in_ptr=_ids(graph.in_ptr),
-    )
+turn = Entry("sim.arrays.rows", "turn", Dependencies)
+intern = Entry("sim.arrays.rows", "intern", Held)
 
 
 def lay_out(graph: TaskGraph) -> State:
@@ -46,6 +34,12 @@ def lay_out(graph: TaskGraph) -> State:
     hop_bits = (int(np.diff(graph.route_ptr).max(initial=1)) - 1).bit_length()
     crossings = lanes << hop_bits
     return State(
+        duration_ps=graph.duration_ps.astype(np.int64, copy=False),
+        payload_bytes=graph.payload_bytes.astype(np.int64, copy=False),
+        route=_ids(graph.route),
+        priority=_ids(_priority(graph)),
+        out_ptr=_ids(graph.out_ptr),
+        in_ptr=_ids(graph.in_ptr),
         tasks=graph.tasks,
         lanes=lanes,
         links=links,
@@ -92,7 +86,7 @@ def lay_out(graph: TaskGraph) -> State:
         event_at=_none(lanes),
         route_ptr=_own(graph.route_ptr),
         route_idx=_own(graph.route_idx),
-        route_cap=np.require(graph.route_cap_bytes_per_s, np.float64, ["C", "W"]),
+        route_cap=graph.route_cap_bytes_per_s.astype(np.float64, copy=False),
         bandwidth=np.require(graph.link_bytes_per_s, np.float64, ["C", "W"]),
         hop_bits=hop_bits,
         crossed=_none(crossings),
@@ -118,6 +112,21 @@ def lay_out(graph: TaskGraph) -> State:
     )
 
 
+def _priority(graph: TaskGraph) -> npt.NDArray[Any]:
+    """Return priorities in 32 bits: lanes only compare them, so ranks do as well."""
+    if graph.priority.dtype == np.int32:
+        return graph.priority
+    return np.unique(graph.priority, return_inverse=True)[1]
+
+
+def children(dep_ptr: Ids32, dep_idx: Ids32, start_ps: Ints) -> Rows:
+    """Turn the dependencies round, and count those that each task misses into ``start_ps``."""
+    tasks = len(start_ps)
+    found = np.zeros(tasks + 1, dtype=np.int32), np.empty(len(dep_idx), dtype=np.int32)
+    turn((tasks, dep_ptr, dep_idx, start_ps, *found))
+    return found
+
+
 def _queues(graph: TaskGraph) -> tuple[Ids32, Rows, Rows]:
     """Return the queue of every task; of every queue the lanes, and the registers written."""
     lane_ptr, lane_idx = _ids(graph.lane_ptr), _ids(graph.lane_idx)
@@ -125,8 +134,12 @@ def _queues(graph: TaskGraph) -> tuple[Ids32, Rows, Rows]:
         each = np.arange(len(graph.lane_device) + 1, dtype=np.int32)
         return _own(lane_idx), (each, each[:-1].copy()), (np.zeros_like(each), _none(0))
     out_ptr, out_idx = _ids(graph.out_ptr), _ids(graph.out_idx)
-    queue_of = np.empty(graph.tasks, dtype=np.int32)
-    first = intern_rows(lane_ptr, lane_idx, out_ptr, out_idx, queue_of)
+    queue_of, first = (np.empty(graph.tasks, dtype=np.int32) for _ in range(2))
+    table = np.zeros(
+        max(LEAST_TABLE, 4 * graph.tasks), dtype=np.int32
+    )  # untouched, it takes no room
+    count = intern((graph.tasks, lane_ptr, lane_idx, out_ptr, out_idx, queue_of, first, table))
+    first = first[:count].copy()
     return queue_of, _rows_of(lane_ptr, lane_idx, first), _rows_of(out_ptr, out_idx, first)
 
 
@@ -165,81 +178,3 @@ def _ptr(counts: npt.NDArray[Any]) -> Ids32:
     ptr = np.zeros(len(counts) + 1, dtype=np.int32)
     np.cumsum(counts, out=ptr[1:])
     return ptr
-
-
-@cached(IDS, IDS, OWN_TIMES, nrt=True)
-def children(dep_ptr: Ids32, dep_idx: Ids32, start_ps: Ints) -> Rows:
-    """Turn the dependencies round, and count those that each task misses into ``start_ps``."""
-    tasks = len(start_ps)
-    child_ptr = np.zeros(tasks + 1, dtype=np.int32)
-    for i in range(len(dep_idx)):
-        child_ptr[dep_idx[i]] += 1
-    for task in range(1, tasks + 1):
-        child_ptr[task] += child_ptr[task - 1]
-    child_idx = np.empty(len(dep_idx), dtype=np.int32)
-    for task in range(tasks - 1, -1, -1):  # rows fill from their ends
-        start_ps[task] = NONE - (dep_ptr[task + 1] - dep_ptr[task])
-        for i in range(dep_ptr[task], dep_ptr[task + 1]):
-            child_ptr[dep_idx[i]] -= 1
-            child_idx[child_ptr[dep_idx[i]]] = task
-    return child_ptr, child_idx
-
-
-@inlined
-def same_row(ptr: Ids32, idx: Ids32, one: int, other: int) -> bool:
-    """Whether two rows are equal."""
-    length = ptr[one + 1] - ptr[one]
-    if ptr[other + 1] - ptr[other] != length:
-        return False
-    equal = 0
-    while equal < length and idx[ptr[one] + equal] == idx[ptr[other] + equal]:
-        equal += 1
-    return equal == length
-
-
-@compiled
-def place(
-    table: Ids32,
-    first: Ids32,
-    task: int,
-    lane_ptr: Ids32,
-    lane_idx: Ids32,
-    out_ptr: Ids32,
-    out_idx: Ids32,
-) -> int:
-    """Return where in an open hash table a task's queue is, or would be."""
-    mixed = 0
-    for i in range(lane_ptr[task], lane_ptr[task + 1]):
-        mixed = (mixed * 1_000_003 + int(lane_idx[i]) + 1) & 0x7FFFFFFF
-    for i in range(out_ptr[task], out_ptr[task + 1]):
-        mixed = (mixed * 999_983 + int(out_idx[i]) + 1) & 0x7FFFFFFF
-    at = (mixed ^ mixed >> 15) & (len(table) - 1)
-    while table[at] != NONE:
-        other = first[table[at]]
-        if same_row(lane_ptr, lane_idx, task, other) and same_row(out_ptr, out_idx, task, other):
-            break
-        at = (at + 1) & (len(table) - 1)
-    return at
-
-
-@cached(IDS, IDS, IDS, IDS, OWN_IDS, nrt=True)
-def intern_rows(
-    lane_ptr: Ids32, lane_idx: Ids32, out_ptr: Ids32, out_idx: Ids32, queue_of: Ids32
-) -> Ids32:
-    """Number the different rows of lanes and registers; return the first task of each number."""
-    table, first = np.full(64, NONE, dtype=np.int32), np.empty(32, dtype=np.int32)
-    count = 0
-    for task in range(len(queue_of)):
-        if count == len(first):  # the table is half full
-            first = np.concatenate((first, first))
-            table = np.full(2 * len(first), NONE, dtype=np.int32)
-            for queue in range(count):
-                at = place(table, first, first[queue], lane_ptr, lane_idx, out_ptr, out_idx)
-                table[at] = queue
-        at = place(table, first, task, lane_ptr, lane_idx, out_ptr, out_idx)
-        if table[at] == NONE:
-            table[at] = count
-            first[count] = task
-            count += 1
-        queue_of[task] = table[at]
-    return first[:count].copy()

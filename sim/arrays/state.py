@@ -21,15 +21,20 @@ is complete         its start                                  its end
 ==================  =========================================  ==================================
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hwprofiles.units import Floats, Ints
+from sim.arrays.native import ANY_STRIDE
 
 Ids32 = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
+AnyIds = Annotated[Ids32, ANY_STRIDE]
+AnyTimes = Annotated[Ints, ANY_STRIDE]
+AnyFloats = Annotated[Floats, ANY_STRIDE]
+"""Columns of a graph, which are taken as they are."""
 
 NOW_PS, EVENTS, TOUCHED_LANES, TOUCHED_LINKS, ENDING, STAMP, SOLVES = range(7)
 PLACES = 7
@@ -41,20 +46,21 @@ PARKED = -2
 BEYOND_PS = 2**63 - 1
 """When a task ends that would not end within 64 bits."""
 
-
-class Columns(NamedTuple):
-    """Columns of the graph, as the engine reads them: (N,) and CSR over tasks."""
-
-    duration_ps: Ints
-    payload_bytes: Ints
-    route: Ids32
-    priority: Ids32
-    out_ptr: Ids32
-    in_ptr: Ids32
+LEAST_TABLE = 64
+"""Places in a hash table at first."""
 
 
 class State(NamedTuple):
-    """All else: what follows from the graph, and what changes as time goes on."""
+    """Columns of the graph, what follows from it, and what changes as time goes on."""
+
+    duration_ps: AnyTimes
+    payload_bytes: AnyTimes
+    route: AnyIds
+    priority: AnyIds
+    """(N,)"""
+    out_ptr: AnyIds
+    in_ptr: AnyIds
+    """Of CSR over tasks."""
 
     tasks: int
     lanes: int
@@ -121,7 +127,7 @@ class State(NamedTuple):
 
     route_ptr: Ids32
     route_idx: Ids32
-    route_cap: Floats
+    route_cap: AnyFloats
     bandwidth: Floats
     hop_bits: int
     crossed: Ids32
@@ -147,3 +153,30 @@ class State(NamedTuple):
     """Last search that came by."""
     found_flows: Ids32
     found_links: Ids32
+
+
+class Dependencies(NamedTuple):
+    """CSR over tasks, and room for them the other way round."""
+
+    tasks: int
+    dep_ptr: AnyIds
+    dep_idx: AnyIds
+    start_ps: Ints
+    child_ptr: Ids32
+    """All 0."""
+    child_idx: Ids32
+
+
+class Held(NamedTuple):
+    """Lanes and registers of tasks as CSR, and room for their numbers."""
+
+    tasks: int
+    lane_ptr: AnyIds
+    lane_idx: AnyIds
+    out_ptr: AnyIds
+    out_idx: AnyIds
+    queue_of: Ids32
+    first: Ids32
+    """First task of each number."""
+    table: Ids32
+    """All 0, four times as many as tasks: a hash table of numbers, counted from 1."""

@@ -281,15 +281,15 @@ def test_from_half_time_on_the_work_to_come_is_told_within_twice():
         check_told([(done, done + 3 * (most - done)) for done, most in told])
 
 
-@pytest.mark.parametrize(("devices", "then"), [(64, "heap"), (65, "array")])
+@pytest.mark.parametrize(("devices", "then"), [(8, "heap"), (9, "array")])
 def test_on_many_devices_the_array_engine_takes_over(devices, then):
     machine, result = perceptron()[2:]
     ranking = Ranking.of(result.table, Objective.named("time", machine))
     found = Found(objective=ranking.objective, keep=2, limit_ps=np.inf)
     agenda = Agenda(ranking=ranking, found=found, budget=None, devices=devices)
-    assert [agenda.engine(9, before) for before in (0, 19_999, 20_000)] == ["heap", "heap", then]
+    assert [agenda.engine(9, before) for before in (0, 11_999, 12_000)] == ["heap", "heap", then]
     assert next(iter(agenda)).engine == "heap"
-    found.tasks = 20_000
+    found.tasks = 12_000
     assert next(iter(agenda)).engine == then
 
 

@@ -13,6 +13,7 @@ import traceback
 from functools import cache
 from pathlib import Path
 
+from hwprofiles.garbage import collect_seldom
 from hwprofiles.identity import worker_environment
 from runtime.launch import mpiexec
 
@@ -43,9 +44,11 @@ def main(folder):
     from mpi4py import MPI
 
     from runtime import train
+    from runtime.patience import Patient
     from runtime.voice import Voice
     from runtime.worker import pin
 
+    collect_seldom()
     world = MPI.COMM_WORLD
     train.load_model = cache(train.load_model)  # jobs share models
     try:
@@ -53,12 +56,14 @@ def main(folder):
         for number, (ranks, jobs) in enumerate(json.loads((folder / "shifts.json").read_text())):
             if world.rank not in ranks:
                 continue
-            comm = world.Create_group(world.group.Incl(ranks), number)
+            group = world.Create_group(world.group.Incl(ranks), number)
+            comm = Patient(group)
             voice = Voice(comm.rank, lambda what: None)
             answers = [train.train_ranks(job, comm, voice) for job in jobs]
             if comm.rank == 0:
                 (folder / f"answers-{number}.json").write_text(json.dumps(answers))
-            comm.Free()
+            group.Free()
+        Patient(world).Barrier()  # MPI would poll for those that have more to do
     except BaseException:
         traceback.print_exc()
         world.Abort(1)

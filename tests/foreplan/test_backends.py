@@ -48,3 +48,10 @@ def test_kernels_that_a_backend_lacks_are_numpys():
     assert own.kernel("tanh.input_grad") is numpys("tanh.input_grad")
     assert own.has("tanh.forward")
     assert not own.has("tanh.input_grad")
+
+
+def test_the_sources_of_a_backend_are_all_its_files():
+    one = Backend(name="mkl", library="MKL", allocates=True, own={"tanh.forward": print})
+    hashes = {replace(one, parts=parts).sources_sha256() for parts in ((), ("_gemm",))}
+    assert len(hashes) == 2
+    assert replace(one, own={}).sources_sha256() == backend("numpy").sources_sha256()

@@ -101,9 +101,11 @@ def test_many_small_products_neither_pull_others_nor_are_priced_as_they_are():
     works = {s.signature: "conv_grouped" for s in slow}
     works |= {s.signature: "conv_3x3" for s in LARGE} | {s.signature: "memory" for s in COPIES}
     device = fit_device(DEVICE, [*LARGE, *slow, *COPIES], works)
-    assert device.curve("conv2d_forward", "float32") == device.curve(
-        "conv2d_forward", "float32", work_class="conv_3x3"
+    of_class, of_work = (
+        replace(device.curve("conv2d_forward", "float32", work_class=work), source="")
+        for work in ("memory", "conv_3x3")
     )
+    assert of_class == of_work
     rates = [
         device.curve("conv2d_forward", "float32", work_class=work).flop_per_s
         for work in ("conv_3x3", "conv_grouped", "conv_depthwise")
@@ -111,6 +113,19 @@ def test_many_small_products_neither_pull_others_nor_are_priced_as_they_are():
     assert rates[0] == pytest.approx(CONV, rel=0.02)
     assert rates[1] == pytest.approx(CONV / 9, rel=0.02)
     assert rates[2] == 9e14, "never measured: as the device was before"
+
+
+def test_a_class_is_told_apart_by_its_work_where_that_was_measured():
+    slow = [replace(s, signature=f"f{s.signature}", median_s=9 * s.median_s) for s in LARGE]
+    works = {s.signature: "conv_large" for s in slow}
+    works |= {s.signature: "conv_3x3" for s in LARGE} | {s.signature: "memory" for s in COPIES}
+    device = fit_device(DEVICE, [*LARGE, *slow, *COPIES], works)
+    rates = [
+        device.curve("conv2d_forward", "float32", work_class=work).flop_per_s
+        for work in ("conv_3x3", "conv_large", "linear")
+    ]
+    assert rates[:2] == pytest.approx([CONV, CONV / 9], rel=0.02)
+    assert rates[2] == pytest.approx(CONV / 3, rel=0.02), "never measured: what the class shows"
 
 
 def test_nothing_measured_is_nothing_fitted():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hwprofiles.bisection import flow_bytes_per_s
 from hwprofiles.clusterfacts import builder, builder_names
 from hwprofiles.errors import ProfileError
-from hwprofiles.fabrics.base import Wire
+from hwprofiles.fabrics.base import Wire, number, place_of
 from hwprofiles.fabrics.hybrid_cube_mesh import DOUBLED, PAIRS
-from hwprofiles.fabrics.torus import number, place_of, wraps
+from hwprofiles.fabrics.torus import wraps
 
 SMALL = st.integers(1, 6)
 RATIO = st.sampled_from([1.0, 2.0, 3.0, 7.0])

@@ -43,7 +43,7 @@ def built(edges, devices, **rule):
 
 def nodes(cluster, src, dst):
     """Return the nodes of a route."""
-    ends = {i: (a, b) for a, b, i in cluster.fabric.edges.data("link_id")}
+    ends = {link_id: pair for pair, link_id in cluster.edges.items()}
     path = [src]
     for link_id in cluster.route(src, dst).link_ids:
         assert ends[link_id][0] == path[-1]

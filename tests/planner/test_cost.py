@@ -218,7 +218,7 @@ def test_faster_links_raise_neither_closed_form_nor_bound(c, factor, saved):
         )
         for x in c.cluster.links
     ]
-    edges = [(a, b, links[d["link_id"]]) for a, b, d in c.cluster.fabric.edges.data()]
+    edges = [(a, b, links[i]) for (a, b), i in c.cluster.edges.items()]
     faster = machine_of(type(c.cluster).from_edges("faster", c.cluster.devices, edges))
     before, after = closed(c), closed(replace(c, machine=faster))
     assert after.closed_form_ps <= before.closed_form_ps

@@ -183,6 +183,17 @@ def test_rows_are_priced_alike_in_the_least_space_that_holds_them(seed):
         assert whole[row] == alone.closed_form_ps
 
 
+def test_closed_forms_are_exact_below_a_limit():
+    contest = Contest.of(load_model(MODEL), asked_file(), MOST_TASKS)
+    whole = contest.floor_ps(contest.machine)
+    limit_ps = int(np.median(whole))
+    found = contest.floor_ps(contest.machine, limit_ps)
+    below = whole < limit_ps
+    assert (found[below] == whole[below]).all()
+    assert ((limit_ps <= found[~below]) & (found[~below] <= whole[~below])).all()
+    assert (found < whole).any(), "what cannot win is not priced"
+
+
 def test_every_row_of_a_space_is_found_again():
     space = Contest.of(load_model(MODEL), asked_file(), MOST_TASKS).plans.space
     assert [space.row(plan) for plan in space.plans()] == list(range(space.rows))

@@ -8,7 +8,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError
-from runtime.actors import POLLS_BEFORE_SLEEP, SLEEP_S, ActorLoop, Firing
+from runtime.actors import (
+    POLLS_BEFORE_SLEEP,
+    POLLS_BEFORE_YIELD,
+    SLEEP_S,
+    ActorLoop,
+    Firing,
+)
 from sim.checks import check_credits
 from sim.taskgraph import GraphBuilder
 from tests.strategies import pipeline_graphs, task_graphs
@@ -241,6 +247,14 @@ def test_a_rank_that_waits_long_sleeps_between_two_looks():
     run([Firing(priority=0, fire=None, request=long)])
     assert time.process_time() - begin_s < 0.25
     assert long.polls < POLLS_BEFORE_SLEEP + 0.5 / SLEEP_S
+
+
+def test_where_cores_are_shared_it_sleeps_sooner():
+    short = Late(0.02)
+    loop = ActorLoop([Firing(priority=0, fire=None, request=short)], [], [], [], [()])
+    loop.polls_before_sleep = POLLS_BEFORE_YIELD
+    loop.run()
+    assert short.polls < POLLS_BEFORE_YIELD + 2 + 0.02 / SLEEP_S
 
 
 def test_an_error_of_a_kernel_ends_the_step():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hwprofiles.errors import BackendUnavailable
 from planner.layer import Layer
-from runtime.backends import Backend, backend, backend_names, onednn
+from runtime.backends import Backend, backend, backend_names, mkl, onednn
 from tests.runtime.kernel_cases import layers, seeds
 from tests.runtime.kernel_checks import check_differences, check_formula, check_layer_definitions
 from tests.runtime.kernel_faults import CONV, turned_kernel
@@ -30,7 +30,7 @@ def check_backend(layer: Layer, samples: int, seed: int, by: Backend) -> None:
     check_differences(layer, samples, seed, by.kernel)
 
 
-OF_BACKENDS = tuple({name.partition(".")[0]: "" for name in onednn.KERNELS})
+OF_BACKENDS = tuple({name.partition(".")[0]: "" for name in (*onednn.KERNELS, *mkl.KERNELS)})
 """Kinds that backends have kernels of their own for."""
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from sim import array_engine, engine, heap_engine
-from sim.arrays import compiled
+from sim.arrays import compiled, native
+from sim.arrays.folder import cache_roots
+from sim.arrays.layout import turn
 from sim.taskgraph import GraphBuilder, TaskGraph
 
 
@@ -99,10 +101,39 @@ def test_columns_that_are_equal_are_kept_once():
     assert graph.lane_ptr is not graph.out_ptr
 
 
+def test_once_compiled_the_array_engine_loads_no_numba():
+    array_engine.simulate(random_graph(10))
+    code = (
+        "import sys; from sim.array_engine import simulate; from sim.taskgraph import GraphBuilder;"
+        "b = GraphBuilder(); b.compute([b.lane(0)], 7);"
+        "print(simulate(b.build()).makespan_ps, 'numba' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "7 False\n"
+
+
+def test_kept_code_that_is_damaged_is_compiled_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(native, "cache_folder", lambda *of: tmp_path)
+    found = turn.compiled()
+    (place,) = tmp_path.iterdir()
+    whole = place.read_bytes()
+    place.write_bytes(whole[:-1])
+    assert turn.compiled() == found
+    assert place.read_bytes() == whole
+
+
+def test_an_array_that_compiled_code_does_not_expect_is_refused():
+    pointers, ids = np.zeros(1, dtype=np.int32), np.zeros(0, dtype=np.int32)
+    with pytest.raises(AssertionError, match="start_ps"):
+        turn((0, pointers, ids, np.zeros(0, dtype=np.int32), pointers, ids))
+
+
 def test_compiled_code_is_kept_where_it_is_said():
     home = Path.home()
-    assert compiled.cache_roots({"NUMBA_CACHE_DIR": "/n", "FOREPLAN_HOME": "/f"}) == [Path("/n")]
-    assert compiled.cache_roots({"FOREPLAN_HOME": "/f", "XDG_CACHE_HOME": "/x"}) == [
+    assert cache_roots({"NUMBA_CACHE_DIR": "/n", "FOREPLAN_HOME": "/f"}) == [Path("/n")]
+    assert cache_roots({"FOREPLAN_HOME": "/f", "XDG_CACHE_HOME": "/x"}) == [
         Path("/f/numba"),
         Path("/x/foreplan/numba"),
         home / ".cache/foreplan/numba",

@@ -130,8 +130,8 @@ def slots_back_when_readers_start(plain: PlainEngine) -> None:
     """As ``ReturnsSlotsWhenReadersStart``."""
     start, finish_reads, pick_touched = (
         plain.parts["lanes"].start,
-        plain.engine.finish_reads,
-        plain.engine.pick_touched,
+        plain.parts["run"].finish_reads,
+        plain.parts["lanes"].pick_touched,
     )
     early: list[int] = []
 

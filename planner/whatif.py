@@ -19,6 +19,9 @@ from planner.space import Constraints
 Told = Callable[[int, int], None]
 _CURVES = "; ops that the plan file has no copy of are priced by fitted curves"
 
+MODERATE, REPLANNED = 64, 32
+"""On up to so many devices a search without a budget simulates up to so many plans."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repriced:
@@ -125,9 +128,12 @@ def _search(model: ModelGraph, new: PlanFile, budget: int | None, told: Told) ->
     """Search what the file was searched over, on the changed hardware.
 
     A file of ``local`` holds op costs for some numbers of workers only; each is searched apart, and
-    the one with the fastest plan is kept.
+    the one with the fastest plan is kept. A search goes on until what is left is proved no faster,
+    where that takes seconds: near a flip point plans are a thousandth apart.
     """
     machine, held = new.to_machine(), held_to(new) or Constraints()
+    if budget is None and machine.devices <= MODERATE:
+        budget = REPLANNED
     known = sorted(machine.clusters)
     every = known == [0] or known == list(range(1, machine.devices + 1))
     asked = [held]

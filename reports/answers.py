@@ -305,6 +305,7 @@ def certificate(cases: Cases) -> Section:
             meaning=verdict_meaning(name),
         )
         for name in verdicts
+        if any(proof.by_verdict.get(name) for proof in proofs)
     ]
     counted.append(
         Line(title="all candidates", values=tuple(p.candidates for p in proofs), kind="count")
@@ -329,7 +330,12 @@ def certificate(cases: Cases) -> Section:
             text=tuple(said) if len(cases) == 1 else (),
             points=tuple(said) if len(cases) > 1 else (),
             tables=(
-                compared(names(cases), counted, caption="Candidates, by verdict", is_changed=False),
+                compared(
+                    names(cases),
+                    counted,
+                    caption="Candidates, by verdict",
+                    is_changed=False,
+                ),
                 compared(
                     names(cases),
                     searched,

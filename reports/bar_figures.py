@@ -15,10 +15,10 @@ from reports.canvas import (
     GREEN,
     GREY,
     INK,
+    NARROW_IN,
     PINK,
     RC,
     SKY,
-    WIDTH_IN,
     beside,
     finish,
     grid,
@@ -38,7 +38,9 @@ ROOM = 1.18
 @style.context(RC, after_reset=True)
 def interval_figure(cases: Cases) -> str:
     """Draw the predicted step of every case over its stated interval, and the measured one."""
-    figure, (axes,) = grid(WIDTH_IN, 1.1 + 0.55 * len(cases))
+    figure, (axes,) = grid(NARROW_IN, 1.1 + 0.55 * len(cases))
+    kinds = {case.plans.interval_kind for case in cases}
+    stated = f"{kinds.pop() if len(kinds) == 1 else 'stated'} interval"
     predictions = [case.subject.prediction for case in cases]
     measured = [case.measured.step_s if case.measured else 0.0 for case in cases]
     most_s = max(*(p.interval_s[1] for p in predictions), *measured, 0.0)
@@ -50,13 +52,13 @@ def interval_figure(cases: Cases) -> str:
         text = format_s(prediction.step_s)
         if found_s:
             axes.plot(found_s / scale, y, "D", color=AMBER, markersize=7, markeredgecolor=INK)
-            text += f", measured {format_s(found_s)}"
+            text += f",\nmeasured\n{format_s(found_s)}"
         beside(axes, max(high, found_s / scale), y, text, room_pt=8)
     _rows(axes, [case.name or case.subject.label for case in cases])
     axes.set_xlim(0, (1.45 if any(measured) else 1.2) * most_s / scale or 1)
     keys = [
         Line2D([], [], marker="o", color=BLUE, mec=INK, linestyle="", label="predicted"),
-        Patch(facecolor=SKY, alpha=0.55, label="stated interval"),
+        Patch(facecolor=SKY, alpha=0.55, label=stated),
     ]
     if any(measured):
         diamond = Line2D([], [], marker="D", color=AMBER, linestyle="", label="measured")
@@ -71,7 +73,7 @@ def interval_figure(cases: Cases) -> str:
 def breakdown_figure(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
     """Draw the time of a step by kind as stacked bars, ``rows`` by case."""
     bars = [(case, row) for case, own in zip(cases, rows, strict=True) for row in own]
-    figure, (axes,) = grid(WIDTH_IN, 1.1 + 0.42 * len(bars))
+    figure, (axes,) = grid(NARROW_IN, 1.1 + 0.42 * len(bars))
     most_s = max(row["step_s"] for _, row in bars)
     scale, unit = time_unit(most_s)
     kinds = [kind for kind in KINDS if any(row[kind] for _, row in bars)]

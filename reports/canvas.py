@@ -46,7 +46,8 @@ RC: dict[str, Any] = {
     "axes.titlesize": 10.0,
     "hatch.linewidth": 0.6,
 }
-WIDTH_IN, WIDE_IN = 6.4, 10.0
+NARROW_IN, WIDTH_IN, WIDE_IN = 5.2, 6.4, 10.0
+"""Of bars, which a phone shows whole; of curves; and of what lies on an axis of time."""
 LABEL_LENGTH = 28
 KEYS_IN, KEY_IN, LETTER_IN = 4.9, 0.42, 0.075
 """Widths of a legend, of the sign of a key and of a letter of it."""

@@ -102,7 +102,7 @@ def _phase(name: str, meaning: str, predicted_s: float, measured_s: float | None
         "meaning": meaning,
         "predicted_s": predicted_s,
         "measured_s": measured_s,
-        "change_s": measured_s - predicted_s if measured_s is not None else None,
+        "change_s": predicted_s - measured_s if measured_s is not None else None,
         "error_frac": predicted_s / measured_s - 1 if predicted_s and measured_s else None,
     }
 

@@ -118,7 +118,7 @@ def _by_phase(cases: Cases) -> Table:
     if case.measured:
         columns += [
             Column(key="measured_s", title="measured", kind="seconds"),
-            Column(key="change_s", title="difference", kind="signed_seconds"),
+            Column(key="change_s", title="predicted - measured", kind="signed_seconds"),
             Column(key="error_frac", title="error", kind="signed_frac"),
         ]
     return table(phase_rows(case.subject.prediction, case.measured), columns, caption=caption)

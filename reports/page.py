@@ -9,7 +9,7 @@ from markupsafe import Markup
 from planner.records import write_text
 from reports.answers import headline, lead, title
 from reports.case import Cases
-from reports.sections import ENTRIES
+from reports.sections import ordered
 from reports.tables import escape_markdown
 
 Progress = Callable[[int, int, str], None]
@@ -56,7 +56,7 @@ def render(cases: Cases, progress: Progress = lambda done, total, text: None) ->
         progress(2 * place + 1, total, f"{case.subject.label} on other numbers of workers")
         case.curve  # noqa: B018
     progress(total - 1, total, "drawing")
-    sections = [(entry, entry.build(cases)) for entry in ENTRIES]
+    sections = [(entry, entry.build(cases)) for entry in ordered(cases)]
     context = {
         "cases": cases,
         "title": title(cases),

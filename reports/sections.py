@@ -43,3 +43,18 @@ ENTRIES = tuple(
         ("glossary", "Words", origins.glossary),
     )
 )
+
+
+def ordered(cases: Cases) -> tuple[Entry, ...]:
+    """Return the sections in the order of the page: what was not measured or fed comes late."""
+    late = set()
+    if not any(case.measured for case in cases):
+        late.add("verdict")
+        if not any(case.subject.prediction.input for case in cases):
+            late.add("input")
+    behind = next(place for place, entry in enumerate(ENTRIES) if entry.key == "grades")
+    return (
+        *(entry for entry in ENTRIES[:behind] if entry.key not in late),
+        *(entry for entry in ENTRIES if entry.key in late),
+        *ENTRIES[behind:],
+    )

@@ -24,7 +24,10 @@ def what_if(
         bool, typer.Option("--replan", help="Search all candidates again, not only price.")
     ] = False,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Most simulations of a search; default as in `plan`.")
+        int | None,
+        typer.Option(
+            min=1, help="Most simulations of a search; default: 32, beyond 64 devices as `plan`."
+        ),
     ] = None,
     output: Annotated[
         Path | None,

@@ -258,6 +258,8 @@ def _placed(
 
 def _slice(pod: str, chips: int, dimensions: int) -> str:
     """Return the slice of a pod that has so many chips."""
+    if chips.bit_count() != 1:
+        raise Unsaid(f"a slice of {chips} chips is not built in, only powers of two")
     found = f"{pod}:{slice_of(chips, dimensions)}"
     try:
         plan_cluster(found)

@@ -58,6 +58,14 @@ def test_every_section_is_in_all_pages_and_says_something(
             assert said.strip()
 
 
+def test_what_was_not_measured_comes_after_what_answers(measured_pages, planned_pages):
+    measured, planned = (
+        page[0].index('<section id="verdict">') for page in (measured_pages, planned_pages)
+    )
+    assert measured < measured_pages[0].index('<section id="certificate">')
+    assert planned > planned_pages[0].index('<section id="scaling">')
+
+
 def test_a_comparison_shows_every_plan_and_its_distance_to_the_first(compared_pages):
     html, markdown = compared_pages
     star, tree, ring = comparison()

@@ -265,9 +265,12 @@ class ModelGraph:
             "weight_grad": [layer.is_trained for layer in self.layers],
             "input_grad": self.needs_input_grad,
         }[phase]
-        total = sum(
-            layer.call(phase, samples, "float32").flop for layer in compress(self.layers, fires)
-        )
+        total, of_alike = 0, dict[object, int]()
+        for layer in compress(self.layers, fires):
+            alike = (layer.kind, layer.in_shapes, layer.attrs)
+            if alike not in of_alike:
+                of_alike[alike] = layer.call(phase, samples, "float32").flop
+            total += of_alike[alike]
         if phase == "input_grad":
             for layer, parts in zip(self.layers, self.wiring.parts, strict=True):
                 total += max(0, len(parts) - 1) * samples * prod(layer.out_shape)

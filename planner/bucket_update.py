@@ -1,7 +1,7 @@
 """The updates that end a step: those of one bucket are written at once, as arrays."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
@@ -16,7 +16,7 @@ from planner.optimizer import update_arrays
 from planner.plan import Bucket, Training
 from planner.precision import SCALING, scales_loss
 from planner.program import ComputeTask, RankedTasks, Task
-from sim.blocks import Rows
+from sim.blocks import Part, Rows, narrow
 from sim.taskgraph import NO_ROUTE
 
 
@@ -31,13 +31,25 @@ def append_updates(
     ranks = range(len(passes))
     if not scales_loss(work.training.dtype):
         for number, done in enumerate(exchanged):
-            _update(work, number, ranks, done, passes)
+            _append(work, number, ranks, done, passes)
         return
     last = [{t for done in of for t in done} for of in zip(*exchanged, strict=True)]
     for rank in ranks:
         judged = _judge(work, rank, tuple(sorted(last[rank])))
         for number in range(len(work.buckets)):
-            _update(work, number, (rank,), ((judged,),), passes[rank : rank + 1])
+            _append(work, number, (rank,), ((judged,),), passes[rank : rank + 1])
+
+
+def _append(
+    work: Lowering,
+    number: int,
+    ranks: Sequence[int],
+    done: Sequence[Tasks],
+    passes: Sequence[Passes],
+) -> None:
+    updates = Updates(work, ranks)
+    updates.append(number, done, passes)
+    work.graph.weave([updates.part()])
 
 
 def _judge(work: Lowering, rank: int, done: Tasks) -> int:
@@ -50,48 +62,61 @@ def _judge(work: Lowering, rank: int, done: Tasks) -> int:
     return work.compute(info, after=done)
 
 
-def _update(
-    work: Lowering,
-    number: int,
-    ranks: Sequence[int],
-    done: Sequence[Tasks],
-    passes: Sequence[Passes],
-) -> None:
-    """Append the optimizer over bucket ``number``, once nobody reads its parameters any more.
+@dataclass(slots=True)
+class Updates:
+    """The updates of some buckets by some ranks, and what they wait for, one by one."""
 
-    ``done`` and ``passes`` are those of ``ranks``, one by one.
-    """
-    bucket = work.buckets[number]
-    call, name = work.calls.update(bucket.elements), f"update.{number}"
-    waits = []
-    for rank, last, own in zip(ranks, done, passes, strict=True):
-        readers = own.readers_of(bucket.layers)
-        after = (*readers, *last)
-        if work.before or (readers and last and readers[-1] >= last[0]):
-            after = tuple(sorted({*after, *work.entry((rank,), after)}))
-        waits.append(after)
-    lengths = np.array(list(map(len, waits)), dtype=np.int64)
-    none = Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
-    work.graph.extend(
-        {
-            "duration_ps": np.array([work.price_ps(rank, call) for rank in ranks]),
-            "payload_bytes": 0,
-            "route": NO_ROUTE,
-            "priority": PRIORITY["update"],
-            "actor": np.array([work.actor(rank, name) for rank in ranks]),
-        },
-        len(ranks),
-        lane=Rows(lengths=1, ids=np.array([work.lanes[rank, "compute"] for rank in ranks])),
-        dep=Rows(
-            lengths=lengths,
-            ids=np.fromiter(chain.from_iterable(waits), np.int64, int(lengths.sum())),
-        ),
-        out=none,
-        **{"in": none},
-    )
-    work.tasks.add(
-        UpdateTasks(name=name, bucket=bucket, call=call, ranks=ranks, training=work.training)
-    )
+    work: Lowering
+    ranks: Sequence[int]
+    deps: list[Rows] = field(default_factory=list)
+    actors: list[list[int]] = field(default_factory=list)
+    durations_ps: list[list[int]] = field(default_factory=list)
+    """Of the buckets appended so far."""
+
+    def append(self, number: int, done: Sequence[Tasks], passes: Sequence[Passes]) -> None:
+        """Append the optimizer over a bucket, once nobody reads its parameters any more.
+
+        ``done`` and ``passes`` are those of the ranks, one by one.
+        """
+        work, ranks, bucket = self.work, self.ranks, self.work.buckets[number]
+        call, name = work.calls.update(bucket.elements), f"update.{number}"
+        waits = []
+        for rank, last, own in zip(ranks, done, passes, strict=True):
+            readers = own.readers_of(bucket.layers)
+            after = (*readers, *last)
+            if work.before or (readers and last and readers[-1] >= last[0]):
+                after = tuple(sorted({*after, *work.entry((rank,), after)}))
+            waits.append(after)
+        lengths = np.array(list(map(len, waits)), dtype=np.int64)
+        ids = np.fromiter(chain.from_iterable(waits), np.int64, int(lengths.sum()))
+        self.deps.append(Rows(lengths=lengths, ids=narrow(ids)))
+        self.actors.append([work.actor(rank, name) for rank in ranks])
+        self.durations_ps.append([work.price_ps(rank, call) for rank in ranks])
+        work.tasks.add(
+            UpdateTasks(name=name, bucket=bucket, call=call, ranks=ranks, training=work.training)
+        )
+
+    def part(self) -> Part:
+        """Return all of them, to be put into the graph."""
+        times, none = len(self.deps), Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
+        lanes = np.array([self.work.lanes[rank, "compute"] for rank in self.ranks])
+        return Part(
+            times=times,
+            count=len(self.ranks),
+            columns={
+                "duration_ps": np.array(self.durations_ps, dtype=np.int64),
+                "payload_bytes": 0,
+                "route": NO_ROUTE,
+                "priority": PRIORITY["update"],
+                "actor": np.array(self.actors),
+            },
+            rows={
+                "lane": [Rows(lengths=1, ids=lanes)] * times,
+                "dep": self.deps,
+                "out": [none] * times,
+                "in": [none] * times,
+            },
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

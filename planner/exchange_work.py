@@ -24,6 +24,9 @@ from planner.moves import Groups, Moves, block_edges, by_name, channels_of, move
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
 from planner.switching import Joined, carried
 
+MIXED = np.array([3**n for n in range(19, 37, 2)], dtype=np.int64)
+"""Factors of the columns in whose sum rows that differ seldom agree."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
@@ -64,12 +67,13 @@ class Work:
     def _distinct(self) -> Ints:
         """Fill, work and drain of lanes and links that differ, (3, rows, N): ranks are often alike.
 
-        Rows count as alike where three sizes say so, unless one does not agree with them.
+        Rows count as alike where a sum over three sizes says so, unless one does not agree.
         """
         rows = np.stack([self.fill_ps, self.work_ps, self.drain_ps], axis=1)
         some = rows[:, :, [0, rows.shape[2] // 2, -1]].reshape(len(rows), -1)
-        _, first, which = np.unique(some, axis=0, return_index=True, return_inverse=True)
-        other = (rows != rows[first[which.reshape(-1)]]).any(axis=(1, 2))
+        weighted = some @ MIXED  # what wraps over 64 bits tells rows apart as well
+        _, first, which = np.unique(weighted, return_index=True, return_inverse=True)
+        other = (rows != rows[first[which]]).any(axis=(1, 2))
         found: Ints = rows[np.union1d(first, np.flatnonzero(other))].swapaxes(0, 1)
         return found
 

@@ -59,7 +59,7 @@ def folded_work(
             first, work, _ = (a.reshape(seats, moves.channels, -1) for a in some)
             fill, additions = np.minimum(fill, first.min(axis=1)), additions + work.sum(axis=1)
         lanes = []
-    links, rows = _links(moves, widths, (head + idle, tail), routes)
+    links, rows = _links(moves, wholes, (head + idle, tail), routes)
     lanes.append(rows)
 
     def of_sizes(array: Ints) -> Ints:
@@ -136,11 +136,14 @@ def _rates(routes: Routes, pairs: Ints) -> Floats:
 
 
 def _links(
-    moves: FoldedMoves, span_widths: Ints, times: tuple[Ints, Ints], routes: Routes
+    moves: FoldedMoves, wholes: Ints, times: tuple[Ints, Ints], routes: Routes
 ) -> tuple[Ints, list[Ints]]:
-    """Return the links that the transfers cross; fill, work and drain of them, (links, N)."""
-    payload = (span_widths * routes.item_bytes)[moves.span_of]
-    of = zip(REDUCE, (times[0], payload, times[1]), strict=True)
+    """Return the links that the transfers cross; fill, work and drain of them, (links, N).
+
+    ``wholes`` are the elements of a block.
+    """
+    blocks = (moves.spans[:, 1] - moves.spans[:, 0])[moves.span_of, None]
+    of = zip(REDUCE, (times[0], blocks, times[1]), strict=True)
     by_pair = [moves.by_pair.reduce(f, array, moves.sends) for f, array in of]
     crossed = [
         (place, link)
@@ -150,8 +153,9 @@ def _links(
     ]
     place, link = np.array(crossed, dtype=np.int64).T
     by_link = Groups.of(link)
-    fill, payload, drain = (
+    fill, blocks, drain = (
         by_link.reduce(f, a[place]) for f, a in zip(REDUCE, by_pair, strict=True)
     )
+    payload = blocks * (wholes * routes.item_bytes)
     rate = np.array([routes.cluster.links[i].bandwidth_bytes_per_s for i in by_link.keys])
     return by_link.keys, [fill, crossing_ps(payload, rate[:, None]), drain]

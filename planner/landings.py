@@ -12,10 +12,10 @@ import numpy as np
 
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, algorithm_names, turns
-from planner.emission import ELEMENTS
+from planner.emission import ELEMENTS, script_of
 from planner.folded_moves import FOLD_FROM_RANKS
 from planner.folded_script import emitted_fold, symmetry
-from planner.moves import Groups, block_edges, by_name, moves_of
+from planner.moves import Groups, block_edges, by_name
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,14 +70,15 @@ def landings_of(name: str, ranks: int) -> Landings:
 
 
 def _of_all(name: str, ranks: int) -> Landings:
-    moves = moves_of(algorithm(name).emit, ranks)
+    script = script_of(algorithm(name).emit, ranks)
+    adds, channels = script.adds, script.channels
     return Landings(
-        moves=moves.count,
-        channels=moves.channels,
-        blocks=moves.blocks,
-        first=moves.first[moves.adds],
-        end=moves.end[moves.adds],
-        by_seat=Groups.of(moves.landing),
+        moves=len(script.src),
+        channels=channels,
+        blocks=script.blocks,
+        first=script.first[adds],
+        end=script.end[adds],
+        by_seat=Groups.of((script.src * channels + script.channel)[adds]),
     )
 
 
@@ -155,6 +156,6 @@ def distinct_names(ranks: int) -> list[str]:
 
 def _program(name: str, ranks: int) -> tuple[bytes, ...]:
     """Return what is equal for equal programs."""
-    moves = moves_of(algorithm(name).emit, ranks)
-    spans = (moves.first * ELEMENTS // moves.blocks, moves.end * ELEMENTS // moves.blocks)
-    return tuple(array.tobytes() for array in (moves.src, moves.dst, *spans))
+    script = script_of(algorithm(name).emit, ranks)
+    spans = (script.first * ELEMENTS // script.blocks, script.end * ELEMENTS // script.blocks)
+    return tuple(array.tobytes() for array in (script.src, script.dst, *spans))

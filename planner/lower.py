@@ -8,18 +8,21 @@ next step is overlapped where the plan has an input pipeline (``planner.inputs``
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
-from planner.bucket_exchange import exchange_bucket
-from planner.bucket_update import append_updates
+from planner.algorithms import name_at
+from planner.bucket_exchange import Exchanges, exchange_bucket
+from planner.bucket_update import Updates, append_updates
 from planner.collectives.base import Tasks
 from planner.inputs import Feed, feeds_of
 from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.pass_blocks import append_passes
-from planner.plan import Bucket, Plan, Training
+from planner.plan import Plan, Training
+from planner.precision import scales_loss
 from planner.program import Program
 
 
@@ -42,8 +45,7 @@ def lower(
     for _ in range(steps):
         work.begin_step()
         passes = append_passes(work) if alone else passes_one_by_one(work, feeds)
-        exchanged = (_exchange(work, *each, passes) for each in enumerate(work.buckets))
-        append_updates(work, exchanged, passes)
+        _append_buckets(work, passes)
         work.end_step()
     return work.program()
 
@@ -58,14 +60,36 @@ def passes_one_by_one(work: Lowering, feeds: Mapping[int, Feed]) -> list[Passes]
     return found
 
 
-def _exchange(work: Lowering, number: int, bucket: Bucket, passes: Sequence[Passes]) -> list[Tasks]:
-    """Append the all-reduce of one bucket; return each rank's last tasks.
+def _append_buckets(work: Lowering, passes: Sequence[Passes]) -> None:
+    """Append exchange and update of every bucket, those by the same script at once.
 
     Without overlap a bucket waits for all gradients of its worker, not only its own.
     """
-    layers = bucket.layers if work.plan.overlap else tuple(work.offsets)
-    ready = [p.gradients_of(layers) for p in passes]
-    if work.plan.workers == 1:
-        return ready
-    group = tuple(range(work.plan.workers))
-    return exchange_bucket(work, work.plan.algorithm, number, group, ready)
+    plan, ranks = work.plan, tuple(range(work.plan.workers))
+
+    def ready(number: int) -> list[Tasks]:
+        layers = work.buckets[number].layers if plan.overlap else tuple(work.offsets)
+        return [own.gradients_of(layers) for own in passes]
+
+    if plan.workers == 1:
+        append_updates(work, map(ready, range(len(work.buckets))), passes)
+        return
+    if scales_loss(work.training.dtype):
+        exchanged = (
+            exchange_bucket(work, plan.algorithm, number, ranks, ready(number))
+            for number in range(len(work.buckets))
+        )
+        append_updates(work, exchanged, passes)
+        return
+    for numbers in alike_buckets(work):
+        exchanges = Exchanges.of(work, plan.algorithm, numbers, ranks, between=len(ranks))
+        updates = Updates(work, ranks)
+        for number in numbers:
+            updates.append(number, exchanges.append(number, ready(number)), passes)
+        work.graph.weave([exchanges.part(), updates.part()])
+
+
+def alike_buckets(work: Lowering) -> list[tuple[int, ...]]:
+    """Return the buckets that follow one another and are exchanged by one script."""
+    names = [name_at(work.plan.algorithm, bucket.elements) for bucket in work.buckets]
+    return [tuple(alike) for _, alike in groupby(range(len(names)), names.__getitem__)]

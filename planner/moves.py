@@ -90,8 +90,6 @@ class Moves:
     destination."""
     by_adder: Groups
     """Of ``adds``, by rank."""
-    landing: Ints
-    """Of ``adds``: the seat where what is added has landed."""
     pairs: Ints
     pair_of: Ints
     """(P,) pairs; (T,) which of them a move has."""
@@ -169,7 +167,6 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         by_dst=Groups.of(seat_of[1, sends]),
         by_pair=Groups.of(script.pairs[sends]),
         by_adder=Groups.of(src[adds]),
-        landing=seat_of[0, adds],
         pairs=pairs,
         pair_of=pair_of,
         spans=spans,

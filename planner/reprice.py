@@ -14,7 +14,7 @@ from hwprofiles.costs import CostBook
 from hwprofiles.errors import PlanError
 from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
-from planner.bucket_exchange import first_sends
+from planner.exchange_tasks import first_sends
 from planner.library_cost import library_prices
 from planner.lower import lower
 from planner.lowering import op_ps

@@ -44,6 +44,11 @@ class Script:
         return np.flatnonzero(self.arrived >= 0)
 
     @cached_property
+    def summed(self) -> Ints:
+        """(T,) 1 for an addition, else 0."""
+        return (self.arrived >= 0).astype(np.int64)
+
+    @cached_property
     def sends(self) -> Ints:
         """Moves that are transfers."""
         return np.flatnonzero(self.arrived < 0)

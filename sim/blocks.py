@@ -97,6 +97,43 @@ class Block:
         return np.repeat(np.arange(self.first, self.end), lengths)[places]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """Tasks that come several times, as many each time, with others between."""
+
+    times: int
+    count: int
+    columns: dict[str, Column]
+    """By name: one number, or (times, count)."""
+    rows: dict[str, Sequence[Rows]]
+    """By name, each time."""
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a column, (times, count)."""
+        return np.broadcast_to(self.columns[name], (self.times, self.count))
+
+    def lengths(self, name: str) -> npt.NDArray[Any]:
+        """Return the lengths of all rows, (times, count)."""
+        return np.stack([np.broadcast_to(r.lengths, self.count) for r in self.rows[name]])
+
+
+def woven(parts: Sequence[Part]) -> tuple[dict[str, Column], dict[str, Rows]]:
+    """Return columns and rows of all parts, in turn, time after time."""
+    columns: dict[str, Column] = {}
+    for name in parts[0].columns:
+        every = [part.columns[name] for part in parts]
+        same = all(isinstance(each, int) and each == every[0] for each in every)
+        joined = np.hstack([part.column(name) for part in parts]).reshape(-1)
+        columns[name] = every[0] if same else joined
+    rows = {}
+    for name in parts[0].rows:
+        lengths = np.hstack([part.lengths(name) for part in parts]).reshape(-1)
+        turns = zip(*(part.rows[name] for part in parts), strict=True)
+        ids = np.concatenate([each.ids for turn in turns for each in turn])
+        rows[name] = Rows(lengths=_one_or_all(lengths), ids=narrow(ids))
+    return columns, rows
+
+
 def rows_of_lists(rows: Sequence[Sequence[int]]) -> Rows:
     """Return rows given as lists."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))

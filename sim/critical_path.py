@@ -95,15 +95,15 @@ class _Moments:
     """Positions by key and time."""
 
     def __init__(self, keys: Ints, at_ps: Ints) -> None:
-        self.order = np.lexsort((at_ps, keys))
-        self.keys, self.at_ps = keys[self.order], at_ps[self.order]
+        few = keys.max(initial=0) < 2**16  # then they are counted, not compared
+        self.order = np.argsort(keys.astype(np.uint16) if few else keys, kind="stable")
+        self.keys, self.at_ps = keys[self.order], at_ps
 
     def at(self, key: int, now_ps: int) -> list[int]:
-        """Return the positions of this key and time."""
-        begin, end = (int(np.searchsorted(self.keys, key, side=s)) for s in ("left", "right"))
-        times = self.at_ps[begin:end]
-        first, last = (int(np.searchsorted(times, now_ps, side=s)) for s in ("left", "right"))
-        found: list[int] = self.order[begin + first : begin + last].tolist()
+        """Return the positions of this key and time, ascending."""
+        begin, end = np.searchsorted(self.keys, (key, key + 1))
+        own = self.order[begin:end]
+        found: list[int] = own[self.at_ps[own] == now_ps].tolist()
         return found
 
 

@@ -28,6 +28,7 @@ from sim.blocks import (
     Block,
     Column,
     Ids,
+    Part,
     Rows,
     as_column,
     as_table,
@@ -37,6 +38,7 @@ from sim.blocks import (
     narrow,
     once,
     rows_of_table,
+    woven,
     writers_of,
 )
 from sim.paths import Paths
@@ -308,6 +310,11 @@ class GraphBuilder:
         self._blocks.append(block)
         self._items += len(rows["out"].ids)
         return range(block.first, block.end)
+
+    def weave(self, parts: Sequence[Part]) -> range:
+        """Append the tasks of all parts, in turn, time after time; return their ids."""
+        columns, rows = woven(parts)
+        return self.extend(columns, sum(part.times * part.count for part in parts), **rows)
 
     def unawaited(self, first: int) -> tuple[int, ...]:
         """Return the tasks from ``first`` on that no later one waits for, ascending.

@@ -108,6 +108,7 @@ def plan(
     """Search all plans of MODEL on CLUSTER; write the best with a certificate."""
     import foreplan
     from foreplan.constraints import constraints as read_constraints
+    from foreplan.course import Course
     from foreplan.machines import load_machine
     from foreplan.training import training_of
     from planner.model import load_model, with_tokens
@@ -137,12 +138,13 @@ def plan(
     load_model(model)
     for text in usual:
         note(text, quiet=quiet)
+    course = Course()
     with progress("planning", quiet=quiet) as step:
 
         def tell(stage: str, done: int, total: int, best: float | None) -> None:
             aim = pair[0] if pair else objective
             text = f"best {_format(aim, best)}" if best is not None else stage
-            step(done, total, text)
+            step(*course.counts(stage, done, total), text)
 
         found = foreplan.plan(
             model,

@@ -59,7 +59,7 @@ def test_bytes_a_task(rates, graph):
 
 def test_building_is_no_slower_than_simulating(rates):
     for rate in rates.values():
-        if rate.graph != "LeNet-5 step":  # lowered a task at a time
+        if rate.graph != "LeNet-5 step":  # the first of its model: a task at a time
             assert rate.build_s <= rate.tasks / rate.tasks_per_s["array"]
 
 
@@ -80,7 +80,7 @@ def test_progress_weighs_every_graph_by_what_it_takes(rates):
     assert 0.5 <= (1 - told[at_half]) / (1 - true[at_half]) <= 2
 
 
-def test_a_step_of_many_workers_is_built_about_as_fast_as_it_is_simulated():
+def test_a_step_of_many_workers_is_built_as_fast_as_it_is_simulated():
     machine, model = load_machine("dgx-1-v100:8", "pytorch-containers"), load_model("resnet-50")
     plan = Plan(
         workers=64,
@@ -99,4 +99,4 @@ def test_a_step_of_many_workers_is_built_about_as_fast_as_it_is_simulated():
             run(*own)
             times[run].append(time.process_time() - start)
     built_s, simulated_s = map(median, times.values())
-    assert built_s <= 1.5 * simulated_s
+    assert built_s <= simulated_s

@@ -1,23 +1,28 @@
 """The exchange of a bucket on any group of workers: ranks of the algorithm are workers of it."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+from planner import lower
 from planner.algorithms import algorithm
-from planner.bucket_exchange import exchange_bucket
+from planner.bucket_exchange import Exchanges, exchange_bucket
 from planner.collectives.base import traffic
 from planner.cost import exchange_prices, transfer_prices
 from planner.landings import distinct_names
 from planner.lowering import Lowering
 from planner.plan import Training
-from planner.program import TransferTask
+from planner.program import Program, TransferTask
 from sim.checks import check_graph
 from sim.heap_engine import simulate
 from tests.planner_cases import (
     ALGORITHMS,
+    Case,
     candidates,
     case,
+    cases,
     cluster_of,
     device,
     link,
@@ -77,3 +82,31 @@ def test_all_algorithms_differ_on_four_workers_and_one_that_is_asked_for_is_trie
     assert distinct_names(4) == list(ALGORITHMS)
     asked = candidates(tiny_convnet(), Training(batch=8), 2, {"algorithm": "tree"})
     assert {plan.workers for plan in asked} == {2}
+
+
+def lowered_bucket_by_bucket(c: Case) -> Program:
+    def apart(work):
+        return [(number,) for number in range(len(work.buckets))]
+
+    with patch.object(lower, "alike_buckets", apart):
+        return c.lower()
+
+
+@given(c=cases(rounds=(1, 2)))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_buckets_at_once_are_what_one_after_the_other_gives(c):
+    at_once, apart = c.lower(), lowered_bucket_by_bucket(c)
+    assert at_once.graph.sha256() == apart.graph.sha256()
+    assert at_once.tasks == apart.tasks
+
+
+def test_the_comparison_shows_a_bucket_whose_tasks_are_counted_wrong():
+    c = case(workers=2, bucket_bytes=64)
+    apart, real = lowered_bucket_by_bucket(c), Exchanges.of
+
+    def closer(*asked, between):
+        return real(*asked, between=between - 1)
+
+    with patch.object(Exchanges, "of", closer):
+        at_once = c.lower()
+    assert at_once.graph.sha256() != apart.graph.sha256()

@@ -36,7 +36,7 @@ def test_one_rank_tells_what_lands_at_every_rank(name):
 @pytest.mark.parametrize("name", FOLDING)
 def test_one_rank_counts_the_moves_and_arrivals_of_all(name, monkeypatch):
     every = landings._of_all(name, RANKS)
-    monkeypatch.setattr(landings, "moves_of", None)  # nobody looks at all ranks
+    monkeypatch.setattr(landings, "script_of", None)  # nobody looks at all ranks
     told = landings_of.__wrapped__(name, RANKS)
     assert (told.moves, told.channels, told.most) == (every.moves, every.channels, every.most)
 

@@ -23,8 +23,8 @@ def test_its_own_size_is_the_network_itself():
     ("name", "message"),
     [
         ("vgg-11:256", "layer 'classifier.fc6' reads maps of one size, those of images of 224"),
-        ("resnet-20:64", "only a network of images has another size"),
-        ("mlp:64", "only a network of images has another size"),
+        ("resnet-20:64", "only a network whose records are images of its own size has"),
+        ("mlp:64", "only a network whose records are images of its own size has"),
         ("densenet-121:16", "has no room on its maps"),
         ("resnet-18:0", "expected 1 to 4096 pixels a side after the colon, got '0'"),
         ("resnet-18:x", "expected 1 to 4096 pixels a side after the colon, got 'x'"),

@@ -150,7 +150,7 @@ def test_a_text_may_be_shorter_and_keeps_its_parameters():
         ("bert-base:513", "expected 1 to 512 tokens after the colon, got '513'"),
         ("gpt-2:0", "expected 1 to 1024 tokens after the colon, got '0'"),
         ("gpt-2:", "expected 1 to 1024 tokens after the colon, got ''"),
-        ("lenet-5:64", "only a network of images has another size"),
+        ("lenet-5:64", "only a network whose records are images of its own size has"),
         ("gpt-3:64", "model 'gpt-3': unknown; did you mean gpt-2"),
     ],
 )

@@ -29,7 +29,7 @@ from planner.search import machine_space
 from planner.space import Choices
 from planner.table import PlanTable, price
 from sim import array_engine, engine
-from sim.arrays.layout import children
+from sim.arrays.layout import children, intern, turn
 from sim.taskgraph import TaskGraph
 
 SMALL_TASKS = 20_000
@@ -74,6 +74,8 @@ def engine_rates(
     repeats: int, random_tasks: int, ring_ranks: int, flows: int
 ) -> Iterator[EngineRates]:
     """Measure the engines on graphs of all kinds, one after the other."""
+    for entry in (turn, intern, array_engine.run, yardsticks.share_ports):
+        entry.load()
     every = ("simpy", "heap", "array")
     pipeline = partial(bench_graphs.pipeline_graph, 50, SMALL_TASKS // 50, 2)
     yield _rates("LeNet-5 step", partial(step_graph, SMALL_TASKS), every, repeats)

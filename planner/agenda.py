@@ -20,10 +20,9 @@ ALWAYS, MOST_EFFORT = 3, 15_000
 NEAR_BEST = 1.02
 """Where every program is too large: how far above the least bound the one may be that is tried."""
 
-FEW_DEVICES, SLOW_TASKS = 8, 12_000
-"""On more devices flows share links between nodes, and the heap engine takes 25 to 37 us a task.
-Once it has done so many tasks, which takes as long as loading the array engine, that does the rest:
-so no search takes twice what it would take with the better of the two."""
+FEW_DEVICES, SLOW_TASKS = 8, 4_000
+"""On more devices flows share links between nodes, and the heap engine takes 25 to 70 us a task, so
+from so many tasks on the array engine is loaded (0.1 s), which takes a twentieth of that."""
 
 HEAP_TASKS = 8
 """Tasks that the heap engine simulates in the time in which one is lowered by itself."""
@@ -120,7 +119,7 @@ class Agenda:
 
     def engine(self, tasks: int, before: int) -> str:
         """Return who simulates so many tasks, ``before`` which so many were simulated."""
-        slow = self.devices > FEW_DEVICES and before >= SLOW_TASKS
+        slow = self.devices > FEW_DEVICES and before + tasks >= SLOW_TASKS
         return "array" if slow else choose(tasks)
 
     def _entry(self, place: int) -> Entry:

@@ -87,11 +87,11 @@ def _packed(model: ModelGraph, training: Training, plan: Plan, calls: StepCalls 
 
 
 def held_activations(packed: Frame) -> int:
-    """Return the most bytes of activations that are alive at once.
+    """Return the most bytes of activations that are alive at once: as many a sample for all sizes.
 
     Whether gradients are added up, and what an op takes as workspace, does not count.
     """
-    sizes = [r.stride_bytes * (r.category == "activations") for r in packed.registers]
+    sizes = [r.slot_bytes * (r.category == "activations") for r in packed.registers]
     return int(alive(packed.lives, np.array(sizes, dtype=np.int64)).max())
 
 

@@ -102,7 +102,7 @@ class Shared:
         return self.memory[key]
 
     def least_bytes(self, plan: Plan) -> int:
-        """Return what a plan takes at least: its activations are no fewer than a smaller one's."""
-        held = (held for samples, held in self.held.items() if samples <= plan.microbatch)
+        """Return what a plan takes at least: it has those of a smaller one as often as they fit."""
+        held = (plan.microbatch // samples * held for samples, held in self.held.items())
         own = own_registers(self.model, self.training, plan)
         return sum(register.arena_bytes for register in own) + max(held, default=0)

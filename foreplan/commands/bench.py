@@ -27,7 +27,7 @@ def engine(
     tasks: Annotated[int, typer.Option(min=1000, help="Tasks of the random graph.")] = 1_000_000,
     ranks: Annotated[int, typer.Option(min=2, help="Ranks of the ring all-reduce.")] = 4096,
     flows: Annotated[
-        int, typer.Option(min=1024 * 100, help="Flows over the switch, one in flight per port.")
+        int, typer.Option(min=1024 * 4 * 200, help="Flows over the switch, one in flight per port.")
     ] = 1_000_000,
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
     json: Json = False,

@@ -26,7 +26,7 @@ def device_of(told: str) -> str | None:
     text = " ".join(words)
     for rule, device in names()["devices"]["rules"]:
         if re.search(rule, text):
-            return str(device)
+            return str(device) or None
     for parts, device in _shipped():
         size = len(parts)
         for at in range(len(words) - size + 1):

@@ -8,6 +8,7 @@ Compiled functions count no references (``_nrt``), unless they make arrays: coun
 arrays of the state at every call took 25 us a task.
 """
 
+import hashlib
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -139,7 +140,8 @@ class _Address(types.Type):
             else types.Array(numba.from_dtype(field.dtype), 1, "A" if field.any_stride else "C")
             for name, field in fields.items()
         }
-        super().__init__(name=f"Address({self.members})")
+        digest = hashlib.sha256(str(self.members).encode()).hexdigest()
+        super().__init__(name=f"Address({digest[:16]})")  # part of the name of every function
 
 
 register_model(_Address)(models.OpaqueModel)

@@ -89,6 +89,10 @@ class Entry:
         assert not status, f"{self.name} raised"
         return result.value
 
+    def load(self) -> None:
+        """Have the function ready, so that the first call takes no longer than others."""
+        _linked(self)
+
     def compiled(self) -> tuple[str, bytes]:
         """Return the name and the machine code, kept by an earlier process or compiled now."""
         folder = cache_folder(*self.of)

@@ -287,9 +287,9 @@ def test_on_many_devices_the_array_engine_takes_over(devices, then):
     ranking = Ranking.of(result.table, Objective.named("time", machine))
     found = Found(objective=ranking.objective, keep=2, limit_ps=np.inf)
     agenda = Agenda(ranking=ranking, found=found, budget=None, devices=devices)
-    assert [agenda.engine(9, before) for before in (0, 11_999, 12_000)] == ["heap", "heap", then]
+    assert [agenda.engine(9, before) for before in (0, 3_990, 3_991)] == ["heap", "heap", then]
     assert next(iter(agenda)).engine == "heap"
-    found.tasks = 12_000
+    found.tasks = 4_000
     assert next(iter(agenda)).engine == then
 
 

@@ -101,6 +101,8 @@ def test_more_samples_never_hold_fewer_bytes(name):
     ]
     assert held == sorted(held)
     assert held[::2] == held[1::2]
+    assert held[2] >= 2 * held[0]
+    assert held[4] >= 2 * held[2], "twice the samples hold twice the bytes"
 
 
 def test_what_smaller_microbatches_rule_out_does_not_fit():

@@ -213,6 +213,7 @@ def test_a_network_takes_the_place_of_the_systems_own(network, gb_per_s):
         ("comm_method", "asynchronous parameter server"),
         ("comm_method", "FSDP"),
         ("accelerator", "Ascend 910B"),
+        ("accelerator", "GH200 96GB"),
         ("n_devices", "12"),
         ("precision", "int8"),
         ("model", "GNMT-9000"),

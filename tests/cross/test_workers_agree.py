@@ -339,12 +339,12 @@ def test_the_tolerance_would_see_one_step_less(train):
 
 
 @pytest.mark.slow
-def test_the_command_line_trains_the_same_model(train, home, plan_file, dp, command, tmp_path):
+def test_the_command_line_trains_the_same_model(train, home, plan_file, dp, inside, tmp_path):
     """Warm-up is ten steps, so ten timed ones make twenty; four workers share the cores."""
     training = Training(batch=BATCH, dtype="float64")
     write_record(tmp_path / "plan.json", plan_file("lenet-5", training, dp(4, 12, "ring")))
     arguments = ["execute", "plan.json", "--steps", "10", "--oversubscribe", "--save", "p.npy"]
-    answer = command(arguments, tmp_path, home)
+    answer = inside(arguments, tmp_path, home)
     assert answer.returncode == 0, answer.stderr
     alone = train(ALONE[0]).parameters
     difference = np.abs(np.load(tmp_path / "p.npy") - alone).max()

@@ -150,7 +150,8 @@ def test_no_command_gives_the_list_of_commands_and_one_line(arguments, command, 
 )
 def test_json_is_all_that_is_printed(arguments, command, inside, tmp_path):
     text = inside(arguments, tmp_path, tmp_path)
-    data = command([*arguments, "--json"], tmp_path, tmp_path)
+    run = command if arguments[0] == "plan" else inside  # one of them as a process
+    data = run([*arguments, "--json"], tmp_path, tmp_path)
     assert (text.returncode, data.returncode) == (0, 0), text.stderr + data.stderr
     assert json.loads(data.stdout)
     assert data.stderr == ""

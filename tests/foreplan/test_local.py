@@ -23,11 +23,11 @@ def here(calibrated_home, monkeypatch):
     return calibrated_home
 
 
-def test_plan_execute_report(here, command, inside, tmp_path):
+def test_plan_execute_report(here, inside, tmp_path):
     planned = inside(PLAN, tmp_path, here)
     assert planned.returncode == 0, planned.stderr
     assert "grade measured" in planned.stdout
-    run = command(["execute", "plan.json", "--steps", "20", "--allow-drift"], tmp_path, here)
+    run = inside(["execute", "plan.json", "--steps", "20", "--allow-drift"], tmp_path, here)
     assert run.returncode == 0, run.stderr
     for word in ("predicted", "measured", "error split", "test accuracy"):
         assert word in run.stdout

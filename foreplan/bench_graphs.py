@@ -8,7 +8,8 @@ from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Plan, Training
 from sim.blocks import Ids
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 
 CLUSTER = "v100-quad"
 PORT_BYTES_PER_S = 50e9  # 400 Gbit/s

@@ -164,7 +164,7 @@ def _rates(
 
 START_UP = """
 from sim import array_engine
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 builder = GraphBuilder()
 builder.compute([builder.lane(0)], 1)
 array_engine.simulate(builder.build())

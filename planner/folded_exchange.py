@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Span, Spans, Tasks, width_of
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 
 Way = tuple[int, int, int]
 """Source, destination and bytes of a transfer; the source is a rank that stands for others."""

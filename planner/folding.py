@@ -20,7 +20,8 @@ from planner.folded_exchange import FoldedExchange, Orbit, Seat, Way
 from planner.opcall import DTYPE_BYTES
 from sim.engine import simulate
 from sim.fold import LinkClasses, Ways, check_fold, check_lanes
-from sim.taskgraph import Added, GraphBuilder, TaskGraph
+from sim.graphbuilder import Added, GraphBuilder
+from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 
 SLOTS = 1

@@ -10,7 +10,8 @@ from planner.algorithms import algorithm
 from planner.collectives.base import Span, Spans, Tasks, width_of
 from planner.opcall import DTYPE_BYTES
 from planner.switching import SWITCH, Joined, carried, route_between
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 
 
 def exchange_graph(

@@ -23,7 +23,7 @@ from planner.rings import ring_registers
 from planner.switching import Joined
 from planner.tasklist import TaskList
 from sim.blocks import Rows
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 
 LANES = ("compute", "copy", "send", "receive")
 """Of every rank; some may be the same one."""

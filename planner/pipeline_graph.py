@@ -15,7 +15,8 @@ from planner.plan import Training
 from planner.registers import Register
 from planner.stage_times import StageTimes, Turn
 from planner.stages import Crossing, Tie
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 
 LANES = ("compute", "copy", "send", "receive")
 

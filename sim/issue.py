@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwprofiles.units import Ints
-from sim.taskgraph import NO_ROUTE, GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import NO_ROUTE, TaskGraph
 
 
 def issued(graph: TaskGraph, issue_ps: Sequence[int], start_ps: Ints) -> TaskGraph:

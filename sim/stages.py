@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwprofiles.units import Ints, to_ps
-from sim.taskgraph import NO_ROUTE, GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import NO_ROUTE, TaskGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 
 BANDWIDTHS = st.sampled_from([1e12, 2e12, 3e12, 0.7e12, 1e9, 1e12 / 3])
 """Around one byte per picosecond, so that flows end together with tasks of a few picoseconds."""

@@ -9,8 +9,8 @@ import pytest
 
 import foreplan
 from planner.plan import Training
+from sim.graphbuilder import GraphBuilder
 from sim.graphfile import write_graph
-from sim.taskgraph import GraphBuilder
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from runtime.actors import (
     Firing,
 )
 from sim.checks import check_credits
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 from tests.strategies import pipeline_graphs, task_graphs
 
 

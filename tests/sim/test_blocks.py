@@ -5,7 +5,8 @@ import pytest
 
 from hwprofiles.errors import PlanError
 from sim.blocks import Rows
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 
 
 def switch() -> tuple[GraphBuilder, list[int], list[int]]:

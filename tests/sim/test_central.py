@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hwprofiles.errors import DeadlockError
 from sim import central, simpy_engine
 from sim.central import Scheduler
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 from sim.timeline import Timeline
 from tests.strategies import any_graphs
 

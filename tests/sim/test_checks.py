@@ -16,7 +16,8 @@ from sim.checks import (
     static_bytes,
     static_waste,
 )
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 from tests.oracles import item_spans
 from tests.strategies import any_graphs

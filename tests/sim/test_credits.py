@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hwprofiles.errors import DeadlockError
 from sim import heap_engine
 from sim.checks import check_credits, check_graph
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 from tests.strategies import flow_graphs, pipeline_graphs, task_graphs
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hwprofiles.errors import DeadlockError
 from sim import heap_engine
 from sim.critical_path import critical_path
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 from tests.strategies import any_graphs
 
 

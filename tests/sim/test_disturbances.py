@@ -7,8 +7,8 @@ from hypothesis import given, settings
 
 from hwprofiles.errors import LinkLost
 from sim.disturbances import Disturbances, LinkChange, Traffic
+from sim.graphbuilder import GraphBuilder
 from sim.simpy_engine import simulate
-from sim.taskgraph import GraphBuilder
 from tests.strategies import flow_graphs
 
 ROUNDED_PS = 3

@@ -11,7 +11,8 @@ from sim import array_engine, engine, heap_engine
 from sim.arrays import compiled, native
 from sim.arrays.folder import cache_roots
 from sim.arrays.layout import turn
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 
 
 def random_graph(tasks: int) -> TaskGraph:

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hwprofiles.errors import DeadlockError, PlanError
 from hwprofiles.units import to_ps
 from sim import array_engine, heap_engine, simpy_engine
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.graphbuilder import GraphBuilder
+from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 from tests.oracles import validate_timeline
 from tests.strategies import any_graphs

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from hwprofiles.errors import RecordError
+from sim.graphbuilder import GraphBuilder
 from sim.graphfile import read_graph, write_graph
 from sim.heap_engine import simulate
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.taskgraph import TaskGraph
 from tests.strategies import any_graphs
 
 

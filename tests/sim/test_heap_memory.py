@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError, MemoryExhausted
 from sim import heap_memory, simpy_engine
+from sim.graphbuilder import GraphBuilder
 from sim.heap_memory import FirstFit
-from sim.taskgraph import GraphBuilder
 from tests.oracles import item_spans
 from tests.strategies import any_graphs
 

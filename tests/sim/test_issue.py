@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.graphbuilder import GraphBuilder
 from sim.heap_engine import simulate
 from sim.issue import issued
-from sim.taskgraph import GraphBuilder
 
 
 def chain(durations):

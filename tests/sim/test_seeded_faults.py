@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, Phase, find, settings
 
 from hwprofiles.errors import DeadlockError
 from sim import simpy_engine
+from sim.graphbuilder import GraphBuilder
 from sim.heap_engine import Run
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.taskgraph import TaskGraph
 from tests.oracles import validate_timeline
 from tests.strategies import any_graphs
 from tests.uncompiled import PlainEngine

@@ -11,8 +11,8 @@ from hwprofiles.errors import PlanError
 from planner.layout import Place
 from planner.model import load_model
 from planner.program import Program, TransferTask
+from sim.graphbuilder import GraphBuilder
 from sim.sharing import check_sharing
-from sim.taskgraph import GraphBuilder
 from tests.planner_cases import branched_models, case, cases, without_dependency
 
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.engine import simulate
+from sim.graphbuilder import GraphBuilder
 from sim.stages import Disk, staged, stages_of
-from sim.taskgraph import GraphBuilder
 
 FAST = Disk(bandwidth_bytes_per_s=1e30)
 SLOW = Disk(bandwidth_bytes_per_s=1e9, stage_s=1e-9)

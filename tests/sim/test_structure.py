@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sim.graphbuilder import GraphBuilder
 from sim.structure import structure_problems
-from sim.taskgraph import GraphBuilder, TaskGraph
+from sim.taskgraph import TaskGraph
 
 
 def good() -> TaskGraph:

@@ -3,7 +3,7 @@
 import pytest
 
 from hwprofiles.errors import PlanError
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 
 
 def test_reading_makes_a_task_depend_on_the_writer():

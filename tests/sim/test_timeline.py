@@ -5,7 +5,7 @@ import pytest
 
 from hwprofiles.errors import PlanError
 from sim import heap_engine
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 from sim.timeline import Timeline
 
 

@@ -12,8 +12,8 @@ from hwprofiles.units import MIB, PS_PER_S
 from planner.algorithms import algorithm
 from planner.lone_exchange import exchange_graph
 from planner.network import cluster_network
+from sim.graphbuilder import GraphBuilder
 from sim.heap_engine import simulate
-from sim.taskgraph import GraphBuilder
 from tests.planner_cases import legal_order
 
 NODE = "dgx-h100"

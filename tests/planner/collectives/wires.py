@@ -11,7 +11,7 @@ from hwprofiles.units import to_ps
 from planner.algorithms import algorithm, algorithm_names
 from planner.collectives.base import Prices, width_of
 from sim import heap_engine, simpy_engine
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 
 ITEM_BYTES = 4
 every_algorithm = pytest.mark.parametrize(

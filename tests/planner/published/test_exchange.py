@@ -20,7 +20,7 @@ from planner.registers import plan_buckets
 from planner.transport_groups import group_of, network_lane
 from planner.transport_law import Group
 from sim.engine import simulate
-from sim.taskgraph import GraphBuilder
+from sim.graphbuilder import GraphBuilder
 
 LARGE = 10**12
 """Bytes at which latencies take no time."""

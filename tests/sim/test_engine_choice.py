@@ -52,7 +52,7 @@ def test_a_large_graph_gets_the_same_times_from_both():
 
 def test_choosing_the_heap_engine_loads_no_numba():
     code = (
-        "import sys; from sim.engine import simulate; from sim.taskgraph import GraphBuilder;"
+        "import sys; from sim.engine import simulate; from sim.graphbuilder import GraphBuilder;"
         "simulate(GraphBuilder().build()); print('numba' in sys.modules)"
     )
     answer = subprocess.run(
@@ -105,7 +105,7 @@ def test_columns_that_are_equal_are_kept_once():
 def test_once_compiled_the_array_engine_loads_no_numba():
     array_engine.simulate(random_graph(10))
     code = (
-        "import sys; from sim.array_engine import simulate; from sim.taskgraph import GraphBuilder;"
+        "import sys; from sim.array_engine import simulate; from sim.graphbuilder import GraphBuilder;"
         "b = GraphBuilder(); b.compute([b.lane(0)], 7);"
         "print(simulate(b.build()).makespan_ps, 'numba' in sys.modules)"
     )

@@ -21,6 +21,7 @@ from foreplan.commands import (
     data,
     diff,
     doctor,
+    estimate,
     execute,
     explain,
     hw,
@@ -64,7 +65,7 @@ def about(
 
 
 app.command("plan")(plan.plan)
-app.command("estimate")(plan.estimate)
+app.command("estimate")(estimate.estimate)
 app.command("explain")(explain.explain)
 app.command("what-if")(what_if.what_if)
 app.command("diff")(diff.diff)

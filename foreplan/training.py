@@ -6,6 +6,7 @@ from typing import Any
 
 from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup
+from planner.machine import Machine
 from planner.opcall import TRAINING_DTYPES
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import ENCODINGS, Plan, Source, Training
@@ -95,3 +96,11 @@ def check_source(where: str, training: Training, plan: Plan) -> None:
             f"{where}: compressed, throttled or cold records need an input pipeline, got"
             " decode_workers 0; give it at least 1"
         )
+
+
+def usual_dtype(machine: Machine, usual: list[str]) -> str:
+    """Return the dtype to train in where none is named; add it to what is told if not float32."""
+    found = machine.cluster(machine.devices).devices[0].usual_dtype()
+    if found != "float32":
+        usual.append(f"dtype {found}: the devices have no rate for float32; --dtype sets it")
+    return found

@@ -114,7 +114,7 @@ def _layers(text: str) -> tuple[int, ...]:
 
 
 def _show(found: "Pipelined") -> None:
-    from foreplan.commands.plan import show_evidence
+    from foreplan.answer import show_evidence
     from hwprofiles.units import format_bytes, format_s
 
     told, plan = found.prediction, found.plan

@@ -105,7 +105,8 @@ def test_columns_that_are_equal_are_kept_once():
 def test_once_compiled_the_array_engine_loads_no_numba():
     array_engine.simulate(random_graph(10))
     code = (
-        "import sys; from sim.array_engine import simulate; from sim.graphbuilder import GraphBuilder;"
+        "import sys; from sim.array_engine import simulate;"
+        "from sim.graphbuilder import GraphBuilder;"
         "b = GraphBuilder(); b.compute([b.lane(0)], 7);"
         "print(simulate(b.build()).makespan_ps, 'numba' in sys.modules)"
     )

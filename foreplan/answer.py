@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from foreplan.console import out, table
 from foreplan.shifts import show_shifts
-from hwprofiles.units import PS_PER_S
 
 if TYPE_CHECKING:
     from planner.evidence import Evidence
@@ -103,6 +102,8 @@ def show_plans(found: "PlanFile", samples: float = 0) -> None:
 
 
 def _step_ps(ranked: "RankedPlan") -> int:
+    from hwprofiles.units import PS_PER_S
+
     return round(ranked.prediction.step_s * PS_PER_S)
 
 

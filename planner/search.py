@@ -23,6 +23,7 @@ from planner.ranking import Ranking, front
 from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
 from planner.table import PlanTable, Tally, price
+from sim.engine import compiles
 
 Progress = Callable[[str, int, int, float | None], None]
 """Told (stage, done, in all, best objective so far), at its beginning that nothing is done.
@@ -30,6 +31,8 @@ Progress = Callable[[str, int, int, float | None], None]
 Of ``pricing`` the counts are rows, of ``bounding`` exchanges, of ``simulating`` work as
 ``planner.agenda`` counts it.
 """
+COMPILING = "compiling the engine for large plans, this once"
+"""A stage beside them, some ten seconds, with the counts of ``simulating``."""
 
 
 def machine_space(
@@ -165,6 +168,8 @@ def _simulate(
     try:
         for entry in agenda:
             plan = ranking.table.plan(entry.row)
+            if compiles(entry.engine):
+                progress(COMPILING, agenda.work, agenda.work + agenda.ahead(), None)
             prediction, _, timeline = predict(
                 model, training, plan, machine, entry.bound_ps, entry.engine
             )

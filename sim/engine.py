@@ -20,6 +20,11 @@ def choose(tasks: int) -> str:
     return "heap" if tasks < ARRAY_FROM_TASKS else "array"
 
 
+def compiles(engine: str) -> bool:
+    """Whether the first graph that this engine times waits for its code, some ten seconds."""
+    return engine == "array" and not import_module("sim.array_engine").run.is_kept
+
+
 def simulate(graph: TaskGraph) -> Timeline:
     """Return when every task starts and ends, by the engine for this many tasks; see ``run``."""
     return run(graph, choose(graph.tasks))

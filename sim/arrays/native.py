@@ -93,10 +93,19 @@ class Entry:
         """Have the function ready, so that the first call takes no longer than others."""
         _linked(self)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether an earlier process has kept it, so that the first call need not compile."""
+        place = self._place()
+        return place is not None and place.exists()
+
+    def _place(self) -> Path | None:
+        folder = cache_folder(*self.of)
+        return folder / f"{self.name}.{_processor()}.o" if folder else None
+
     def compiled(self) -> tuple[str, bytes]:
         """Return the name and the machine code, kept by an earlier process or compiled now."""
-        folder = cache_folder(*self.of)
-        place = folder / f"{self.name}.{_processor()}.o" if folder else None
+        place = self._place()
         found = _kept(place) if place else None
         if found is None:
             from sim.arrays.compiled import object_code

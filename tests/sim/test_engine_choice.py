@@ -116,6 +116,13 @@ def test_once_compiled_the_array_engine_loads_no_numba():
     assert answer.stdout == "7 False\n"
 
 
+def test_that_an_engine_compiles_is_known_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(native, "cache_folder", lambda *of: tmp_path)
+    assert (engine.compiles("heap"), engine.compiles("array")) == (False, True)
+    native._keep(array_engine.run._place(), "name", b"code")
+    assert not engine.compiles("array")
+
+
 def test_kept_code_that_is_damaged_is_compiled_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(native, "cache_folder", lambda *of: tmp_path)
     found = turn.compiled()

@@ -69,6 +69,8 @@ def progress(title: str, *, quiet: bool) -> Iterator[Step]:
     if quiet or not sys.stderr.isatty():
         yield _lines(title, quiet)
         return
+    from threading import Timer
+
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -79,16 +81,21 @@ def progress(title: str, *, quiet: bool) -> Iterator[Step]:
         TextColumn("{task.fields[left]}", style="progress.remaining"),
         TextColumn("{task.fields[text]}"),
     )
-    start, pace = time.monotonic(), Pace()
+    pace = Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, text="", left="", visible=False)
+        late = Timer(PROGRESS_AFTER_S, lambda: bar.update(task, visible=True))
+        late.daemon = True
+        late.start()
 
         def step(done: int, total: int, text: str = "") -> None:
-            late = time.monotonic() - start > PROGRESS_AFTER_S
             left = _left(pace.left_s(done, total) if done < total else None)
-            bar.update(task, completed=done, total=total, text=text, left=left, visible=late)
+            bar.update(task, completed=done, total=total, text=text, left=left)
 
-        yield step
+        try:
+            yield step
+        finally:
+            late.cancel()
 
 
 def _lines(title: str, quiet: bool) -> Step:

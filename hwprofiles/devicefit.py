@@ -87,7 +87,8 @@ def fit_device(
     those of a law that has seen them. Of 19 steps the median error is 19 %; where a class of ops
     is not told apart by its work, 24 %: a first layer or a pointwise convolution then pulls the
     rest. AlexNet's two groups have no like in other models and are priced as published runs of
-    older libraries found such ones, 3 times too slow. Ops of another GPU will say what it is worth.
+    older libraries found such ones, most of them 2 to 5 times too slow. Ops of another GPU will say
+    what it is worth.
     """
     dtypes: dict[str, list[OpSample]] = defaultdict(list)
     for sample in samples:

@@ -57,6 +57,25 @@ def test_a_case_is_measured_predicted_and_put_in_a_table(bench, tmp_path, monkey
     assert "| host |" in text
 
 
+def test_what_was_measured_is_kept_before_pytorch_begins(bench, tmp_path, monkeypatch):
+    cases, measure = bench("gpu_cases"), bench("gpu_measure")
+    monkeypatch.setattr(measure, "BLOCKS", 2)
+    monkeypatch.setattr(measure, "MORE", 1)
+    kept = []
+
+    def ends_never(*_, **__):
+        assert len(kept) == 1, "PyTorch began before anything was kept"
+        raise TimeoutError
+
+    monkeypatch.setattr(measure, "twin", ends_never)
+    case = cases.Case(model="mlp", batch=4, dtype="float32")
+    with pytest.raises(TimeoutError):
+        measure.measure(case, measure.host_device(), facts(), tmp_path, {}, kept.append)
+    row = bench("gpu_page").results(facts(), {"passed": True, "closing": ""}, {case: kept[0]})
+    assert row["rows"][0]["torch"] == {"skipped": "did not end in time"}
+    assert "speed_of_torch" not in row["rows"][0]
+
+
 def test_what_was_measured_is_predicted_later(bench, tmp_path, monkeypatch, capsys):
     cases, measure, check = bench("gpu_cases"), bench("gpu_measure"), bench("gpu_check")
     for name, value in (("BLOCKS", 2), ("STEPS", 1), ("MORE", 1)):

@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
+from planner.awaited import TaskSets
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
@@ -56,17 +57,30 @@ class Passes:
 
     def gradients_of(self, layers: tuple[int, ...]) -> Tasks:
         """Return the last tasks that wrote gradients of these layers, ascending."""
-        return self._of("gradient", self.gradient, layers)
+        return tuple(task + self.shift for task in self.unshifted("gradient", layers))
 
-    def readers_of(self, layers: tuple[int, ...]) -> Tasks:
-        """Return the last tasks that read parameters of these layers after that, ascending."""
-        return self._of("reader", self.reader, layers)
-
-    def _of(self, what: str, tasks: Mapping[int, int], layers: tuple[int, ...]) -> Tasks:
+    def unshifted(self, what: str, layers: tuple[int, ...]) -> Tasks:
+        """Return what ``shift`` must be added to: of ``gradient`` or ``reader``, by name."""
         if (what, layers) not in self.known:
+            tasks: Mapping[int, int] = getattr(self, what)
             some = {tasks[layer] for layer in layers if layer in tasks}
             self.known[what, layers] = tuple(sorted(some))
-        return tuple(task + self.shift for task in self.known[what, layers])
+        return self.known[what, layers]
+
+
+def of_layers(passes: Sequence[Passes], what: str, some: Sequence[tuple[int, ...]]) -> TaskSets:
+    """Return the last tasks that wrote or read what these layers have, ascending.
+
+    ``what`` is ``gradient``, or ``reader``: those that read parameters after that. One set for each
+    of ``some`` and worker, worker by worker of each.
+    """
+    alike = {id(own.known): own for own in passes}
+    kinds = {key: kind for kind, key in enumerate(alike)}
+    sets = TaskSets.of([own.unshifted(what, layers) for own in alike.values() for layers in some])
+    kind = np.array([kinds[id(own.known)] for own in passes])
+    which = kind * len(some) + np.arange(len(some))[:, None]
+    shifts = np.array([own.shift for own in passes])
+    return sets.take(which.reshape(-1)).later(np.tile(shifts, len(some)))
 
 
 @dataclass(slots=True)
@@ -107,8 +121,8 @@ class Lowering:
     register_names: RegisterNames = field(default_factory=RegisterNames)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
-    exchange_actors: dict[int, Ints] = field(default_factory=dict)
-    """By bucket: those of its exchange, in the order of its script."""
+    first_actors: dict[Hashable, int] = field(default_factory=dict)
+    """Of those that stand together: the first, by what they are for."""
     ways: dict[tuple[str, tuple[int, ...]], tuple[Ints, Ints, list[Route | Joined]]] = field(
         default_factory=dict
     )
@@ -128,8 +142,8 @@ class Lowering:
     """By rank and position in the passes: its last firing of this step."""
     passed: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank and microbatch of this step: the last task of its passes."""
-    landed: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By rank and bucket: the last addition of what landed there."""
+    landed: Ints = field(init=False)
+    """By rank and bucket: the last addition of what landed there, -1 for none."""
     before: tuple[int, ...] = ()
     """Tasks that end the step before: all of this one wait for them."""
     ends: list[int] = field(default_factory=list)
@@ -146,6 +160,7 @@ class Lowering:
         self.calls = StepCalls.of(self.model, self.training, self.plan)
         self.library_ps = library_prices(self.plan.placement, self.cluster, self.training.dtype)
         self.offsets = parameter_offsets(self.model)
+        self.landed = np.full((self.plan.workers, len(self.buckets)), -1)
         if self.calls.inputs:
             self.ring = ring_registers(self.calls.inputs, self.plan)
         for link in self.cluster.links:
@@ -183,6 +198,20 @@ class Lowering:
         found = self.actors.setdefault((rank, name), self.actor_count)
         self.actor_count = max(self.actor_count, found + 1)
         return found
+
+    def actors_from(self, key: Hashable, count: int) -> int:
+        """Return the first of so many actors in a row, new where what they are for is not known."""
+        if key not in self.first_actors:
+            self.first_actors[key] = self.actor_count
+            self.actor_count += count
+        return self.first_actors[key]
+
+    def kinds(self, ranks: Sequence[int]) -> tuple[list[int], Ints]:
+        """Return one rank on each kind of device, and by rank which of them is of its kind."""
+        names = [self.cluster.devices[self.plan.placement[rank]].name for rank in ranks]
+        one = dict(zip(reversed(names), reversed(ranks), strict=True))
+        at = {name: kind for kind, name in enumerate(one)}
+        return list(one.values()), np.array([at[name] for name in names])
 
     def lanes_of(self, rank: int) -> list[int]:
         """Return the lanes of a rank that channels do not add."""

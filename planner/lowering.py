@@ -56,23 +56,26 @@ class Passes:
         return replace(self, shift=shift)
 
     def gradients_of(self, layers: tuple[int, ...]) -> Tasks:
-        """Return the last tasks that wrote gradients of these layers, ascending."""
+        """Return the last task that wrote a gradient of these layers, if there is one."""
         return tuple(task + self.shift for task in self.unshifted("gradient", layers))
 
     def unshifted(self, what: str, layers: tuple[int, ...]) -> Tasks:
-        """Return what ``shift`` must be added to: of ``gradient`` or ``reader``, by name."""
+        """Return what ``shift`` must be added to: of ``gradient`` or ``reader``, by name.
+
+        The firings of a microbatch follow one another, so the last one stands for all of them.
+        """
         if (what, layers) not in self.known:
             tasks: Mapping[int, int] = getattr(self, what)
-            some = {tasks[layer] for layer in layers if layer in tasks}
-            self.known[what, layers] = tuple(sorted(some))
+            some = [tasks[layer] for layer in layers if layer in tasks]
+            self.known[what, layers] = (max(some),) if some else ()
         return self.known[what, layers]
 
 
 def of_layers(passes: Sequence[Passes], what: str, some: Sequence[tuple[int, ...]]) -> TaskSets:
-    """Return the last tasks that wrote or read what these layers have, ascending.
+    """Return the last task that wrote or read what these layers have, if there is one.
 
-    ``what`` is ``gradient``, or ``reader``: those that read parameters after that. One set for each
-    of ``some`` and worker, worker by worker of each.
+    ``what`` is ``gradient``, or ``reader``: who reads parameters after that. One set for each of
+    ``some`` and worker, worker by worker of each.
     """
     alike = {id(own.known): own for own in passes}
     kinds = {key: kind for kind, key in enumerate(alike)}

@@ -9,6 +9,7 @@ from hwprofiles.units import Ints
 from sim.arrays.native import Entry
 from sim.arrays.state import LEAST_TABLE, PLACES, Dependencies, Held, Ids32, State
 from sim.fair import NONE
+from sim.scarce import kept, scarce_items
 from sim.taskgraph import TaskGraph
 
 Rows = tuple[Ids32, Ids32]
@@ -133,7 +134,7 @@ def children(dep_ptr: Ids32, dep_idx: Ids32, start_ps: Ints) -> Rows:
 def _queues(graph: TaskGraph) -> tuple[Ids32, Rows, Rows]:
     """Return the queue of every task; of every queue the lanes, and the registers it may lack."""
     lane_ptr, lane_idx = _ids(graph.lane_ptr), _ids(graph.lane_idx)
-    out_ptr, out_idx = _scarce(graph)
+    out_ptr, out_idx = map(_ids, kept(graph.out_ptr, graph.out_idx, scarce_items(graph)))
     if not len(out_idx) and len(lane_idx) == graph.tasks:  # one lane each, so it is the queue
         each = np.arange(len(graph.lane_device) + 1, dtype=np.int32)
         return _own(lane_idx), (each, each[:-1].copy()), (np.zeros_like(each), _none(0))
@@ -144,21 +145,6 @@ def _queues(graph: TaskGraph) -> tuple[Ids32, Rows, Rows]:
     count = intern((graph.tasks, lane_ptr, lane_idx, out_ptr, out_idx, queue_of, first, table))
     first = first[:count].copy()
     return queue_of, _rows_of(lane_ptr, lane_idx, first), _rows_of(out_ptr, out_idx, first)
-
-
-def _scarce(graph: TaskGraph) -> Rows:
-    """Return the registers that tasks write, as far as they may lack slots.
-
-    Nobody ever waits for one that is written no oftener than it has slots.
-    """
-    ptr, idx = _ids(graph.out_ptr), _ids(graph.out_idx)
-    written = np.bincount(idx, minlength=len(graph.register_slots))
-    scarce = (written > graph.register_slots)[idx]
-    if scarce.all():
-        return ptr, idx
-    before = np.zeros(len(idx) + 1, dtype=np.int32)
-    np.cumsum(scarce, out=before[1:])
-    return before[ptr], idx[scarce]
 
 
 def _needs(ptr: Ids32, idx: Ids32) -> tuple[Ids32, Ids32, Ids32]:

@@ -243,10 +243,14 @@ class Lowering:
         """Return what a task waits for beside ``waits``: the step before, unless they imply it."""
         if not self.before:
             return ()
-        begun = self.ends[-1]
-        within = (self.tasks[task] for task in waits if task >= begun)
-        implied = {r for info in within if not self.is_ahead(info.phase) for r in info.ranks}
-        return () if implied.issuperset(ranks) else self.before
+        begun, missing = self.ends[-1], set(ranks)
+        for task in sorted(waits, reverse=True):
+            if task < begun or not missing:
+                break
+            info = self.tasks[task]
+            if not self.is_ahead(info.phase):
+                missing.difference_update(info.ranks)
+        return self.before if missing else ()
 
     def is_ahead(self, phase: str) -> bool:
         """Whether tasks of this phase are for a step that may not have begun."""

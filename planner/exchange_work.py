@@ -20,12 +20,16 @@ from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import algorithm
 from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
-from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
+from planner.groups import Groups
+from planner.moves import Moves, block_edges, by_name, channels_of, moves_of
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
 from planner.switching import Joined, carried
 
 MIXED = np.array([3**n for n in range(19, 37, 2)], dtype=np.int64)
 """Factors of the columns in whose sum rows that differ seldom agree."""
+
+BUSIEST = 8
+"""Rows that others are compared with."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,7 +59,7 @@ class Work:
         drain of these buckets; or over pivots, of which one bucket has the larger work besides.
         """
         columns = [self.sizes[n] for n in reversed(elements)]
-        fill, work, drain = self._distinct[:, :, columns]
+        fill, work, drain = self._telling[:, :, columns]
         fill, drain = (np.minimum.accumulate(a, axis=1) for a in (fill, drain))
         work = np.cumsum(work, axis=1)
         busy = np.where(work > 0, fill + work + drain, 0).max(axis=0)
@@ -64,17 +68,24 @@ class Work:
         return tuple(busy[::-1].tolist())
 
     @cached_property
-    def _distinct(self) -> Ints:
-        """Fill, work and drain of lanes and links that differ, (3, rows, N): ranks are often alike.
+    def _telling(self) -> Ints:
+        """Fill, work and drain of lanes and links that can be the busiest, (3, rows, N).
 
-        Rows count as alike where a sum over three sizes says so, unless one does not agree.
+        Ranks are often alike: rows count as alike where a sum over three sizes says so, unless one
+        does not agree. What has less to do of all three than one of the busiest rows says nothing.
         """
         rows = np.stack([self.fill_ps, self.work_ps, self.drain_ps], axis=1)
         some = rows[:, :, [0, rows.shape[2] // 2, -1]].reshape(len(rows), -1)
         weighted = some @ MIXED  # what wraps over 64 bits tells rows apart as well
         _, first, which = np.unique(weighted, return_index=True, return_inverse=True)
         other = (rows != rows[first[which]]).any(axis=(1, 2))
-        found: Ints = rows[np.union1d(first, np.flatnonzero(other))].swapaxes(0, 1)
+        rows = rows[np.union1d(first, np.flatnonzero(other))]
+        rows = rows[np.argsort(-rows.sum(axis=(1, 2), dtype=np.float64), kind="stable")]
+        for place in range(min(BUSIEST, len(rows))):
+            less = (rows <= rows[min(place, len(rows) - 1)]).all(axis=(1, 2))
+            less[: place + 1] = False
+            rows = rows[~less]
+        found: Ints = rows.swapaxes(0, 1)
         return found
 
     def serial_ps(self, elements: Sequence[int]) -> Ints:
@@ -193,16 +204,15 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
 
     ``edges`` is where the blocks begin and end.
     """
-    ends = [divmod(pair, prices.ranks + 1) for pair in moves.pairs.tolist()]
-    kinds: dict[object, tuple[int, int]] = {}
-    of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
-    place = {end: i for i, end in enumerate(kinds.values())}
-    kind_of = np.array([place[end] for end in of_pair])[moves.pair_of]
+    ends = np.stack(np.divmod(moves.pairs, prices.ranks + 1), axis=1)
+    kinds, of_pair = np.unique(routes.kinds(ends), return_inverse=True)
+    kind_of = of_pair[moves.pair_of]
     first, end = moves.spans.T
     widths, width_of = np.unique(edges[end] - edges[first], return_inverse=True)
     whole = np.zeros((len(kinds), len(widths)), dtype=np.int64)
     idle = np.zeros_like(whole)
-    for row, (src, dst) in enumerate(kinds.values()):
+    for row, kind in enumerate(kinds.tolist()):
+        src, dst = routes.ends[kind]
         if src == dst:
             whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
         else:

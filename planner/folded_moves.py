@@ -4,7 +4,7 @@ Index letters as in ``planner.moves``; K ranks that stand for others, P pairs of
 blocks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -15,7 +15,8 @@ from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Tasks
 from planner.folded_exchange import Orbit
 from planner.folded_script import emitted_fold, symmetry
-from planner.moves import Groups, Level, chain_times, depth_of, levels_of, unled
+from planner.groups import Groups
+from planner.moves import Level, chain_times, depth_of, levels_of, unled
 
 FOLD_FROM_RANKS = 17
 """Ranks from which on a few may stand for others: every block is then as wide as the narrowest, and
@@ -78,14 +79,9 @@ class FoldedMoves:
         """Transfers by pair."""
         return Groups.of(self.pair_of[self.sends])
 
-    def widths(self, sizes: Sequence[int]) -> Ints:
-        """Return how many elements each span has in a bucket of each size, shape (S, N).
-
-        Blocks are as wide as the narrowest.
-        """
-        found: Ints = (self.spans[:, 1] - self.spans[:, 0])[:, None] * (
-            np.array(sizes, dtype=np.int64) // self.blocks
-        )
+    def widths(self, wholes: Ints) -> Ints:
+        """Return how many elements each span has in blocks of so many, shape (S, N)."""
+        found: Ints = (self.spans[:, 1] - self.spans[:, 0])[:, None] * wholes
         return found
 
     def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
@@ -101,8 +97,8 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     """
     found = emitted_fold(name, ranks)
     orbits, turned = found.orbits, _Turned(replace(found.fold, kept=kept), found.fold)
-    rank_of = cache(turned.rank)
-    ends = np.array([[rank_of(rank) for rank in (o.src, o.dst)] for o in orbits])
+    known, which = np.unique([(o.src, o.dst) for o in orbits], return_inverse=True)
+    ends = np.array([turned.rank(rank) for rank in known.tolist()])[which.reshape(-1, 2)]
     src, dst = ends.swapaxes(0, 1).reshape(2, -1)
     distinct, pair_of = np.unique(src * ranks + dst, return_inverse=True)
     pairs: dict[tuple[int, int], int] = {}

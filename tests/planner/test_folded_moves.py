@@ -38,7 +38,7 @@ def test_the_longest_chain_of_one_rank_is_that_of_all_where_blocks_are_equal(nam
     found = few(name)
     assert found.seats == 1
     sizes = [found.blocks * n for n in (1, 3, 1000)]
-    told = chains_ps(found, found.widths(sizes))
+    told = chains_ps(found, found.widths(np.array(sizes) // found.blocks))
     assert told == chains_of_all_ps(name, sizes)
     with pytest.raises(AssertionError):  # the oracle, shown to fail
         assert told == chains_of_all_ps(name, [n + found.blocks for n in sizes])
@@ -48,7 +48,7 @@ def test_the_longest_chain_of_one_rank_is_that_of_all_where_blocks_are_equal(nam
 def test_it_is_never_longer_where_they_are_not(name):
     found = few(name)
     sizes = [found.blocks * 3 + n for n in (1, 7, found.blocks - 1)]
-    told = chains_ps(found, found.widths(sizes))
+    told = chains_ps(found, found.widths(np.array(sizes) // found.blocks))
     assert all(a <= b for a, b in zip(told, chains_of_all_ps(name, sizes), strict=True))
 
 
@@ -65,8 +65,7 @@ def test_a_lane_of_the_ranks_that_stand_for_all_is_as_busy_as_one_of_all(name):
     found, moves = few(name), moves_of(algorithm(name).emit, RANKS)
     assert found.channels == moves.channels
     for groups, of_all in ((found.by_src, moves.by_src), (found.by_dst, moves.by_dst)):
-        counts = np.diff(groups.starts, append=len(groups.order))
-        every = np.diff(of_all.starts, append=len(of_all.order)).reshape(RANKS, -1)
+        counts, every = groups.sizes, of_all.sizes.reshape(RANKS, -1)
         assert (every == counts).all()
         with pytest.raises(AssertionError):  # the oracle, shown to fail
             assert (every == counts + 1).all()
@@ -82,5 +81,5 @@ def test_every_move_leads_to_one_after_which_a_copy_is_final(name):
     """So an update follows every drain (``planner.folded_work``)."""
     moves = few(name)
     final = set(np.concatenate(moves.last).tolist())
-    awaited = {int(task) for _, before, _ in moves.levels for task in before}
+    awaited = {int(task) for _, before in moves.levels for task in before.order}
     assert final | awaited == set(range(len(moves.src)))

@@ -203,14 +203,21 @@ def exchange_cost(
 
     On large clusters it is the longest chain of moves, which is quicker found and never longer; so
     it is through a switch, where flows that share a port make whole rates that are no whole
-    numbers.
+    numbers. Where transfers crowd on a link, the longest chain may be longer than an algorithm's
+    own closed form, which knows none.
     """
     if work is None:
         return lambda elements: 0
     if len(cluster.devices) > COST_UP_TO_DEVICES or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
     name, module = plan.algorithm, algorithm(plan.algorithm)
-    return cache(lambda n: module.cost_ps(n, prices) + prices.library_ps(name, n))
+
+    @cache
+    def cost_ps(elements: int) -> int:
+        own = module.cost_ps(elements, prices) + prices.library_ps(name, elements)
+        return max(own, int(work.chain_ps[work.sizes[elements]]))
+
+    return cost_ps
 
 
 def exchange_work(

@@ -115,6 +115,12 @@ class Crossed:
         """Ids of the links."""
         return self.by_link.keys
 
+    def moves_of(self, moves: Moves, link: int) -> Ints:
+        """Return the transfers that cross the link at a place of ``links``."""
+        pairs = self.place[self.by_link.rows(link)].tolist()
+        found: Ints = moves.sends[np.concatenate([moves.by_pair.rows(pair) for pair in pairs])]
+        return found
+
     def work(self, moves: Moves, width: Ints, times: tuple[Ints, Ints]) -> list[Ints]:
         """Return fill, work and drain of the links, each (links, N)."""
         starts, rests = (array[moves.sends] for array in times)

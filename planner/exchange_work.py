@@ -20,6 +20,7 @@ from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import algorithm
 from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
+from planner.crowds import Crowds
 from planner.groups import Groups
 from planner.moves import Moves, block_edges, by_name, channels_of, moves_of
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
@@ -46,7 +47,7 @@ class Work:
     compute_ps: Ints
     """(ranks, N) additions, and transfers where they hold the compute lane."""
     chain_ps: Ints
-    """(N,) longest chain of moves."""
+    """(N,) longest chain of moves and crowds."""
     all_ps: Ints
     """(N,) all moves, one after the other."""
     pivot_ps: Ints
@@ -159,7 +160,9 @@ def _work(
     for part in (duration, idle):
         part[moves.first_sends] += [prices.library_ps(name, n) for n in distinct]
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
-    head, tail = moves.times(duration, update)
+    crossed = Crossed.of(moves, routes)
+    crowding = Crowds.of(moves, crossed, routes).on(width, idle, duration, routes.item_bytes)
+    head, tail = moves.times(duration, update, crowding)
 
     def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
         """Return fill, work and drain, (channels, ranks, N); those of a switch have no end."""
@@ -181,7 +184,6 @@ def _work(
         lanes = []
     lanes = [[np.concatenate(array) for array in some] for some in lanes]
     lanes.append([fill, additions + update, np.zeros_like(additions)])
-    crossed = Crossed.of(moves, routes)
     lanes.append(crossed.work(moves, width, (head + idle, tail)))
     fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
     return Work(
@@ -191,7 +193,8 @@ def _work(
         work_ps=works,
         drain_ps=drains,
         compute_ps=additions,
-        chain_ps=(head + duration + tail).max(axis=0) - update,
+        chain_ps=np.maximum((head + duration + tail).max(axis=0), crowding.longest_ps(head, tail))
+        - update,
         all_ps=duration.sum(axis=0),
         pivot_ps=pivot_rows(moves, routes, width, (head, head + idle, duration, tail))
         if not prices.holds_compute  # else one lane has what is before and after

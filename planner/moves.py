@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, name_at
@@ -17,8 +19,20 @@ from planner.collectives.base import Emit
 from planner.emission import script_of
 from planner.groups import Groups, Runs
 
+Bools = npt.NDArray[np.bool_]
+
 Level = tuple[Ints, Runs]
 """Moves, and by move those that it waits for, or that wait for it."""
+
+
+class Lift(Protocol):
+    """What holds moves back, beside those that they wait for."""
+
+    def starts(self, level: int, end_ps: Ints) -> None:
+        """Raise the earliest ends of moves of a level, (T, N); lower levels are done."""
+
+    def rests(self, level: int, rest_ps: Ints) -> None:
+        """Raise how long moves of a backward level and all after them take, (T, N)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,7 +81,38 @@ class Moves:
         """Transfers that wait for no move: every chain begins with one."""
         return unled(self.count, self.levels)
 
-    def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
+    @cached_property
+    def level(self) -> Ints:
+        """(T,) place in ``levels``, -1 of what waits for no move."""
+        return _places(self.count, self.levels)
+
+    @cached_property
+    def back_level(self) -> Ints:
+        """(T,) place in ``back``, -1 of what no move waits for."""
+        return _places(self.count, self.back)
+
+    @cached_property
+    def waiting(self) -> Ints:
+        """Moves that wait, once for each move that they wait for."""
+        return np.concatenate([np.repeat(some, before.sizes) for some, before in self.levels])
+
+    @cached_property
+    def waited(self) -> Ints:
+        """The moves that those wait for."""
+        return np.concatenate([before.order for _, before in self.levels])
+
+    @cached_property
+    def waits_for(self) -> Bools:
+        """(T, T) whether a move waits for another one, at once or through others."""
+        found = np.eye(self.count, dtype=np.bool_)
+        for some, before in self.levels:
+            found[some] |= before.reduce(np.logical_or, found)
+        np.fill_diagonal(found, val=False)
+        return found
+
+    def times(
+        self, duration_ps: Ints, update_ps: Ints, lift: Lift | None = None
+    ) -> tuple[Ints, Ints]:
         """Return the earliest start of every move, and what must follow its end, shape (T, N).
 
         Parameters
@@ -75,8 +120,17 @@ class Moves:
         duration_ps : int array, shape (T, N)
         update_ps : int array, shape (N,)
             The update that follows the last moves.
+        lift
+            What holds moves back, beside those that they wait for.
         """
-        return chain_times(self.levels, self.back, self.last, duration_ps, update_ps)
+        return chain_times(self.levels, self.back, self.last, duration_ps, update_ps, lift)
+
+
+def _places(count: int, levels: Sequence[Level]) -> Ints:
+    found = np.full(count, -1, dtype=np.int64)
+    for place, (some, _) in enumerate(levels):
+        found[some] = place
+    return found
 
 
 def chain_times(
@@ -85,19 +139,24 @@ def chain_times(
     last: Sequence[Ints],
     duration_ps: Ints,
     update_ps: Ints,
+    lift: Lift | None = None,
 ) -> tuple[Ints, Ints]:
     """Return the earliest start of every move, and what must follow its end, shape (T, N)."""
     end = duration_ps.copy()
-    for moves, before in levels:
+    for level, (moves, before) in enumerate(levels):
         end[moves] += before.reduce(np.maximum, end)
+        if lift:
+            lift.starts(level, end)
     rest = duration_ps.copy()
     final = np.zeros(len(rest), dtype=np.bool_)
     final[np.concatenate(last)] = True
     rest[final] += update_ps
-    for moves, after in back:
+    for level, (moves, after) in enumerate(back):
         followed = after.reduce(np.maximum, rest)
         np.maximum(followed, update_ps, out=followed, where=final[moves, None])
         rest[moves] = duration_ps[moves] + followed
+        if lift:
+            lift.rests(level, rest)
     return np.subtract(end, duration_ps, out=end), np.subtract(rest, duration_ps, out=rest)
 
 

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from hwprofiles.units import Ints
 from planner.crossings import LATER, Routes, crossing_ps
-from planner.moves import Moves
-
-Bools = npt.NDArray[np.bool_]
+from planner.moves import Bools, Moves
 
 MOST = 2
 """Pivots looked at: a double tree has two roots."""

@@ -44,8 +44,7 @@ class Crowds:
     @classmethod
     def of(cls, moves: Moves, crossed: Crossed, routes: Routes) -> "Crowds":
         """Find them."""
-        few = len(routes.cluster.devices) <= MOST_DEVICES and moves.count <= MOST_MOVES
-        if not few or crossed.switched:
+        if crossed.switched or not tells_waits(moves, len(routes.cluster.devices)):
             return cls()
         slowest: dict[tuple[int, ...], float] = {}
         for link, rate in enumerate(crossed.rate.tolist()):
@@ -103,6 +102,11 @@ class Crowding:
             begun = (head_ps[some] + self.idle_ps[some]).min(axis=0)
             found = np.maximum(found, begun + work_ps + tail_ps[some].min(axis=0))
         return found
+
+
+def tells_waits(moves: Moves, devices: int) -> bool:
+    """Whether it is worked out, on a cluster of so many devices, which moves wait for which."""
+    return devices <= MOST_DEVICES and moves.count <= MOST_MOVES
 
 
 def _near(moves: Moves, some: Ints) -> Iterator[tuple[int, ...]]:

@@ -21,6 +21,7 @@ from planner.algorithms import algorithm
 from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
 from planner.crowds import Crowds
+from planner.delays import delay_rows, delayed_ps, no_delays
 from planner.groups import Groups
 from planner.moves import Moves, block_edges, by_name, channels_of, moves_of
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
@@ -52,6 +53,8 @@ class Work:
     """(N,) all moves, one after the other."""
     pivot_ps: Ints
     """(4, V, N) as in ``planner.pivots``."""
+    delay_ps: Ints
+    """(4, D, N) as in ``planner.delays``."""
 
     def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
         """Return by bucket: the time that it and all after it take at least, once one is ready.
@@ -67,6 +70,14 @@ class Work:
         if self.pivot_ps.shape[1]:
             busy = np.maximum(busy, busy_ps(self.pivot_ps[:, :, columns]))
         return tuple(busy[::-1].tolist())
+
+    def delayed_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
+        """Return by bucket what follows when it would be whole if no rank had anything to add.
+
+        Buckets are in the order in which they become whole, one after the other.
+        """
+        columns = [self.sizes[n] for n in elements]
+        return tuple(delayed_ps(self.delay_ps[:, :, columns]).tolist())
 
     @cached_property
     def _telling(self) -> Ints:
@@ -140,6 +151,7 @@ def _joined(works: Sequence[Work]) -> Work:
         chain_ps=np.concatenate([work.chain_ps for work in works]),
         all_ps=np.concatenate([work.all_ps for work in works]),
         pivot_ps=stacked_rows([work.pivot_ps for work in works]),
+        delay_ps=np.concatenate([work.delay_ps for work in works], axis=2),
     )
 
 
@@ -199,6 +211,9 @@ def _work(
         pivot_ps=pivot_rows(moves, routes, width, (head, head + idle, duration, tail))
         if not prices.holds_compute  # else one lane has what is before and after
         else stacked_rows([], len(distinct)),
+        delay_ps=delay_rows(moves, len(routes.cluster.devices), channels, (duration, tail))
+        if not prices.holds_compute  # else passes are put off by transfers too
+        else no_delays(0, len(distinct)),
     )
 
 

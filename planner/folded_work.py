@@ -13,6 +13,7 @@ import numpy as np
 from hwprofiles.units import Floats, Ints
 from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Routes, crossing_ps
+from planner.delays import no_delays
 from planner.exchange_work import Work, lone_ps
 from planner.folded_moves import FoldedMoves, fitting_moves
 from planner.groups import Groups
@@ -60,6 +61,7 @@ def folded_work(
         chain_ps=chain,
         all_ps=serial,
         pivot_ps=stacked_rows([], len(distinct)),  # of alike ranks none is a root
+        delay_ps=no_delays(0, len(distinct)),
     )
 
 

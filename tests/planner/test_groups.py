@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.crossings import LATER
+from planner.delays import no_delays
 from planner.exchange_work import Work
 from planner.groups import Groups
 from planner.pivots import stacked_rows
@@ -47,6 +48,7 @@ def work_at_random(rows: int, sizes: int, seed: int) -> Work:
         chain_ps=work[0],
         all_ps=work[0],
         pivot_ps=stacked_rows([], sizes),
+        delay_ps=no_delays(0, sizes),
     )
 
 

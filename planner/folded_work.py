@@ -73,11 +73,11 @@ class _Looked:
     prices: Prices
     routes: Routes
     classes: Sequence[tuple[int, ...]]
-    """Kinds of moves that one stands for, different ones (``Routes.kinds``)."""
+    """Of ``Routes.kinds`` those that one move stands for, different ones."""
     class_of: Ints
-    """(T,) which of these a move is."""
+    """By kind of move: which of these."""
     place: Ints
-    """By crossing: which of ``moves.by_pair`` crosses."""
+    """By crossing: which of ``moves.sending`` crosses."""
     by_link: Groups
     """Crossings by link."""
     rate: Floats
@@ -88,7 +88,7 @@ class _Looked:
         """Follow the routes of all pairs."""
         crossed = [
             (place, link)
-            for place, pair in enumerate(moves.by_pair.keys.tolist())
+            for place, pair in enumerate(moves.sending.tolist())
             for ends in moves.members[pair].tolist()
             for link in routes.route(*ends).link_ids
         ]
@@ -105,7 +105,7 @@ class _Looked:
             prices=prices,
             routes=routes,
             classes=tuple(classes),
-            class_of=np.array(of_pair)[moves.pair_of],
+            class_of=np.array(of_pair)[moves.kinds.pair],
             place=place,
             by_link=by_link,
             rate=np.array([links[i].bandwidth_bytes_per_s for i in by_link.keys]),
@@ -117,40 +117,44 @@ class _Looked:
         That is fill, work and drain of lanes and links, (rows, N); fill and work of compute lanes,
         (seats, N); the longest chain of moves and the sum of all, (N,). Updates are not counted.
         """
-        moves = self.moves
+        moves, kinds = self.moves, self.moves.kinds
         duration, idle = self._durations(wholes)
         for part in (duration, idle):
-            part[moves.first_sends] += paid_ps
-        head, tail = moves.times(duration, np.zeros_like(wholes))
+            part[kinds.leads] += paid_ps
+        end, rest = moves.times(duration)
+        head = kinds.alike.reduce(np.minimum, end) - duration
+        work = kinds.alike.sizes[:, None] * duration
+        tail = kinds.alike.reduce(np.minimum, rest) - duration
 
-        def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
+        def lane(seats: Ints, some: Ints, own: int) -> list[Ints]:
             """Return fill, work and drain by rank and ``own`` lanes of it."""
-            of, rows = zip(REDUCE, (head, duration, tail), EMPTY, strict=True), moves.seats * own
-            return [groups.by_key(f, array, rows, empty, some) for f, array, empty in of]
+            of, rows = zip(REDUCE, (head, work, tail), EMPTY, strict=True), moves.seats * own
+            by_seat = Groups.of(seats[some])
+            return [by_seat.by_key(f, array, rows, empty, some) for f, array, empty in of]
 
-        lanes = [lane(some, moves.sends, moves.channels) for some in (moves.by_src, moves.by_dst)]
-        fill, additions, _ = lane(moves.by_adder, moves.adds, 1)
-        ready = np.array([(head[t] + duration[t]).max(axis=0) for t in moves.last])
+        seats = (end * moves.channels + kinds.channel for end in (kinds.src, kinds.dst))
+        lanes = [lane(some, kinds.sends, moves.channels) for some in seats]
+        fill, additions, _ = lane(kinds.src, kinds.adds, 1)
+        ready = np.array([end[t].max(axis=0) for t in moves.last])
         fill = np.minimum(fill, ready)
         if self.prices.holds_compute:
             for some in lanes:
-                first, work, _ = (a.reshape(moves.seats, moves.channels, -1) for a in some)
-                fill, additions = np.minimum(fill, first.min(axis=1)), additions + work.sum(axis=1)
+                first, busy, _ = (a.reshape(moves.seats, moves.channels, -1) for a in some)
+                fill, additions = np.minimum(fill, first.min(axis=1)), additions + busy.sum(axis=1)
             lanes = []
         lanes.append(self._links(wholes, (head + idle, tail)))
-        chain, serial = (head + duration + tail).max(axis=0), duration.sum(axis=0)
+        chain, serial = ready.max(axis=0), work.sum(axis=0)
         return *map(np.concatenate, zip(*lanes, strict=True)), fill, additions, chain, serial
 
     def _durations(self, wholes: Ints) -> tuple[Ints, Ints]:
-        """Time of each move alone, and the part of it in which no byte moves, shape (T, N)."""
-        moves = self.moves
-        widths, width_of = np.unique(moves.widths(wholes), return_inverse=True)
+        """Time of a move of each kind, and the part of it in which no byte moves, shape (G, N)."""
+        blocks, blocks_of = np.unique(self.moves.kinds.blocks, return_inverse=True)
+        widths, width_of = np.unique(blocks[:, None] * wholes, return_inverse=True)
         alone = {kind: self._lone(kind, widths) for some in self.classes for kind in some}
         # a pair takes as long as the quickest that it stands for
         quickest = [np.min([alone[kind] for kind in some], axis=0) for some in self.classes]
-        at = width_of.reshape(len(moves.spans), -1)
-        by_class = np.stack(quickest, axis=1)[:, :, at].reshape(2, -1, at.shape[1])
-        all_ps, idle_ps = by_class[:, self.class_of * len(moves.spans) + moves.span_of]
+        columns = width_of.reshape(len(blocks), -1)[blocks_of]
+        all_ps, idle_ps = np.stack(quickest, axis=1)[:, self.class_of[:, None], columns]
         return all_ps, idle_ps
 
     def _lone(self, kind: int, widths: Ints) -> tuple[Ints, Ints]:
@@ -164,12 +168,13 @@ class _Looked:
 
     def _links(self, wholes: Ints, times: tuple[Ints, Ints]) -> list[Ints]:
         """Return fill, work and drain of the links that the transfers cross, (links, N)."""
-        moves = self.moves
-        blocks = (moves.spans[:, 1] - moves.spans[:, 0])[moves.span_of, None]
+        kinds = self.moves.kinds
+        blocks = (kinds.alike.sizes * kinds.blocks)[:, None]
         of = zip(REDUCE, (times[0], blocks, times[1]), strict=True)
-        by_pair = [moves.by_pair.reduce(f, array, moves.sends) for f, array in of]
+        by_pair = Groups.of(kinds.pair[kinds.sends])
+        pairs = [by_pair.reduce(f, array, kinds.sends) for f, array in of]
         fill, blocks, drain = (
-            self.by_link.reduce(f, a[self.place]) for f, a in zip(REDUCE, by_pair, strict=True)
+            self.by_link.reduce(f, a[self.place]) for f, a in zip(REDUCE, pairs, strict=True)
         )
         payload = blocks * (wholes * self.routes.item_bytes)
         return [fill, crossing_ps(payload, self.rate[:, None]), drain]

@@ -123,7 +123,17 @@ class Moves:
         lift
             What holds moves back, beside those that they wait for.
         """
-        return chain_times(self.levels, self.back, self.last, duration_ps, update_ps, lift)
+        end, rest = chain_ends(self.levels, duration_ps, slice(None), lift), duration_ps.copy()
+        final = np.zeros(len(rest), dtype=np.bool_)
+        final[np.concatenate(self.last)] = True
+        rest[final] += update_ps
+        for level, (moves, after) in enumerate(self.back):
+            followed = after.reduce(np.maximum, rest)
+            np.maximum(followed, update_ps, out=followed, where=final[moves, None])
+            rest[moves] = duration_ps[moves] + followed
+            if lift:
+                lift.rests(level, rest)
+        return np.subtract(end, duration_ps, out=end), np.subtract(rest, duration_ps, out=rest)
 
 
 def _places(count: int, levels: Sequence[Level]) -> Ints:
@@ -133,31 +143,27 @@ def _places(count: int, levels: Sequence[Level]) -> Ints:
     return found
 
 
-def chain_times(
-    levels: Sequence[Level],
-    back: Sequence[Level],
-    last: Sequence[Ints],
-    duration_ps: Ints,
-    update_ps: Ints,
-    lift: Lift | None = None,
-) -> tuple[Ints, Ints]:
-    """Return the earliest start of every move, and what must follow its end, shape (T, N)."""
-    end = duration_ps.copy()
+def chain_ends(
+    levels: Sequence[Level], duration_ps: Ints, kind_of: Ints | slice, lift: Lift | None = None
+) -> Ints:
+    """Return the earliest end of every move, shape (T, N).
+
+    ``duration_ps`` is that of kinds of moves, and ``kind_of`` says which one each move is.
+    """
+    end: Ints = duration_ps[kind_of].copy()
     for level, (moves, before) in enumerate(levels):
         end[moves] += before.reduce(np.maximum, end)
         if lift:
             lift.starts(level, end)
-    rest = duration_ps.copy()
-    final = np.zeros(len(rest), dtype=np.bool_)
-    final[np.concatenate(last)] = True
-    rest[final] += update_ps
-    for level, (moves, after) in enumerate(back):
-        followed = after.reduce(np.maximum, rest)
-        np.maximum(followed, update_ps, out=followed, where=final[moves, None])
-        rest[moves] = duration_ps[moves] + followed
-        if lift:
-            lift.rests(level, rest)
-    return np.subtract(end, duration_ps, out=end), np.subtract(rest, duration_ps, out=rest)
+    return end
+
+
+def chain_rests(back: Sequence[Level], duration_ps: Ints, kind_of: Ints | slice) -> Ints:
+    """Return how long every move and all that must follow it take, updates apart, (T, N)."""
+    rest: Ints = duration_ps[kind_of].copy()
+    for moves, after in back:
+        rest[moves] += after.reduce(np.maximum, rest)
+    return rest
 
 
 @cache

@@ -178,6 +178,11 @@ def test_a_batch_says_of_how_many_devices_it_is(batch, devices, samples):
         ("B200", "NVLink5", "dgx-b200"),
         ("MI300X", "xGMI", "mi300x-8"),
         ("TPUv5e", "ICI", "tpu-v5e:4x2"),
+        ("A10G (g5.48xlarge)", "PCIe", "aws-g5-48xlarge"),
+        ("A100 40GB", "PCIe", "a100-pcie-40g-8"),
+        ("L40S", "PCIe", "l40s-8"),
+        ("MI210", "PCIe", "rtx-3090-8"),
+        ("GB300", "NVLink5", "gb200-nvl72"),
     ],
 )
 def test_several_devices_are_joined_by_what_joins_them(accelerator, inside, system):
@@ -213,7 +218,7 @@ def test_a_network_takes_the_place_of_the_systems_own(network, gb_per_s):
         ("comm_method", "asynchronous parameter server"),
         ("comm_method", "FSDP"),
         ("accelerator", "Ascend 910B"),
-        ("accelerator", "GH200 96GB"),
+        ("accelerator", "RTX 3080 Laptop GPU"),
         ("n_devices", "12"),
         ("precision", "int8"),
         ("model", "GNMT-9000"),

@@ -23,7 +23,6 @@ from planner.transport_groups import (
     domain_size,
     group_of,
     lane,
-    lane_of,
     network_lane,
     nics,
 )
@@ -41,6 +40,8 @@ NAMED_WIRES = r"(?i)\bnv(?=[0-9])"
 """How ``nvidia-smi topo`` calls NVLink, before the number of wires."""
 SINGLE = r"(?i)[efhnx]dr|connectx|\bcx|aries|slingshot"
 """Words by which a network without a number or a rate says what its one NIC is."""
+GENERATION = r"(?i)[efhnx]dr|connectx|\bcx|quantum|efa ?v?[1-4]\b(?! ?x)"
+"""Words by which a network says of which generation it is; without, it is the system's own."""
 FAST_BYTES_PER_S = 200 * GB / BITS
 """Ethernet of so much a NIC is used by RDMA, unless sockets are named: they do not fill it."""
 TOGETHER = {"dual": 2, "two": 2, "quad": 4, "four": 4, "eight": 8}
@@ -210,21 +211,30 @@ def network_named(text: str) -> str:
     return str(part)
 
 
+def _network_kind(text: str) -> tuple[str, float]:
+    """Return the stack of the network that a row names, and the rate of the NIC of its part."""
+    part = network_named(text)
+    return str(stack_of(part)), load_wires(part).bandwidth_bytes_per_s
+
+
 def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -> Lane:
     """Return the NICs of one domain that a row names."""
     system = choice.get("cluster", "")
     text = told.get("inter_link", "")
     if text.lower() in NOTHING:
         raise Unstated("inter_link is not stated")
-    part = network_named(text)
+    stack, usual = _network_kind(text)
     own = network_lane(system) if system and nics(system) else None
     counts, rate = stated_nics(text)
+    is_own = own is not None and own.stack.partition("-")[0] == stack.partition("-")[0]
+    if own and is_own and not _found(GENERATION, text):
+        stack = own.stack
     if rate:
         nic = rate
-    elif own and stack_of(part) == own.stack:
+    elif own and stack == own.stack:
         nic = own.port_bytes_per_s * choice.get("nic_rate", 1.0)
     else:
-        nic = load_wires(part).bandwidth_bytes_per_s
+        nic = usual
     alone = int(rate > 0 or _found(SINGLE, text))
     ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else alone)
     if not ports:
@@ -232,13 +242,13 @@ def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -
     if own and not counts and nic > WHOLE * own.port_bytes_per_s:
         nic /= ports  # of all of them together
     if not system:
-        return lane_of(part, nic * ports, nic)
+        return lane(stack, nic * ports, nic)
     whole = float(ports)
     if choice.get("rack") and counts:  # those of one tray
         whole *= _whole("nodes", told) // domains
     elif counts:  # those of a node with fewer devices are near to all of them
         whole *= domain_size(system) / _node_size(choice, told)
-    return lane_of(part, nic * whole, nic * max(1, int(whole) // domain_size(system)))
+    return lane(stack, nic * whole, nic * max(1, int(whole) // domain_size(system)))
 
 
 def _node_size(choice: Mapping[str, Any], told: Mapping[str, str]) -> int:

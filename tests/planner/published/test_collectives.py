@@ -129,6 +129,16 @@ COMPOSED = [
         100e9,
         2,
     ),
+    ({"system": "p5en.48xlarge", "inter_link": "EFA"}, "nvlink-4 efa-3", 400e9, 2),
+    ({"system": "p5en.48xlarge", "inter_link": "EFA v3 16x200Gbps"}, "nvlink-4 efa-3", 400e9, 2),
+    ({"system": "p6-b200.48xlarge", "inter_link": "EFA 8x400Gbps"}, "nvlink-5 efa-3", 400e9, 2),
+    ({"system": "p4d.24xlarge", "inter_link": "EFA 4x100Gbps"}, "nvlink-3 efa", 50e9, 2),
+    (
+        {"system": "ND40rs_v2", "inter_link": "InfiniBand"},
+        "nvlink-2 infiniband-edr",
+        12.5e9,
+        2,
+    ),
     ({"system": "HGX H100", "inter_link": "Ethernet 400 Gb/s x8"}, "nvlink-4 roce", 400e9, 2),
     ({"system": "HGX H100", "inter_link": "8x400GbE (TCP)"}, "nvlink-4 ethernet", 400e9, 2),
     (
@@ -348,6 +358,9 @@ def test_a_third_of_the_published_rows_keeps_the_thresholds():
     assert large.mean <= 0.13
     assert large.p90 <= 0.32
     assert node.median <= 0.045
+    across = found["by_part"]["64 KiB and more, several nodes"]
+    assert across.mean <= 0.11
+    assert across.p90 <= 0.26
     assert found["by_part"]["below 64 KiB, one node"].median <= 0.10
     assert found["fabric_not_stated"].rows > 20
 

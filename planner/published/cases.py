@@ -39,6 +39,8 @@ OF_ALL = r"(?i)(?=.*(?:global|total))[a-z =:(]*([0-9,]+)[a-z =:()]*"
 """How a batch of all devices says so."""
 GENERATIONS = "(?i)[efhnx]dr|connectx|\\bcx|quantum"
 """Words by which a network says how fast it is."""
+LARGEST = 1 << 31
+"""Above it no number of samples or devices is one that was run."""
 ALIKE = 1.3
 """Networks whose rates differ by less are one: that of the system."""
 
@@ -356,6 +358,6 @@ def _samples(told: Mapping[str, str], dtype: str, workers: int) -> int:
 def _whole(column: str, told: Mapping[str, str]) -> int:
     text = told.get(column, "")
     found = whole_of(text)
-    if not found:
+    if not found or found > LARGEST:
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
     return found

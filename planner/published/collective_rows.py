@@ -105,7 +105,7 @@ def bytes_of(text: str) -> str:
     power = re.fullmatch("(?i)([0-9.]+e[+]?[0-9]+) ?b?", bare)
     try:
         return str(round(float(power[1])) if power else parse_bytes(bare))
-    except (UnitError, ValueError):
+    except (UnitError, ValueError, OverflowError):
         return text
 
 

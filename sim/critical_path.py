@@ -95,15 +95,20 @@ class _Moments:
     """Positions by key and time."""
 
     def __init__(self, keys: Ints, at_ps: Ints) -> None:
+        by_time = np.argsort(at_ps, kind="stable")
+        own = keys[by_time]
         few = keys.max(initial=0) < 2**16  # then they are counted, not compared
-        self.order = np.argsort(keys.astype(np.uint16) if few else keys, kind="stable")
-        self.keys, self.at_ps = keys[self.order], at_ps
+        self.order = by_time[np.argsort(own.astype(np.uint16) if few else own, kind="stable")]
+        self.at_ps = at_ps[self.order]
+        self.ptr = np.append(0, np.cumsum(np.bincount(keys)))
 
     def at(self, key: int, now_ps: int) -> list[int]:
         """Return the positions of this key and time, ascending."""
-        begin, end = np.searchsorted(self.keys, (key, key + 1))
-        own = self.order[begin:end]
-        found: list[int] = own[self.at_ps[own] == now_ps].tolist()
+        if key + 1 >= len(self.ptr):
+            return []
+        begin, end = self.ptr[key], self.ptr[key + 1]
+        first, last = begin + np.searchsorted(self.at_ps[begin:end], (now_ps, now_ps + 1))
+        found: list[int] = self.order[first:last].tolist()
         return found
 
 

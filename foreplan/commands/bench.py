@@ -34,7 +34,7 @@ def engine(
     quiet: Quiet = False,
 ) -> None:
     """Time the engines on graphs of all kinds, beside the same work done as simply as possible."""
-    from foreplan.benchmarks import engine_rates, engine_work_us, peak_bytes, start_up_s
+    from foreplan.engine_rates import engine_rates, engine_work_us, peak_bytes, start_up_s
     from hwprofiles.units import format_bytes
 
     rates, work_us = [], engine_work_us(repeats, tasks, ranks, flows)
@@ -80,7 +80,7 @@ def engine(
 def scale(json: Json = False, quiet: Quiet = False) -> None:
     """Time collectives of 16,384 ranks and a step of 4,096 devices: one rank for all, or all."""
     from foreplan.bench_scale import SCALES, scales
-    from foreplan.benchmarks import peak_bytes
+    from foreplan.engine_rates import peak_bytes
     from hwprofiles.units import format_bytes, format_s
 
     found = []
@@ -118,7 +118,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Price and rank all candidates of a large search; recompute some rows one by one."""
-    from foreplan.benchmarks import SEARCHES, search_rates
+    from foreplan.search_rates import SEARCHES, search_rates
     from hwprofiles.errors import PlanError
     from hwprofiles.registry import lookup
 

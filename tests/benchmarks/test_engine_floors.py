@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foreplan.benchmarks import engine_rates, engine_work_us, start_up_s
+from foreplan.engine_rates import engine_rates, engine_work_us, start_up_s
 from sim.engine import ARRAY_FROM_TASKS
 
 pytestmark = pytest.mark.benchmark

@@ -19,7 +19,7 @@ from planner.model import ModelGraph
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
 from planner.precision import MASTERS, SCALING
-from planner.program import PHASES, Program, TransferTask
+from planner.program import PHASES, Program
 from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
 from planner.switching import route_between
 from sim.checks import check_graph, peak_live_bytes
@@ -177,7 +177,7 @@ def phase_seconds(
     for task in program.of_rank(rank):
         start, end = (int(t[task]) for t in (timeline.start_ps, timeline.end_ps))
         if first <= start and end <= last:
-            spans[program.tasks[task].phase].append((start, end))
+            spans[program.deed(task).phase].append((start, end))
     order = ("forward", "backward", "update", "load", "exchange")
     ends = {first, last, *(e for s in spans.values() for t in s for e in t)}
     edges = np.array(sorted(ends), dtype=np.int64)
@@ -199,17 +199,16 @@ def grade_shares(
     totals = dict.fromkeys(Grade, 0)
     known: dict[tuple[str, int], Grade] = {}
     for task in critical_path(program.graph, timeline):
-        info = program.tasks[task]
-        length = int(timeline.end_ps[task] - timeline.start_ps[task])
-        if not isinstance(info, TransferTask):
-            device = cluster.devices[plan.placement[info.rank]].name
-            key = device, id(info.call)
+        deed = program.deed(task)
+        if deed.call:
+            device = cluster.devices[plan.placement[deed.ends[0]]].name
+            key = device, id(deed.call)
             if key not in known:  # equal layers share their calls, and all ranks do
-                known[key] = books[device].cost(info.call).grade
+                known[key] = books[device].grade(deed.call)
             grade = known[key]
         else:
-            route = route_between(cluster, plan.placement, info.src, info.dst)
+            route = route_between(cluster, plan.placement, *deed.ends)
             grade = max(link.grade for link in route.links)
-        totals[grade] += length
+        totals[grade] += int(timeline.end_ps[task] - timeline.start_ps[task])
     path_ps = sum(totals.values()) or 1
     return {grade: total / path_ps for grade, total in totals.items()}

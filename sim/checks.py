@@ -99,7 +99,7 @@ def peak_live_bytes(graph: TaskGraph, timeline: Timeline) -> Ints:
     born_ps, dead_ps = timeline.start_ps[writer], timeline.end_ps[writer]
     np.maximum.at(dead_ps, graph.in_idx, np.repeat(timeline.end_ps, np.diff(graph.in_ptr)))
     size = graph.register_bytes[graph.out_idx]
-    device = graph.register_device[graph.out_idx]
+    device = graph.register_device[graph.out_idx].astype(np.int64)
     returns_first = np.where(dead_ps > born_ps, 0, 2)
     at_ps = np.concatenate([born_ps, dead_ps])
     turn = np.concatenate([np.ones_like(born_ps), returns_first])

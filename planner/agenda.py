@@ -25,6 +25,10 @@ EFFORT = 18_000
 ALWAYS, MOST_EFFORT = 3, 15_000
 """So many plans are simulated whatever the sum, each of at most so many tasks."""
 
+MOST_ALIKE = 4_500
+"""In the end rows of the best one's kind are simulated, each of at most so much work: of all they
+are the likeliest to be better, by little."""
+
 NEAR_BEST = 1.02
 """Where every program is too large: how far above the least bound the one may be that is tried."""
 
@@ -52,8 +56,8 @@ class Agenda:
     """The rows of a ranking, until none left can be kept, or budget or effort end.
 
     Where effort is what counts, a program that is too large for what is left of it is passed over,
-    but for the first few; where all that are bounded near the best are too large even for these,
-    the smallest of them is taken alone.
+    but for the first few, and at the end for a few that are like the best; where all that are
+    bounded near the best are too large even for these, the smallest of them is taken alone.
     """
 
     ranking: Ranking
@@ -94,8 +98,23 @@ class Agenda:
             limit = self._kept_values()[self.found.keep - 1 :]
             least = [*limit, *(expected[first : first + 1] if first is not None else ())]
             if not self.ranking.opens(min(least, default=np.inf)):
-                return None if first is None else int(places[first])
-        return None
+                if first is not None:
+                    return int(places[first])
+                break
+        return self._like_best()
+
+    def _like_best(self) -> int | None:
+        """Return the place of a row of the best one's kind that may be better; None without one."""
+        if self.budget is not None or not self.found.kept:
+            return None
+        value, row = self.found.kept[0][0][0], self.found.kept[0][1]
+        places = self._open_places()
+        places = places[self.ranking.queue.value[places] < value]
+        places = places[self._work(places) <= MOST_ALIKE]
+        kinds = self._kinds(np.append(self.ranking.queue.rows[places], row))
+        return next(
+            (p for p, kind in zip(places.tolist(), kinds, strict=False) if kind == kinds[-1]), None
+        )
 
     def ahead(self) -> int:
         """Return about how much work is to come, if rows exceed their bounds as those before did.

@@ -294,6 +294,24 @@ def test_rows_come_by_what_their_kind_exceeded_its_bounds_by():
     assert steps_ps(by_bound)[0] > steps_ps(every)[0]
 
 
+def test_where_a_search_stops_by_tasks_no_plan_with_other_slots_is_faster():
+    model, training, machine = load_model("alexnet"), Training(batch=128), load_machine("k40-quad")
+
+    def missed_ps() -> int:
+        with patch("planner.search.Agenda", partial(Agenda, left=300)):
+            result = search(model, training, machine)
+        assert result.certificate.stopped_by == "tasks"
+        best = result.best[0].plan
+        others = [replace(best, input_slots=i, landing_slots=n) for i in (1, 2) for n in (1, 2)]
+        return steps_ps(result)[0] - min(
+            simulated_ps(model, training, other, machine) for other in others
+        )
+
+    assert missed_ps() == 0
+    with patch.object(Agenda, "_like_best", lambda agenda: None):
+        assert missed_ps() > 0
+
+
 @pytest.mark.parametrize(("devices", "then"), [(8, "heap"), (9, "array")])
 def test_on_many_devices_the_array_engine_takes_over(devices, then):
     machine, result = perceptron()[2:]

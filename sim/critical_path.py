@@ -55,27 +55,30 @@ class _Releases:
         now_ps = int(self.start_ps[task])
         waits = self.graph.dep_idx[self.graph.dep_ptr[task] : self.graph.dep_ptr[task + 1]]
         yield from waits[self.end_ps[waits] == now_ps].tolist()
-        # Most tasks are released by a dependency, so what follows is seldom wanted.
-        ended = self._ended(now_ps)
-        yield from self._on_lanes(self.graph.row("lane", task), ended)
-        yield from self._of_slots(self.graph.row("out", task), ended, now_ps)
+        # Most tasks are released by a dependency, fewer by a lane, and by a slot very few.
+        yield from self._on_lanes(self.graph.row("lane", task), now_ps)
+        yield from self._of_slots(self.graph.row("out", task), now_ps)
 
     @cached_property
-    def _by_end(self) -> tuple[Ints, Ints]:
+    def _left(self) -> tuple[Ints, Ids, Ints]:
+        """When lanes were left, ascending; which, and by which task."""
+        holder = np.repeat(np.arange(self.graph.tasks), np.diff(self.graph.lane_ptr))
+        left_ps = self.end_ps[holder]
+        order = np.argsort(left_ps, kind="stable")
+        return left_ps[order], self.graph.lane_idx[order], holder[order]
+
+    def _on_lanes(self, lanes: list[int], now_ps: int) -> list[int]:
+        """Return who left one of these lanes at an instant, ascending."""
+        left_ps, lane, holder = self._left
+        begin, end = np.searchsorted(left_ps, (now_ps, now_ps + 1))
+        some, held = holder[begin:end], lane[begin:end]
+        return sorted({task for own in lanes for task in some[held == own].tolist()})
+
+    @cached_property
+    def _ended(self) -> tuple[Ints, Ints]:
+        """When tasks ended, ascending, and which."""
         order = np.argsort(self.end_ps, kind="stable")
-        return order, self.end_ps[order]
-
-    def _ended(self, now_ps: int) -> Ints:
-        """Return the tasks that ended at an instant, ascending."""
-        order, end_ps = self._by_end
-        begin, end = np.searchsorted(end_ps, (now_ps, now_ps + 1))
-        return order[begin:end]
-
-    def _on_lanes(self, lanes: list[int], ended: Ints) -> list[int]:
-        """Return who of ``ended`` held one of these lanes."""
-        places, holder = _entries(self.graph.lane_ptr, ended)
-        found: list[int] = np.unique(holder[np.isin(self.graph.lane_idx[places], lanes)]).tolist()
-        return found
+        return self.end_ps[order], order
 
     @cached_property
     def _read_until_ps(self) -> Ints:
@@ -84,12 +87,16 @@ class _Releases:
         np.maximum.at(found, self.graph.in_idx, np.repeat(self.end_ps, np.diff(self.graph.in_ptr)))
         return found
 
-    def _of_slots(self, registers: list[int], ended: Ints, now_ps: int) -> list[int]:
-        """Return who of ``ended`` gave a slot of these registers back.
+    def _of_slots(self, registers: list[int], now_ps: int) -> list[int]:
+        """Return who gave a slot of these registers back at an instant, ascending.
 
         That are the last who read an item; the writer, if nobody does.
         """
-        graph = self.graph
+        if not registers:
+            return []
+        graph, (end_ps, tasks) = self.graph, self._ended
+        begin, end = np.searchsorted(end_ps, (now_ps, now_ps + 1))
+        ended = tasks[begin:end]
         read, reader = _entries(graph.in_ptr, ended)
         written, writer = _entries(graph.out_ptr, ended)
         items = np.concatenate([graph.in_idx[read], written])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from foreplan import bench_graphs, yardsticks
-from foreplan.bench_graphs import PORT_BYTES_PER_S, step_graph
+from foreplan.bench_graphs import PORT_BYTES_PER_S, STEPS, long_step
 from foreplan.machines import load_machine
 from hwprofiles.errors import CheckFailed
 from hwprofiles.units import KIB, MIB, Ints
@@ -43,11 +43,17 @@ class EngineRates:
 
     graph: str
     tasks: int
+    first_build_s: float
+    """CPU time of building the graph the first time: of a step, for the first of its model."""
     build_s: float
+    """The same of later times: the median."""
     tasks_per_s: Mapping[str, float]
     """By engine; ``bare`` is the yardstick."""
     bare_frac: float | None
     """Rate of the array engine over that of the yardstick: the median of runs in turn."""
+    bytes_tasks: int
+    """Tasks of the graph that bytes were counted of: of few flows in flight more than were timed,
+    else lanes and links would count for more than tasks."""
     bytes_per_task: float
     """Graph, state and timeline of the array engine."""
     bytes_by_part: Mapping[str, float]
@@ -55,9 +61,14 @@ class EngineRates:
     solves: int
     """Components of flows that the array engine solved."""
 
+    @property
+    def built_frac(self) -> float:
+        """Time of building over that of simulating by the array engine."""
+        return self.build_s * self.tasks_per_s["array"] / self.tasks
+
     def row(self) -> dict[str, Any]:
-        """Return the fields."""
-        return asdict(self)
+        """Return the fields, and how building compares."""
+        return asdict(self) | {"built_frac": self.built_frac}
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
@@ -78,7 +89,7 @@ def engine_rates(
         entry.load()
     every = ("simpy", "heap", "array")
     pipeline = partial(bench_graphs.pipeline_graph, 50, SMALL_TASKS // 50, 2)
-    yield _rates("LeNet-5 step", partial(step_graph, SMALL_TASKS), every, repeats)
+    yield _rates("LeNet-5, 4 workers", long_step(SMALL_TASKS).builder(), every, repeats)
     yield _rates("50 stages x 400, 2 slots", pipeline, every, repeats)
     random = partial(bench_graphs.random_graph, random_tasks, 1000)
     yield _rates(
@@ -92,7 +103,12 @@ def engine_rates(
         traffic = bench_graphs.traffic(PORTS, in_flight, flows // share)
         graph = partial(bench_graphs.traffic_graph, PORTS, in_flight, *traffic)
         bare = partial(share_ports, in_flight, *traffic)
-        yield _rates(f"{PORTS} ports, {in_flight} in flight", graph, ("array",), repeats, bare)
+        every_flow = bench_graphs.traffic(PORTS, in_flight, flows)
+        full = partial(bench_graphs.traffic_graph, PORTS, in_flight, *every_flow)
+        name = f"{PORTS} ports, {in_flight} in flight"
+        yield _rates(name, graph, ("array",), repeats, bare, full)
+    for name, step in STEPS.items():
+        yield _rates(name, step.builder(), ("array",), repeats)
 
 
 def engine_work_us(repeats: int, random_tasks: int, ring_ranks: int, flows: int) -> list[int]:
@@ -105,6 +121,8 @@ def engine_work_us(repeats: int, random_tasks: int, ring_ranks: int, flows: int)
     ring_tasks = 2 * (ring_ranks - 1) * ring_ranks
     graphs = [(small, 27), (small, 105), (random_tasks * repeats, 0.55), (50_000 * repeats, 0.25)]
     graphs += [(ring_tasks, 0.27), (flows * repeats, 1.7), (shared, 160), (shared, 340)]
+    steps = [(18_000, 0.4), (34_000, 0.5), (455_000, 0.6), (78_000, 0.6), (441_000, 0.6)]
+    graphs += [(tasks * (repeats + 1), us) for tasks, us in steps]
     return [round(tasks * us) for tasks, us in graphs]
 
 
@@ -131,15 +149,21 @@ def _rates(
     engines: tuple[str, ...],
     repeats: int,
     bare: Callable[[], object] | None = None,
+    full: Callable[[], TaskGraph] | None = None,
 ) -> EngineRates:
-    """Time engines and yardstick in turn, and in CPU time: a busy machine distorts that least."""
+    """Time engines and yardstick in turn, and in CPU time: a busy machine distorts that least.
+
+    Bytes are those of the graph that ``full`` builds, if it is not the one that is timed.
+    """
     start = time.process_time()
     graph = build()
-    build_s = time.process_time() - start
+    builds_s = [time.process_time() - start]
     runs: dict[str, Callable[[], Any]] = {key: partial(engine.run, graph, key) for key in engines}
     runs["array"] = partial(array_engine.simulate_counted, graph)
     if bare:
         runs["bare"] = bare
+    if repeats > 1:
+        runs["build"] = build
     found: dict[str, list[float]] = {key: [] for key in runs}
     gc.freeze()  # Numba's objects, searched again and again, would halve the rate of plain Python
     for _ in range(repeats):
@@ -150,14 +174,19 @@ def _rates(
             if key == "array":
                 counts = result[1]
     fracs = [b / a for a, b in zip(found["array"], found.get("bare", ()), strict=False)]
+    builds_s += found.pop("build", [])
+    filled = full() if full else graph
+    held = array_engine.held_bytes(filled) if full else counts.held_bytes
     return EngineRates(
         graph=name,
         tasks=graph.tasks,
-        build_s=build_s,
+        first_build_s=builds_s[0],
+        build_s=statistics.median(builds_s[1:] or builds_s),
         tasks_per_s={key: graph.tasks / statistics.median(s) for key, s in found.items()},
         bare_frac=statistics.median(fracs) if fracs else None,
-        bytes_per_task=sum(counts.held_bytes.values()) / graph.tasks,
-        bytes_by_part={part: held / graph.tasks for part, held in counts.held_bytes.items()},
+        bytes_tasks=filled.tasks,
+        bytes_per_task=sum(held.values()) / filled.tasks,
+        bytes_by_part={part: size / filled.tasks for part, size in held.items()},
         solves=counts.solves,
     )
 

@@ -137,7 +137,7 @@ def _lowered(work: Lowering, rank: int) -> PassBlock:
     adds = [at for at, firing in enumerate(work.model.passes) if firing.kind == "accumulate"]
     for number in range(min(work.plan.microbatches(work.training.batch), LOWERED)):
         begins.append(alone.graph.tasks)
-        Microbatch(alone, rank, number).append(passes)
+        Microbatch(alone, rank, number, placed=False).append(passes)
         every = range(LOAD, len(work.model.passes))
         positions += [at for at in every if number or at not in adds]
     block = alone.graph.closed_block()

@@ -54,13 +54,13 @@ class TaskGraph:
     in_ptr: Ids
     in_idx: Ids
     """CSR over tasks: items read (held until this task completes)."""
-    register_slots: Ints
+    register_slots: Ids
     """(R,) credits of each register."""
     register_bytes: Ints
     """(R,) bytes of one slot."""
-    register_device: Ints
+    register_device: Ids
     """(R,) device whose memory holds the register."""
-    lane_device: Ints
+    lane_device: Ids
     """(L,) device of each lane."""
     link_bytes_per_s: Floats
     """(K,) bandwidth of each link."""

@@ -52,18 +52,27 @@ def engine(
         (
             r.graph,
             f"{r.tasks:,}",
-            f"{r.tasks / r.build_s:,.0f}",
+            f"{r.first_build_s:.3f}",
+            f"{r.built_frac:.2f}",
             *(f"{r.tasks_per_s[k]:,.0f}" if k in r.tasks_per_s else "" for k in columns),
             f"{r.bare_frac:.2f}" if r.bare_frac else "",
-            f"{r.bytes_per_task:.0f}",
             f"{r.solves:,}" if r.solves else "",
         )
         for r in rates
     ]
-    table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
+    heads = ("graph", "tasks", "first built, s", "built/array", *columns, "of bare", "solves")
+    table(heads, shown)
     parts = tuple(rates[0].bytes_by_part)
-    held = [(r.graph, *(f"{r.bytes_by_part[part]:.1f}" for part in parts)) for r in rates]
-    table(("bytes a task", *parts), held)
+    held = [
+        (
+            r.graph,
+            f"{r.bytes_tasks:,}",
+            *(f"{r.bytes_by_part[part]:.1f}" for part in parts),
+            f"{r.bytes_per_task:.0f}",
+        )
+        for r in rates
+    ]
+    table(("bytes a task", "tasks", *parts, "all"), held)
     out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
 
 

@@ -67,6 +67,10 @@ class Arrays:
         firing = self.model.passes[position]
         return firing.call(self.calls, self.model.layers[firing.layer].parameter_count)
 
+    def phase(self, position: int) -> str:
+        """Return the phase of a firing, or of the load."""
+        return "load" if position == LOAD else self.model.passes[position].phase
+
     def loaded(self, number: int, turn: int) -> tuple[View, ...]:
         """Return what loading writes; see ``of``."""
         writes = self.calls.load.writes
@@ -87,11 +91,10 @@ class Arrays:
     def task(self, rank: int, position: int, number: int) -> ComputeTask:
         """Return the load or a firing of a step that loads by itself, the first of its run."""
         is_load = position == LOAD
-        firing = None if is_load else self.model.passes[position]
         return ComputeTask(
-            name=firing.name if firing else "load",
+            name="load" if is_load else self.model.passes[position].name,
             rank=rank,
-            phase=firing.phase if firing else "load",
+            phase=self.phase(position),
             call=self.call(position),
             views=self.loaded(number, number)
             if is_load

@@ -109,5 +109,6 @@ class TaskGraph:
             wide = np.dtype("<i8" if array.dtype.kind == "i" else "<f8")
             digest.update(f"{f.name}:{wide.str}:{array.shape};".encode())
             for begin in range(0, len(array), HASHED_AT_ONCE):
-                digest.update(array[begin : begin + HASHED_AT_ONCE].astype(wide).tobytes())
+                part = array[begin : begin + HASHED_AT_ONCE]
+                digest.update(np.ascontiguousarray(part, dtype=wide).data)
         return digest.hexdigest()

@@ -7,7 +7,8 @@ from typing import Any
 from hwprofiles.efficiency import Table, constants, generation_of
 from hwprofiles.errors import ForeplanError
 from hwprofiles.grade import Grade
-from planner.published.cases import MANY, Case, express
+from planner.published.case import MANY, Case
+from planner.published.cases import express
 from planner.published.names import Unsaid
 from planner.published.predict import predicted_s
 from planner.published.rows import Row

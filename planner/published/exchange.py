@@ -21,7 +21,7 @@ from planner.opcall import DTYPE_BYTES
 from planner.piece_prices import UpdateTimes
 from planner.plan import Bucket
 from planner.policies.base import call_s
-from planner.published.cases import Case
+from planner.published.case import Case
 from planner.transport_groups import group_of, network_lane
 from planner.transport_law import Group, Lane, Leg, Way
 

@@ -24,7 +24,7 @@ from planner.layer_calls import layer_calls
 from planner.opcall import OpCall
 from planner.optimizer import closing
 from planner.plan import Training
-from planner.published.cases import Case, shipped_device
+from planner.published.case import Case, shipped_device
 from planner.published.predict import bounds, model_of
 
 NONE = -1

@@ -21,7 +21,8 @@ from scipy.optimize import least_squares
 from hwprofiles import efficiency
 from hwprofiles.units import US, Floats, Ints
 from planner.published.assess import in_scope
-from planner.published.cases import MANY, Case, express
+from planner.published.case import MANY, Case
+from planner.published.cases import express
 from planner.published.features import Bounds, Constants, Ops, bounds_of, ops_of
 from planner.published.names import Unsaid
 from planner.published.rows import Row, read_rows

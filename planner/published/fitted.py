@@ -13,7 +13,7 @@ from hwprofiles.efficiency import (
     with_efficiency,
 )
 from planner.evidence import Evidence, Shift
-from planner.published.cases import MANY
+from planner.published.case import MANY
 from planner.published.shift import is_seen, shifted
 from planner.published.spread import class_of, shipped
 

@@ -18,7 +18,7 @@ from statistics import fmean, median
 
 from hwprofiles.efficiency import family_of
 from hwprofiles.units import Floats
-from planner.published.cases import MANY
+from planner.published.case import MANY
 from planner.published.fit import PRIORS, ROUNDS, Study, samples
 from planner.published.neighbours import (
     GenerationLeftOut,

@@ -14,7 +14,7 @@ from planner.calls import StepCalls
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.piece_prices import UpdateTimes, pass_times
-from planner.published.cases import Case
+from planner.published.case import Case
 from planner.published.exchange import SLOWER, library_exchange
 from planner.published.pipelined import pipelined_s
 from planner.registers import plan_buckets

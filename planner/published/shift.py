@@ -23,7 +23,8 @@ from hwprofiles.efficiency import Table, constants, family_of, generation_of
 from hwprofiles.errors import RecordError
 from hwprofiles.grade import Grade
 from planner.evidence import Shift
-from planner.published.cases import Case, express
+from planner.published.case import Case
+from planner.published.cases import express
 from planner.published.names import Unsaid
 from planner.published.predict import predicted_s
 from planner.published.rows import Row, read_rows

@@ -14,7 +14,8 @@ from planner.piece_prices import UpdateTimes, pass_times
 from planner.plan import Plan, Training
 from planner.policies.base import call_s
 from planner.published import predict
-from planner.published.cases import Case, express
+from planner.published.case import Case
+from planner.published.cases import express
 from planner.published.exchange import HOST_BYTES_PER_S, exchange_s, library_exchange
 from planner.published.predict import bounds, model_of, predicted_s
 from planner.registers import plan_buckets

@@ -34,7 +34,9 @@ class FoldedMoves:
     src: Ints
     dst: Ints
     """(T,) places among the ranks that stand for all; equal for an addition."""
-    channel: Ints
+    out: Ints
+    into: Ints
+    """(T,) channel of a transfer at the ranks that stand for its source and its destination."""
     levels: tuple[Level, ...]
     """Forward, level after level: what each move waits for."""
     back: tuple[Level, ...]
@@ -61,12 +63,12 @@ class FoldedMoves:
     @cached_property
     def by_src(self) -> Groups:
         """Transfers by the seat that sends: rank x channels + channel."""
-        return Groups.of((self.src * self.channels + self.channel)[self.sends])
+        return Groups.of((self.src * self.channels + self.out)[self.sends])
 
     @cached_property
     def by_dst(self) -> Groups:
         """Transfers by the seat that receives."""
-        return Groups.of((self.dst * self.channels + self.channel)[self.sends])
+        return Groups.of((self.dst * self.channels + self.into)[self.sends])
 
     @cached_property
     def by_adder(self) -> Groups:
@@ -118,14 +120,15 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     adds = np.repeat([orbit.arrived >= 0 for orbit in orbits], each)
     first, end = np.array(found.spans, dtype=np.int64).T
     distinct, span_of = np.unique(first * (turned.one.block_count + 1) + end, return_inverse=True)
-    channel = np.array([orbit.channel for orbit in orbits], dtype=np.int64)
+    out, into = turned.channels(orbits, ends)
     return FoldedMoves(
         seats=each,
-        channels=int(channel.max()) + 1,
+        channels=int(out.max()) + 1,
         blocks=turned.one.block_count,
         src=turned.seat_of[src],
         dst=turned.seat_of[dst],
-        channel=np.repeat(channel, each),
+        out=out,
+        into=into,
         levels=levels,
         back=back,
         last=tuple(np.unique(of_rank) for of_rank in turned.moves(np.array(found.last)).T),
@@ -156,6 +159,17 @@ class _Turned:
         """Return what ``rank`` of a move of rank 0 is to each of them, (K,)."""
         turned: Ints = self.one.members(rank)[self.chosen]
         return turned
+
+    def channels(self, orbits: Sequence[Orbit], ends: Ints) -> tuple[Ints, Ints]:
+        """Return of both ends, (orbits, 2, K), the channel at the rank that stands for each."""
+        own = np.array([self.one.channel_members(o.channel)[self.chosen] for o in orbits])
+        found = np.repeat(own[:, None], 2, axis=1)
+        if self.fold.channels:
+            homes = zip(found.flat, ends.flat, strict=True)
+            back = [self.fold.channel_home(int(c), self.fold.home(int(r))[1]) for c, r in homes]
+            found = np.array(back, dtype=np.int64).reshape(found.shape)
+        out, into = found.swapaxes(0, 1).reshape(2, -1)
+        return out, into
 
     def moves(self, tokens: Ints) -> Ints:
         """Return the moves for which tokens of rank 0 stand to each of them, (tokens, K)."""

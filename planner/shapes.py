@@ -5,6 +5,7 @@ from math import prod
 
 from hwprofiles.cluster import Cluster
 from planner.algorithms import fits, is_switched, numbered_names
+from planner.collectives.multi_ring import zigzag
 
 REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 """Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""
@@ -12,6 +13,8 @@ REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 
 PIECED = tuple(f"chain_broadcast:{pieces}" for pieces in (4, 16, 64, 256))
 """What suits any fabric, by how finely the array is cut."""
+MOST_CHANNELS = 32
+"""Rings at once, as many as NCCL has at most by default (``NCCL_MAX_NCHANNELS``, 2.19)."""
 
 
 def shaped_names(cluster: Cluster) -> tuple[str, ...]:
@@ -27,6 +30,8 @@ def shaped_names(cluster: Cluster) -> tuple[str, ...]:
     if cluster.devices[0].transfers_hold_compute:
         ways = 0  # there is one lane for all
     found += [f"multi_ring:{count}" for count in sorted({2, 4, ways}) if 1 < count <= ways]
+    if (rails := nic_channels(cluster)) > 1:
+        found.append(f"multi_ring:{rails}x1x{node_ranks(cluster)}")
     if reduces(cluster):
         found.append("in_network")
     return tuple(found)
@@ -73,6 +78,25 @@ def reduces(cluster: Cluster) -> bool:
     """Whether the devices of a node are joined by switches that add."""
     first_way = cluster.route(0, min(1, len(cluster.devices) - 1))
     return any(link.name in REDUCING for link in first_way.links)
+
+
+def nic_channels(cluster: Cluster) -> int:
+    """Return how many rings can be turned in a node so that each leaves by a NIC of its own.
+
+    They enter a node, and leave it, at ranks that are equally far apart. One where devices have
+    one lane for all, or are their own NICs.
+    """
+    size, exits = node_ranks(cluster), cluster.routing.exits
+    if size == len(cluster.devices) or not exits or cluster.devices[0].transfers_hold_compute:
+        return 1
+    for channels in range(min(size, MOST_CHANNELS), 1, -1):
+        if size % channels == 0 and all(
+            len({exits[(rank + end) % size] for rank in range(0, size, size // channels)})
+            == channels
+            for end in (0, int(zigzag(size)[-1]))
+        ):
+            return channels
+    return 1
 
 
 def direct_links(cluster: Cluster) -> int:

@@ -15,7 +15,8 @@ def few(name):
     return fitting_moves(name, RANKS, lambda pairs: np.zeros(len(pairs)))
 
 
-FOLDING = [n for n in dict.fromkeys((*ALGORITHMS, *NUMBERED, "multi_ring:4")) if few(n)]
+RINGS = ("multi_ring:4", "multi_ring:8x1x8")
+FOLDING = [n for n in dict.fromkeys((*ALGORITHMS, *NUMBERED, *RINGS)) if few(n)]
 
 
 def chains_ps(moves, widths):
@@ -73,7 +74,7 @@ def test_a_lane_of_the_ranks_that_stand_for_all_is_as_busy_as_one_of_all(name):
 
 
 def test_where_a_rank_is_a_root_all_ranks_are_looked_at():
-    assert {"ring", "halving_doubling", "multi_ring"} <= set(FOLDING)
+    assert {"ring", "halving_doubling", "multi_ring", *RINGS} <= set(FOLDING)
     assert not {"star", "tree", "in_network"} & set(FOLDING)
 
 

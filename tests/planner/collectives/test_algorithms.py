@@ -161,7 +161,7 @@ TURNED = ("2x1x2", "1x2x2", "2x3x2", "4x1x4", "2x2x4")
 
 @pytest.mark.parametrize("numbers", TURNED)
 @given(nodes=st.integers(2, 3), elements=st.integers(0, 200), law=uneven_laws(12))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_rings_turned_in_nodes_take_the_closed_form_whatever_parts_and_links(
     numbers, nodes, elements, law
 ):

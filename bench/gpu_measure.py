@@ -29,7 +29,8 @@ from planner.program import Program
 from runtime.device import Device, HostDevice
 from runtime.op_timer import time_call
 from runtime.prefetch import Prefetch
-from runtime.records import RecordFile, packed_records
+from runtime.record_writer import packed_records
+from runtime.records import RecordFile
 from runtime.synthetic import write_synthetic
 from runtime.trial import Steps, Trial
 

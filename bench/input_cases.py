@@ -14,7 +14,8 @@ from foreplan.inputs import Asked, plan_input
 from planner.plan import Training
 from planner.records import PlanFile, write_record
 from runtime.packed import pack_records
-from runtime.records import RecordFile, write_records
+from runtime.record_writer import write_records
+from runtime.records import RecordFile
 
 WIDE = "bench/models/wide-input.toml"
 FLAT = "bench/models/flat-input.toml"

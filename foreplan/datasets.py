@@ -7,7 +7,8 @@ from pathlib import Path
 from foreplan.machines import data_folder
 from hwprofiles.errors import RecordError
 from planner.model import ModelGraph, load_model
-from runtime.records import RecordFile, RecordHeader
+from runtime.record_header import RecordHeader
+from runtime.records import RecordFile
 
 Rules = dict[str, tuple[object, bool, str]]
 """By name of an argument: what it is, whether it may be, and what it should be."""

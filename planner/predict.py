@@ -20,7 +20,7 @@ from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
 from planner.precision import MASTERS, SCALING
 from planner.program import PHASES, Program, TransferTask
-from planner.steady import ONE_STEP, Window, period_ps, span_ps, window_of
+from planner.steady import ONE_STEP, Span, settled, span_of, window_of
 from planner.switching import route_between
 from sim.checks import check_graph, peak_live_bytes
 from sim.critical_path import critical_path
@@ -96,13 +96,16 @@ def predict(
     """
     cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
     window = window_of(plan, training)
-    program = lower(model, training, plan, cluster, books, window.lowered)
-    graph = program.graph
-    if closed_ps is None:
-        name_register = program.register_names.__getitem__
-        check_graph(graph, label=program.label, name_register=name_register)
-    timeline = run(graph, engine or choose(graph.tasks))
-    step_ps = period_ps(program, timeline, window)
+
+    def run_steps(steps: int) -> tuple[Program, Timeline]:
+        program = lower(model, training, plan, cluster, books, steps)
+        if closed_ps is None:
+            name_register = program.register_names.__getitem__
+            check_graph(program.graph, label=program.label, name_register=name_register)
+        return program, run(program.graph, engine or choose(program.graph.tasks))
+
+    program, timeline, span = settled(run_steps, window)
+    graph, step_ps = program.graph, span.period_ps
     if closed_ps is None or plan.decode_workers:
         closed = estimate(model, training, plan, cluster, books)
         closed_ps = closed.closed_form_ps
@@ -126,7 +129,7 @@ def predict(
         bound_s=closed_ps / PS_PER_S,
         samples_per_s=training.batch / step_s,
         interval_s=interval_of(step_s, headline, machine, plan.workers),
-        phases_s=phase_seconds(program, timeline, 0, window),
+        phases_s=phase_seconds(program, timeline, 0, span),
         memory_bytes=memory_bytes(model, training, plan),
         arena_bytes=arena,
         live_peak_bytes=tuple(
@@ -165,7 +168,7 @@ RESIDENT = (
 
 
 def phase_seconds(
-    program: Program, timeline: Timeline, rank: int, window: Window = ONE_STEP
+    program: Program, timeline: Timeline, rank: int, span: Span | None = None
 ) -> dict[str, float]:
     """Seconds of a step in which ``rank`` is busy with each phase, and in which it waits.
 
@@ -173,7 +176,8 @@ def phase_seconds(
     that compute always goes before exchange: what is left of ``exchange`` is exposed.
     """
     spans: dict[str, list[tuple[int, int]]] = {phase: [] for phase in PHASES}
-    first, last = span_ps(program, timeline, window)
+    span = span or span_of(program, timeline, ONE_STEP)
+    first, last = span.first_ps, span.last_ps
     for task in program.of_rank(rank):
         start, end = (int(t[task]) for t in (timeline.start_ps, timeline.end_ps))
         if first <= start and end <= last:
@@ -186,7 +190,7 @@ def phase_seconds(
         places = np.searchsorted(edges, np.array(spans[order[i]], dtype=np.int64).reshape(-1, 2))
         for start, end in places.tolist():
             owner[start:end] = i
-    lengths = np.diff(edges) / PS_PER_S / max(1, window.steps)
+    lengths = np.diff(edges) / PS_PER_S / span.steps
     found = {phase: float(lengths[owner == order.index(phase)].sum()) for phase in PHASES}
     return found | {"waiting": float(lengths[owner == -1].sum())}
 

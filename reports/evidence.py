@@ -1,25 +1,21 @@
-"""The sections that show the steps part by part: time, tasks, memory, links, scaling."""
+"""The sections that show the steps part by part: time, tasks, scaling."""
 
 from collections.abc import Sequence
 
-from hwprofiles.units import format_bytes, format_frac, format_s
-from reports.answers import names
+from hwprofiles.units import format_frac
 from reports.bar_figures import breakdown_figure
 from reports.breakdown import KINDS, breakdown_rows
-from reports.case import Case, Cases
+from reports.case import Cases
 from reports.compare import phase_rows
-from reports.link_figure import use_figure
-from reports.linkuse import link_rows, link_use
-from reports.livememory import live_memory
+from reports.facts import names
 from reports.measured import traced_note
-from reports.memory_figure import MemoryPanel, memory_figure
-from reports.parts import Block, Drawing, Section, each
-from reports.rows import arena_rows, scaling_rows
+from reports.parts import Block, Drawing, Section
+from reports.rows import scaling_rows
 from reports.scaling_figure import scaling_figure
 from reports.spans import busy_rows, steps
 from reports.tables import Column, Line, Row, Table, compared, table
 from reports.time_figure import Panel, timeline_figure
-from reports.words import CATEGORY_WORDS, KIND_WORDS, PHASE_WORDS
+from reports.words import KIND_WORDS, PHASE_WORDS
 
 UNKNOWN = (
     "Not drawn: the plan was predicted by another version of the tool, or its model is not known"
@@ -29,10 +25,6 @@ ABOVE = (
     " An efficiency above 100 % comes from accumulation: fewer workers run more microbatches, and"
     " add up the gradients of each."
 )
-MOST_LINKS = 8
-"""Links in the table of a plan."""
-MOST_ARENAS = 8
-"""Ranks in the table of arenas; of more, four of each plan."""
 
 
 def phases(cases: Cases) -> Section:
@@ -160,166 +152,6 @@ def timeline(cases: Cases) -> Section:
         sortable=True,
     )
     return (Block(text=tuple(text), drawings=(drawn,), tables=(busy,)),)
-
-
-def memory(cases: Cases) -> Section:
-    """Return live bytes by category over the step, under the arena, and the arenas by category."""
-    panels = [
-        MemoryPanel(
-            title=case.name,
-            live=live_memory(case.replay.program, case.replay.predicted, rank),
-            arena_bytes=case.subject.prediction.arena_bytes[rank],
-        )
-        for case in cases
-        if case.replay is not None
-        for rank in [_fullest(case)]
-    ]
-    waste = [f"{case.subject.prediction.waste:.2f}" for case in cases]
-    text = (
-        "A worker allocates one arena before the first step and nothing after. Registers that are"
-        " never alive together share bytes, so the categories of an arena are those of the moment"
-        " when most is alive. The live peak is the least the simulated step could do with; the"
-        f" waste of static allocation is a factor of {', '.join(waste)} on the fullest worker.",
-        *(_proof(case) for case in cases if case.measured and case.measured.arena),
-    )
-    drawn = [
-        Drawing(
-            caption=f"Live bytes over the predicted step of the fullest worker. {_largest(cases)}",
-            svg=memory_figure(panels),
-            is_wide=True,
-        )
-        for _ in panels[:1]
-    ]
-    return (
-        Block(
-            text=text if panels else (*text, UNKNOWN),
-            drawings=tuple(drawn),
-            tables=(_categories(cases), _arenas(cases)),
-        ),
-    )
-
-
-def _largest(cases: Cases) -> str:
-    """Say what most of each arena is taken by, when most of it is alive."""
-    told = []
-    for case in cases:
-        own = case.subject.prediction.memory_bytes
-        name = max(own, key=lambda category: own[category])
-        whose = f" of {case.name}" if case.name else ""
-        told.append(
-            f"{format_frac(own[name] / sum(own.values()), 0)} of the arena{whose} is {name}"
-        )
-    return ", ".join(told)
-
-
-def _proof(case: Case) -> str:
-    """Say what a check has proved of the arenas."""
-    assert case.measured
-    assert case.measured.arena
-    proof = case.measured.arena
-    apart = max(proof.unpacked_bytes) / max(case.subject.prediction.arena_bytes)
-    return (
-        f"{case.name}{': ' if case.name else ''}"
-        f"Proved in this check: {proof.steps} steps ended in the same bits when every freed"
-        " register was poisoned; they wrote to the last line of the arena and not behind it, and"
-        f" held at most {format_bytes(max(proof.beside_bytes))} beside it. Registers side by side"
-        f" would take {apart:.2f} times the arena."
-    )
-
-
-def _fullest(case: Case) -> int:
-    arenas = case.subject.prediction.arena_bytes
-    return arenas.index(max(arenas))
-
-
-def _categories(cases: Cases) -> Table:
-    found = [case.subject.prediction.memory_bytes for case in cases]
-    rows = [
-        Line(
-            title=name,
-            values=tuple(own.get(name) for own in found),
-            kind="bytes",
-            meaning=CATEGORY_WORDS.get(name, ""),
-        )
-        for name in dict.fromkeys(name for own in found for name in own)
-    ]
-    whole = Line(title="arena", values=tuple(sum(own.values()) for own in found), kind="bytes")
-    return compared(names(cases), [*rows, whole], caption="Arena of the fullest worker by category")
-
-
-def _arenas(cases: Cases) -> Table:
-    """Return arena against live peak: of all ranks, or of the ends, the fullest and the least."""
-    rows = []
-    for case in cases:
-        own = arena_rows(case)
-        by_size = sorted(own, key=lambda row: row["arena_bytes"])
-        few = [own[0], own[-1], by_size[0], by_size[-1]]
-        keep = {row["rank"] for row in (own if len(own) * len(cases) <= MOST_ARENAS else few)}
-        rows += [row for row in own if row["rank"] in keep]
-    columns = [
-        Column(key="rank", title="rank", kind="count"),
-        Column(key="arena_bytes", title="arena", kind="bytes"),
-        Column(key="live_peak_bytes", title="live peak", kind="bytes"),
-        Column(key="waste", title="waste", kind="factor"),
-    ]
-    if len(cases) > 1:
-        columns.insert(0, Column(key="case", title="plan"))
-    return table(rows, columns, caption="Arena against live peak", sortable=True)
-
-
-def links(cases: Cases) -> Section:
-    """Return what the step moves over each link, drawn on the fabric."""
-    if not any(case.subject.plan.workers > 1 for case in cases):
-        return ()
-    places = {case.name: place for place, case in enumerate(cases)}
-    head = Block(
-        text=(
-            "The number on a wire is what its busier direction carries in one step, as a share of"
-            " what it could carry in that time. Width and colour mean the same in every picture; of"
-            " a large system one node is drawn.",
-        )
-    )
-    return (head, *each(cases, lambda case: _links(case, places[case.name])))
-
-
-def _links(case: Case, place: int) -> Block | None:
-    replay = case.replay
-    if replay is None:
-        return Block(text=(UNKNOWN,))
-    use = link_use(replay.cluster, replay.program, replay.predicted)
-    rows = link_rows(replay.cluster, use, MOST_LINKS)
-    if not rows:
-        return Block(text=("Nothing is moved over a link.",))
-    busiest = rows[0]
-    return Block(
-        text=(
-            f"Busiest: {busiest['from']} to {busiest['to']} ({busiest['link']}),"
-            f" {format_frac(busiest['used_frac'])} of its bandwidth over the step of"
-            f" {format_s(replay.predicted.makespan_s)}.",
-        ),
-        drawings=(
-            Drawing(
-                caption="Use of the links in one predicted step",
-                svg=use_figure(replay.cluster, use, place),
-                is_wide=True,
-            ),
-        ),
-        tables=(
-            table(
-                rows,
-                [
-                    Column(key="from", title="from"),
-                    Column(key="to", title="to"),
-                    Column(key="link", title="link"),
-                    Column(key="bandwidth_bytes_per_s", title="bandwidth", kind="byte_rate"),
-                    Column(key="carried_bytes", title="carried in a step", kind="bytes"),
-                    Column(key="used_frac", title="of its bandwidth", kind="frac"),
-                ],
-                caption=f"The {len(rows)} busiest links, each direction by itself",
-                sortable=True,
-            ),
-        ),
-    )
 
 
 def _fastest(cases: Cases) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from hwprofiles.units import format_frac
 from planner.predict import HEADLINE_FRAC
 from planner.records import PlanFile
-from reports.answers import lines, names, side_by_side
 from reports.case import Case, Cases
+from reports.facts import lines, names, side_by_side
 from reports.parts import Block, Section, each
 from reports.rows import command_lines, environment_facts, report_line, source_rows, stems
 from reports.tables import Column, Line, compared, table

@@ -7,8 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from planner.records import write_text
-from reports.answers import headline, lead, title
 from reports.case import Cases
+from reports.opening import headline, lead, title
 from reports.sections import ordered
 from reports.tables import escape_markdown
 

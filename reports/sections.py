@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports import answers, evidence, inputs, measured, origins
+from reports import answers, evidence, inputs, measured, opening, origins, resources
 from reports.case import Cases
 from reports.parts import Section
 
@@ -20,7 +20,7 @@ class Entry:
 ENTRIES = tuple(
     Entry(key=key, title=title, build=build)
     for key, title, build in (
-        ("overview", "Side by side", answers.overview),
+        ("overview", "Side by side", opening.overview),
         ("question", "The question", answers.question),
         ("answer", "The answer", answers.answer),
         ("verdict", "Measured against predicted", measured.verdict),
@@ -29,8 +29,8 @@ ENTRIES = tuple(
         ("phases", "Where the time goes", evidence.phases),
         ("timeline", "One step, task by task", evidence.timeline),
         ("input", "Where the samples come from", inputs.pipeline),
-        ("links", "Use of the links", evidence.links),
-        ("memory", "Memory over one step", evidence.memory),
+        ("links", "Use of the links", resources.links),
+        ("memory", "Memory over one step", resources.memory),
         ("scaling", "More workers, fewer workers", evidence.scales),
         ("split", "Where the error comes from", measured.split),
         ("ops", "Every op", measured.ops),

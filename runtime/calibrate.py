@@ -20,7 +20,8 @@ from planner.opsets import sentinels
 from planner.records import parse_record
 from runtime.backends import backend
 from runtime.launch import TIMEOUT_S, Launch, launch
-from runtime.records import RecordFile, write_records
+from runtime.record_writer import write_records
+from runtime.records import RecordFile
 from runtime.timing import (
     TRANSFER_BYTES,
     time_dispatch,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hwprofiles.errors import BackendUnavailable
-from runtime.records import write_records
+from runtime.record_writer import write_records
 
 TRAIN_FRAC = 0.8
 CLASSES = 10

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from hwprofiles.errors import RecordError
-from runtime.records import RecordFile, RecordHeader, save_records
+from runtime.record_header import RecordHeader
+from runtime.record_writer import save_records
+from runtime.records import RecordFile
 
 
 def pack_records(source: Path, target: Path, level: int = 6) -> RecordHeader:

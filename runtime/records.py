@@ -1,204 +1,29 @@
-"""Record files: labelled samples of one size, read by number.
-
-Layout: 8 bytes ``foreplan``, the length of the header as little-endian uint32, the header as JSON,
-zeros up to a multiple of 64, then the records: the label (one byte; for more than 256 classes two,
-the lower first) and the sample, row by row. Records of text are numbers of one width, the lower
-byte first: the labels and then the sample.
-"""
+"""Record files: labelled samples of one size, read by number."""
 
 import hashlib
-import json
 import os
-import struct
 import zlib
-from collections.abc import Callable, Iterable
 from errno import EISDIR
-from itertools import chain
-from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from hwprofiles.errors import RecordError
-from planner.model import label_bytes
 from planner.plan import Source
-from runtime.files import replace_by_parts
+from runtime.record_header import (
+    ALIGNMENT,
+    LENGTH,
+    MAGIC,
+    MAX_HEADER_BYTES,
+    SCHEMA,
+    Bytes,
+    RecordHeader,
+)
 
-MAGIC = b"foreplan"
-SCHEMA: Final = 1
-ALIGNMENT = 64  # bytes; a cache line
-MOST_CLASSES = 65536  # a label beside bytes has at most two
-WIDTH_BYTES = {"uint8": 1, "uint16": 2, "uint32": 4}
-MAX_HEADER_BYTES = 65536  # a longer one is damage, not data
 VERIFY_RECORDS = 1024  # read at a time when the whole file is checked
-
-Bytes = npt.NDArray[np.uint8]
-
-_LENGTH = struct.Struct("<I")
-
-
-class RecordHeader(BaseModel):
-    """What a record file says of itself."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
-    count: int = Field(ge=1)
-    record_bytes: int = Field(ge=2)
-    """Bytes of a record: the labels and the sample."""
-    sample_shape: tuple[int, ...] = Field(strict=False)
-    full_scale: int = Field(ge=1, le=255)
-    """Byte of a sample that stands for 1."""
-    classes: int = Field(ge=1)
-    seed: int
-    """Seed of the order of the records."""
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """Hash of all records."""
-    encoding: Literal["raw", "zlib"] = "raw"
-    stored_bytes: int = Field(default=0, ge=0)
-    """Bytes of a record in the file, where it is compressed."""
-    dtype: Literal["uint8", "uint16", "uint32"] = "uint8"
-    """Of the numbers of a sample; of text wider than a byte, of its labels too."""
-    labels: int = Field(default=1, ge=1)
-    """Before a sample."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes from one record in the file to the next."""
-        return self.stored_bytes or self.record_bytes
-
-    @model_validator(mode="after")
-    def _sizes_agree(self) -> Self:
-        width = WIDTH_BYTES[self.dtype]
-        most = 1 << 8 * max(2, width)
-        if self.classes > most:
-            raise ValueError(f"classes must be at most {most} beside {self.dtype} samples")
-        label = self.labels * (width if width > 1 else label_bytes(self.classes))
-        if self.record_bytes != label + width * prod(self.sample_shape):
-            raise ValueError(
-                f"record_bytes must be {label} + {f'{width} x ' if width > 1 else ''}the product of"
-                f" {self.sample_shape}, got {self.record_bytes}"
-            )
-        return self
-
-
-def _packed(header: RecordHeader) -> bytes:
-    """Return the bytes before the first record."""
-    fields = header.model_dump(by_alias=True, exclude_defaults=True) | {"schema": header.schema_}
-    text = json.dumps(fields, sort_keys=True).encode()
-    size = len(MAGIC) + _LENGTH.size + len(text)
-    return MAGIC + _LENGTH.pack(len(text)) + text + bytes(-size % ALIGNMENT)
-
-
-def write_records(
-    path: Path,
-    samples: Bytes,
-    labels: npt.NDArray[np.integer],
-    classes: int,
-    seed: int,
-    full_scale: int = 255,
-) -> RecordHeader:
-    """Write a record file, whole or not at all, and return its header.
-
-    Parameters
-    ----------
-    path : Path
-    samples : uint8 array, shape (n, ...)
-    labels : int array, shape (n,)
-        Each from 0 to ``classes - 1``.
-    classes : int
-        Number of classes, at most 65,536.
-    seed : int
-        What the order of the samples was drawn from; kept in the header.
-    full_scale : int
-        Byte of a sample that stands for 1.
-
-    Raises
-    ------
-    RecordError
-        When samples and labels do not fit together or the folder cannot be written.
-    """
-    count = len(samples)
-    if samples.dtype != np.uint8 or labels.shape != (count,) or count == 0:
-        raise RecordError(
-            f"record file {path}: expected n > 0 uint8 samples and n labels, got"
-            f" {samples.shape} {samples.dtype} and {labels.shape}; pass one label a sample"
-        )
-    if labels.min() < 0 or not labels.max() < classes <= MOST_CLASSES:
-        raise RecordError(
-            f"record file {path}: expected labels from 0 to {min(classes, MOST_CLASSES) - 1}, got"
-            f" {labels.min()} to {labels.max()}; a label has at most two bytes"
-        )
-    body = packed_records(samples.reshape(count, -1), labels, classes)
-    return write_blocks(
-        path,
-        lambda: [body],
-        sample_shape=samples.shape[1:],
-        classes=classes,
-        seed=seed,
-        full_scale=full_scale,
-    )
-
-
-def packed_records(samples: Bytes, labels: npt.NDArray[np.integer], classes: int) -> Bytes:
-    """Return records as they lie in the file, from flat samples and their labels."""
-    label = labels.astype(f"<u{label_bytes(classes)}")[:, None].view(np.uint8)
-    return np.concatenate([label, samples], axis=1)
-
-
-def write_blocks(
-    path: Path,
-    blocks: Callable[[], Iterable[Bytes]],
-    **fields: Any,
-) -> RecordHeader:
-    """Write the records of ``blocks``, whole or not at all, and return the header of the file.
-
-    Parameters
-    ----------
-    path : Path
-    blocks : callable
-        Gives the packed records block by block; called twice, for the hash stands before them.
-    fields
-        Of the header: those that do not follow from the records.
-
-    Raises
-    ------
-    RecordError
-        When the folder cannot be written.
-    """
-    digest, count, record_bytes = hashlib.sha256(), 0, 0
-    for block in blocks():
-        digest.update(block.data)
-        count, record_bytes = count + len(block), block.shape[1]
-    header = RecordHeader(
-        count=count,
-        record_bytes=record_bytes,
-        sha256=digest.hexdigest(),
-        **fields,
-    )
-    save_records(path, header, blocks())
-    return header
-
-
-def save_records(path: Path, header: RecordHeader, blocks: Iterable[Bytes]) -> None:
-    """Write records as they shall lie in the file, whole or not at all.
-
-    Raises
-    ------
-    RecordError
-        When the folder cannot be written.
-    """
-    try:
-        replace_by_parts(path, chain([_packed(header)], (block.data for block in blocks)))
-    except OSError as error:
-        raise RecordError(
-            f"record file {path}: expected to write {header.count * header.size_bytes} bytes, got"
-            f" {error.strerror}; choose a folder that exists and has room"
-        ) from error
 
 
 class RecordFile:
@@ -343,16 +168,16 @@ class RecordFile:
 
     def _read_header(self) -> tuple[RecordHeader, int]:
         """Return the header and the offset of the first record."""
-        head = os.pread(self._fd, len(MAGIC) + _LENGTH.size, 0)
+        head = os.pread(self._fd, len(MAGIC) + LENGTH.size, 0)
         if head[: len(MAGIC)] != MAGIC:
             raise self._error(
                 f"the first bytes {MAGIC!r}",
                 repr(head[: len(MAGIC)]),
                 "name a file that foreplan wrote",
             )
-        if len(head) < len(MAGIC) + _LENGTH.size:
+        if len(head) < len(MAGIC) + LENGTH.size:
             raise self._error("a header", f"{len(head)} bytes in all", "write it again")
-        (length,) = _LENGTH.unpack_from(head, len(MAGIC))
+        (length,) = LENGTH.unpack_from(head, len(MAGIC))
         text = os.pread(self._fd, min(length, MAX_HEADER_BYTES + 1), len(head))
         if len(text) != length:
             raise self._error(f"a header of {length} bytes", f"{len(text)} bytes", "write it again")

@@ -13,7 +13,7 @@ from planner.model import load_model
 from planner.plan import Plan
 from planner.program import Program, TransferTask
 from planner.records import PlanFile
-from planner.steady import period_ps, window_of
+from planner.steady import settled, window_of
 from sim.heap_engine import simulate
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
@@ -23,20 +23,32 @@ class Substitution:
     """The predicted step with other durations of its tasks, in the steady state of a pipeline."""
 
     def __init__(self, plans: PlanFile, plan: Plan, one: Program) -> None:
+        self._plans, self._plan = plans, plan
         self._window = window_of(plan, plans.training)
-        self._program = one
-        if self._window.steps:
-            machine, model = plans.to_machine(), load_model(plans.model)
-            cluster, books = machine.cluster(plan.workers), machine.books(plan.workers)
-            steps = self._window.lowered
-            self._program = lower(model, plans.training, plan, cluster, books, steps)
+        self._programs = {1: one}
 
     def __call__(self, seconds: list[float] | None) -> float:
         """Return the step, seconds; ``seconds`` are by task of one step, as predicted if None."""
-        graph = self._program.graph
-        if seconds is not None:
-            graph = _with_durations(graph, seconds * self._window.lowered)
-        return period_ps(self._program, simulate(graph), self._window) / PS_PER_S
+
+        def run(steps: int) -> tuple[Program, Timeline]:
+            program = self._lowered(steps)
+            graph = program.graph
+            if seconds is not None:
+                graph = _with_durations(graph, seconds * steps)
+            return program, simulate(graph)
+
+        _, _, span = settled(run, self._window)
+        return span.period_ps / PS_PER_S
+
+    def _lowered(self, steps: int) -> Program:
+        if steps not in self._programs:
+            machine, model = self._plans.to_machine(), load_model(self._plans.model)
+            workers = self._plan.workers
+            cluster, books = machine.cluster(workers), machine.books(workers)
+            self._programs[steps] = lower(
+                model, self._plans.training, self._plan, cluster, books, steps
+            )
+        return self._programs[steps]
 
 
 def _with_durations(graph: TaskGraph, seconds: list[float]) -> TaskGraph:

@@ -17,7 +17,8 @@ from planner.model import ModelGraph, label_bytes
 from planner.opcall import DTYPE_BYTES
 from planner.steps import record_limits
 from runtime.digits import TRAIN_FRAC
-from runtime.records import Bytes, packed_records, write_blocks
+from runtime.record_header import Bytes
+from runtime.record_writer import packed_records, write_blocks
 
 BLOCK_BYTES = 8 * MIB
 """Drawn and written at a time."""

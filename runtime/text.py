@@ -12,7 +12,8 @@ import numpy as np
 
 from hwprofiles.errors import RecordError
 from hwprofiles.units import MIB
-from runtime.records import Bytes, write_records
+from runtime.record_header import Bytes
+from runtime.record_writer import write_records
 
 CLASSES = 256
 TOKENS = 64

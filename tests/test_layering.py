@@ -47,6 +47,7 @@ OWNERS = {
         "hwprofiles/facts.py",
         "hwprofiles/parts.py",
         "planner/records.py",
+        "runtime/record_header.py",
         "runtime/records.py",
         "sim/graphfile.py",
     },

@@ -30,7 +30,8 @@ from planner.layout import layouts
 from planner.measurement import Measurement
 from planner.plan import Training, buckets
 from planner.records import read_record, write_record
-from runtime.records import RecordFile, write_records
+from runtime.record_writer import write_records
+from runtime.records import RecordFile
 from runtime.train import _prepare
 from tests.cross.trainings import train_all
 from tests.planner_cases import ALGORITHMS

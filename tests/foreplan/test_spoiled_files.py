@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from planner.records import write_record
-from runtime.records import write_records
+from runtime.record_writer import write_records
 from tests.foreplan.conftest import BATCH
 from tests.foreplan.test_bad_input import KNOWN
 

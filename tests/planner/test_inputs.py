@@ -16,7 +16,7 @@ from planner.model import load_model
 from planner.plan import Source
 from planner.predict import predict
 from planner.program import StageTask
-from planner.steady import ONE_STEP, period_ps, window_of
+from planner.steady import ONE_STEP, settled, span_of, window_of
 from sim.checks import check_graph
 from sim.engine import simulate
 from tests.planner_cases import (
@@ -61,11 +61,15 @@ def slowed(c: Case, op_class: str, bytes_per_s: float = 1e7) -> Case:
 
 def steady_ps(c: Case, times: int = 1) -> int:
     """Period, measured over a window ``times`` as long as it is by default."""
+
+    def run(steps: int):
+        program = lower(c.model, c.training, c.plan, c.cluster, c.books, steps)
+        check_graph(program.graph)
+        return program, simulate(program.graph)
+
     window = window_of(c.plan, c.training)
-    window = replace(window, steps=times * window.steps)
-    program = lower(c.model, c.training, c.plan, c.cluster, c.books, window.lowered)
-    check_graph(program.graph)
-    return period_ps(program, simulate(program.graph), window)
+    *_, span = settled(run, replace(window, steps=times * window.steps))
+    return span.period_ps
 
 
 def loads(c: Case):
@@ -90,7 +94,7 @@ def test_a_run_takes_no_less_than_the_load_of_any_stage(c):
     timeline, least_ps = simulate(program.graph), loads(c).period_ps
     assert timeline.makespan_ps >= window.lowered * least_ps
     if c.plan.decode_cores == c.plan.workers * c.plan.decode_workers:
-        assert period_ps(program, timeline, window) >= least_ps
+        assert span_of(program, timeline, window).period_ps >= least_ps
 
 
 @pytest.mark.slow
@@ -98,6 +102,16 @@ def test_a_run_takes_no_less_than_the_load_of_any_stage(c):
 @settings(max_examples=3, **RANDOM)
 def test_a_longer_window_finds_the_same_period(c):
     assert steady_ps(c, times=2) == pytest.approx(steady_ps(c), rel=0.02)
+
+
+def test_long_and_short_steps_in_turn_are_counted_as_whole_turns():
+    """Three decode workers on the core of compute make one long step, then one short, forever."""
+    c = slowed(fed(decode_workers=3, decode_cores=0, prefetch=2), "decode", 1e6)
+    assert steady_ps(c) == steady_ps(c, times=3)
+    window = window_of(c.plan, c.training)
+    program = lower(c.model, c.training, c.plan, c.cluster, c.books, window.lowered)
+    span = span_of(program, simulate(program.graph), window)
+    assert (window.steps, span.steps, span.recurs) == (15, 14, True)
 
 
 @given(c=fed_cases(), steps=st.integers(2, 3))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reports import evidence, measured
+from reports import evidence, measured, resources
 from reports.case import Case, pair
 from reports.page import render, write_report
 from reports.sections import ENTRIES
@@ -151,7 +151,7 @@ def test_without_a_measurement_the_predicted_step_is_still_drawn(planned_pages):
 
 def test_a_plan_of_an_unknown_model_has_sections_without_what_only_a_simulation_tells():
     case = Case(plans=replace(plan_file(), model="no-such-model"))
-    for build in (evidence.timeline, evidence.memory, evidence.links):
+    for build in (evidence.timeline, resources.memory, resources.links):
         blocks = build((case,))
         assert not any(block.drawings for block in blocks)
         assert any("Not drawn" in text for block in blocks for text in block.text)

@@ -10,7 +10,8 @@ from planner.steps import load
 from runtime import evaluate as module
 from runtime.evaluate import evaluate
 from runtime.initial import initial_parameters
-from runtime.records import RecordFile, write_records
+from runtime.record_writer import write_records
+from runtime.records import RecordFile
 from tests.planner_cases import tiny_encoder
 
 

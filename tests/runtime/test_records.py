@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import RecordError
-from runtime.records import ALIGNMENT, MAGIC, RecordFile, RecordHeader, write_records
+from runtime.record_header import ALIGNMENT, MAGIC, RecordHeader
+from runtime.record_writer import write_records
+from runtime.records import RecordFile
 
 COUNT, SHAPE, CLASSES = 7, (3, 2), 5
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foreplan.api import calibrate, execute, models, plan, report, trace
+    from foreplan.api import execute, report, trace
     from foreplan.datasets import (
         write_digits,
         write_synthetic,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from foreplan.library import collective
     from foreplan.pictures import talk, topology
     from foreplan.pipelining import pipeline
+    from foreplan.planning import calibrate, models, plan
 
 __version__ = "0.1.0"
 __all__ = [
@@ -43,10 +44,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "calibrate": "planning",
     "collective": "library",
     "diff": "inquiry",
     "explain": "inquiry",
+    "models": "planning",
     "pipeline": "pipelining",
+    "plan": "planning",
     "talk": "pictures",
     "topology": "pictures",
     "what_if": "inquiry",

@@ -1,9 +1,12 @@
 """Task graphs that the engines are measured on, emitted a column at a time."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from foreplan.machines import load_machine
-from hwprofiles.units import GIB, Ints
+from hwprofiles.units import GIB, KIB, MIB, Ints
 from planner.lower import lower
 from planner.model import load_model
 from planner.plan import Plan, Training
@@ -11,28 +14,95 @@ from sim.blocks import Ids
 from sim.graphbuilder import GraphBuilder
 from sim.taskgraph import TaskGraph
 
-CLUSTER = "v100-quad"
 PORT_BYTES_PER_S = 50e9  # 400 Gbit/s
 OVERHEAD_PS = 2_000_000
 WINDOW = 10_000
 """How far back a task of the random graph may depend on others."""
 
 
-def step_graph(tasks: int) -> TaskGraph:
-    """Return a LeNet-5 step on four devices, with enough microbatches for about ``tasks`` tasks."""
-    model = load_model("lenet-5")
-    rounds = max(1, tasks // 160)
-    machine = load_machine(CLUSTER)
-    plan = Plan(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One data-parallel step by a ring, with overlap."""
+
+    model: str
+    cluster: str
+    workers: int
+    microbatch: int
+    rounds: int
+    """Microbatches of each worker."""
+    bucket_bytes: int
+
+    def builder(self) -> Callable[[], TaskGraph]:
+        """Return what lowers it: quicker the second time, when its model has been lowered."""
+        model, machine = load_model(self.model), load_machine(self.cluster)
+        plan = Plan(
+            workers=self.workers,
+            microbatch=self.microbatch,
+            placement=tuple(range(self.workers)),
+            algorithm="ring",
+            bucket_bytes=self.bucket_bytes,
+            overlap=True,
+        )
+        training = Training(batch=self.workers * self.microbatch * self.rounds)
+        cluster, books = machine.cluster(self.workers), machine.books(self.workers)
+        return lambda: lower(model, training, plan, cluster, books).graph
+
+
+def long_step(tasks: int) -> Step:
+    """Return a LeNet-5 step on four devices, with microbatches enough for about so many tasks."""
+    return Step(
+        model="lenet-5",
+        cluster="v100-quad",
         workers=4,
         microbatch=4,
-        placement=(0, 1, 2, 3),
-        algorithm="ring",
-        bucket_bytes=65536,
-        overlap=True,
+        rounds=max(1, tasks // 160),
+        bucket_bytes=64 * KIB,
     )
-    training = Training(batch=16 * rounds)
-    return lower(model, training, plan, machine.cluster(4), machine.books(4)).graph
+
+
+STEPS = {
+    "LeNet-5, 8 workers": Step(
+        model="lenet-5",
+        cluster="dgx-1-v100",
+        workers=8,
+        microbatch=8,
+        rounds=64,
+        bucket_bytes=64 * KIB,
+    ),
+    "BERT-large, 8 workers": Step(
+        model="bert-large",
+        cluster="dgx-1-v100",
+        workers=8,
+        microbatch=4,
+        rounds=4,
+        bucket_bytes=25 * MIB,
+    ),
+    "ResNet-50, 64 workers, small buckets": Step(
+        model="resnet-50",
+        cluster="dgx-1-v100:8",
+        workers=64,
+        microbatch=32,
+        rounds=1,
+        bucket_bytes=MIB,
+    ),
+    "ResNet-50, 64 workers": Step(
+        model="resnet-50",
+        cluster="dgx-1-v100:8",
+        workers=64,
+        microbatch=32,
+        rounds=1,
+        bucket_bytes=25 * MIB,
+    ),
+    "DenseNet-201, 128 workers": Step(
+        model="densenet-201",
+        cluster="dgx-1-v100:16",
+        workers=128,
+        microbatch=32,
+        rounds=1,
+        bucket_bytes=25 * MIB,
+    ),
+}
+"""Steps as a search simulates them."""
 
 
 def pipeline_graph(stages: int, microbatches: int, slots: int | None) -> TaskGraph:

@@ -77,20 +77,21 @@ def progress(title: str, *, quiet: bool) -> Iterator[Step]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("{task.fields[counted]}"),
         TextColumn("{task.fields[left]}", style="progress.remaining"),
         TextColumn("{task.fields[text]}"),
     )
     pace = Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None, text="", left="", visible=False)
+        task = bar.add_task(title, total=None, counted="", text="", left="", visible=False)
         late = Timer(PROGRESS_AFTER_S, lambda: bar.update(task, visible=True))
         late.daemon = True
         late.start()
 
         def step(done: int, total: int, text: str = "") -> None:
             left = _left(pace.left_s(done, total) if done < total else None)
-            bar.update(task, completed=done, total=total, text=text, left=left)
+            counted = f"{done:,}/{total:,}"
+            bar.update(task, completed=done, total=total, counted=counted, text=text, left=left)
 
         try:
             yield step

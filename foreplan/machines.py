@@ -22,7 +22,6 @@ from planner.fitted_links import fitted_links
 from planner.machine import Machine, NodeRates
 from planner.opcall import OpCall
 from planner.published.fitted import DATASHEET, fitted_cluster
-from planner.published.measured import LOCAL_FAMILY, read_shifts
 from runtime.backends import Backend, backend
 
 if TYPE_CHECKING:
@@ -189,7 +188,11 @@ def informed_machine(name: str, software: str, calibrate: Path | None) -> Machin
     ForeplanError
         When the machine or the software is unknown, or the file has no run that shifts it.
     """
-    shifts = read_shifts(calibrate) if calibrate else ()
+    shifts: Sequence[Shift] = ()
+    if calibrate:
+        from planner.published.measured import read_shifts
+
+        shifts = read_shifts(calibrate)
     machine = load_machine(name, "" if software == DATASHEET else software, shifts)
     if shifts and not (machine.evidence and machine.evidence.shifts):
         raise ProfileError(
@@ -202,6 +205,10 @@ def informed_machine(name: str, software: str, calibrate: Path | None) -> Machin
 
 def shifted_machine(machine: Machine, shifts: Sequence[Shift]) -> Machine:
     """Return a measured machine on which all ops take as long as runs of its own say."""
+    if not shifts:
+        return machine
+    from planner.published.measured import LOCAL_FAMILY
+
     own = tuple(shift for shift in shifts if shift.family == LOCAL_FAMILY)
     if not own:
         return machine

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hwprofiles.calibration import OpSample
-from hwprofiles.device import Device
+from hwprofiles.device import Device, OpCurve
 from hwprofiles.grade import Grade
 from hwprofiles.tiles import Chain, Product
 
@@ -113,16 +113,24 @@ class CostBook:
                 grade=sample.grade,
                 source=f"median of {sample.repeats} repeats {where}",
             )
-        curve = self.device.curve(
+        curve = self._curve(op)
+        return OpCost(
+            seconds=launch_s + curve.time_s(float(op.flop), float(op.moved_bytes)),
+            grade=curve.grade,
+            source=curve.source,
+        )
+
+    def grade(self, op: Work) -> Grade:
+        """Return the grade of ``cost``."""
+        sample = self.ops.get(op.signature) if self.ops else None
+        return self._curve(op).grade if sample is None else sample.grade
+
+    def _curve(self, op: Work) -> OpCurve:
+        return self.device.curve(
             op.op_class,
             op.dtype,
             work_class=op.work_class,
             channels=op.channels,
             product=op.product,
             chain=op.chain,
-        )
-        return OpCost(
-            seconds=launch_s + curve.time_s(float(op.flop), float(op.moved_bytes)),
-            grade=curve.grade,
-            source=curve.source,
         )

@@ -5,15 +5,15 @@ know of one of them is made when somebody asks. Index letters: B buckets, T move
 spans that are moved.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
 from planner.algorithms import algorithm, name_at
-from planner.collectives.base import Tasks
+from planner.awaited import TaskSets, united
 from planner.emission import script_of
 from planner.exchange_tasks import ExchangeTasks
 from planner.lowering import PRIORITY, Lowering
@@ -25,27 +25,26 @@ from sim.blocks import Ids, Part, Rows, rows_of_table
 from sim.taskgraph import NO_ROUTE
 
 
-def exchange_bucket(
-    work: Lowering,
-    name: str,
-    number: int,
-    group: tuple[int, ...],
-    ready: Sequence[Tasks],
-) -> list[Tasks]:
-    """Append the exchange of bucket ``number``; return the last tasks of each rank of the group.
+def exchange_buckets(
+    work: Lowering, name: str, numbers: Sequence[int], group: tuple[int, ...], ready: TaskSets
+) -> TaskSets:
+    """Append the exchanges of buckets by one script; return the last tasks of each rank.
 
     Rank ``i`` of the algorithm is worker ``group[i]``; ``ready`` are its last gradients, after
-    which its copy may be read, and its landing registers be used.
+    which its copy may be read, and its landing registers be used. They, and what is returned, come
+    rank by rank of each bucket.
     """
-    own = Exchanges.of(work, name, (number,), group)
-    last = own.append(number, ready)
-    work.graph.weave([own.part()])
+    own = Exchanges.of(work, name, numbers, group)
+    for made in own.made:
+        work.tasks.add(made)
+    last, part = own.written(ready)
+    work.graph.weave([part])
     return last
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchanges:
-    """The exchanges of some buckets by one script, and what they wait for, one by one."""
+    """The exchanges of some buckets by one script."""
 
     work: Lowering
     made: tuple[ExchangeTasks, ...]
@@ -53,11 +52,8 @@ class Exchanges:
     script: Script
     first: int
     """Id of the first task."""
-    step: int
-    """Tasks from one exchange to the next."""
-    deps: list[Rows] = field(default_factory=list)
-    actors: list[Ints] = field(default_factory=list)
-    """Of the buckets appended so far."""
+    between: int
+    """Tasks from the end of one exchange to the next; they have as many actors."""
 
     @classmethod
     def of(
@@ -85,31 +81,35 @@ class Exchanges:
             )
             for number, bucket in zip(numbers, buckets, strict=True)
         )
-        step = len(script.src) + between
-        return cls(work=work, made=made, script=script, first=work.graph.tasks, step=step)
+        return cls(work=work, made=made, script=script, first=work.graph.tasks, between=between)
 
-    def append(self, number: int, ready: Sequence[Tasks]) -> list[Tasks]:
-        """Note what the next bucket waits for; return the last tasks of each rank."""
-        work, made = self.work, self.made[len(self.deps)]
-        first = self.first + len(self.deps) * self.step
-        tokens = self._tokens(number, ready)
-        self.deps.append(self._deps(tokens, first))
-        self.actors.append(self._actors(number))
-        work.tasks.add(made)
-        for rank, place in self.script.last_adds.items():
-            work.landed[made.group[rank], number] = first + place
-        return self._last(tokens, first)
+    @property
+    def firsts(self) -> Ints:
+        """By bucket: the id of its first task."""
+        return self.first + (len(self.script.src) + self.between) * np.arange(len(self.made))
 
-    def part(self) -> Part:
-        """Return all of their tasks, to be put into the graph."""
+    @property
+    def actors(self) -> Ints:
+        """By bucket: its first actor."""
+        key = ("exchange", *(made.number for made in self.made))
+        step = self.script.actor_count + self.between
+        return self.work.actors_from(key, step * len(self.made)) + step * np.arange(len(self.made))
+
+    def written(self, ready: TaskSets) -> tuple[TaskSets, Part]:
+        """Return the last tasks of each rank, and all tasks, to be put into the graph.
+
+        ``ready`` are the last gradients; both come rank by rank of each bucket.
+        """
         work, script = self.work, self.script
         times, count, adds = len(self.made), len(script.src), script.adds
+        tokens = self._tokens(ready)
         route, duration_ps, payload_bytes = self._sent()
         duration_ps[:, adds] = self._added_ps()
         lanes, registers = self._lanes(), self._registers()
         landed = np.cumsum(script.lands)[script.arrived[adds]] - 1
         items = work.graph.items + int(script.lands.sum()) * np.arange(times)
-        return Part(
+        held = np.broadcast_to(lanes.lengths, count)
+        part = Part(
             times=times,
             count=count,
             columns={
@@ -117,15 +117,19 @@ class Exchanges:
                 "payload_bytes": payload_bytes,
                 "route": route,
                 "priority": PRIORITY["exchange"],
-                "actor": np.stack(self.actors),
+                "actor": script.actors + self.actors[:, None],
             },
             rows={
-                "lane": [lanes] * times,
-                "dep": self.deps,
-                "out": [Rows(lengths=script.lands, ids=own) for own in registers],
-                "in": [Rows(lengths=script.summed, ids=landed + first) for first in items],
+                "lane": Rows(lengths=np.tile(held, (times, 1)), ids=np.tile(lanes.ids, times)),
+                "dep": self._deps(tokens),
+                "out": Rows(lengths=np.tile(script.lands, (times, 1)), ids=registers.reshape(-1)),
+                "in": Rows(
+                    lengths=np.tile(script.summed, (times, 1)),
+                    ids=(landed + items[:, None]).reshape(-1),
+                ),
             },
         )
+        return self._last(tokens), part
 
     def _lanes(self) -> Rows:
         """Return the lanes that each task holds, the same for all buckets."""
@@ -202,8 +206,7 @@ class Exchanges:
     def _added_ps(self) -> Ints:
         """Return the time of each addition, picoseconds, (B, additions)."""
         work, group, script = self.work, self.made[0].group, self.script
-        device = [work.cluster.devices[work.plan.placement[worker]].name for worker in group]
-        _, one, kind_of = np.unique(device, return_index=True, return_inverse=True)
+        one, kind_of = work.kinds(group)
         spans, span_of = script.spans
         keys = kind_of[script.src[script.adds]] * len(spans) + span_of[script.adds]
         used, widths = np.flatnonzero(np.bincount(keys)), self._widths()
@@ -211,74 +214,91 @@ class Exchanges:
         for kind in range(len(one)):
             own = used[used // len(spans) == kind]
             each, back = np.unique(widths[:, own % len(spans)], return_inverse=True)
-            some_ps = [work.price_ps(group[one[kind]], work.calls.add(n)) for n in each.tolist()]
+            some_ps = [work.price_ps(one[kind], work.calls.add(n)) for n in each.tolist()]
             found[:, own] = np.array(some_ps, dtype=np.int64)[back].reshape(len(self.made), -1)
         return np.take(found, keys, axis=1)
 
     def _registers(self) -> Ints:
         """Return the register that each of the transfers that land writes, by bucket."""
-        ids, channels = self.work.register_ids, self.script.channels
-        seats, seat_of = self.script.seats
-        held = [(ids[self.made[0].group[s // channels]], s % channels) for s in seats.tolist()]
-        found = [
-            [own[landing_name(made.number, channel)] for own, channel in held] for made in self.made
-        ]
-        return np.take(np.array(found, dtype=np.int64), seat_of, axis=1)
+        channels, (seats, seat_of) = self.script.channels, self.script.seats
+        found = np.empty((len(self.made), len(seats)), dtype=np.int64)
+        known: dict[tuple[int, int], list[int]] = {}
+        for at, (rank, channel) in enumerate(zip(*np.divmod(seats, channels), strict=True)):
+            ids = self.work.register_ids[self.made[0].group[rank]]
+            key = id(ids.places), int(channel)
+            if key not in known:
+                names = [landing_name(made.number, key[1]) for made in self.made]
+                known[key] = [ids.places[name] for name in names]
+            found[:, at] = ids.first + np.array(known[key])
+        return np.take(found, seat_of, axis=1)
 
-    def _actors(self, number: int) -> Ints:
-        """Return the actor of each task: messages of one pair, additions of one span at a rank."""
-        work, script = self.work, self.script
-        if number not in work.exchange_actors:
-            work.exchange_actors[number] = work.actor_count + script.actors
-            work.actor_count += int(script.actors.max(initial=-1)) + 1
-        return work.exchange_actors[number]
-
-    def _deps(self, tokens: list[Tasks], first: int) -> Rows:
+    def _deps(self, tokens: TaskSets) -> Rows:
         """Return what each task waits for: first what tokens stand for, which came before."""
         sets, some, set_of = self.script.awaited
         counts, moves = self.script.awaited_moves
-        found = [_joined([tokens[-1 - token] for token in each]) for each in sets]
-        size = np.array(list(map(len, found)), dtype=np.int64)
-        before = np.zeros_like(counts)
-        before[some] = size[set_of]
-        lengths, shift = counts + before, np.cumsum(before)
-        begin, total = np.cumsum(lengths) - lengths, int(lengths.sum())
-        ids: Ids = np.empty(total, dtype=np.int32 if first + self.step < 2**31 else np.int64)
-        ids[np.arange(len(moves)) + np.repeat(shift, counts)] = moves + first
-        for count in np.unique(size[size > 0]).tolist():  # as many as sets have different sizes
-            alike, place = size == count, np.cumsum(size == count) - 1
-            table = np.array([own for own in found if len(own) == count], dtype=ids.dtype)
-            taken = alike[set_of]
-            at = begin[some[taken]][:, None] + np.arange(count)
-            ids[at] = np.take(table, place[set_of[taken]], axis=0)
+        times = len(self.made)
+        joined = united(times * len(sets), [self._meant(sets, tokens)])
+        before = np.zeros((times, len(counts)), dtype=np.int64)
+        before[:, some] = joined.lengths.reshape(times, -1)[:, set_of]
+        taken = joined.take((set_of + len(sets) * np.arange(times)[:, None]).reshape(-1))
+        lengths = before + counts
+        parts = np.stack([before, np.broadcast_to(counts, before.shape)], axis=2)
+        is_before = np.repeat(np.tile([True, False], lengths.size), parts.reshape(-1))
+        last = self.first + times * (len(counts) + self.between)
+        ids: Ids = np.empty(len(is_before), dtype=np.int32 if last < 2**31 else np.int64)
+        ids[is_before] = taken.ids
+        ids[~is_before] = (moves + self.firsts[:, None]).reshape(-1)
         return Rows(lengths=lengths, ids=ids)
 
-    def _tokens(self, number: int, every: Sequence[Tasks]) -> list[Tasks]:
+    def _tokens(self, ready: TaskSets) -> TaskSets:
         """Return the tasks that the tokens of a script stand for: what makes ready, what may land.
 
         A rank's first arrival waits for the gradients of the receiver, until which its passes may
         use the bytes, and for the earlier buckets that land there.
         """
-        work, may_land = self.work, []
-        for ready, worker in zip(every, self.made[0].group, strict=True):
-            after = work.layouts[worker].landing_after[number]
-            earlier = (work.landed.get((worker, bucket)) for bucket in after)
-            landed = (task for task in earlier if task is not None)
-            may_land.append(tuple(sorted({*ready, *landed})))
-        return [*every, *may_land]
+        may_land, landed = ready, list(self._landed_before())
+        if landed:
+            may_land = united(len(ready), [(np.arange(len(ready)), ready), *landed])
+        return TaskSets(
+            np.concatenate([ready.lengths, may_land.lengths]),
+            np.concatenate([ready.ids, may_land.ids]),
+        )
 
-    def _last(self, tokens: list[Tasks], first: int) -> list[Tasks]:
-        """Return the last tasks of each rank."""
-        found: list[Tasks] = []
-        for waits, moves in zip(self.script.last, self.script.last_moves, strict=True):
-            if len(moves) == len(waits):
-                found.append(tuple((moves + first).tolist()))
+    def _landed_before(self) -> Iterator[tuple[Ints, TaskSets]]:
+        """Note what lands here; yield what landed before on the bytes of a bucket, for which rank.
+
+        A rank is one of so many of each bucket.
+        """
+        work, script, workers = self.work, self.script, np.array(self.made[0].group)
+        ranks, adds = script.last_adds
+        numbers = [made.number for made in self.made]
+        work.landed[workers[ranks][:, None], numbers] = adds[:, None] + self.firsts
+        layout_of = np.array([id(work.layouts[worker]) for worker in workers])
+        for key, worker in zip(*np.unique(layout_of, return_index=True), strict=True):
+            after = work.layouts[workers[worker]].landing_after
+            pairs = [(at, bucket) for at, n in enumerate(numbers) for bucket in after[n]]
+            if not pairs:
                 continue
-            own = [tokens[-1 - wait] if wait < 0 else (first + wait,) for wait in waits]
-            found.append(_joined(own))
-        return found
+            at, earlier = np.array(pairs).T
+            alike = np.flatnonzero(layout_of == key)[:, None]
+            landed = work.landed[workers[alike], earlier]
+            there = landed >= 0
+            yield (alike + len(workers) * at)[there], TaskSets.single(landed[there])
 
+    def _meant(self, sets: TaskSets, tokens: TaskSets) -> tuple[Ints, TaskSets]:
+        """Return what the tokens of some sets stand for in each bucket, and in which set it is."""
+        ranks, buckets = self.script.ranks, np.arange(len(self.made))[:, None]
+        kind, rank = np.divmod(sets.ids, ranks)
+        which = (kind * len(buckets) + buckets) * ranks + rank
+        into = np.repeat(np.arange(len(sets)), sets.lengths) + len(sets) * buckets
+        return into.reshape(-1), tokens.take(which.reshape(-1))
 
-def _joined(some: Sequence[Tasks]) -> Tasks:
-    """Return the tasks of any of these, ascending; each has its own in order."""
-    return some[0] if len(some) == 1 else tuple(sorted({task for own in some for task in own}))
+    def _last(self, tokens: TaskSets) -> TaskSets:
+        """Return the last tasks of each rank."""
+        moves, before = self.script.last_sets
+        lengths = np.tile(moves.lengths, len(self.made))
+        found = TaskSets(lengths, (moves.ids + self.firsts[:, None]).reshape(-1))
+        if not len(before.ids):
+            return found
+        own = np.arange(len(found))
+        return united(len(found), [(own, found), self._meant(before, tokens)])

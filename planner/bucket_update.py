@@ -1,15 +1,15 @@
 """The updates that end a step: those of one bucket are written at once, as arrays."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 
 from hwprofiles.units import Ints
+from planner.awaited import TaskSets, united
 from planner.collectives.base import Tasks
-from planner.lowering import PRIORITY, Lowering, Passes
+from planner.lowering import PRIORITY, Lowering, Passes, of_layers
 from planner.opcall import OpCall
 from planner.operands import flat_view
 from planner.optimizer import update_arrays
@@ -21,35 +21,34 @@ from sim.taskgraph import NO_ROUTE
 
 
 def append_updates(
-    work: Lowering, exchanged: Iterable[Sequence[Tasks]], passes: Sequence[Passes]
-) -> None:
-    """Append the updates of all buckets; ``exchanged`` appends one exchange as it is asked for.
-
-    It yields the last tasks of each rank. Each update follows its exchange; those of a scaled loss
-    follow the judge, who looks at all gradients.
-    """
-    ranks = range(len(passes))
-    if not scales_loss(work.training.dtype):
-        for number, done in enumerate(exchanged):
-            _append(work, number, ranks, done, passes)
-        return
-    last = [{t for done in of for t in done} for of in zip(*exchanged, strict=True)]
-    for rank in ranks:
-        judged = _judge(work, rank, tuple(sorted(last[rank])))
-        for number in range(len(work.buckets)):
-            _append(work, number, (rank,), ((judged,),), passes[rank : rank + 1])
-
-
-def _append(
     work: Lowering,
-    number: int,
-    ranks: Sequence[int],
-    done: Sequence[Tasks],
+    exchanged: Iterable[tuple[Sequence[int], TaskSets]],
     passes: Sequence[Passes],
 ) -> None:
-    updates = Updates(work, ranks)
-    updates.append(number, done, passes)
-    work.graph.weave([updates.part()])
+    """Append the updates of all buckets; ``exchanged`` appends exchanges as it is asked for them.
+
+    It yields buckets and the last tasks of each rank, rank by rank of each bucket. Each update
+    follows its exchange; those of a scaled loss follow the judge, who looks at all gradients.
+    """
+    ranks = tuple(range(len(passes)))
+    if not scales_loss(work.training.dtype):
+        for numbers, done in exchanged:
+            _append(work, Updates.of(work, numbers, ranks), done, passes)
+        return
+    found = [done for _, done in exchanged]
+    into = [np.arange(len(done)) % len(ranks) for done in found]
+    last = list(united(len(ranks), list(zip(into, found, strict=True))))
+    numbers = range(len(work.buckets))
+    for rank in ranks:
+        judged = np.full(len(numbers), _judge(work, rank, last[rank]))
+        updates = Updates.of(work, numbers, (rank,))
+        _append(work, updates, TaskSets.single(judged), passes[rank : rank + 1])
+
+
+def _append(work: Lowering, updates: "Updates", done: TaskSets, passes: Sequence[Passes]) -> None:
+    for made in updates.made:
+        work.tasks.add(made)
+    work.graph.weave([updates.part(done, passes)])
 
 
 def _judge(work: Lowering, rank: int, done: Tasks) -> int:
@@ -62,61 +61,80 @@ def _judge(work: Lowering, rank: int, done: Tasks) -> int:
     return work.compute(info, after=done)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Updates:
-    """The updates of some buckets by some ranks, and what they wait for, one by one."""
+    """The updates of some buckets by some ranks."""
 
     work: Lowering
-    ranks: Sequence[int]
-    deps: list[Rows] = field(default_factory=list)
-    actors: list[list[int]] = field(default_factory=list)
-    durations_ps: list[list[int]] = field(default_factory=list)
-    """Of the buckets appended so far."""
+    made: tuple["UpdateTasks", ...]
+    """By bucket."""
+    ranks: tuple[int, ...]
+    actors: Ints
+    """By bucket: its first actor."""
 
-    def append(self, number: int, done: Sequence[Tasks], passes: Sequence[Passes]) -> None:
-        """Append the optimizer over a bucket, once nobody reads its parameters any more.
+    @classmethod
+    def of(
+        cls,
+        work: Lowering,
+        numbers: Sequence[int],
+        ranks: tuple[int, ...],
+        actors: Ints | None = None,
+    ) -> "Updates":
+        """Return those of buckets, by actors of their own unless they are given."""
+        if actors is None:
+            first = work.actors_from(("update", *numbers, ranks), len(numbers) * len(ranks))
+            actors = first + len(ranks) * np.arange(len(numbers))
+        made = [
+            UpdateTasks(
+                name=f"update.{number}",
+                bucket=work.buckets[number],
+                call=work.calls.update(work.buckets[number].elements),
+                ranks=ranks,
+                training=work.training,
+            )
+            for number in numbers
+        ]
+        return cls(work=work, made=tuple(made), ranks=ranks, actors=actors)
 
-        ``done`` and ``passes`` are those of the ranks, one by one.
+    def part(self, done: TaskSets, passes: Sequence[Passes]) -> Part:
+        """Return all of them, to be put into the graph.
+
+        Each is the optimizer over a bucket, once nobody reads its parameters any more. ``done`` are
+        the last tasks before, rank by rank of each bucket; ``passes`` those of the ranks.
         """
-        work, ranks, bucket = self.work, self.ranks, self.work.buckets[number]
-        call, name = work.calls.update(bucket.elements), f"update.{number}"
-        waits = []
-        for rank, last, own in zip(ranks, done, passes, strict=True):
-            readers = own.readers_of(bucket.layers)
-            after = (*readers, *last)
-            if work.before or (readers and last and readers[-1] >= last[0]):
-                after = tuple(sorted({*after, *work.entry((rank,), after)}))
-            waits.append(after)
-        lengths = np.array(list(map(len, waits)), dtype=np.int64)
-        ids = np.fromiter(chain.from_iterable(waits), np.int64, int(lengths.sum()))
-        self.deps.append(Rows(lengths=lengths, ids=narrow(ids)))
-        self.actors.append([work.actor(rank, name) for rank in ranks])
-        self.durations_ps.append([work.price_ps(rank, call) for rank in ranks])
-        work.tasks.add(
-            UpdateTasks(name=name, bucket=bucket, call=call, ranks=ranks, training=work.training)
-        )
-
-    def part(self) -> Part:
-        """Return all of them, to be put into the graph."""
-        times, none = len(self.deps), Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
-        lanes = np.array([self.work.lanes[rank, "compute"] for rank in self.ranks])
+        work, times, count = self.work, len(self.made), len(self.ranks)
+        readers = of_layers(passes, "reader", [made.bucket.layers for made in self.made])
+        every = np.arange(times * count)
+        waits = united(len(every), [(every, readers), (every, done)])
+        if work.before:
+            after = zip(self.ranks * times, waits, strict=True)
+            waits = TaskSets.of([_with_entry(work, rank, own) for rank, own in after])
+        none = Rows(lengths=0, ids=np.zeros(0, dtype=np.int32))
+        lanes = np.array([work.lanes[rank, "compute"] for rank in self.ranks])
+        one, kind_of = work.kinds(self.ranks)
+        some_ps = [[work.price_ps(rank, made.call) for rank in one] for made in self.made]
         return Part(
             times=times,
-            count=len(self.ranks),
+            count=count,
             columns={
-                "duration_ps": np.array(self.durations_ps, dtype=np.int64),
+                "duration_ps": np.take(np.array(some_ps), kind_of, axis=1),
                 "payload_bytes": 0,
                 "route": NO_ROUTE,
                 "priority": PRIORITY["update"],
-                "actor": np.array(self.actors),
+                "actor": self.actors[:, None] + np.arange(count),
             },
             rows={
-                "lane": [Rows(lengths=1, ids=lanes)] * times,
-                "dep": self.deps,
-                "out": [none] * times,
-                "in": [none] * times,
+                "lane": Rows(lengths=1, ids=np.tile(lanes, times)),
+                "dep": Rows(lengths=waits.lengths.reshape(times, count), ids=narrow(waits.ids)),
+                "out": none,
+                "in": none,
             },
         )
+
+
+def _with_entry(work: Lowering, rank: int, after: Tasks) -> Tasks:
+    """Return what a task waits for, and the step before where that is not implied."""
+    return tuple(sorted({*after, *work.entry((rank,), after)}))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,5 +1,6 @@
 """What a search found, and the certificate that says why nothing else can be better."""
 
+from bisect import bisect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from hwprofiles.units import Ints, format_frac
 from planner.objective import Key, Objective
 from planner.plan import Plan
-from planner.predict import Prediction
+from planner.predict import Prediction, Simulation
 from planner.ranking import left_over
 from planner.table import DOMINANCE, PlanTable, Tally
 
@@ -62,7 +63,7 @@ class SearchResult:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What has been simulated so far, best first."""
+    """What has been simulated so far; of that the best, best first."""
 
     objective: Objective
     keep: int
@@ -74,17 +75,19 @@ class Found:
     tasks: int = 0
     engines: set[str] = field(default_factory=set)
 
-    def add(self, row: int, candidate: Candidate, step_ps: int, engine: str) -> None:
-        """Note a simulated row; one that is slower than allowed is not kept."""
-        arena = max(candidate.prediction.arena_bytes)
-        key = (self.objective.of_plan(candidate.plan, step_ps, arena), step_ps)
+    def add(self, row: int, simulated: Simulation, engine: str) -> None:
+        """Note a simulated row; one that is slower than allowed, or than those kept, is not."""
+        plan, step_ps = simulated.plan, simulated.timeline.makespan_ps
+        key = (self.objective.of_plan(plan, step_ps, max(simulated.arena_bytes)), step_ps)
         self.simulated += 1
         self.rows.append(row)
         self.engines.add(engine)
-        self.tasks += candidate.prediction.tasks
-        if step_ps <= self.limit_ps:
-            self.kept.append((key, row, candidate))
-            self.kept.sort(key=lambda entry: entry[:2])
+        self.tasks += simulated.program.graph.tasks
+        at = bisect(self.kept, (key, row), key=lambda entry: entry[:2])
+        if step_ps <= self.limit_ps and at < self.keep:
+            candidate = Candidate(plan=plan, prediction=simulated.prediction())
+            self.kept.insert(at, (key, row, candidate))
+            del self.kept[self.keep :]
 
     def is_closed_to(self, key: Key) -> bool:
         """Whether no row with this bound can enter the first ``keep``."""

@@ -52,6 +52,8 @@ class ExchangeTimes:
     """By bucket: busiest lane or link of it and all after it, with fill and drain."""
     rest_by_size_ps: tuple[int, ...]
     """By bucket in the order of ``by_size``: the same of it and all larger ones."""
+    delayed_ps: tuple[int, ...]
+    """By bucket: what follows when it would be whole if nobody added (``planner.delays``)."""
     after_ps: int
     """Busiest compute lane: additions, and transfers where they hold it."""
 
@@ -192,6 +194,7 @@ def exchange_times(
         rest_by_size_ps=work.rest_ps([elements[i] for i in by_size(elements)])
         if work
         else (0,) * len(elements),
+        delayed_ps=work.delayed_ps(elements) if work else (0,) * len(elements),
         after_ps=work.busiest_ps(elements) if work else 0,
     )
 
@@ -203,14 +206,21 @@ def exchange_cost(
 
     On large clusters it is the longest chain of moves, which is quicker found and never longer; so
     it is through a switch, where flows that share a port make whole rates that are no whole
-    numbers.
+    numbers. Where transfers crowd on a link, the longest chain may be longer than an algorithm's
+    own closed form, which knows none.
     """
     if work is None:
         return lambda elements: 0
     if len(cluster.devices) > COST_UP_TO_DEVICES or is_switched(plan.algorithm):
         return lambda elements: int(work.chain_ps[work.sizes[elements]])
     name, module = plan.algorithm, algorithm(plan.algorithm)
-    return cache(lambda n: module.cost_ps(n, prices) + prices.library_ps(name, n))
+
+    @cache
+    def cost_ps(elements: int) -> int:
+        own = module.cost_ps(elements, prices) + prices.library_ps(name, elements)
+        return max(own, int(work.chain_ps[work.sizes[elements]]))
+
+    return cost_ps
 
 
 def exchange_work(
@@ -325,6 +335,19 @@ def ready_ps(passes: Sequence[PassTimes], rounds: Rounds, places: Ints) -> Ints:
     return found
 
 
+def are_unbroken(passes: Sequence[PassTimes], rounds: Rounds, places: Ints, ready_ps: Ints) -> bool:
+    """Whether gradients become whole one after another with nothing but passes between.
+
+    What a rank adds in the meantime then puts off the later ones.
+    """
+    if len(passes) > 1 or not len(places):
+        return False
+    (one,) = passes
+    own = one.until_ps[places] + (one.added_ps[places] if rounds.count > 1 else 0)
+    apart = ready_ps - ready_ps[0]
+    return bool((np.diff(places) >= 0).all() and (own - own[0] >= apart).all())
+
+
 def compose(
     passes: Sequence[PassTimes], exchange: ExchangeTimes, rounds: Rounds, overlap: bool
 ) -> Estimate:
@@ -336,16 +359,19 @@ def compose(
     updates = exchange.updates_ps
     tails = [c + u for c, u in zip(exchange.cost_ps, exchange.update_ps, strict=True)]
     places = np.array([bucket.place for bucket in exchange.buckets])
-    ready = [at.begin_ps] * len(places)
+    ready, delayed = [at.begin_ps] * len(places), 0
     if overlap:
-        ready = ready_ps(passes, rounds, places).tolist()
+        whole = ready_ps(passes, rounds, places)
+        ready = whole.tolist()
+        if are_unbroken(passes, rounds, places, whole):
+            delayed = max(map(add, ready, exchange.delayed_ps))
     sizes = by_size([bucket.elements for bucket in exchange.buckets])
     both = (ready, exchange.rest_ps), ([ready[i] for i in sizes], exchange.rest_by_size_ps)
     return Estimate(
         bounds_ps={
             "compute lane": max(at.begin_ps + exchange.after_ps, at.slowest_ps) + updates,
             "input lane": at.load_ps,
-            "lanes and links of the exchange": max(_busy_ps(*order) for order in both),
+            "lanes and links of the exchange": max(delayed, *(_busy_ps(*order) for order in both)),
             "longest chain": max(map(add, ready, tails)),
         }
     )

@@ -5,13 +5,15 @@ Index letters as in ``planner.moves``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import PS_PER_S, Floats, Ints
-from planner.moves import Groups, Moves
+from planner.groups import Groups
+from planner.moves import Moves
 from planner.switching import SWITCH, Joined, carried, route_between
 
 ROUNDING_FRAC = 2.0**-30
@@ -26,7 +28,7 @@ EMPTY = (LATER, 0, LATER)
 """Fill, work and drain of several moves, and of none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Routes:
     """Routes between the ranks of a placement."""
 
@@ -35,6 +37,9 @@ class Routes:
     item_bytes: int
     known: dict[tuple[int, int], Route | Joined] = field(default_factory=dict, repr=False)
     """By pair of ranks, as far as anybody asked."""
+    ends: list[tuple[int, int]] = field(default_factory=list, repr=False)
+    """By kind of moves, as far as anybody asked: source and destination of one of them."""
+    _kinds: dict[object, int] = field(default_factory=dict, repr=False)
 
     def route(self, src: int, dst: int) -> Route | Joined:
         """Return the route from rank to rank; one past the last rank is the switch."""
@@ -43,7 +48,24 @@ class Routes:
             self.known[src, dst] = route_between(self.cluster, self.placement, *ends)
         return self.known[src, dst]
 
-    def kind(self, src: int, dst: int) -> object:
+    def kinds(self, pairs: Ints) -> Ints:
+        """Return by pair of ranks, (n, 2), of which kind it is: moves of one cost the same."""
+        at = pairs[:, 0] * (len(self.placement) + 1) + pairs[:, 1]
+        for pair in np.unique(at[self._kind_of[at] < 0]).tolist():
+            ends = divmod(pair, len(self.placement) + 1)
+            kind = self._kinds.setdefault(self._kind(*ends), len(self.ends))
+            if kind == len(self.ends):
+                self.ends.append(ends)
+            self._kind_of[pair] = kind
+        found: Ints = self._kind_of[at]
+        return found
+
+    @cached_property
+    def _kind_of(self) -> Ints:
+        """By pair as one number: its kind, -1 where nobody asked yet."""
+        return np.full((len(self.placement) + 1) ** 2, -1, dtype=np.int64)
+
+    def _kind(self, src: int, dst: int) -> object:
         """Return what is equal for moves that cost the same: links crossed, or who adds."""
         if src == dst:
             return self.cluster.devices[self.placement[src]].name
@@ -92,6 +114,12 @@ class Crossed:
     def links(self) -> Ints:
         """Ids of the links."""
         return self.by_link.keys
+
+    def moves_of(self, moves: Moves, link: int) -> Ints:
+        """Return the transfers that cross the link at a place of ``links``."""
+        pairs = self.place[self.by_link.rows(link)].tolist()
+        found: Ints = moves.sends[np.concatenate([moves.by_pair.rows(pair) for pair in pairs])]
+        return found
 
     def work(self, moves: Moves, width: Ints, times: tuple[Ints, Ints]) -> list[Ints]:
         """Return fill, work and drain of the links, each (links, N)."""

@@ -13,7 +13,7 @@ from hwprofiles.units import Ints
 from planner.calls import StepCalls
 from planner.opcall import DTYPE_BYTES, OpCall
 from planner.plan import Bucket
-from planner.program import ComputeTask, Program, RankedTasks, Task, TransferTask, View
+from planner.program import ComputeTask, Deed, Program, RankedTasks, Task, TransferTask, View
 from planner.registers import landing_name
 from planner.script import Script
 from planner.switching import SWITCH
@@ -89,6 +89,15 @@ class ExchangeTasks(RankedTasks):
             call=self.step_calls.add(end - first),
             views=(self._landing(arrived, end - first), own),
         )
+
+    def deed(self, at: int) -> Deed:
+        """Return what task ``at`` does."""
+        script = self.script
+        if script.arrived[at] < 0:
+            ends = int(self.workers[script.src[at]]), int(self.workers[script.dst[at]])
+            return Deed("exchange", None, ends)
+        elements = int(self.edges[script.end[at]] - self.edges[script.first[at]])
+        return Deed("exchange", self.step_calls.add(elements), (self.group[script.src[at]],))
 
     def _transfer(self, at: int, own: View, name: str) -> TransferTask:
         script, elements = self.script, own.shape[0]

@@ -20,12 +20,18 @@ from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import algorithm
 from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
-from planner.moves import Groups, Moves, block_edges, by_name, channels_of, moves_of
+from planner.crowds import Crowds
+from planner.delays import delay_rows, delayed_ps, no_delays
+from planner.groups import Groups
+from planner.moves import Moves, block_edges, by_name, channels_of, moves_of
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
 from planner.switching import Joined, carried
 
 MIXED = np.array([3**n for n in range(19, 37, 2)], dtype=np.int64)
 """Factors of the columns in whose sum rows that differ seldom agree."""
+
+BUSIEST = 8
+"""Rows that others are compared with."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,11 +48,13 @@ class Work:
     compute_ps: Ints
     """(ranks, N) additions, and transfers where they hold the compute lane."""
     chain_ps: Ints
-    """(N,) longest chain of moves."""
+    """(N,) longest chain of moves and crowds."""
     all_ps: Ints
     """(N,) all moves, one after the other."""
     pivot_ps: Ints
     """(4, V, N) as in ``planner.pivots``."""
+    delay_ps: Ints
+    """(4, D, N) as in ``planner.delays``."""
 
     def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
         """Return by bucket: the time that it and all after it take at least, once one is ready.
@@ -55,7 +63,7 @@ class Work:
         drain of these buckets; or over pivots, of which one bucket has the larger work besides.
         """
         columns = [self.sizes[n] for n in reversed(elements)]
-        fill, work, drain = self._distinct[:, :, columns]
+        fill, work, drain = self._telling[:, :, columns]
         fill, drain = (np.minimum.accumulate(a, axis=1) for a in (fill, drain))
         work = np.cumsum(work, axis=1)
         busy = np.where(work > 0, fill + work + drain, 0).max(axis=0)
@@ -63,18 +71,33 @@ class Work:
             busy = np.maximum(busy, busy_ps(self.pivot_ps[:, :, columns]))
         return tuple(busy[::-1].tolist())
 
-    @cached_property
-    def _distinct(self) -> Ints:
-        """Fill, work and drain of lanes and links that differ, (3, rows, N): ranks are often alike.
+    def delayed_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
+        """Return by bucket what follows when it would be whole if no rank had anything to add.
 
-        Rows count as alike where a sum over three sizes says so, unless one does not agree.
+        Buckets are in the order in which they become whole, one after the other.
+        """
+        columns = [self.sizes[n] for n in elements]
+        return tuple(delayed_ps(self.delay_ps[:, :, columns]).tolist())
+
+    @cached_property
+    def _telling(self) -> Ints:
+        """Fill, work and drain of lanes and links that can be the busiest, (3, rows, N).
+
+        Ranks are often alike: rows count as alike where a sum over three sizes says so, unless one
+        does not agree. What has less to do of all three than one of the busiest rows says nothing.
         """
         rows = np.stack([self.fill_ps, self.work_ps, self.drain_ps], axis=1)
         some = rows[:, :, [0, rows.shape[2] // 2, -1]].reshape(len(rows), -1)
         weighted = some @ MIXED  # what wraps over 64 bits tells rows apart as well
         _, first, which = np.unique(weighted, return_index=True, return_inverse=True)
         other = (rows != rows[first[which]]).any(axis=(1, 2))
-        found: Ints = rows[np.union1d(first, np.flatnonzero(other))].swapaxes(0, 1)
+        rows = rows[np.union1d(first, np.flatnonzero(other))]
+        rows = rows[np.argsort(-rows.sum(axis=(1, 2), dtype=np.float64), kind="stable")]
+        for place in range(min(BUSIEST, len(rows))):
+            less = (rows <= rows[min(place, len(rows) - 1)]).all(axis=(1, 2))
+            less[: place + 1] = False
+            rows = rows[~less]
+        found: Ints = rows.swapaxes(0, 1)
         return found
 
     def serial_ps(self, elements: Sequence[int]) -> Ints:
@@ -128,6 +151,7 @@ def _joined(works: Sequence[Work]) -> Work:
         chain_ps=np.concatenate([work.chain_ps for work in works]),
         all_ps=np.concatenate([work.all_ps for work in works]),
         pivot_ps=stacked_rows([work.pivot_ps for work in works]),
+        delay_ps=np.concatenate([work.delay_ps for work in works], axis=2),
     )
 
 
@@ -148,7 +172,9 @@ def _work(
     for part in (duration, idle):
         part[moves.first_sends] += [prices.library_ps(name, n) for n in distinct]
     update = np.array([update_ps(n) for n in distinct], dtype=np.int64)
-    head, tail = moves.times(duration, update)
+    crossed = Crossed.of(moves, routes)
+    crowding = Crowds.of(moves, crossed, routes).on(width, idle, duration, routes.item_bytes)
+    head, tail = moves.times(duration, update, crowding)
 
     def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
         """Return fill, work and drain, (channels, ranks, N); those of a switch have no end."""
@@ -170,7 +196,6 @@ def _work(
         lanes = []
     lanes = [[np.concatenate(array) for array in some] for some in lanes]
     lanes.append([fill, additions + update, np.zeros_like(additions)])
-    crossed = Crossed.of(moves, routes)
     lanes.append(crossed.work(moves, width, (head + idle, tail)))
     fills, works, drains = (np.concatenate(arrays) for arrays in zip(*lanes, strict=True))
     return Work(
@@ -180,11 +205,15 @@ def _work(
         work_ps=works,
         drain_ps=drains,
         compute_ps=additions,
-        chain_ps=(head + duration + tail).max(axis=0) - update,
+        chain_ps=np.maximum((head + duration + tail).max(axis=0), crowding.longest_ps(head, tail))
+        - update,
         all_ps=duration.sum(axis=0),
         pivot_ps=pivot_rows(moves, routes, width, (head, head + idle, duration, tail))
         if not prices.holds_compute  # else one lane has what is before and after
         else stacked_rows([], len(distinct)),
+        delay_ps=delay_rows(moves, len(routes.cluster.devices), channels, (duration, tail))
+        if not prices.holds_compute  # else passes are put off by transfers too
+        else no_delays(0, len(distinct)),
     )
 
 
@@ -193,16 +222,15 @@ def _durations(moves: Moves, edges: Ints, prices: Prices, routes: Routes) -> tup
 
     ``edges`` is where the blocks begin and end.
     """
-    ends = [divmod(pair, prices.ranks + 1) for pair in moves.pairs.tolist()]
-    kinds: dict[object, tuple[int, int]] = {}
-    of_pair = [kinds.setdefault(routes.kind(*end), end) for end in ends]
-    place = {end: i for i, end in enumerate(kinds.values())}
-    kind_of = np.array([place[end] for end in of_pair])[moves.pair_of]
+    ends = np.stack(np.divmod(moves.pairs, prices.ranks + 1), axis=1)
+    kinds, of_pair = np.unique(routes.kinds(ends), return_inverse=True)
+    kind_of = of_pair[moves.pair_of]
     first, end = moves.spans.T
     widths, width_of = np.unique(edges[end] - edges[first], return_inverse=True)
     whole = np.zeros((len(kinds), len(widths)), dtype=np.int64)
     idle = np.zeros_like(whole)
-    for row, (src, dst) in enumerate(kinds.values()):
+    for row, kind in enumerate(kinds.tolist()):
+        src, dst = routes.ends[kind]
         if src == dst:
             whole[row] = [prices.add_ps(src, n) for n in widths.tolist()]
         else:

@@ -9,6 +9,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Floats, Ints, to_ps
 from planner.algorithms import Algorithm, algorithm, name_at
+from planner.awaited import TaskSets
 from planner.bucket_update import append_updates
 from planner.collectives.base import Tasks
 from planner.folded_exchange import FoldedExchange, Seat, Way
@@ -78,11 +79,11 @@ def fold_step(
     fold = _Fold(work, plan, fabric, library_ps)
     after = fold.landing_after(training)
 
-    def exchanged() -> Iterator[tuple[Tasks]]:
+    def exchanged() -> Iterator[tuple[tuple[int], TaskSets]]:
         for number, bucket in enumerate(work.buckets):
             layers = bucket.layers if plan.overlap else tuple(work.offsets)
             ready = passes.gradients_of(layers)
-            yield (fold.exchange(number, ready, after[number]),)
+            yield (number,), TaskSets.of([fold.exchange(number, ready, after[number])])
 
     append_updates(work, exchanged(), [passes])
     return work.graph.build()

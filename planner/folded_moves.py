@@ -15,7 +15,8 @@ from planner.collectives._symmetry import Symmetry
 from planner.collectives.base import Tasks
 from planner.folded_exchange import Orbit
 from planner.folded_script import emitted_fold, symmetry
-from planner.moves import Groups, Level, chain_times, depth_of, levels_of, unled
+from planner.groups import Groups
+from planner.moves import Bools, Level, chain_ends, chain_rests, depth_of, levels_of, unled
 
 FOLD_FROM_RANKS = 17
 """Ranks from which on a few may stand for others: every block is then as wide as the narrowest, and
@@ -56,43 +57,66 @@ class FoldedMoves:
     """(T,) which span a move has."""
 
     @cached_property
-    def first_sends(self) -> Ints:
-        """Transfers that wait for no move: every chain begins with one."""
-        return unled(len(self.src), self.levels)
-
-    @cached_property
-    def by_src(self) -> Groups:
-        """Transfers by the seat that sends: rank x channels + channel."""
-        return Groups.of((self.src * self.channels + self.out)[self.sends])
-
-    @cached_property
-    def by_dst(self) -> Groups:
-        """Transfers by the seat that receives."""
-        return Groups.of((self.dst * self.channels + self.into)[self.sends])
-
-    @cached_property
-    def by_adder(self) -> Groups:
-        """Additions by rank."""
-        return Groups.of(self.src[self.adds])
-
-    @cached_property
-    def by_pair(self) -> Groups:
-        """Transfers by pair."""
-        return Groups.of(self.pair_of[self.sends])
-
-    def widths(self, sizes: Sequence[int]) -> Ints:
-        """Return how many elements each span has in a bucket of each size, shape (S, N).
-
-        Blocks are as wide as the narrowest.
-        """
-        found: Ints = (self.spans[:, 1] - self.spans[:, 0])[:, None] * (
-            np.array(sizes, dtype=np.int64) // self.blocks
+    def kinds(self) -> "Kinds":
+        """Moves of a kind are those of one pair, on one channel at each end, of as many blocks."""
+        first, adds = np.zeros((2, len(self.src)), dtype=np.int64)
+        first[unled(len(self.src), self.levels)] = 1
+        adds[self.adds] = 1
+        blocks = (self.spans[:, 1] - self.spans[:, 0])[self.span_of]
+        columns = (self.pair_of, self.src, self.dst, self.out, self.into, blocks, first, adds)
+        key = np.ravel_multi_index(columns, [int(column.max()) + 1 for column in columns])
+        alike = Groups.of(key)
+        one = alike.order[alike.starts]
+        pair, src, dst, out, into, blocks, first, adds = (column[one] for column in columns)
+        return Kinds(
+            alike=alike,
+            of=np.searchsorted(alike.keys, key),
+            pair=pair,
+            src=src,
+            dst=dst,
+            out=out,
+            into=into,
+            blocks=blocks,
+            leads=first > 0,
+            sends=np.flatnonzero(adds == 0),
+            adds=np.flatnonzero(adds),
         )
-        return found
 
-    def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
-        """Return the earliest start of every move, and what must follow its end, shape (T, N)."""
-        return chain_times(self.levels, self.back, self.last, duration_ps, update_ps)
+    @cached_property
+    def sending(self) -> Ints:
+        """Pairs of ranks that send, ascending."""
+        return np.unique(self.pair_of[self.sends])
+
+    def times(self, duration_ps: Ints) -> tuple[Ints, Ints]:
+        """Return the earliest end of every move, and what it and all after it take, (T, N).
+
+        ``duration_ps`` is that of ``kinds``; updates are not counted.
+        """
+        of = self.kinds.of
+        return chain_ends(self.levels, duration_ps, of), chain_rests(self.back, duration_ps, of)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Kinds:
+    """Moves that take as long as each other, whatever the size; G kinds."""
+
+    alike: Groups
+    """Moves by kind."""
+    of: Ints
+    """(T,) the kind of a move."""
+    pair: Ints
+    src: Ints
+    dst: Ints
+    out: Ints
+    into: Ints
+    """(G,) as of moves."""
+    blocks: Ints
+    """(G,) how many are moved."""
+    leads: Bools
+    """(G,) whether it waits for no move: every chain begins with one."""
+    sends: Ints
+    adds: Ints
+    """Kinds that are transfers, and additions."""
 
 
 @cache
@@ -103,8 +127,8 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     """
     found = emitted_fold(name, ranks)
     orbits, turned = found.orbits, _Turned(replace(found.fold, kept=kept), found.fold)
-    rank_of = cache(turned.rank)
-    ends = np.array([[rank_of(rank) for rank in (o.src, o.dst)] for o in orbits])
+    known, which = np.unique([(o.src, o.dst) for o in orbits], return_inverse=True)
+    ends = np.array([turned.rank(rank) for rank in known.tolist()])[which.reshape(-1, 2)]
     src, dst = ends.swapaxes(0, 1).reshape(2, -1)
     distinct, pair_of = np.unique(src * ranks + dst, return_inverse=True)
     pairs: dict[tuple[int, int], int] = {}

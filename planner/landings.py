@@ -15,7 +15,8 @@ from planner.algorithms import algorithm, algorithm_names, turns
 from planner.emission import ELEMENTS, script_of
 from planner.folded_moves import FOLD_FROM_RANKS
 from planner.folded_script import emitted_fold, symmetry
-from planner.moves import Groups, block_edges, by_name
+from planner.groups import Groups
+from planner.moves import block_edges, by_name
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,14 +36,13 @@ class Landings:
     @property
     def most(self) -> int:
         """Return how many land in the register where most do."""
-        return int(np.diff(self.by_seat.starts, append=len(self.first)).max(initial=0))
+        return int(self.by_seat.sizes.max(initial=0))
 
     @cached_property
     def _by_blocks(self) -> tuple[Groups, Ints, Groups]:
         """Additions of as many blocks at a seat; how many blocks; these groups by seat."""
         seats = np.empty(len(self.first), dtype=np.int64)
-        counts = np.diff(self.by_seat.starts, append=len(self.first))
-        seats[self.by_seat.order] = np.repeat(self.by_seat.keys, counts)
+        seats[self.by_seat.order] = np.repeat(self.by_seat.keys, self.by_seat.sizes)
         alike = Groups.of(seats * (self.blocks + 1) + self.end - self.first)
         seat, blocks = np.divmod(alike.keys, self.blocks + 1)
         return alike, blocks, Groups.of(seat)

@@ -53,6 +53,11 @@ class Layer:
         return kind_module(self.kind)
 
     @property
+    def work(self) -> tuple[object, ...]:
+        """What its op calls depend on: equal layers do the same work."""
+        return self.kind, self.in_shapes, self.attrs
+
+    @property
     def in_shape(self) -> Shape:
         """Per-sample shape of the first input."""
         return self.in_shapes[0]
@@ -107,7 +112,7 @@ class Layer:
         """Number of running moments of this layer."""
         return sum(prod(shape) for shape in self.moments.values())
 
-    @property
+    @cached_property
     def input_names(self) -> tuple[str, ...]:
         """Names of its input tensors: ``x``, or ``x0``, ``x1``, ... where there are several."""
         several = len(self.in_shapes) > 1

@@ -54,7 +54,7 @@ def _layer_calls(model: ModelGraph, samples: int, dtype: str) -> tuple[LayerCall
     made: dict[object, OpCall] = {}
 
     def call(layer: Layer, phase: str) -> OpCall:
-        key = (layer.kind, layer.in_shapes, layer.attrs, phase)
+        key = layer.work, phase
         if key not in made:
             made[key] = layer.call(phase, samples, dtype)
         return made[key]

@@ -13,11 +13,11 @@ from itertools import groupby
 from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from planner.algorithms import name_at
-from planner.bucket_exchange import Exchanges, exchange_bucket
+from planner.awaited import TaskSets
+from planner.bucket_exchange import Exchanges, exchange_buckets
 from planner.bucket_update import Updates, append_updates
-from planner.collectives.base import Tasks
 from planner.inputs import Feed, feeds_of
-from planner.lowering import Lowering, Passes
+from planner.lowering import Lowering, Passes, of_layers
 from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.pass_blocks import append_passes
@@ -67,26 +67,30 @@ def _append_buckets(work: Lowering, passes: Sequence[Passes]) -> None:
     """
     plan, ranks = work.plan, tuple(range(work.plan.workers))
 
-    def ready(number: int) -> list[Tasks]:
-        layers = work.buckets[number].layers if plan.overlap else tuple(work.offsets)
-        return [own.gradients_of(layers) for own in passes]
+    def ready(numbers: Sequence[int]) -> TaskSets:
+        every = tuple(work.offsets)
+        layers = [work.buckets[n].layers if plan.overlap else every for n in numbers]
+        return of_layers(passes, "gradient", layers)
 
     if plan.workers == 1:
-        append_updates(work, map(ready, range(len(work.buckets))), passes)
+        numbers = range(len(work.buckets))
+        append_updates(work, [(numbers, ready(numbers))], passes)
         return
     if scales_loss(work.training.dtype):
         exchanged = (
-            exchange_bucket(work, plan.algorithm, number, ranks, ready(number))
-            for number in range(len(work.buckets))
+            (alike, exchange_buckets(work, plan.algorithm, alike, ranks, ready(alike)))
+            for alike in alike_buckets(work)
         )
         append_updates(work, exchanged, passes)
         return
-    for numbers in alike_buckets(work):
-        exchanges = Exchanges.of(work, plan.algorithm, numbers, ranks, between=len(ranks))
-        updates = Updates(work, ranks)
-        for number in numbers:
-            updates.append(number, exchanges.append(number, ready(number)), passes)
-        work.graph.weave([exchanges.part(), updates.part()])
+    for alike in alike_buckets(work):
+        exchanges = Exchanges.of(work, plan.algorithm, alike, ranks, between=len(ranks))
+        updates = Updates.of(work, alike, ranks, exchanges.actors + exchanges.script.actor_count)
+        for pair in zip(exchanges.made, updates.made, strict=True):
+            for made in pair:
+                work.tasks.add(made)
+        done, part = exchanges.written(ready(alike))
+        work.graph.weave([part, updates.part(done, passes)])
 
 
 def alike_buckets(work: Lowering) -> list[tuple[int, ...]]:

@@ -1,6 +1,6 @@
 """The state of one lowering: the growing task graph and its side tables."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ from hwprofiles.cluster import Cluster
 from hwprofiles.costs import CostBook
 from hwprofiles.link import Route
 from hwprofiles.units import Ints, to_ps
+from planner.awaited import TaskSets
 from planner.calls import StepCalls
 from planner.collectives.base import Tasks
 from planner.layout import Layout, layouts
@@ -55,18 +56,34 @@ class Passes:
         return replace(self, shift=shift)
 
     def gradients_of(self, layers: tuple[int, ...]) -> Tasks:
-        """Return the last tasks that wrote gradients of these layers, ascending."""
-        return self._of("gradient", self.gradient, layers)
+        """Return the last task that wrote a gradient of these layers, if there is one."""
+        return tuple(task + self.shift for task in self.unshifted("gradient", layers))
 
-    def readers_of(self, layers: tuple[int, ...]) -> Tasks:
-        """Return the last tasks that read parameters of these layers after that, ascending."""
-        return self._of("reader", self.reader, layers)
+    def unshifted(self, what: str, layers: tuple[int, ...]) -> Tasks:
+        """Return what ``shift`` must be added to: of ``gradient`` or ``reader``, by name.
 
-    def _of(self, what: str, tasks: Mapping[int, int], layers: tuple[int, ...]) -> Tasks:
+        The firings of a microbatch follow one another, so the last one stands for all of them.
+        """
         if (what, layers) not in self.known:
-            some = {tasks[layer] for layer in layers if layer in tasks}
-            self.known[what, layers] = tuple(sorted(some))
-        return tuple(task + self.shift for task in self.known[what, layers])
+            tasks: Mapping[int, int] = getattr(self, what)
+            some = [tasks[layer] for layer in layers if layer in tasks]
+            self.known[what, layers] = (max(some),) if some else ()
+        return self.known[what, layers]
+
+
+def of_layers(passes: Sequence[Passes], what: str, some: Sequence[tuple[int, ...]]) -> TaskSets:
+    """Return the last task that wrote or read what these layers have, if there is one.
+
+    ``what`` is ``gradient``, or ``reader``: who reads parameters after that. One set for each of
+    ``some`` and worker, worker by worker of each.
+    """
+    alike = {id(own.known): own for own in passes}
+    kinds = {key: kind for kind, key in enumerate(alike)}
+    sets = TaskSets.of([own.unshifted(what, layers) for own in alike.values() for layers in some])
+    kind = np.array([kinds[id(own.known)] for own in passes])
+    which = kind * len(some) + np.arange(len(some))[:, None]
+    shifts = np.array([own.shift for own in passes])
+    return sets.take(which.reshape(-1)).later(np.tile(shifts, len(some)))
 
 
 @dataclass(slots=True)
@@ -107,8 +124,8 @@ class Lowering:
     register_names: RegisterNames = field(default_factory=RegisterNames)
     lanes: dict[tuple[int, str], int] = field(default_factory=dict)
     actors: dict[tuple[int, str], int] = field(default_factory=dict)
-    exchange_actors: dict[int, Ints] = field(default_factory=dict)
-    """By bucket: those of its exchange, in the order of its script."""
+    first_actors: dict[Hashable, int] = field(default_factory=dict)
+    """Of those that stand together: the first, by what they are for."""
     ways: dict[tuple[str, tuple[int, ...]], tuple[Ints, Ints, list[Route | Joined]]] = field(
         default_factory=dict
     )
@@ -128,8 +145,8 @@ class Lowering:
     """By rank and position in the passes: its last firing of this step."""
     passed: dict[tuple[int, int], int] = field(default_factory=dict)
     """By rank and microbatch of this step: the last task of its passes."""
-    landed: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By rank and bucket: the last addition of what landed there."""
+    landed: Ints = field(init=False)
+    """By rank and bucket: the last addition of what landed there, -1 for none."""
     before: tuple[int, ...] = ()
     """Tasks that end the step before: all of this one wait for them."""
     ends: list[int] = field(default_factory=list)
@@ -146,6 +163,7 @@ class Lowering:
         self.calls = StepCalls.of(self.model, self.training, self.plan)
         self.library_ps = library_prices(self.plan.placement, self.cluster, self.training.dtype)
         self.offsets = parameter_offsets(self.model)
+        self.landed = np.full((self.plan.workers, len(self.buckets)), -1)
         if self.calls.inputs:
             self.ring = ring_registers(self.calls.inputs, self.plan)
         for link in self.cluster.links:
@@ -184,6 +202,20 @@ class Lowering:
         self.actor_count = max(self.actor_count, found + 1)
         return found
 
+    def actors_from(self, key: Hashable, count: int) -> int:
+        """Return the first of so many actors in a row, new where what they are for is not known."""
+        if key not in self.first_actors:
+            self.first_actors[key] = self.actor_count
+            self.actor_count += count
+        return self.first_actors[key]
+
+    def kinds(self, ranks: Sequence[int]) -> tuple[list[int], Ints]:
+        """Return one rank on each kind of device, and by rank which of them is of its kind."""
+        names = [self.cluster.devices[self.plan.placement[rank]].name for rank in ranks]
+        one = dict(zip(reversed(names), reversed(ranks), strict=True))
+        at = {name: kind for kind, name in enumerate(one)}
+        return list(one.values()), np.array([at[name] for name in names])
+
     def lanes_of(self, rank: int) -> list[int]:
         """Return the lanes of a rank that channels do not add."""
         return [self.lanes[rank, kind] for kind in LANES]
@@ -211,10 +243,14 @@ class Lowering:
         """Return what a task waits for beside ``waits``: the step before, unless they imply it."""
         if not self.before:
             return ()
-        begun = self.ends[-1]
-        within = (self.tasks[task] for task in waits if task >= begun)
-        implied = {r for info in within if not self.is_ahead(info.phase) for r in info.ranks}
-        return () if implied.issuperset(ranks) else self.before
+        begun, missing = self.ends[-1], set(ranks)
+        for task in sorted(waits, reverse=True):
+            if task < begun or not missing:
+                break
+            info = self.tasks[task]
+            if not self.is_ahead(info.phase):
+                missing.difference_update(info.ranks)
+        return self.before if missing else ()
 
     def is_ahead(self, phase: str) -> bool:
         """Whether tasks of this phase are for a step that may not have begun."""

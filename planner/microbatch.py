@@ -17,6 +17,8 @@ class Microbatch:
     number: int
     feed: Feed | None = None
     """What decodes for this rank; without one the step loads by itself."""
+    placed: bool = True
+    """Whether tasks are told where their arrays lie."""
     holders: dict[str, int] = field(default_factory=dict)
     """By register: the task that took its slot."""
     latest: int = -1
@@ -77,7 +79,7 @@ class Microbatch:
             rank=self.rank,
             phase=firing.phase,
             call=work.arrays.call(position),
-            views=own.views,
+            views=own.views if self.placed else (),
             microbatch=self.number,
         )
         waits = {self.latest, work.turns.get(follows, -1) if work.frames > 1 else -1}

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hwprofiles.errors import ModelError
 from hwprofiles.registry import lookup, names
 from planner.graphcheck import check_graph
-from planner.layer import INPUT, MODEL_INPUT, Layer, Shape
+from planner.layer import INPUT, MODEL_INPUT, NORM_GROUP, Layer, Shape
 from planner.opcall import DTYPE_BYTES
 
 if TYPE_CHECKING:
+    from planner.layer_calls import LayerCalls
     from planner.passes import Firing
     from planner.wiring import Wiring
 
@@ -137,10 +138,9 @@ class ModelGraph:
     @cached_property
     def passes(self) -> "tuple[Firing, ...]":
         """Ops of one microbatch in the order in which they fire."""
-        from planner.layer_calls import layer_calls
         from planner.passes import passes
 
-        return passes(self, layer_calls(self, 1, "float32"))
+        return passes(self, self._named_calls)
 
     @cached_property
     def gradient_places(self) -> Mapping[int, int]:
@@ -150,10 +150,16 @@ class ModelGraph:
     @cached_property
     def input_place(self) -> int:
         """Place in ``passes`` of the last firing that reads what was loaded."""
-        from planner.layer_calls import layer_calls
         from planner.passes import last_of_input
 
-        return last_of_input(self, layer_calls(self, 1, "float32"))
+        return last_of_input(self, self._named_calls)
+
+    @property
+    def _named_calls(self) -> "tuple[LayerCalls, ...]":
+        """Op calls whose names alone count: of the most usual microbatch, whose sizes do later."""
+        from planner.layer_calls import layer_calls
+
+        return layer_calls(self, NORM_GROUP, "float32")
 
     @cached_property
     def _known(self) -> dict[object, Any]:

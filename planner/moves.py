@@ -8,57 +8,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, name_at
 from planner.collectives.base import Emit
 from planner.emission import script_of
+from planner.groups import Groups, Runs
+
+Bools = npt.NDArray[np.bool_]
+
+Level = tuple[Ints, Runs]
+"""Moves, and by move those that it waits for, or that wait for it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Groups:
-    """Rows gathered by a key: ``reduce`` over each group is one call of a ufunc."""
+class Lift(Protocol):
+    """What holds moves back, beside those that they wait for."""
 
-    order: Ints
-    starts: Ints
-    keys: Ints
+    def starts(self, level: int, end_ps: Ints) -> None:
+        """Raise the earliest ends of moves of a level, (T, N); lower levels are done."""
 
-    @classmethod
-    def of(cls, keys: Ints) -> "Groups":
-        """Group positions by equal key."""
-        order = np.argsort(keys, kind="stable")
-        distinct, starts = np.unique(keys[order], return_index=True)
-        return cls(order, starts, distinct)
-
-    def reduce(self, ufunc: np.ufunc, values: Any, some: Ints | None = None) -> Any:
-        """Return ``ufunc`` over the rows of each key, (rows, N) to (keys, N).
-
-        The rows are ``some`` of those of ``values``, where they are given.
-        """
-        if not len(self.order):
-            return values[:0]
-        rows = self.order if some is None else some[self.order]
-        return ufunc.reduceat(values[rows], self.starts, axis=0)
-
-    def rows(self, place: int) -> Ints:
-        """Return the rows of the key at ``place``."""
-        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.order)
-        return self.order[self.starts[place] : end]
-
-    def by_key(
-        self, ufunc: np.ufunc, values: Ints, size: int, empty: int, some: Ints | None = None
-    ) -> Ints:
-        """Return the same for keys 0 .. size - 1, ``empty`` where there is none."""
-        found = np.full((size, values.shape[1]), empty, dtype=np.int64)
-        found[self.keys] = self.reduce(ufunc, values, some)
-        return found
-
-
-Level = tuple[Ints, Ints, Ints]
-"""Moves, those that they wait for or that wait for them, and where each move's others begin."""
+    def rests(self, level: int, rest_ps: Ints) -> None:
+        """Raise how long moves of a backward level and all after them take, (T, N)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,9 +49,9 @@ class Moves:
     end: Ints
     """(T,) blocks."""
     levels: tuple[Level, ...]
-    """Forward: (moves, those they wait for, where each move's begin), level after level."""
+    """Forward: moves and those they wait for, level after level."""
     back: tuple[Level, ...]
-    """Backward: (moves, those that wait for them, where each move's begin), from the last level."""
+    """Backward: moves and those that wait for them, from the last level."""
     last: tuple[Ints, ...]
     """By rank: moves after which its copy is final."""
     sends: Ints
@@ -107,7 +81,38 @@ class Moves:
         """Transfers that wait for no move: every chain begins with one."""
         return unled(self.count, self.levels)
 
-    def times(self, duration_ps: Ints, update_ps: Ints) -> tuple[Ints, Ints]:
+    @cached_property
+    def level(self) -> Ints:
+        """(T,) place in ``levels``, -1 of what waits for no move."""
+        return _places(self.count, self.levels)
+
+    @cached_property
+    def back_level(self) -> Ints:
+        """(T,) place in ``back``, -1 of what no move waits for."""
+        return _places(self.count, self.back)
+
+    @cached_property
+    def waiting(self) -> Ints:
+        """Moves that wait, once for each move that they wait for."""
+        return np.concatenate([np.repeat(some, before.sizes) for some, before in self.levels])
+
+    @cached_property
+    def waited(self) -> Ints:
+        """The moves that those wait for."""
+        return np.concatenate([before.order for _, before in self.levels])
+
+    @cached_property
+    def waits_for(self) -> Bools:
+        """(T, T) whether a move waits for another one, at once or through others."""
+        found = np.eye(self.count, dtype=np.bool_)
+        for some, before in self.levels:
+            found[some] |= before.reduce(np.logical_or, found)
+        np.fill_diagonal(found, val=False)
+        return found
+
+    def times(
+        self, duration_ps: Ints, update_ps: Ints, lift: Lift | None = None
+    ) -> tuple[Ints, Ints]:
         """Return the earliest start of every move, and what must follow its end, shape (T, N).
 
         Parameters
@@ -115,26 +120,50 @@ class Moves:
         duration_ps : int array, shape (T, N)
         update_ps : int array, shape (N,)
             The update that follows the last moves.
+        lift
+            What holds moves back, beside those that they wait for.
         """
-        return chain_times(self.levels, self.back, self.last, duration_ps, update_ps)
+        end, rest = chain_ends(self.levels, duration_ps, slice(None), lift), duration_ps.copy()
+        final = np.zeros(len(rest), dtype=np.bool_)
+        final[np.concatenate(self.last)] = True
+        rest[final] += update_ps
+        for level, (moves, after) in enumerate(self.back):
+            followed = after.reduce(np.maximum, rest)
+            np.maximum(followed, update_ps, out=followed, where=final[moves, None])
+            rest[moves] = duration_ps[moves] + followed
+            if lift:
+                lift.rests(level, rest)
+        return np.subtract(end, duration_ps, out=end), np.subtract(rest, duration_ps, out=rest)
 
 
-def chain_times(
-    levels: Sequence[Level],
-    back: Sequence[Level],
-    last: Sequence[Ints],
-    duration_ps: Ints,
-    update_ps: Ints,
-) -> tuple[Ints, Ints]:
-    """Return the earliest start of every move, and what must follow its end, shape (T, N)."""
-    head, tail = np.zeros_like(duration_ps), np.zeros_like(duration_ps)
-    for moves, before, starts in levels:
-        head[moves] = np.maximum.reduceat(head[before] + duration_ps[before], starts, axis=0)
-    tail[np.concatenate(last)] = update_ps
-    for moves, after, starts in back:
-        rest = np.maximum.reduceat(tail[after] + duration_ps[after], starts, axis=0)
-        tail[moves] = np.maximum(tail[moves], rest)
-    return head, tail
+def _places(count: int, levels: Sequence[Level]) -> Ints:
+    found = np.full(count, -1, dtype=np.int64)
+    for place, (some, _) in enumerate(levels):
+        found[some] = place
+    return found
+
+
+def chain_ends(
+    levels: Sequence[Level], duration_ps: Ints, kind_of: Ints | slice, lift: Lift | None = None
+) -> Ints:
+    """Return the earliest end of every move, shape (T, N).
+
+    ``duration_ps`` is that of kinds of moves, and ``kind_of`` says which one each move is.
+    """
+    end: Ints = duration_ps[kind_of].copy()
+    for level, (moves, before) in enumerate(levels):
+        end[moves] += before.reduce(np.maximum, end)
+        if lift:
+            lift.starts(level, end)
+    return end
+
+
+def chain_rests(back: Sequence[Level], duration_ps: Ints, kind_of: Ints | slice) -> Ints:
+    """Return how long every move and all that must follow it take, updates apart, (T, N)."""
+    rest: Ints = duration_ps[kind_of].copy()
+    for moves, after in back:
+        rest[moves] += after.reduce(np.maximum, rest)
+    return rest
 
 
 @cache
@@ -177,7 +206,7 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
 def unled(count: int, levels: Sequence[Level]) -> Ints:
     """Return which of so many moves wait for no other one."""
     waits = np.zeros(count, dtype=np.bool_)
-    for moves, *_ in levels:
+    for moves, _ in levels:
         waits[moves] = True
     return np.flatnonzero(~waits)
 
@@ -198,17 +227,20 @@ def depth_of(count: int, waiting: Ints, waited: Ints) -> Ints:
 
 
 def _by_level(depth: Ints, moves: Ints, others: Ints) -> tuple[Level, ...]:
-    """Return (moves, their others, where each move's others begin) for each level of ``moves``."""
+    """Return moves and the others of each, for each level of ``moves``."""
     order = np.lexsort((others, moves, depth[moves]))
     moves, others = moves[order], others[order]
     starts = np.flatnonzero(np.diff(moves, prepend=-1))
     distinct = moves[starts]
     cuts = np.flatnonzero(np.diff(depth[distinct], prepend=-1))
+    sizes = np.diff(starts, append=len(others))
+    least, most = (f.reduceat(sizes, cuts) if len(cuts) else cuts for f in (np.minimum, np.maximum))
     rows = pairwise([*cuts.tolist(), len(distinct)])
     ends = pairwise([*starts[cuts].tolist(), len(others)])
+    equal = np.where(least == most, most, 0).tolist()
     return tuple(
-        (distinct[first:last], others[begin:end], starts[first:last] - begin)
-        for (first, last), (begin, end) in zip(rows, ends, strict=True)
+        (distinct[first:last], Runs(others[begin:end], starts[first:last] - begin, each))
+        for (first, last), (begin, end), each in zip(rows, ends, equal, strict=True)
     )
 
 

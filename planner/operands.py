@@ -1,7 +1,8 @@
 """Where the tensors of the passes lie: the views of every firing, in the arena of any worker."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 from planner.calls import StepCalls
@@ -21,15 +22,22 @@ LOAD = -1
 """Instead of a position in the passes: the load before them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Operands:
     """The arrays of a firing."""
 
-    views: tuple[View, ...]
+    at: "_At"
+    firing: Firing
+    call: OpCall
     reads: tuple[str, ...]
     """Registers that it reads."""
     takes: tuple[str, ...]
     """Registers that it takes a slot of. One that is read and written is written in place."""
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """Where they lie."""
+        return tuple(self.at.views(self.firing, self.call))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,10 @@ class Arrays:
         firing = self.model.passes[position]
         return firing.call(self.calls, self.model.layers[firing.layer].parameter_count)
 
+    def phase(self, position: int) -> str:
+        """Return the phase of a firing, or of the load."""
+        return "load" if position == LOAD else self.model.passes[position].phase
+
     def loaded(self, number: int, turn: int) -> tuple[View, ...]:
         """Return what loading writes; see ``of``."""
         writes = self.calls.load.writes
@@ -79,11 +91,10 @@ class Arrays:
     def task(self, rank: int, position: int, number: int) -> ComputeTask:
         """Return the load or a firing of a step that loads by itself, the first of its run."""
         is_load = position == LOAD
-        firing = None if is_load else self.model.passes[position]
         return ComputeTask(
-            name=firing.name if firing else "load",
+            name="load" if is_load else self.model.passes[position].name,
             rank=rank,
-            phase=firing.phase if firing else "load",
+            phase=self.phase(position),
             call=self.call(position),
             views=self.loaded(number, number)
             if is_load
@@ -101,18 +112,9 @@ class _At:
     turn: int
 
     def operands(self, firing: Firing, call: OpCall) -> Operands:
-        views, read, written = [], dict[str, None](), dict[str, None]()
-        workspace_at = 0
-        for tensor in call.tensors:
-            in_workspace = tensor in call.work
-            if is_parameter(tensor):
-                owner = self.arrays.model.owner(firing.layer, tensor.name.removeprefix("d"))
-                register = self.flat(owner, tensor)
-                views.append(self.parameter(owner, tensor.name, register))
-            else:
-                register = firing.workspace if in_workspace else firing.places[tensor.name]
-                views.append(self.view(firing.layer, register, tensor, workspace_at * in_workspace))
-                workspace_at += tensor.size_bytes if in_workspace else 0
+        """Return the arrays of a firing, views when somebody asks."""
+        read, written = dict[str, None](), dict[str, None]()
+        for tensor, register in self.registers(firing, call):
             if register in (*FLAT, SCALING):  # whole from step to step, no slot to take
                 continue
             if tensor in call.reads or tensor in call.updates:
@@ -120,7 +122,33 @@ class _At:
             if tensor not in call.reads:
                 written[register] = None
         takes = tuple(name for name in written if name not in read)
-        return Operands(views=tuple(views), reads=tuple(read), takes=takes)
+        return Operands(at=self, firing=firing, call=call, reads=tuple(read), takes=takes)
+
+    def registers(self, firing: Firing, call: OpCall) -> Iterator[tuple[Tensor, str]]:
+        """Yield the tensors of a call, each with the register where it lies."""
+        for tensor in call.tensors:
+            if is_parameter(tensor):
+                yield tensor, self.flat(self.owner(firing, tensor), tensor)
+            elif tensor in call.work:
+                yield tensor, firing.workspace
+            else:
+                yield tensor, firing.places[tensor.name]
+
+    def views(self, firing: Firing, call: OpCall) -> Iterator[View]:
+        """Yield where the tensors of a call lie."""
+        workspace_at = 0
+        for tensor, register in self.registers(firing, call):
+            if is_parameter(tensor):
+                yield self.parameter(self.owner(firing, tensor), tensor.name, register)
+            elif tensor in call.work:
+                yield self.view(firing.layer, register, tensor, workspace_at)
+                workspace_at += tensor.size_bytes
+            else:
+                yield self.view(firing.layer, register, tensor)
+
+    def owner(self, firing: Firing, tensor: Tensor) -> int:
+        """Return the layer that owns a parameter, or what its gradient is of."""
+        return self.arrays.model.owner(firing.layer, tensor.name.removeprefix("d"))
 
     def flat(self, owner: int, tensor: Tensor) -> str:
         """Return where a parameter of ``owner``, or its gradient by this microbatch, lies."""

@@ -92,18 +92,22 @@ def _packed(
 
 def _lowest(first: Ints, last: Ints, size: Ints, floor: Ints) -> Ints:
     """Put each in turn at the lowest place above ``floor`` that is free from first to last."""
-    at, end = np.zeros_like(size), np.zeros_like(size)
-    for i, bytes_needed in enumerate(size.tolist()):
-        lowest = int(floor[first[i] : last[i] + 1].max())
-        others = np.flatnonzero((first[:i] <= last[i]) & (last[:i] >= first[i]))
-        if len(others):
-            others = others[np.argsort(at[others])]
-            free_from = np.maximum(np.maximum.accumulate(end[others]), lowest)
-            free_from = np.concatenate([[lowest], free_from])
-            fits = at[others] - free_from[:-1] >= bytes_needed
-            lowest = int(free_from[int(np.argmax(fits)) if fits.any() else -1])
-        at[i], end[i] = lowest, lowest + bytes_needed
-    return at
+    taken: list[list[tuple[int, int]]] = [[] for _ in floor]
+    """By position: from where to where; most lives are a few positions long."""
+    at, above = [], floor.tolist()
+    for begin, end, bytes_needed in zip(
+        first.tolist(), (last + 1).tolist(), size.tolist(), strict=True
+    ):
+        lowest = max(above[begin:end])
+        for others_at, others_end in sorted({place for own in taken[begin:end] for place in own}):
+            if others_at - lowest >= bytes_needed:
+                break
+            lowest = max(lowest, others_end)
+        place = lowest, lowest + bytes_needed
+        for own in taken[begin:end]:
+            own.append(place)
+        at.append(lowest)
+    return np.array(at, dtype=np.int64)
 
 
 def alive(lives: Lives, amount: Ints) -> Ints:

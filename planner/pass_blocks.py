@@ -20,7 +20,7 @@ from planner.lowering import Lowering, Passes
 from planner.microbatch import Microbatch
 from planner.opcall import OpCall
 from planner.operands import LOAD, Arrays
-from planner.program import RankedTasks, Task
+from planner.program import Deed, RankedTasks, Task
 from sim.blocks import Block, Rows, join_blocks, narrow
 from sim.taskgraph import NO_ROUTE
 
@@ -137,7 +137,7 @@ def _lowered(work: Lowering, rank: int) -> PassBlock:
     adds = [at for at, firing in enumerate(work.model.passes) if firing.kind == "accumulate"]
     for number in range(min(work.plan.microbatches(work.training.batch), LOWERED)):
         begins.append(alone.graph.tasks)
-        Microbatch(alone, rank, number).append(passes)
+        Microbatch(alone, rank, number, placed=False).append(passes)
         every = range(LOAD, len(work.model.passes))
         positions += [at for at in every if number or at not in adds]
     block = alone.graph.closed_block()
@@ -191,3 +191,8 @@ class PassTasks(RankedTasks):
     def made(self, at: int) -> Task:
         """Return task ``at``."""
         return self.arrays.task(self.rank, self.kept.position(at), self.kept.number(at))
+
+    def deed(self, at: int) -> Deed:
+        """Return what task ``at`` does."""
+        position = self.kept.position(at)
+        return Deed(self.arrays.phase(position), self.arrays.call(position), (self.rank,))

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from hwprofiles.units import Ints
 from planner.crossings import LATER, Routes, crossing_ps
-from planner.moves import Moves
-
-Bools = npt.NDArray[np.bool_]
+from planner.moves import Bools, Moves
 
 MOST = 2
 """Pivots looked at: a double tree has two roots."""
@@ -65,8 +62,8 @@ def _linked(moves: Moves, pivots: Ints, *, forward: bool) -> Bools:
     """Return which moves a pivot leads to (or, not ``forward``, which lead to it), (T, V)."""
     found = np.zeros((moves.count, len(pivots)), dtype=np.bool_)
     found[pivots, np.arange(len(pivots))] = True
-    for some, others, starts in moves.levels if forward else moves.back:
-        found[some] |= np.logical_or.reduceat(found[others], starts, axis=0)
+    for some, others in moves.levels if forward else moves.back:
+        found[some] |= others.reduce(np.logical_or, found)
     return found
 
 
@@ -82,7 +79,7 @@ def _busiest(moves: Moves, chosen: Bools) -> Ints:
     """Return the chosen moves, (T, 1), of the lane that has most of them."""
     lane = int(np.argmax(_lane_blocks(moves, chosen)[:, 0]))
     groups = moves.by_src if lane < len(moves.by_src.keys) else moves.by_dst
-    own = moves.sends[np.split(groups.order, groups.starts[1:])[lane % len(moves.by_src.keys)]]
+    own = moves.sends[groups.rows(lane % len(moves.by_src.keys))]
     found: Ints = own[chosen[own, 0]]
     return found
 

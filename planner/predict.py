@@ -19,7 +19,7 @@ from planner.model import ModelGraph
 from planner.optimizer import optimizer, optimizer_names
 from planner.plan import Plan, Training
 from planner.precision import MASTERS, SCALING
-from planner.program import PHASES, Program, TransferTask
+from planner.program import PHASES, Program
 from planner.steady import ONE_STEP, Span, settled, span_of, window_of
 from planner.switching import route_between
 from sim.checks import check_graph, peak_live_bytes
@@ -75,15 +75,85 @@ class Prediction:
         return max(a / p for a, p in zip(self.arena_bytes, self.live_peak_bytes, strict=True))
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Simulation:
+    """One plan, lowered and simulated."""
+
+    model: ModelGraph
+    training: Training
+    plan: Plan
+    machine: Machine
+    span: Span
+    program: Program
+    timeline: Timeline
+    step_ps: int
+    closed_ps: int
+    """Closed form of the step, which is its bound."""
+    least_ps: int
+    """That, or the load of the input pipeline, where the plan has one."""
+    stages: InputForecast | None
+
+    @property
+    def arena_bytes(self) -> tuple[int, ...]:
+        """By rank."""
+        return tuple(self.program.arena_bytes(rank) for rank in range(self.program.ranks))
+
+    def prediction(self) -> Prediction:
+        """Say what it tells of the plan; takes about as long as a small plan takes to simulate."""
+        program, timeline, machine = self.program, self.timeline, self.machine
+        one = program.graph
+        if self.plan.decode_workers:  # of several steps, of which the plan tells one
+            workers = self.plan.workers
+            cluster, books = machine.cluster(workers), machine.books(workers)
+            one = lower(self.model, self.training, self.plan, cluster, books).graph
+        shares = grade_shares(program, timeline, machine, self.plan)
+        headline = headline_of(shares)
+        step_s = self.step_ps / PS_PER_S
+        static = [r.arena_bytes for r in program.registers[0] if r.name in RESIDENT]
+        live = peak_live_bytes(program.graph, timeline)
+        return Prediction(
+            step_s=step_s,
+            closed_form_s=self.least_ps / PS_PER_S,
+            bound_s=self.closed_ps / PS_PER_S,
+            samples_per_s=self.training.batch / step_s,
+            interval_s=interval_of(step_s, headline, machine, self.plan.workers),
+            phases_s=phase_seconds(program, timeline, 0, self.span),
+            memory_bytes=memory_bytes(self.model, self.training, self.plan),
+            arena_bytes=self.arena_bytes,
+            live_peak_bytes=tuple(
+                sum(static) + int(live[self.plan.placement[rank]]) for rank in range(program.ranks)
+            ),
+            grade=headline.label,
+            grade_frac={g.label: share for g, share in shares.items()},
+            tasks=one.tasks,
+            graph_sha256=one.sha256(),
+            input=self.stages,
+        )
+
+
 def predict(
+    model: ModelGraph, training: Training, plan: Plan, machine: Machine
+) -> tuple[Prediction, Program, Timeline]:
+    """Simulate one plan; return the prediction with the program and the timeline behind it.
+
+    Raises
+    ------
+    DeadlockError
+        When the plan's registers do not admit a step; the message names the tasks that wait.
+    """
+    found = simulation(model, training, plan, machine)
+    return found.prediction(), found.program, found.timeline
+
+
+def simulation(
     model: ModelGraph,
     training: Training,
     plan: Plan,
     machine: Machine,
     closed_ps: int | None = None,
     engine: str = "",
-) -> tuple[Prediction, Program, Timeline]:
-    """Simulate one plan; return the prediction with the program and the timeline behind it.
+) -> Simulation:
+    """Lower and simulate one plan.
 
     ``closed_ps`` is the closed form of its step, where a table has it: a plan of its space, whose
     program is not looked through before; that it can finish the simulation shows. ``engine`` is one
@@ -105,7 +175,7 @@ def predict(
         return program, run(program.graph, engine or choose(program.graph.tasks))
 
     program, timeline, span = settled(run_steps, window)
-    graph, step_ps = program.graph, span.period_ps
+    step_ps = span.period_ps
     if closed_ps is None or plan.decode_workers:
         closed = estimate(model, training, plan, cluster, books)
         closed_ps = closed.closed_form_ps
@@ -116,32 +186,19 @@ def predict(
         # decode workers without a core may have done a little of the window's work before it
         step_ps = max(step_ps, least_ps)
         stages = forecast(model, training, plan, loads, step_ps)
-    one = lower(model, training, plan, cluster, books).graph if window.steps else graph
-    shares = grade_shares(program, timeline, machine, plan)
-    headline = headline_of(shares)
-    step_s = step_ps / PS_PER_S
-    static = [r.arena_bytes for r in program.registers[0] if r.name in RESIDENT]
-    live = peak_live_bytes(graph, timeline)
-    arena = tuple(program.arena_bytes(rank) for rank in range(program.ranks))
-    prediction = Prediction(
-        step_s=step_s,
-        closed_form_s=least_ps / PS_PER_S,
-        bound_s=closed_ps / PS_PER_S,
-        samples_per_s=training.batch / step_s,
-        interval_s=interval_of(step_s, headline, machine, plan.workers),
-        phases_s=phase_seconds(program, timeline, 0, span),
-        memory_bytes=memory_bytes(model, training, plan),
-        arena_bytes=arena,
-        live_peak_bytes=tuple(
-            sum(static) + int(live[plan.placement[rank]]) for rank in range(program.ranks)
-        ),
-        grade=headline.label,
-        grade_frac={g.label: share for g, share in shares.items()},
-        tasks=one.tasks,
-        graph_sha256=one.sha256(),
-        input=stages,
+    return Simulation(
+        model=model,
+        training=training,
+        plan=plan,
+        machine=machine,
+        span=span,
+        program=program,
+        timeline=timeline,
+        step_ps=step_ps,
+        closed_ps=closed_ps,
+        least_ps=least_ps,
+        stages=stages,
     )
-    return prediction, program, timeline
 
 
 def headline_of(shares: Mapping[Grade, float]) -> Grade:
@@ -181,7 +238,7 @@ def phase_seconds(
     for task in program.of_rank(rank):
         start, end = (int(t[task]) for t in (timeline.start_ps, timeline.end_ps))
         if first <= start and end <= last:
-            spans[program.tasks[task].phase].append((start, end))
+            spans[program.deed(task).phase].append((start, end))
     order = ("forward", "backward", "update", "load", "exchange")
     ends = {first, last, *(e for s in spans.values() for t in s for e in t)}
     edges = np.array(sorted(ends), dtype=np.int64)
@@ -203,17 +260,16 @@ def grade_shares(
     totals = dict.fromkeys(Grade, 0)
     known: dict[tuple[str, int], Grade] = {}
     for task in critical_path(program.graph, timeline):
-        info = program.tasks[task]
-        length = int(timeline.end_ps[task] - timeline.start_ps[task])
-        if not isinstance(info, TransferTask):
-            device = cluster.devices[plan.placement[info.rank]].name
-            key = device, id(info.call)
+        deed = program.deed(task)
+        if deed.call:
+            device = cluster.devices[plan.placement[deed.ends[0]]].name
+            key = device, id(deed.call)
             if key not in known:  # equal layers share their calls, and all ranks do
-                known[key] = books[device].cost(info.call).grade
+                known[key] = books[device].grade(deed.call)
             grade = known[key]
         else:
-            route = route_between(cluster, plan.placement, info.src, info.dst)
+            route = route_between(cluster, plan.placement, *deed.ends)
             grade = max(link.grade for link in route.links)
-        totals[grade] += length
+        totals[grade] += int(timeline.end_ps[task] - timeline.start_ps[task])
     path_ps = sum(totals.values()) or 1
     return {grade: total / path_ps for grade, total in totals.items()}

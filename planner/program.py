@@ -110,8 +110,30 @@ class TransferTask:
 Task = ComputeTask | TransferTask | StageTask
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What a task does, without its arrays."""
+
+    phase: str
+    call: OpCall | None
+    """None of a transfer."""
+    ends: tuple[int, ...]
+    """Rank that computes or is fed; source and destination of a transfer."""
+
+
+def deed_of(task: Task) -> Deed:
+    """Return what a task does."""
+    if isinstance(task, TransferTask):
+        return Deed(task.phase, None, (task.src, task.dst))
+    return Deed(task.phase, task.call, (task.rank,))
+
+
 class RankedTasks(Made[Task]):
     """Tasks that know whose they are without being looked at one by one."""
+
+    def deed(self, at: int) -> Deed:
+        """Return what task ``at`` does."""
+        return deed_of(self[at])
 
     @abstractmethod
     def of_rank(self, rank: int) -> list[int]:
@@ -158,6 +180,11 @@ class Program:
         """Name of a task for people, with the ranks that run it."""
         info = self.tasks[task]
         return f"{info.name}@{info.way if isinstance(info, TransferTask) else info.rank}"
+
+    def deed(self, task: int) -> Deed:
+        """What a task does; quicker than making it."""
+        tasks = self.tasks
+        return tasks.deed(task) if isinstance(tasks, RankedTasks) else deed_of(tasks[task])
 
     @property
     def registers(self) -> tuple[tuple[Register, ...], ...]:

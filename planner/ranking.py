@@ -144,6 +144,13 @@ class Ranking:
             self._price_next()
         return place < len(self.queue)
 
+    def opens(self, value: float) -> bool:
+        """Price the section that is next, if it may have a row below ``value``; say whether so."""
+        if not self.waiting or self.waiting[-1][0][0] >= value:
+            return False
+        self._price_next()
+        return True
+
     def near_best(self, factor: float) -> Queue:
         """Return the rows whose objective is at most ``factor`` times the least."""
         self.reaches(0)

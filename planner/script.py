@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from hwprofiles.units import Ints
+from planner.awaited import TaskSets
 from planner.collectives.base import Tasks
 
 
@@ -81,15 +82,17 @@ class Script:
         return seats, seat_of
 
     @cached_property
-    def last_moves(self) -> list[Ints]:
-        """By rank: those of ``last`` that are moves."""
-        return [np.array([wait for wait in waits if wait >= 0]) for waits in self.last]
+    def last_sets(self) -> tuple[TaskSets, TaskSets]:
+        """By rank: those of ``last`` that are moves, and tokens, by the places of their kind."""
+        moves = [tuple(wait for wait in waits if wait >= 0) for waits in self.last]
+        tokens = [tuple(-1 - wait for wait in waits if wait < 0) for waits in self.last]
+        return TaskSets.of(moves), TaskSets.of(tokens)
 
     @cached_property
-    def last_adds(self) -> dict[int, int]:
-        """By rank that adds: its last addition."""
+    def last_adds(self) -> tuple[Ints, Ints]:
+        """Ranks that add, and the last addition of each."""
         ranks, at = np.unique(self.src[self.adds][::-1], return_index=True)
-        return dict(zip(ranks.tolist(), self.adds[len(self.adds) - 1 - at].tolist(), strict=True))
+        return ranks, self.adds[len(self.adds) - 1 - at]
 
     @cached_property
     def actors(self) -> Ints:
@@ -103,8 +106,16 @@ class Script:
         return place[actor_of]
 
     @cached_property
-    def awaited(self) -> tuple[list[Tasks], Ints, Ints]:
-        """What moves wait for: sets of tokens, which moves wait for any, and for which set."""
+    def actor_count(self) -> int:
+        """Number of actors."""
+        return int(self.actors.max(initial=-1)) + 1
+
+    @cached_property
+    def awaited(self) -> tuple[TaskSets, Ints, Ints]:
+        """What moves wait for: sets of tokens, which moves wait for any, and for which set.
+
+        A token stands there as its place: -1 is 0.
+        """
         count, tokens = len(self.src), self.waits < 0
         taken = np.bincount(self.waiting[tokens], minlength=count)
         first = np.cumsum(taken) - taken
@@ -115,7 +126,7 @@ class Script:
             key[more] = found[first[more] + turn]
             _, set_of = np.unique(set_of * (2 * self.ranks + 1) - key, return_inverse=True)
         _, at = np.unique(set_of, return_index=True)
-        sets = [tuple(found[first[i] : first[i] + taken[i]].tolist()) for i in at]
+        sets = TaskSets(taken, -1 - found).take(at)
         some = np.flatnonzero(taken)
         return sets, some, set_of[some]
 

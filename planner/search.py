@@ -18,7 +18,7 @@ from planner.model import ModelGraph
 from planner.objective import Objective
 from planner.placements import placements
 from planner.plan import Training
-from planner.predict import predict
+from planner.predict import simulation
 from planner.ranking import Ranking, front
 from planner.shapes import offered
 from planner.space import Choices, Constraints, Space, plan_space
@@ -170,12 +170,9 @@ def _simulate(
             plan = ranking.table.plan(entry.row)
             if compiles(entry.engine):
                 progress(COMPILING, agenda.work, agenda.work + agenda.ahead(), None)
-            prediction, _, timeline = predict(
-                model, training, plan, machine, entry.bound_ps, entry.engine
-            )
-            candidate = Candidate(plan=plan, prediction=prediction)
-            found.add(entry.row, candidate, timeline.makespan_ps, entry.engine)
-            agenda.note(entry, timeline.makespan_ps)
+            simulated = simulation(model, training, plan, machine, entry.bound_ps, entry.engine)
+            found.add(entry.row, simulated, entry.engine)
+            agenda.note(entry, simulated.timeline.makespan_ps)
             best = found.kept[0][0][0] if found.kept else None
             progress("simulating", agenda.work, agenda.work + agenda.ahead(), best)
     except KeyboardInterrupt:

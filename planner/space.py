@@ -125,6 +125,17 @@ class Space:
                 return start + row
         return None
 
+    def first_alike(self, rows: Ints, names: Sequence[str]) -> Ints:
+        """Return, for each of ``rows``, the first that differs from it in axes ``names`` alone."""
+        found = np.zeros_like(rows)
+        of_stripe = np.searchsorted(self.starts, rows, side="right") - 1
+        for i in np.unique(of_stripe).tolist():
+            stripe, chosen = self.stripes[i], np.flatnonzero(of_stripe == i)
+            at = stripe.indices(rows[chosen] - self.starts[i])
+            first = tuple(np.zeros_like(n) if name in names else n for name, n in at.items())
+            found[chosen] = self.starts[i] + np.ravel_multi_index(first, stripe.shape)
+        return found
+
     def around(self, rows: Ints) -> tuple["Space", Ints]:
         """Return the least space of whole products that holds ``rows``, and their numbers in it."""
         stripes, first = [], 0

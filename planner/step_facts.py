@@ -76,7 +76,7 @@ def path_parts(program: Program, timeline: Timeline) -> tuple[PathPart, ...]:
     length_ps: dict[str, int] = {}
     tasks: dict[str, int] = {}
     for task in critical_path(program.graph, timeline):
-        phase = program.tasks[task].phase
+        phase = program.deed(task).phase
         span_ps = int(timeline.end_ps[task] - timeline.start_ps[task])
         length_ps[phase] = length_ps.get(phase, 0) + span_ps
         tasks[phase] = tasks.get(phase, 0) + 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.cost import UpdateTimes, by_size, ready_ps, starts
+from planner.cost import UpdateTimes, are_unbroken, by_size, ready_ps, starts
 from planner.exchange_work import Work
 from planner.rounds import PassTimes, Rounds
 
@@ -25,6 +25,8 @@ class Waits:
     """(W, 3) as in ``planner.cost.Starts``: the quickest device, the slowest, all loads."""
     ready: tuple[Ints, ...]
     """By bucket size, (W, B): the last gradient of each bucket."""
+    unbroken: Ints
+    """(W, bucket sizes) whether ``planner.cost.are_unbroken``."""
 
     @classmethod
     def of(
@@ -32,17 +34,20 @@ class Waits:
     ) -> "Waits":
         """Work them out for each of ``rounds``; ``cuts`` are the places of the buckets."""
         distinct = {r: i for i, r in enumerate(dict.fromkeys(rounds))}
-        places = np.concatenate(cuts)
+        places, ends = np.concatenate(cuts), np.cumsum([*map(len, cuts)])[:-1]
         rows = []
         for some in distinct:
             at = starts(passes, some)
             ready = ready_ps(passes, some, places)
-            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *ready.tolist()])
+            whole = np.split(ready, ends)
+            unbroken = (are_unbroken(passes, some, *of) for of in zip(cuts, whole, strict=True))
+            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *unbroken, *ready.tolist()])
         kept, which = np.unique(np.array(rows, dtype=np.int64), axis=0, return_inverse=True)
         return cls(
             of_slots=which.ravel()[[distinct[r] for r in rounds]],
             starts=kept[:, :3],
-            ready=tuple(np.split(kept[:, 3:], np.cumsum([*map(len, cuts)])[:-1], axis=1)),
+            ready=tuple(np.split(kept[:, 3 + len(cuts) :], ends, axis=1)),
+            unbroken=kept[:, 3 : 3 + len(cuts)],
         )
 
     @classmethod
@@ -57,6 +62,7 @@ class Waits:
             of_slots=np.concatenate(shifted),
             starts=np.concatenate([waits.starts for waits in several]),
             ready=tuple(np.concatenate(cut) for cut in cuts),
+            unbroken=np.concatenate([waits.unbroken for waits in several]),
         )
 
 
@@ -89,6 +95,8 @@ class Exchanges:
     """(K, B) by bucket: what it and all after it take."""
     rest_by_size_ps: Ints
     """(K, B) by bucket in the order of ``by_size``: what it and all larger ones take."""
+    delayed_ps: Ints
+    """(K, B) by bucket: what follows when it would be whole if nobody added."""
     most_ps: Ints
     """(K, B) by bucket: no exchange and update take longer."""
     after_ps: Ints
@@ -112,6 +120,7 @@ class Exchanges:
             update_ps=updates_ps,
             rest_ps=np.array([work.rest_ps(elements) if work else nothing for work in works]),
             rest_by_size_ps=np.array([w.rest_ps(grown) if w else nothing for w in works]),
+            delayed_ps=np.array([w.delayed_ps(elements) if w else nothing for w in works]),
             most_ps=serial + np.array(following_ps),
             after_ps=np.array([work.busiest_ps(elements) if work else 0 for work in works]),
         )
@@ -133,6 +142,9 @@ class Exchanges:
         for begun, rest_ps in ((ready, self.rest_ps), (grown, self.rest_by_size_ps)):
             first = np.minimum.accumulate(begun[..., ::-1], axis=-1)[..., ::-1]
             floor = np.maximum(floor, (first + rest_ps).max(axis=-1))
+        if cut is not None:
+            delayed = (ready + self.delayed_ps).max(axis=-1)
+            floor = np.maximum(floor, delayed * waits.unbroken[:, [cut]])
         matters = (ready + self.most_ps > floor[..., None]).any(axis=0)
         tail = np.zeros_like(self.rest_ps)
         tail[matters] = [self._tail_ps(*at) for at in np.argwhere(matters).tolist()]

@@ -7,7 +7,7 @@ from itertools import chain
 
 from hwprofiles.units import Ints
 from planner.opcall import OpCall
-from planner.program import RankedTasks, Task, TransferTask, calls_among
+from planner.program import Deed, RankedTasks, Task, TransferTask, calls_among, deed_of
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +68,12 @@ class TaskList(RankedTasks):
         """Return task ``at``."""
         part = bisect_right(self.firsts, at) - 1
         return self.parts[part][at - self.firsts[part]]
+
+    def deed(self, at: int) -> Deed:
+        """Return what task ``at`` does."""
+        place = bisect_right(self.firsts, at) - 1
+        part, at = self.parts[place], at - self.firsts[place]
+        return deed_of(part[at]) if isinstance(part, list) else part.deed(at)
 
     def __iter__(self) -> Iterator[Task]:
         return chain(*self.parts)

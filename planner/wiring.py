@@ -8,6 +8,7 @@
 - Gradients stop where nothing below is trained.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from planner.layer import Layer
@@ -50,10 +51,15 @@ def wire(model: ModelGraph) -> Wiring:
     )
 
 
-def _backward_reads(layer: Layer) -> set[str]:
-    """Return the names of the tensors that a layer's gradients are computed from."""
-    phases = [p for p in ("weight_grad", "input_grad") if hasattr(layer.module, p)]
-    return {t.name for phase in phases for t in layer.call(phase, 1, "float32").reads}
+def _backward_reads(layers: Sequence[Layer]) -> list[set[str]]:
+    """Return, by layer, the names of the tensors that its gradients are computed from."""
+    known: dict[object, set[str]] = {}
+    for layer in layers:
+        if layer.work not in known:
+            phases = [p for p in ("weight_grad", "input_grad") if hasattr(layer.module, p)]
+            calls = [layer.call(phase, 1, "float32") for phase in phases]
+            known[layer.work] = {tensor.name for call in calls for tensor in call.reads}
+    return [known[layer.work] for layer in layers]
 
 
 def _outputs(model: ModelGraph) -> list[str]:
@@ -62,7 +68,7 @@ def _outputs(model: ModelGraph) -> list[str]:
         for p in producers:
             if p >= 0:
                 readers[p].append(i)
-    needs = [_backward_reads(layer) for layer in model.layers]
+    needs = _backward_reads(model.layers)
 
     def is_needed_later(p: int, i: int) -> bool:
         """Whether the output of ``p`` is needed after layer ``i``, or again by ``i``, has read it.

@@ -31,6 +31,7 @@ OF_GRAPH = {
 }
 OF_STATE = OF_GRAPH | {
     "queue_of": "lanes",
+    **dict.fromkeys(("lane_ptr", "lane_idx"), FABRIC),  # of queues
     **dict.fromkeys(("child_ptr", "child_idx"), "waits"),
     **dict.fromkeys(("out_idx", "in_idx", "readers_left"), "items"),
     **dict.fromkeys(("start_ps", "end_ps"), "times"),
@@ -80,6 +81,11 @@ def beyond_s(state: State, lane: int) -> float:
     if state.flowing[lane]:
         rest_s = state.bytes_left[lane] / state.rate[lane]
     return float(state.at[NOW_PS] / PS_PER_S + rest_s)
+
+
+def held_bytes(graph: TaskGraph) -> dict[str, int]:
+    """Return what a graph takes while it is simulated, by part, without simulating it."""
+    return _held_bytes(graph, lay_out(graph))
 
 
 def _held_bytes(graph: TaskGraph, state: State) -> dict[str, int]:

@@ -6,6 +6,7 @@ stride 0) where all blocks do. Ids are kept in 32 bits where they fit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,8 @@ class Part:
     count: int
     columns: dict[str, Column]
     """By name: one number, or (times, count)."""
-    rows: dict[str, Sequence[Rows]]
-    """By name, each time."""
+    rows: dict[str, Rows]
+    """By name: of all tasks, time after time; one length, or (times, count)."""
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a column, (times, count)."""
@@ -114,7 +115,15 @@ class Part:
 
     def lengths(self, name: str) -> npt.NDArray[Any]:
         """Return the lengths of all rows, (times, count)."""
-        return np.stack([np.broadcast_to(r.lengths, self.count) for r in self.rows[name]])
+        return np.broadcast_to(self.rows[name].lengths, (self.times, self.count))
+
+    def turns(self, name: str) -> list[Ids]:
+        """Return the ids of the rows of each time."""
+        rows = self.rows[name]
+        lengths = rows.lengths
+        each = self.count * lengths if isinstance(lengths, int) else lengths.sum(axis=1)
+        ends = np.cumsum(np.broadcast_to(each, self.times)).tolist()
+        return [rows.ids[a:b] for a, b in pairwise([0, *ends])]
 
 
 def woven(parts: Sequence[Part]) -> tuple[dict[str, Column], dict[str, Rows]]:
@@ -128,8 +137,8 @@ def woven(parts: Sequence[Part]) -> tuple[dict[str, Column], dict[str, Rows]]:
     rows = {}
     for name in parts[0].rows:
         lengths = np.hstack([part.lengths(name) for part in parts]).reshape(-1)
-        turns = zip(*(part.rows[name] for part in parts), strict=True)
-        ids = np.concatenate([each.ids for turn in turns for each in turn])
+        turns = zip(*(part.turns(name) for part in parts), strict=True)
+        ids = np.concatenate([ids for turn in turns for ids in turn])
         rows[name] = Rows(lengths=_one_or_all(lengths), ids=narrow(ids))
     return columns, rows
 

@@ -99,18 +99,27 @@ def peak_live_bytes(graph: TaskGraph, timeline: Timeline) -> Ints:
     born_ps, dead_ps = timeline.start_ps[writer], timeline.end_ps[writer]
     np.maximum.at(dead_ps, graph.in_idx, np.repeat(timeline.end_ps, np.diff(graph.in_ptr)))
     size = graph.register_bytes[graph.out_idx]
-    device = graph.register_device[graph.out_idx]
+    device = graph.register_device[graph.out_idx].astype(np.int64)
     returns_first = np.where(dead_ps > born_ps, 0, 2)
     at_ps = np.concatenate([born_ps, dead_ps])
     turn = np.concatenate([np.ones_like(born_ps), returns_first])
     change = np.concatenate([size, -size])
     place = np.concatenate([device, device])
-    order = np.lexsort((turn, at_ps, place))
+    order = _in_order(place, at_ps, turn)
     static = static_bytes(graph)
     peak = np.zeros_like(static)
     # Everything returns, so the running sum is 0 again where the next device begins.
     np.maximum.at(peak, place[order], np.cumsum(change[order]))
     return np.minimum(peak, static)
+
+
+def _in_order(place: Ints, at_ps: Ints, turn: Ints) -> Ints:
+    """Return the positions of changes by place, then time, then which of three turns it is."""
+    instants = 3 * (int(at_ps.max(initial=0)) + 1)
+    if instants * (int(place.max(initial=0)) + 1) > np.iinfo(np.int64).max:
+        return np.lexsort((turn, at_ps, place))
+    # much is in order already, which one number for all three lets a merge sort use
+    return np.argsort(place * instants + 3 * at_ps + turn, kind="stable")
 
 
 def static_bytes(graph: TaskGraph) -> Ints:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from hwprofiles.units import Ints
+from sim.blocks import Ids
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline
 
@@ -48,64 +49,65 @@ class _Releases:
     def __init__(self, graph: TaskGraph, timeline: Timeline) -> None:
         self.graph = graph
         self.start_ps, self.end_ps = timeline.start_ps, timeline.end_ps
-        self.writer = graph.item_task()
-
-    # Most tasks are released by a dependency, so these are seldom wanted all.
-
-    @cached_property
-    def lane_task(self) -> Ints:
-        return _row_ids(self.graph.lane_ptr)
-
-    @cached_property
-    def left_lane(self) -> "_Moments":
-        return _Moments(self.graph.lane_idx, self.end_ps[self.lane_task])
-
-    @cached_property
-    def reader(self) -> Ints:
-        return _row_ids(self.graph.in_ptr)
-
-    @cached_property
-    def reader_of(self) -> "_Moments":
-        return _Moments(self.graph.in_idx, self.end_ps[self.reader])
-
-    @cached_property
-    def gave_slot(self) -> "_Moments":
-        returned_ps = np.full(len(self.graph.out_idx), -1, dtype=np.int64)
-        np.maximum.at(returned_ps, self.graph.in_idx, self.end_ps[self.reader])
-        returned_ps = np.where(returned_ps < 0, self.end_ps[self.writer], returned_ps)
-        return _Moments(self.graph.out_idx, returned_ps)
 
     def by(self, task: int) -> Iterator[int]:
         """Yield the tasks that may have released ``task``, best first."""
         now_ps = int(self.start_ps[task])
         waits = self.graph.dep_idx[self.graph.dep_ptr[task] : self.graph.dep_ptr[task + 1]]
         yield from waits[self.end_ps[waits] == now_ps].tolist()
-        holders = [self.left_lane.at(lane, now_ps) for lane in self.graph.row("lane", task)]
-        yield from sorted({int(self.lane_task[i]) for some in holders for i in some})
-        items = {i for r in self.graph.row("out", task) for i in self.gave_slot.at(r, now_ps)}
-        yield from sorted({last for item in items for last in self._last(item, now_ps)})
+        # Most tasks are released by a dependency, fewer by a lane, and by a slot very few.
+        yield from self._on_lanes(self.graph.row("lane", task), now_ps)
+        yield from self._of_slots(self.graph.row("out", task), now_ps)
 
-    def _last(self, item: int, now_ps: int) -> list[int]:
-        """Return who read an item last, at ``now_ps``; its writer, if nobody reads it."""
-        readers = self.reader_of.at(item, now_ps)
-        return [int(self.reader[i]) for i in readers] or [int(self.writer[item])]
+    @cached_property
+    def _left(self) -> tuple[Ints, Ids, Ints]:
+        """When lanes were left, ascending; which, and by which task."""
+        holder = np.repeat(np.arange(self.graph.tasks), np.diff(self.graph.lane_ptr))
+        left_ps = self.end_ps[holder]
+        order = np.argsort(left_ps, kind="stable")
+        return left_ps[order], self.graph.lane_idx[order], holder[order]
 
+    def _on_lanes(self, lanes: list[int], now_ps: int) -> list[int]:
+        """Return who left one of these lanes at an instant, ascending."""
+        left_ps, lane, holder = self._left
+        begin, end = np.searchsorted(left_ps, (now_ps, now_ps + 1))
+        some, held = holder[begin:end], lane[begin:end]
+        return sorted({task for own in lanes for task in some[held == own].tolist()})
 
-class _Moments:
-    """Positions by key and time."""
+    @cached_property
+    def _ended(self) -> tuple[Ints, Ints]:
+        """When tasks ended, ascending, and which."""
+        order = np.argsort(self.end_ps, kind="stable")
+        return self.end_ps[order], order
 
-    def __init__(self, keys: Ints, at_ps: Ints) -> None:
-        few = keys.max(initial=0) < 2**16  # then they are counted, not compared
-        self.order = np.argsort(keys.astype(np.uint16) if few else keys, kind="stable")
-        self.keys, self.at_ps = keys[self.order], at_ps
+    @cached_property
+    def _read_until_ps(self) -> Ints:
+        """By item, -1 where nobody reads it."""
+        found = np.full(len(self.graph.out_idx), -1, dtype=np.int64)
+        np.maximum.at(found, self.graph.in_idx, np.repeat(self.end_ps, np.diff(self.graph.in_ptr)))
+        return found
 
-    def at(self, key: int, now_ps: int) -> list[int]:
-        """Return the positions of this key and time, ascending."""
-        begin, end = np.searchsorted(self.keys, (key, key + 1))
-        own = self.order[begin:end]
-        found: list[int] = own[self.at_ps[own] == now_ps].tolist()
+    def _of_slots(self, registers: list[int], now_ps: int) -> list[int]:
+        """Return who gave a slot of these registers back at an instant, ascending.
+
+        That are the last who read an item; the writer, if nobody does.
+        """
+        if not registers:
+            return []
+        graph, (end_ps, tasks) = self.graph, self._ended
+        begin, end = np.searchsorted(end_ps, (now_ps, now_ps + 1))
+        ended = tasks[begin:end]
+        read, reader = _entries(graph.in_ptr, ended)
+        written, writer = _entries(graph.out_ptr, ended)
+        items = np.concatenate([graph.in_idx[read], written])
+        until_ps = np.repeat((now_ps, -1), (len(read), len(written)))
+        gave = np.isin(graph.out_idx[items], registers) & (self._read_until_ps[items] == until_ps)
+        found: list[int] = np.unique(np.concatenate([reader, writer])[gave]).tolist()
         return found
 
 
-def _row_ids(ptr: Ints) -> Ints:
-    return np.repeat(np.arange(len(ptr) - 1, dtype=np.int64), np.diff(ptr))
+def _entries(ptr: Ids, rows: Ints) -> tuple[Ints, Ints]:
+    """Return the places of all that some rows of a CSR pair hold, and whose each is."""
+    begins, counts = ptr[rows], ptr[rows + 1] - ptr[rows]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(begins, counts) + within, np.repeat(rows, counts)

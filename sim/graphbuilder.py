@@ -333,12 +333,13 @@ class GraphBuilder:
         routes, caps = self._paths.rows()
         return TaskGraph(
             **once(columns | rows),
-            register_slots=_joined(self._slots),
+            register_slots=narrow(_joined(self._slots)),
             register_bytes=_joined(self._slot_bytes),
             register_device=np.repeat(
-                np.array(self._register_devices, dtype=np.int64), list(map(len, self._slots))
+                narrow(np.array(self._register_devices, dtype=np.int64)),
+                list(map(len, self._slots)),
             ),
-            lane_device=np.array(self._lane_device, dtype=np.int64),
+            lane_device=narrow(np.array(self._lane_device, dtype=np.int64)),
             link_bytes_per_s=np.array(self._links, dtype=np.float64),
             route_ptr=routes.ptr(len(caps)),
             route_idx=routes.ids,

@@ -1,11 +1,12 @@
 """The fast engine: plain Python lists and heaps. Semantics in ``sim``, twin of ``simpy_engine``.
 
-Why it does not rescan. Tasks that hold the same lanes and write the same registers are eligible
-together, so they wait in one *queue* and only its head can start. The head is *posted* in the heap
-of each of its lanes; a posted entry that is no longer its queue's is dropped when it surfaces. An
-entry whose other lane is busy is *parked* at that lane and comes back when the lane is freed. So a
-free lane that was not touched in this instant has nothing to start. Only queues in which a task
-waits follow what becomes of their registers; the others look when their first task is ready.
+Why it does not rescan. Tasks that hold the same lanes and write the same registers, as far as these
+may lack slots, are eligible together, so they wait in one *queue* and only its head can start. The
+head is *posted* in the heap of each of its lanes; a posted entry that is no longer its queue's is
+dropped when it surfaces. An entry whose other lane is busy is *parked* at that lane and comes back
+when the lane is freed. So a free lane that was not touched in this instant has nothing to start.
+Only queues in which a task waits follow what becomes of their registers; the others look when their
+first task is ready.
 
 Times are picoseconds, ``_PENDING`` where not yet known.
 """
@@ -14,8 +15,12 @@ from collections import Counter
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
-from hwprofiles.units import PS_PER_S, Ints
+import numpy as np
+
+from hwprofiles.units import PS_PER_S
+from sim.blocks import Ids
 from sim.fair import fair_rates, finish_ps
+from sim.scarce import kept, scarce_items
 from sim.taskgraph import NO_ROUTE, TaskGraph
 from sim.timeline import Timeline
 from sim.waits import deadlock
@@ -70,12 +75,11 @@ class Run:
 
         self.duration_ps: list[int] = graph.duration_ps.tolist()
         self.priority: list[int] = graph.priority.tolist()
-        dependencies = _rows(graph.dep_ptr, graph.dep_idx)
-        self.missing = [len(row) for row in dependencies]
-        self.children: list[list[int]] = [[] for _ in range(tasks)]
-        for task, row in enumerate(dependencies):
-            for dependency in row:
-                self.children[dependency].append(task)
+        self.missing: list[int] = np.diff(graph.dep_ptr).tolist()
+        waiting = np.repeat(np.arange(tasks), np.diff(graph.dep_ptr))
+        ends = np.cumsum(np.bincount(graph.dep_idx, minlength=tasks))
+        by_awaited = np.argsort(graph.dep_idx, kind="stable")
+        self.children = _rows(np.append(0, ends), waiting[by_awaited])
 
         lanes = len(graph.lane_device)
         self.busy = [False] * lanes
@@ -85,15 +89,14 @@ class Run:
 
         self.free: list[int] = graph.register_slots.tolist()
         self.item_register: list[int] = graph.out_idx.tolist()
-        self.reads = _rows(graph.in_ptr, graph.in_idx)
-        self.readers_left = [0] * len(self.item_register)
-        for row in self.reads:
-            for item in row:
-                self.readers_left[item] += 1
-        items = pairwise(graph.out_ptr.tolist())
-        self.unread = [[i for i in range(a, b) if not self.readers_left[i]] for a, b in items]
+        scarce = scarce_items(graph)
+        self.reads = _rows(*kept(graph.in_ptr, graph.in_idx, scarce[graph.in_idx]))
+        readers = np.bincount(graph.in_idx, minlength=len(scarce))
+        self.readers_left: list[int] = readers.tolist()
+        unread = kept(graph.out_ptr, np.arange(len(scarce)), scarce & (readers == 0))
+        self.unread = _rows(*unread)
         self.queues_on: list[list[tuple[_Queue, int]]] = [[] for _ in self.free]  # that follow
-        self.queue_of = self._queues()
+        self.queue_of = self._queues(_rows(*kept(graph.out_ptr, graph.out_idx, scarce)))
 
         route: list[int] = graph.route.tolist()
         self.bytes_left: list[float] = graph.payload_bytes.tolist()
@@ -107,12 +110,11 @@ class Run:
         self.since_ps: dict[int, int] = {}
         self.touched_links: set[int] = set()
 
-    def _queues(self) -> list[_Queue]:
-        """Return the queue of every task."""
+    def _queues(self, writes: list[list[int]]) -> list[_Queue]:
+        """Return the queue of every task, told the registers it writes that may lack slots."""
         queues: dict[tuple[tuple[int, ...], tuple[int, ...]], _Queue] = {}
         queue_of = []
         lanes = _rows(self.graph.lane_ptr, self.graph.lane_idx)
-        writes = _rows(self.graph.out_ptr, self.graph.out_idx)
         for held, registers in zip(lanes, writes, strict=True):
             key = (tuple(held), tuple(registers))
             if key not in queues:
@@ -346,7 +348,7 @@ class Run:
         return flows
 
 
-def _rows(ptr: Ints, idx: Ints) -> list[list[int]]:
+def _rows(ptr: Ids, idx: Ids) -> list[list[int]]:
     """Return the rows of a CSR pair as lists: NumPy scalars are slow to read one by one."""
     values = idx.tolist()
     return [values[a:b] for a, b in pairwise(ptr.tolist())]

@@ -54,13 +54,13 @@ class TaskGraph:
     in_ptr: Ids
     in_idx: Ids
     """CSR over tasks: items read (held until this task completes)."""
-    register_slots: Ints
+    register_slots: Ids
     """(R,) credits of each register."""
     register_bytes: Ints
     """(R,) bytes of one slot."""
-    register_device: Ints
+    register_device: Ids
     """(R,) device whose memory holds the register."""
-    lane_device: Ints
+    lane_device: Ids
     """(L,) device of each lane."""
     link_bytes_per_s: Floats
     """(K,) bandwidth of each link."""
@@ -109,5 +109,6 @@ class TaskGraph:
             wide = np.dtype("<i8" if array.dtype.kind == "i" else "<f8")
             digest.update(f"{f.name}:{wide.str}:{array.shape};".encode())
             for begin in range(0, len(array), HASHED_AT_ONCE):
-                digest.update(array[begin : begin + HASHED_AT_ONCE].astype(wide).tobytes())
+                part = array[begin : begin + HASHED_AT_ONCE]
+                digest.update(np.ascontiguousarray(part, dtype=wide).data)
         return digest.hexdigest()

@@ -16,20 +16,27 @@ from runtime.backends import backend_names
 from runtime.kernels import __name__ as kernels
 
 DEVICES = """
-a10 a100-pcie-40g a100-pcie-80g a100-sxm4-40g a100-sxm4-80g a30 a40 a800-sxm4-80g ascend-910
-b200-sxm-180g b300-sxm-288g epyc-7742 epyc-7763 epyc-9654 epyc-9755 gaudi-2 gaudi-3 gb200-186g
-gb300-288g gh200-144g grace-72c graviton-3 graviton-4 gtx-1060 gtx-1070 gtx-1080 gtx-1080-ti
-gtx-780-ti gtx-980 gtx-980-ti gtx-titan gtx-titan-black h100-nvl-94g h100-pcie-80g h100-sxm5-80g
-h20-sxm5-96g h200-sxm-141g h800-sxm5-80g k20 k20x k40 k80-gk210 l4 l40s m40-12g m60 mi100
-mi250-gcd mi250x-gcd mi300x mi325x mi350x mi355x mi50 p100-pcie-12g p100-pcie-16g p100-sxm2-16g
-p40 quadro-rtx-6000 quadro-rtx-8000 rtx-2070 rtx-2080 rtx-2080-ti rtx-3070 rtx-3080 rtx-3080-ti
-rtx-3090 rtx-4080 rtx-4090 rtx-5090 rtx-6000-ada rtx-a4000 rtx-a5000 rtx-a6000 t4 titan-rtx
-titan-v titan-x-maxwell titan-x-pascal tpu-v2 tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7
-trainium-1 trainium-2 trainium-3 v100-pcie-16g v100-sxm2-16g v100-sxm2-32g v100-sxm3-32g
-v100s-pcie-32g xeon-e5-2630-v3 xeon-e5-2640-v3 xeon-e5-2650-v3 xeon-e5-2660-v3 xeon-e5-2670-v3
-xeon-e5-2680-v3 xeon-e5-2683-v3 xeon-e5-2687w-v3 xeon-e5-2690-v3 xeon-e5-2695-v3 xeon-e5-2697-v3
-xeon-e5-2698-v3 xeon-e5-2699-v3 xeon-platinum-8180 xeon-platinum-8280 xeon-platinum-8380
-xeon-platinum-8480-plus
+a10 a100-pcie-40g a100-pcie-80g a100-sxm4-40g a100-sxm4-80g a10g a16 a2 a30 a40 a800-pcie-80g
+a800-sxm4-80g ascend-910 b200-sxm-180g b300-sxm-288g epyc-7742 epyc-7763 epyc-9654 epyc-9755 gaudi-2
+gaudi-3 gb200-186g gb300-288g gh200-144g gh200-96g grace-72c graviton-3 graviton-4 gtx-1050-ti
+gtx-1060 gtx-1070 gtx-1070-ti gtx-1080 gtx-1080-ti gtx-1650 gtx-1660 gtx-1660-super gtx-1660-ti
+gtx-680 gtx-750-ti gtx-780-ti gtx-970 gtx-980 gtx-980-ti gtx-titan gtx-titan-black gtx-titan-z
+h100-nvl-94g h100-pcie-80g h100-sxm5-80g h20-sxm5-96g h200-nvl-141g h200-sxm-141g h800-pcie-80g
+h800-sxm5-80g k10 k20 k20x k40 k80-gk210 l20 l4 l40 l40s m40-12g m40-24g m60 max-1100 max-1550 mi100
+mi210 mi25 mi250-gcd mi250x-gcd mi300a mi300x mi325x mi350x mi355x mi50 mi60 p100-pcie-12g
+p100-pcie-16g p100-sxm2-16g p4 p40 quadro-gp100 quadro-gv100 quadro-k6000 quadro-m6000 quadro-p4000
+quadro-p5000 quadro-p6000 quadro-rtx-4000 quadro-rtx-5000 quadro-rtx-6000 quadro-rtx-8000 radeon-vii
+rtx-2060 rtx-2060-super rtx-2070 rtx-2070-super rtx-2080 rtx-2080-super rtx-2080-ti rtx-3050
+rtx-3060 rtx-3060-ti rtx-3070 rtx-3070-ti rtx-3080 rtx-3080-ti rtx-3090 rtx-3090-ti rtx-4000-ada
+rtx-4060 rtx-4060-ti rtx-4070 rtx-4070-super rtx-4070-ti rtx-4070-ti-super rtx-4080 rtx-4080-super
+rtx-4090 rtx-4090-d rtx-4500-ada rtx-5000-ada rtx-5060-ti rtx-5070 rtx-5070-ti rtx-5080 rtx-5090
+rtx-6000-ada rtx-a2000-12g rtx-a4000 rtx-a4500 rtx-a5000 rtx-a5500 rtx-a6000 rtx-pro-4500-blackwell
+rtx-pro-5000-blackwell rtx-pro-6000-blackwell rx-vega-64 t4 titan-rtx titan-v titan-x-maxwell
+titan-x-pascal tpu-v2 tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 trainium-1 trainium-2 trainium-3
+v100-pcie-16g v100-sxm2-16g v100-sxm2-32g v100-sxm3-32g v100s-pcie-32g xeon-e5-2630-v3
+xeon-e5-2640-v3 xeon-e5-2650-v3 xeon-e5-2660-v3 xeon-e5-2670-v3 xeon-e5-2680-v3 xeon-e5-2683-v3
+xeon-e5-2687w-v3 xeon-e5-2690-v3 xeon-e5-2695-v3 xeon-e5-2697-v3 xeon-e5-2698-v3 xeon-e5-2699-v3
+xeon-platinum-8180 xeon-platinum-8280 xeon-platinum-8380 xeon-platinum-8480-plus
 """
 LINKS = """
 aries dcn-tpu-v5p efa-v1 efa-v2 efa-v3 efa-v4 ethernet-100g ethernet-10g ethernet-1g ethernet-25g
@@ -38,24 +45,28 @@ ici-tpu-v5e ici-tpu-v5p ici-tpu-v6e ici-tpu-v7 infiniband-edr-100g infiniband-fd
 infiniband-hdr-200g infiniband-ndr-400g infiniband-xdr-800g infinity-fabric-mi100
 infinity-fabric-mi250x infinity-fabric-mi250x-x2 infinity-fabric-mi250x-x4 infinity-fabric-mi300x
 infinity-fabric-mi355x neuronlink-v2 neuronlink-v3 nvlink-1 nvlink-1-x4 nvlink-2-x1 nvlink-2-x2
-nvlink-2-x6 nvlink-3 nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x8 nvlink-4
-nvlink-4-x12 nvlink-4-x18 nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c nvswitch-1 nvswitch-2
-nvswitch-3 nvswitch-3-h800 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16 pcie-6-x16 qpi-8.0 qpi-8.0-x2
-qpi-9.6 qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric roce-800g roce-gaudi-2
-roce-gaudi-2-x3 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2 upi-16 xgmi-2-x16
-xgmi-3-x16
+nvlink-2-x6 nvlink-3 nvlink-3-bridge nvlink-3-bridge-x4 nvlink-3-x12 nvlink-3-x4 nvlink-3-x8
+nvlink-4 nvlink-4-x12 nvlink-4-x18 nvlink-4-x6 nvlink-4-x8 nvlink-5 nvlink-5-x18 nvlink-c2c
+nvswitch-1 nvswitch-2 nvswitch-3 nvswitch-3-h800 nvswitch-4 pcie-3-x16 pcie-4-x16 pcie-5-x16
+pcie-6-x16 qpi-8.0 qpi-8.0-x2 qpi-9.6 qpi-9.6-x2 roce-100g roce-200g roce-400g roce-400g-fabric
+roce-800g roce-gaudi-2 roce-gaudi-2-x3 roce-gaudi-3 roce-gaudi-3-x3 slingshot-11 upi-10.4 upi-11.2
+upi-16 xgmi-2-x16 xgmi-3-x16
 """
 CLUSTERS = """
-a100-pcie-40g-8 a100-pcie-80g-8 atlas-900 aws-p2-16xlarge aws-p2-8xlarge aws-p3-16xlarge
-aws-p3dn-24xlarge aws-p4d-24xlarge aws-p4de-24xlarge aws-p5-48xlarge aws-p5en-48xlarge
-aws-p6-b200-48xlarge aws-p6-b300-48xlarge aws-trn1-32xlarge aws-trn2-48xlarge azure-nd40rs-v2
-azure-nd96amsr-v4 azure-nd96asr-v4 azure-nd96isr-h100-v5 azure-nd96isr-h200-v5
+a100-pcie-40g-8 a100-pcie-80g-8 a40-8 alps-gh200 atlas-900 aws-g4dn-12xlarge aws-g4dn-metal
+aws-g5-12xlarge aws-g5-48xlarge aws-g6-12xlarge aws-g6-48xlarge aws-g6e-48xlarge aws-p2-16xlarge
+aws-p2-8xlarge aws-p3-16xlarge aws-p3dn-24xlarge aws-p4d-24xlarge aws-p4de-24xlarge aws-p5-48xlarge
+aws-p5e-48xlarge aws-p5en-48xlarge aws-p6-b200-48xlarge aws-p6-b300-48xlarge aws-trn1-32xlarge
+aws-trn2-48xlarge azure-nc24rs-v3 azure-nc64as-t4-v3 azure-nc80adis-h100-v5 azure-nc96ads-a100-v4
+azure-nd40rs-v2 azure-nd96amsr-v4 azure-nd96asr-v4 azure-nd96isr-h100-v5 azure-nd96isr-h200-v5
 azure-nd96isr-mi300x-v5 big-basin-p100 dell-dss8440 dgx-1-p100 dgx-1-v100 dgx-2 dgx-a100-40g
 dgx-a100-80g dgx-b200 dgx-b300 dgx-h100 dgx-h200 dual-xeon-e5-2660-v3 eos frontier gaudi-2-8
-gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g gcp-a3-highgpu-8g gcp-a3-megagpu-8g gcp-a3-ultragpu-8g
-gcp-a4-highgpu-8g gcp-a4x gtx-1080-ti-8 hgx-h800 k40-quad meta-24k-infiniband meta-24k-roce mi300x-8
-mi355x-8 p40-octo piz-daint-xc50 quadro-rtx-8000-8 rtx-2080-ti-8 rtx-3090-8 selene tpu-v2
-tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 v100-pcie-16g-8 v100-quad
+gaudi-3-8 gb200-nvl72 gcp-a2-highgpu-8g gcp-a2-megagpu-16g gcp-a2-ultragpu-8g gcp-a3-highgpu-8g
+gcp-a3-megagpu-8g gcp-a3-ultragpu-8g gcp-a4-highgpu-8g gcp-a4x gcp-g2-standard-96 gtx-1080-ti-8
+h100-pcie-8 hgx-h800 k40-quad l40s-8 meta-24k-infiniband meta-24k-roce mi300x-8 mi355x-8 p40-octo
+perlmutter piz-daint-xc50 quadro-rtx-8000-8 rtx-2080-ti-8 rtx-3090-8 rtx-4090-8 rtx-a6000-8
+rtx-pro-6000-8 selene t4-8 tpu-v2 tpu-v2-board tpu-v3 tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7
+v100-pcie-16g-8 v100-quad
 """
 MODELS = """
 alexnet alexnet-cifar alexnet-owt alexnet-ungrouped amoebanet-d-18-256 bert-base bert-large

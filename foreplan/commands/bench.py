@@ -34,7 +34,7 @@ def engine(
     quiet: Quiet = False,
 ) -> None:
     """Time the engines on graphs of all kinds, beside the same work done as simply as possible."""
-    from foreplan.benchmarks import engine_rates, engine_work_us, peak_bytes, start_up_s
+    from foreplan.engine_rates import engine_rates, engine_work_us, peak_bytes, start_up_s
     from hwprofiles.units import format_bytes
 
     rates, work_us = [], engine_work_us(repeats, tasks, ranks, flows)
@@ -52,18 +52,27 @@ def engine(
         (
             r.graph,
             f"{r.tasks:,}",
-            f"{r.tasks / r.build_s:,.0f}",
+            f"{r.first_build_s:.3f}",
+            f"{r.built_frac:.2f}",
             *(f"{r.tasks_per_s[k]:,.0f}" if k in r.tasks_per_s else "" for k in columns),
             f"{r.bare_frac:.2f}" if r.bare_frac else "",
-            f"{r.bytes_per_task:.0f}",
             f"{r.solves:,}" if r.solves else "",
         )
         for r in rates
     ]
-    table(("graph", "tasks", "built/s", *columns, "of bare", "B/task", "solves"), shown)
+    heads = ("graph", "tasks", "first built, s", "built/array", *columns, "of bare", "solves")
+    table(heads, shown)
     parts = tuple(rates[0].bytes_by_part)
-    held = [(r.graph, *(f"{r.bytes_by_part[part]:.1f}" for part in parts)) for r in rates]
-    table(("bytes a task", *parts), held)
+    held = [
+        (
+            r.graph,
+            f"{r.bytes_tasks:,}",
+            *(f"{r.bytes_by_part[part]:.1f}" for part in parts),
+            f"{r.bytes_per_task:.0f}",
+        )
+        for r in rates
+    ]
+    table(("bytes a task", "tasks", *parts, "all"), held)
     out(f"start-up {ready_s:.2f} s, peak memory {format_bytes(most_bytes)}")
 
 
@@ -71,7 +80,7 @@ def engine(
 def scale(json: Json = False, quiet: Quiet = False) -> None:
     """Time collectives of 16,384 ranks and a step of 4,096 devices: one rank for all, or all."""
     from foreplan.bench_scale import SCALES, scales
-    from foreplan.benchmarks import peak_bytes
+    from foreplan.engine_rates import peak_bytes
     from hwprofiles.units import format_bytes, format_s
 
     found = []
@@ -109,7 +118,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Price and rank all candidates of a large search; recompute some rows one by one."""
-    from foreplan.benchmarks import SEARCHES, search_rates
+    from foreplan.search_rates import SEARCHES, search_rates
     from hwprofiles.errors import PlanError
     from hwprofiles.registry import lookup
 

@@ -60,7 +60,7 @@ def plan_input(
         cores=cores,
         apply=apply,
     )
-    with progress("measuring", quiet=quiet) as step:
+    with progress("planning the input", quiet=quiet or json) as step:
         found, text = build(
             path,
             asked,

@@ -76,7 +76,7 @@ def _assessed(row: Row, table: Table) -> Assessed:
         predicted = predicted_s(case, case.machine(table))
         grade = case.grade(table)
         if published is None:
-            reason = "no result is stated in a unit that is understood"
+            reason = row.misread or "no result is stated in a unit that is understood"
     except (Unsaid, ForeplanError) as why:
         reason = str(why)
     scope = in_scope(f"{row.told['model']} {case.model if case else ''}")

@@ -31,12 +31,16 @@ MANY = 64
 """Most devices of a run that constants are fitted to; larger ones show how well they carry."""
 UNSTATED_SAMPLES = 128
 """Taken where a row states no batch: tables of that time give the largest that fits."""
-PER_DEVICE = r"(?i)^(bs?|batch)[ =]*(?=[0-9])| ?[(]?(/|per) ?(gpu|device|chip|card|worker)[)]?$"
+PER_DEVICE = (
+    r"(?i)^~ ?|^(bs?|batch)[ =]*(?=[0-9])| ?[(]?(/|per) ?(gpu|device|chip|card|worker)[)]?$"
+)
 """What may stand around the samples of a device."""
 OF_ALL = r"(?i)(?=.*(?:global|total))[a-z =:(]*([0-9,]+)[a-z =:()]*"
 """How a batch of all devices says so."""
 GENERATIONS = "(?i)[efhnx]dr|connectx|\\bcx|quantum"
 """Words by which a network says how fast it is."""
+LARGEST = 1 << 31
+"""Above it no number of samples or devices is one that was run."""
 ALIKE = 1.3
 """Networks whose rates differ by less are one: that of the system."""
 
@@ -121,8 +125,10 @@ def express(told: Mapping[str, str]) -> Case:
     dtype = _dtype(told, device)
     stack = _ruled("stacks", "framework", told.get("framework", ""), told.get("year", ""))
     workers = _whole("n_devices", told)
-    each = _whole("devices_per_node", told) if workers > 1 else 1
+    each = _each(told, workers)
     assumed: dict[str, Any] = {} if told.get("precision") else {"precision": dtype}
+    if not each:
+        assumed["devices_per_node"] = "those of a whole node"
     if not is_sized(told):
         assumed["input_size"] = "that of the model"
     samples = _samples(told, dtype, workers)
@@ -158,6 +164,14 @@ def express(told: Mapping[str, str]) -> Case:
         passes_only=told.get("timed", "") == "passes",
         assumed=assumed,
     )
+
+
+def _each(told: Mapping[str, str], workers: int) -> int:
+    """Return the devices of a node, 0 where none are stated."""
+    if workers == 1:
+        return 1
+    is_stated = told.get("devices_per_node", "").lower() not in NOTHING
+    return _whole("devices_per_node", told) if is_stated else 0
 
 
 def _device(told: Mapping[str, str]) -> str | None:
@@ -247,7 +261,7 @@ def _placed(
     if "slice" in choice:  # all chips are one node
         return _slice(node, workers, choice["slice"]), tuple(range(workers))
     size = len(plan_cluster(node)[3].nodes[0].parts)
-    if choice.get("rack"):
+    if choice.get("rack") or not each:
         each = min(workers, size)
     nodes = -(-workers // each)
     if each > size:
@@ -344,6 +358,6 @@ def _samples(told: Mapping[str, str], dtype: str, workers: int) -> int:
 def _whole(column: str, told: Mapping[str, str]) -> int:
     text = told.get(column, "")
     found = whole_of(text)
-    if not found:
+    if not found or found > LARGEST:
         raise Unsaid(f"{column} is {f'{text!r}, no whole number' if text else 'not stated'}")
     return found

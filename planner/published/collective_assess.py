@@ -63,11 +63,11 @@ def held(row: CollectiveRow, constants: Constants, seen: frozenset[str] | None =
     try:
         case = express(row.told)
         if row.time_s is None:
-            reason = "no result is stated"
+            reason = row.misread or "no result is stated"
     except Unstated as why:
         reason, is_stated = f"fabric not stated: {why}", False
     except Unsaid as why:
-        reason = str(why) + ("" if row.time_s else "; no result is stated")
+        reason = str(why) + ("" if row.time_s else f"; {row.misread or 'no result is stated'}")
     predicted = case.predicted_s(constants) if case else None
     assumed = case.assumed if case else {}
     if assumed:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hwprofiles.clusters import load_wires
 from hwprofiles.errors import ForeplanError
-from hwprofiles.transport import Constants, shipped, stack_of
+from hwprofiles.transport import PROTOCOLS, Constants, shipped, stack_of
 from hwprofiles.units import GB
 from planner.policies.base import BEST, call_s
 from planner.published.collective_rows import operation_of
@@ -23,11 +23,10 @@ from planner.transport_groups import (
     domain_size,
     group_of,
     lane,
-    lane_of,
     network_lane,
     nics,
 )
-from planner.transport_law import ALGORITHMS, Group, Lane, Way, ways
+from planner.transport_law import Group, Lane, Way, ways
 
 BITS = 8
 RATES = {"G": GB, "T": 1000 * GB}
@@ -37,6 +36,14 @@ COUNTED = (
     r"\b([0-9]{1,2}) (?:hca|nic|rail)s?\b",
 )
 """How tables write a number of NICs: before their rate, behind it, or in a word."""
+NAMED_WIRES = r"(?i)\bnv(?=[0-9])"
+"""How ``nvidia-smi topo`` calls NVLink, before the number of wires."""
+SINGLE = r"(?i)[efhnx]dr|connectx|\bcx|aries|slingshot"
+"""Words by which a network without a number or a rate says what its one NIC is."""
+GENERATION = r"(?i)[efhnx]dr|connectx|\bcx|quantum|efa ?v?[1-4]\b(?! ?x)"
+"""Words by which a network says of which generation it is; without, it is the system's own."""
+FAST_BYTES_PER_S = 200 * GB / BITS
+"""Ethernet of so much a NIC is used by RDMA, unless sockets are named: they do not fill it."""
 TOGETHER = {"dual": 2, "two": 2, "quad": 4, "four": 4, "eight": 8}
 WHOLE = 2.5
 """A rate without a number of NICs that is so many times one of the system's is that of all."""
@@ -52,6 +59,7 @@ class CollectiveCase:
     system: str
     algorithm: str | None = None
     """Where the row says which one was forced."""
+    protocol: str | None = None
     assumed: Mapping[str, Any] = field(default_factory=dict)
     """What the row leaves unsaid, by column."""
 
@@ -62,13 +70,18 @@ class CollectiveCase:
 
     def ways(self) -> list[Way]:
         """Return the ways in which the library can run it."""
-        return ways(self.operation, self.payload_bytes, self.group, self.algorithm)
+        found = ways(self.operation, self.payload_bytes, self.group, self.algorithm)
+        forced = [way for way in found if self.protocol in (None, way.protocol)]
+        return forced or found
 
     def predicted_s(self, constants: Constants | None = None, policy_name: str = BEST) -> float:
         """Return the time of the way that a policy takes; of all ways by default the cheapest.
 
-        ``constants`` take the place of the shipped.
+        ``constants`` take the place of the shipped. Where a protocol was forced the cheapest of its
+        ways is taken, whatever the policy.
         """
+        if self.protocol:
+            return min(way.time_s(constants or shipped()) for way in self.ways())
         return call_s(
             self.operation,
             self.payload_bytes,
@@ -118,7 +131,8 @@ def express(told: Mapping[str, str]) -> CollectiveCase:
             payload_bytes=payload_bytes,
             group=group,
             system=system,
-            algorithm=_forced(told.get("algorithm", "")),
+            algorithm=_names()["algorithms"].get(_letters(told.get("algorithm", ""))),
+            protocol=_protocol(told.get("protocol", "")),
             assumed=assumed,
         )
         case.ways()
@@ -130,6 +144,7 @@ def express(told: Mapping[str, str]) -> CollectiveCase:
 def _system(told: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the entry of the system that a row names."""
     system, inside, devices = (told.get(key, "") for key in ("system", "intra_link", "devices"))
+    inside = re.sub(NAMED_WIRES, "nvlink nv", inside)
     ranks = int(devices) if devices.isdigit() else 0
     for choice in _names()["systems"]:
         is_named = _found(choice.get("system", ""), system)
@@ -190,7 +205,16 @@ def network_named(text: str) -> str:
     part = next((n.get("part") for n in _names()["networks"] if _found(n["link"], text)), None)
     if part is None:
         raise Unsaid(f"inter_link {text!r} is not built in")
+    is_socket = _found("tcp|socket|\\bena\\b|gvnic", text)
+    if stack_of(part) == "ethernet" and stated_nics(text)[1] >= FAST_BYTES_PER_S and not is_socket:
+        return "roce-400g"
     return str(part)
+
+
+def _network_kind(text: str) -> tuple[str, float]:
+    """Return the stack of the network that a row names, and the rate of the NIC of its part."""
+    part = network_named(text)
+    return str(stack_of(part)), load_wires(part).bandwidth_bytes_per_s
 
 
 def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -> Lane:
@@ -199,27 +223,32 @@ def _between(told: Mapping[str, str], choice: Mapping[str, Any], domains: int) -
     text = told.get("inter_link", "")
     if text.lower() in NOTHING:
         raise Unstated("inter_link is not stated")
-    part = network_named(text)
+    stack, usual = _network_kind(text)
     own = network_lane(system) if system and nics(system) else None
     counts, rate = stated_nics(text)
+    is_own = own is not None and own.stack.partition("-")[0] == stack.partition("-")[0]
+    if own and is_own and not _found(GENERATION, text):
+        stack = own.stack
     if rate:
         nic = rate
-    elif own and stack_of(part) == own.stack:
+    elif own and stack == own.stack:
         nic = own.port_bytes_per_s * choice.get("nic_rate", 1.0)
     else:
-        nic = load_wires(part).bandwidth_bytes_per_s
-    ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else int(rate > 0))
+        nic = usual
+    alone = int(rate > 0 or _found(SINGLE, text))
+    ports = counts or (round(own.bytes_per_s / own.port_bytes_per_s) if own else alone)
     if not ports:
         raise Unsaid(f"inter_link {text!r} states no number of NICs")
     if own and not counts and nic > WHOLE * own.port_bytes_per_s:
         nic /= ports  # of all of them together
     if not system:
-        return lane_of(part, nic * ports, nic)
+        return lane(stack, nic * ports, nic)
+    whole = float(ports)
     if choice.get("rack") and counts:  # those of one tray
-        ports *= _whole("nodes", told) // domains
+        whole *= _whole("nodes", told) // domains
     elif counts:  # those of a node with fewer devices are near to all of them
-        ports = ports * domain_size(system) // _node_size(choice, told)
-    return lane_of(part, nic * ports, nic * max(1, ports // domain_size(system)))
+        whole *= domain_size(system) / _node_size(choice, told)
+    return lane(stack, nic * whole, nic * max(1, int(whole) // domain_size(system)))
 
 
 def _node_size(choice: Mapping[str, Any], told: Mapping[str, str]) -> int:
@@ -254,10 +283,14 @@ def stated_nics(text: str) -> tuple[int, float]:
     return prod(counts) if counts else 0, found
 
 
-def _forced(told: str) -> str | None:
-    """Return the algorithm that a row states; a guess or a range of sizes is none."""
-    name = told.lower()
-    return name if name in ALGORITHMS else None
+def _letters(told: str) -> str:
+    """Return what a row states in lower case letters alone; a guess or a range of sizes is none."""
+    return re.sub("[ _+-]", "", told.lower())
+
+
+def _protocol(told: str) -> str | None:
+    name = _letters(told)
+    return name if name in PROTOCOLS else None
 
 
 def _whole(column: str, told: Mapping[str, str]) -> int:

@@ -188,13 +188,14 @@ def spreads(
 
     As the half width of the logarithm, from rows of sources that were left out of a fit; those
     ``beside`` are fitted to and not counted. For a stack that no row went through, from rows of
-    stacks that were left out, each stack weighing alike, and no less than over a network.
+    stacks that were left out, each stack weighing alike; no less than over a network, nor than
+    for rows whose stack left with their source.
     """
     errors: dict[str, list[float]] = {}
     counted = {sample.row.source for sample in found}
     for sample, constants, seen in left_out([*found, *beside]):
         kind = interval_kind(sample.case.group, sample.case.payload_bytes, seen)
-        if sample.row.source in counted and not kind.endswith(UNSEEN):
+        if sample.row.source in counted:
             errors.setdefault(kind, []).append(_off(sample, constants))
     width = {kind: float(np.quantile(some, HELD)) for kind, some in errors.items()}
     unseen: dict[str, list[tuple[float, float]]] = {}
@@ -205,7 +206,8 @@ def spreads(
     for size, rows in unseen.items():
         off, weight = np.array(rows).T
         held = float(np.quantile(off, HELD, weights=weight, method="inverted_cdf"))
-        width[f"{size}_{UNSEEN}"] = max(held, width[f"{size}_beyond"])
+        kind = f"{size}_{UNSEEN}"
+        width[kind] = max(held, width[f"{size}_beyond"], width.get(kind, 0.0))
     return {
         **{kind: float(f"{width[kind]:.2g}") for kind in sorted(width)},
         "source": f"{sum(map(len, errors.values()))} rows left out with their sources,"

@@ -9,7 +9,8 @@ from pathlib import Path
 from hwprofiles.errors import UnitError
 from hwprofiles.units import GB, US, parse_bytes
 from planner.collectives.base import busbw_factor
-from planner.published.names import lines_of, measured
+from planner.published.names import lines_of, whole_of
+from planner.published.results import Results, some_read
 
 SMALL = Path(__file__).with_name("collectives.csv")
 """Collectives inside one node of H100 and of B200, from a published table of measured ops."""
@@ -43,10 +44,10 @@ OPERATIONS = {
     "reduce": "reduce",
 }
 """What tables call a collective, in lower case letters alone, and what it is called here."""
+COUNTS = ("devices", "nodes")
+"""Columns of whole numbers, beside the bytes."""
 LIBRARIES = "^(nccl|rccl|oneccl|hccl|mpi)|perf$"
 """What names of functions and of benchmark programs have beside."""
-WHOLE = ("bytes", "devices", "nodes")
-"""Columns of whole numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class CollectiveRow:
     """Whether its notes mark the row as doubtful."""
     time_s: float | None
     """Of one call; from a bandwidth where only that is printed."""
+    misread: str = ""
+    """What is wrong with a result that is no number."""
 
 
 def is_collectives(path: Path) -> bool:
@@ -87,21 +90,36 @@ def operation_of(told: str) -> str | None:
     return OPERATIONS.get(re.sub(LIBRARIES, "", bare))
 
 
-def whole(text: str) -> str:
-    """Return a number of bytes, devices or nodes in digits, as it stands where it is none.
+def bytes_of(text: str) -> str:
+    """Return a number of bytes in digits, as it stands where it is none.
 
     A letter alone is what nccl-tests take it for: KiB, MiB or GiB.
 
-    >>> whole("8.0"), whole("1,024"), whole("64 MiB"), whole("many")
+    >>> bytes_of("8.0"), bytes_of("1,024"), bytes_of("64 MiB"), bytes_of("many")
     ('8', '1024', '67108864', 'many')
-    >>> whole("64M")
-    '67108864'
+    >>> bytes_of("64M"), bytes_of("1e9"), bytes_of("1.5E+3 B"), bytes_of("8 bytes"), bytes_of("2Gi")
+    ('67108864', '1000000000', '1500', '8', '2147483648')
     """
-    text = re.sub("(?i)(?<=[0-9])([kmg])$", r"\1iB", text)
+    bare = re.sub("(?i) ?bytes?$", "", text.replace(",", ""))
+    bare = re.sub("(?i)(?<=[0-9])( ?)([kmg])i?$", r"\1\2iB", bare)
+    power = re.fullmatch("(?i)([0-9.]+e[+]?[0-9]+) ?b?", bare)
     try:
-        return str(parse_bytes(text.replace(",", "")))
-    except UnitError:
+        return str(round(float(power[1])) if power else parse_bytes(bare))
+    except (UnitError, ValueError, OverflowError):
         return text
+
+
+def count_of(text: str) -> str:
+    """Return a number of devices or nodes in digits, as it stands where it is none.
+
+    >>> count_of("16 GPUs"), count_of("2x8"), count_of("2 nodes"), count_of("2 x 8 GPUs")
+    ('16', '16', '2', '16')
+    """
+    number = whole_of(text)
+    by = re.match("([0-9]+) ?[x\u00d7*] ?([0-9]+)(?![0-9.])", text)
+    if number is None and by:
+        number = int(by[1]) * int(by[2])
+    return text if number is None else str(number)
 
 
 def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
@@ -110,25 +128,25 @@ def read_collectives(path: Path) -> tuple[CollectiveRow, ...]:
     Raises
     ------
     RecordError
-        When the file cannot be read, lacks a column, or states a result that is no number.
+        When the file cannot be read, lacks a column, or every row of it states a result that is
+        no number.
     """
     lines = lines_of(path, "collective", NEEDED)
-    return tuple(_row(path, number, line) for number, line in lines)
+    return some_read([_row(path, number, line) for number, line in lines])
 
 
 def _row(path: Path, number: int, line: dict[str, str]) -> CollectiveRow:
-    text = line | {key: whole(line[key]) for key in WHOLE if key in line}
-
-    def result(column: str) -> float:
-        return measured(f"{path}: line {number}: {column}", text.get(column, "")) or 0.0
-
-    time_us, *rates = (result(column) for column in RESULTS)
+    text = line | {key: count_of(line[key]) for key in COUNTS if key in line}
+    text["bytes"] = bytes_of(line["bytes"])
+    results = Results(where=f"{path}: line {number}", text=text)
+    time_us, *rates = (results.value(column) or 0.0 for column in RESULTS)
     return CollectiveRow(
         case_id=text["case_id"],
         source=text["source"],
         told={key: v for key, v in text.items() if key not in {*RESULTS, *LABELS}},
         flagged=any(flag in text.get("notes", "") for flag in FLAGS),
         time_s=time_us * US if time_us > 0 else _from_rates(text, *rates),
+        misread=results.misread,
     )
 
 

@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -60,26 +59,6 @@ def lines_of(
         (number, {columns[key]: (value or "").strip() for key, value in line.items() if key})
         for number, line in lines
     ]
-
-
-def measured(where: str, text: str) -> float | None:
-    """Return a result that is stated, None where there is none above 0.
-
-    Raises
-    ------
-    RecordError
-        With ``where``, when it is no number.
-
-    >>> measured("line 2", "1,234.5"), measured("line 3", "n/a"), measured("line 4", "-1")
-    (1234.5, None, None)
-    """
-    if text.lower() in NOTHING:
-        return None
-    try:
-        found = float(re.sub("(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text))
-    except ValueError as error:
-        raise RecordError(f"{where}: expected a number, got {text!r}; correct it") from error
-    return found if isfinite(found) and found > 0 else None
 
 
 def whole_of(text: str) -> int | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from hwprofiles.units import MS
 from planner.published import tpu
 from planner.published.models import tokens_of
-from planner.published.names import lines_of, measured, names, whole_of
+from planner.published.names import lines_of, names, whole_of
+from planner.published.results import Results, some_read
 
 SMALL = Path(__file__).with_name("training.csv")
 """A handful of well-known runs, each with its source."""
@@ -47,6 +48,8 @@ class Row:
     """Forward and backward of one step, where the row states both; no update, no input."""
     whole_s: float | None = None
     """One step, where the row states its time, or how many there are in a second."""
+    misread: str = ""
+    """What is wrong with a result that is no number."""
 
     def step_s(self, batch: int) -> float | None:
         """Return the published time of what was timed, for a global batch; None where none is."""
@@ -61,9 +64,11 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     Raises
     ------
     RecordError
-        When the file cannot be read, lacks a column, or states a result that is no number.
+        When the file cannot be read, lacks a column, or every row of it states a result that is
+        no number.
     """
-    return tuple(_row(path, number, line) for number, line in lines_of(path, "run", NEEDED))
+    lines = lines_of(path, "run", NEEDED)
+    return some_read([_row(path, number, line) for number, line in lines])
 
 
 def _per_s(told: Mapping[str, str], rate: float | None) -> tuple[float | None, float | None]:
@@ -91,15 +96,12 @@ def _per_s(told: Mapping[str, str], rate: float | None) -> tuple[float | None, f
 
 def _row(path: Path, number: int, line: Mapping[str, str]) -> Row:
     text = tpu.in_usual_columns(line) if tpu.CHIPS in line else dict(line)
-
-    def result(column: str) -> float | None:
-        return measured(f"{path}: line {number}: {column}", text.get(column, ""))
-
-    forward, backward = result("fwd_ms"), result("bwd_ms")
+    results = Results(where=f"{path}: line {number}", text=text)
+    forward, backward = results.value("fwd_ms"), results.value("bwd_ms")
     told = {key: v for key, v in text.items() if key not in {*RESULTS, *LABELS}}
     told["timed"] = "passes" if forward and backward else "step"
-    samples_per_s, whole_s = _per_s(told, result("samples_per_s"))
-    step_ms, step_s = result("step_ms"), result("step_s")
+    samples_per_s, whole_s = _per_s(told, results.value("samples_per_s"))
+    step_ms, step_s = results.value("step_ms"), results.value("step_s")
     return Row(
         case_id=text["case_id"],
         source=text["source"],
@@ -108,4 +110,5 @@ def _row(path: Path, number: int, line: Mapping[str, str]) -> Row:
         samples_per_s=samples_per_s,
         passes_s=(forward + backward) * MS if forward and backward else None,
         whole_s=whole_s or (step_ms * MS if step_ms else step_s),
+        misread=results.misread,
     )

@@ -65,13 +65,16 @@ def row_shifts(path: Path, table: Table | None = None) -> tuple[Shift, ...]:
     Raises
     ------
     RecordError
-        When the file is no such table, or a row of it cannot be expressed or states no result.
+        When the file is no such table, or a row of it cannot be expressed or states no result that
+        is a number.
     """
     rows = read_rows(path)
     known, spread = table or constants(), shipped()
     logs: dict[str, list[float]] = defaultdict(list)
     known_by: dict[str, dict[str, bool]] = {}
     for row in rows:
+        if row.misread:
+            raise RecordError(row.misread)
         case = _expressed(path, row)
         published_s = row.step_s(case.training.batch)
         if published_s is None:

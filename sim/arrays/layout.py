@@ -9,10 +9,14 @@ from hwprofiles.units import Ints
 from sim.arrays.native import Entry
 from sim.arrays.state import LEAST_TABLE, PLACES, Dependencies, Held, Ids32, State
 from sim.fair import NONE
+from sim.scarce import kept, scarce_items
 from sim.taskgraph import TaskGraph
 
 Rows = tuple[Ids32, Ids32]
 """A CSR pair."""
+
+MOST_SLOTS = 2**31 - 1
+"""No register is ever written that often."""
 
 turn = Entry("sim.arrays.rows", "turn", Dependencies)
 intern = Entry("sim.arrays.rows", "intern", Held)
@@ -28,7 +32,7 @@ def lay_out(graph: TaskGraph) -> State:
     need_ptr, need_register, need_count = _needs(*writes)
     need_queue = np.repeat(np.arange(queues, dtype=np.int32), np.diff(need_ptr))
     by_register = np.argsort(need_register, kind="stable")
-    free_slots = graph.register_slots.astype(np.int64)
+    free_slots = _own(np.minimum(graph.register_slots, MOST_SLOTS))
     lacks = need_count > free_slots[need_register]
     in_idx = _own(graph.in_idx)
     hop_bits = (int(np.diff(graph.route_ptr).max(initial=1)) - 1).bit_length()
@@ -56,10 +60,10 @@ def lay_out(graph: TaskGraph) -> State:
         lane_idx=lane_idx,
         need_ptr=need_ptr,
         need_register=need_register,
-        need_count=need_count,
+        need_count=_once(need_count),
         user_ptr=_ptr(np.bincount(need_register, minlength=len(free_slots))),
         user_queue=need_queue[by_register],
-        user_count=need_count[by_register],
+        user_count=_once(need_count[by_register]),
         free_slots=free_slots,
         short=_own(np.bincount(need_queue[lacks], minlength=queues)),
         opened_ps=np.zeros(queues, dtype=np.int64),
@@ -128,12 +132,12 @@ def children(dep_ptr: Ids32, dep_idx: Ids32, start_ps: Ints) -> Rows:
 
 
 def _queues(graph: TaskGraph) -> tuple[Ids32, Rows, Rows]:
-    """Return the queue of every task; of every queue the lanes, and the registers written."""
+    """Return the queue of every task; of every queue the lanes, and the registers it may lack."""
     lane_ptr, lane_idx = _ids(graph.lane_ptr), _ids(graph.lane_idx)
-    if not len(graph.out_idx) and len(lane_idx) == graph.tasks:  # one lane each, so it is the queue
+    out_ptr, out_idx = map(_ids, kept(graph.out_ptr, graph.out_idx, scarce_items(graph)))
+    if not len(out_idx) and len(lane_idx) == graph.tasks:  # one lane each, so it is the queue
         each = np.arange(len(graph.lane_device) + 1, dtype=np.int32)
         return _own(lane_idx), (each, each[:-1].copy()), (np.zeros_like(each), _none(0))
-    out_ptr, out_idx = _ids(graph.out_ptr), _ids(graph.out_idx)
     queue_of, first = (np.empty(graph.tasks, dtype=np.int32) for _ in range(2))
     table = np.zeros(
         max(LEAST_TABLE, 4 * graph.tasks), dtype=np.int32
@@ -172,6 +176,13 @@ def _ids(column: npt.NDArray[Any]) -> Ids32:
 def _own(column: npt.NDArray[Any]) -> Ids32:
     """Return ids as a field of the state must be: 32 bits, contiguous, not read-only."""
     return np.require(column, np.int32, ["C", "W"])
+
+
+def _once(column: Ids32) -> Ids32:
+    """Return a column as one number where all are equal."""
+    if len(column) and (column == column[0]).all():
+        return np.broadcast_to(column[0], len(column))
+    return column
 
 
 def _ptr(counts: npt.NDArray[Any]) -> Ids32:

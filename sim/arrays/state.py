@@ -2,11 +2,11 @@
 
 Index letters as in ``sim.taskgraph``, and Q queues, E bids, F flows.
 
-A *queue* holds the ready tasks that have the same lanes and write the same registers: they are
-eligible together, so only its head can start. It has two *lines*, ``2 * queue`` for tasks that
-became ready while it was open and ``2 * queue + 1`` for those that waited for it to open. A *bid*
-is one queue on one of its lanes. A running task is known by the first of its lanes, so events and
-flows are numbered by lanes and take no memory per task.
+A *queue* holds the ready tasks that have the same lanes and write the same registers, as far as
+these may lack slots: they are eligible together, so only its head can start. It has two *lines*,
+``2 * queue`` for tasks that became ready while it was open and ``2 * queue + 1`` for those that
+waited for it to open. A *bid* is one queue on one of its lanes. A running task is known by the
+first of its lanes, so events and flows are numbered by lanes and take no memory per task.
 
 Two columns of the result are used before they hold it, which is all that a task costs beside them:
 
@@ -82,13 +82,13 @@ class State(NamedTuple):
     """CSR over queues: lanes; a position in ``lane_idx`` is a bid."""
     need_ptr: Ids32
     need_register: Ids32
-    need_count: Ids32
-    """CSR over queues: slots that one task takes of a register."""
+    need_count: AnyIds
+    """CSR over queues: slots that one task takes of a register that may lack them."""
     user_ptr: Ids32
     user_queue: Ids32
-    user_count: Ids32
+    user_count: AnyIds
     """CSR over registers: queues that take slots of it, and how many."""
-    free_slots: Ints
+    free_slots: Ids32
     short: Ids32
     """(Q,) registers that lack slots; the queue is open when there are none."""
     opened_ps: Ints

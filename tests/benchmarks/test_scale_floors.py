@@ -3,7 +3,7 @@
 import pytest
 
 from foreplan.bench_scale import scales
-from foreplan.benchmarks import peak_bytes
+from foreplan.engine_rates import peak_bytes
 from hwprofiles.units import GIB
 
 pytestmark = pytest.mark.benchmark

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from functools import cache, partial
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from planner.ranking import Ranking
 from planner.registers import plan_buckets
 from planner.search import machine_space, search, search_front
 from planner.shapes import offered
-from planner.space import Constraints, divisors
+from planner.space import SLOTS, Constraints, divisors
 from tests.planner_cases import candidates, chain_models, machines, small_machine, tiny_convnet
 
 pytestmark = pytest.mark.slow
@@ -281,6 +282,36 @@ def test_from_half_time_on_the_work_to_come_is_told_within_twice():
         check_told([(done, done + 3 * (most - done)) for done, most in told])
 
 
+def test_rows_come_by_what_their_kind_exceeded_its_bounds_by():
+    """By bounds alone 18 plans are simulated before the best one, by what is expected 10."""
+    model, training = load_model("alexnet"), Training(batch=128)
+    machine = load_machine("v100-quad", "pytorch-containers")
+    few, every = (search(model, training, machine, budget=n) for n in (12, ALL))
+    assert every.certificate.stopped_by == "proof"
+    assert steps_ps(few)[0] == steps_ps(every)[0]
+    with patch.object(Agenda, "note", lambda *told: None):
+        by_bound = search(model, training, machine, budget=12)
+    assert steps_ps(by_bound)[0] > steps_ps(every)[0]
+
+
+def test_where_a_search_stops_by_tasks_no_plan_with_other_slots_is_faster():
+    model, training, machine = load_model("alexnet"), Training(batch=128), load_machine("k40-quad")
+
+    def missed_ps() -> int:
+        with patch("planner.search.Agenda", partial(Agenda, left=300)):
+            result = search(model, training, machine)
+        assert result.certificate.stopped_by == "tasks"
+        best = result.best[0].plan
+        others = [replace(best, input_slots=i, landing_slots=n) for i in (1, 2) for n in (1, 2)]
+        return steps_ps(result)[0] - min(
+            simulated_ps(model, training, other, machine) for other in others
+        )
+
+    assert missed_ps() == 0
+    with patch.object(Agenda, "_like_best", lambda agenda: None):
+        assert missed_ps() > 0
+
+
 @pytest.mark.parametrize(("devices", "then"), [(8, "heap"), (9, "array")])
 def test_on_many_devices_the_array_engine_takes_over(devices, then):
     machine, result = perceptron()[2:]
@@ -329,6 +360,17 @@ def test_candidates_are_distinct_and_have_distinct_labels(model, batch, devices)
     assert {p.workers for p in found} == set(range(1, devices + 1))
     large = [p for p in found if p.bucket_bytes >= 1024]
     assert len({p.label for p in large}) == len(large)
+
+
+@given(batch=st.integers(1, 30), devices=st.integers(1, 4), names=st.sets(st.sampled_from(SLOTS)))
+@settings(max_examples=20, deadline=None)
+def test_rows_alike_but_for_some_axes_have_one_first_row(batch, devices, names):
+    space = machine_space(tiny_convnet(), Training(batch=batch), small_machine(devices))
+    plans, firsts = list(space.plans()), {}
+    for row, plan in enumerate(plans):
+        firsts.setdefault(replace(plan, **dict.fromkeys(names, 1)), row)
+    expected = [firsts[replace(plan, **dict.fromkeys(names, 1))] for plan in plans]
+    assert space.first_alike(np.arange(len(plans)), sorted(names)).tolist() == expected
 
 
 def test_divisors_of_twelve():

@@ -21,16 +21,16 @@ pytestmark = pytest.mark.slow
     ("done", "pareto"), [(3, []), (1, ["--pareto", "time,memory"])], ids=["best", "front"]
 )
 def test_a_search_that_is_interrupted_keeps_its_best(done, pareto, folder, monkeypatch, capsys):
-    real = planner.search.predict
+    real = planner.search.simulation
     calls = []
 
-    def predict(*arguments):
+    def simulation(*arguments):
         calls.append(arguments)
         if len(calls) > done:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(planner.search, "predict", predict)
+    monkeypatch.setattr(planner.search, "simulation", simulation)
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as end:
         cli.main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "best.json", *pareto])
@@ -48,7 +48,7 @@ def test_an_interrupt_before_anything_was_found_writes_nothing(folder, monkeypat
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(planner.search, "predict", interrupt)
+    monkeypatch.setattr(planner.search, "simulation", interrupt)
     monkeypatch.chdir(folder)
     before = snapshot(folder)
     with pytest.raises(SystemExit) as end:
@@ -106,9 +106,9 @@ def wait_for_workers(pid):
 INSIDE_A_STRING = """
 import planner.search
 from foreplan.cli import main
-def predict(*arguments):
+def simulation(*arguments):
     exec("import signal; signal.raise_signal(signal.SIGINT); [None for _ in range(9)]")
-planner.search.predict = predict
+planner.search.simulation = simulation
 main(["plan", "mlp", "v100-quad", "--batch", "64", "-o", "out.json"])
 """
 

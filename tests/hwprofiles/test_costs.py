@@ -54,6 +54,13 @@ def op(
 BOOK = CostBook(device=DEVICE, ops={"op": SAMPLE})
 
 
+@pytest.mark.parametrize("name", ["op", "another"])
+@pytest.mark.parametrize("op_class", ["fit", "peak"])
+def test_the_grade_is_that_of_the_cost(name, op_class):
+    some = op(name, op_class, "float32", 10, 10)
+    assert BOOK.grade(some) == BOOK.cost(some).grade
+
+
 def test_a_measured_op_costs_its_median_whatever_its_work():
     cost = BOOK.cost(op("op", "fit", "float32", 10**12, 0))
     assert (cost.seconds, cost.grade) == (LAUNCH_S + 0.25, Grade.MEASURED)

@@ -16,8 +16,9 @@ OWN = {"dell-dss8440", "k40-quad", "v100-quad", "tpu-v2-board", "dual-xeon-e5-26
 OWN |= {
     f"{card}-8"
     for card in (
-        "a100-pcie-40g", "a100-pcie-80g", "gtx-1080-ti", "quadro-rtx-8000", "rtx-2080-ti",
-        "rtx-3090", "v100-pcie-16g",
+        "a100-pcie-40g", "a100-pcie-80g", "a40", "gtx-1080-ti", "h100-pcie", "l40s",
+        "quadro-rtx-8000", "rtx-2080-ti", "rtx-3090", "rtx-4090", "rtx-a6000", "rtx-pro-6000", "t4",
+        "v100-pcie-16g",
     )
 }  # fmt: skip
 BIG = 4096

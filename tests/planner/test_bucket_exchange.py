@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 
 from planner import lower
 from planner.algorithms import algorithm
-from planner.bucket_exchange import Exchanges, exchange_bucket
+from planner.awaited import TaskSets
+from planner.bucket_exchange import Exchanges, exchange_buckets
 from planner.collectives.base import traffic
 from planner.cost import exchange_prices, transfer_prices
 from planner.landings import distinct_names
@@ -40,7 +41,7 @@ def grouped(name: str, group: tuple[int, ...]):
     work = Lowering(
         model=c.model, training=c.training, plan=c.plan, cluster=c.cluster, books=c.books
     )
-    done = exchange_bucket(work, name, 0, group, [()] * len(group))
+    done = exchange_buckets(work, name, (0,), group, TaskSets.of([()] * len(group)))
     transfer_ps = transfer_prices(c.plan.placement, c.cluster, c.training.dtype)
     prices = exchange_prices(c.plan, work.calls, transfer_ps, c.cluster, c.books)
     return work, done, prices.on(group)

@@ -5,7 +5,7 @@ import pytest
 
 from planner.algorithms import algorithm
 from planner.folded_moves import FOLD_FROM_RANKS, fitting_moves, folded_moves
-from planner.moves import block_edges, moves_of
+from planner.moves import block_edges, chain_ends, chain_rests, moves_of
 from tests.planner_cases import ALGORITHMS, NUMBERED
 
 RANKS = 32
@@ -19,19 +19,21 @@ RINGS = ("multi_ring:4", "multi_ring:8x1x8")
 FOLDING = [n for n in dict.fromkeys((*ALGORITHMS, *NUMBERED, *RINGS)) if few(n)]
 
 
-def chains_ps(moves, widths):
+def chains_ps(moves, sizes):
     """Return the longest chain where an element takes 7 ps to send and 1 ps to add."""
     adds = np.zeros(len(moves.src), dtype=bool)
     adds[moves.adds] = True
-    duration = widths[moves.span_of] * np.where(adds, 1, 7)[:, None]
-    head, tail = moves.times(duration, np.zeros(duration.shape[1], dtype=np.int64))
-    return (head + duration + tail).max(axis=0).tolist()
+    edges = block_edges(moves.blocks, sizes)
+    width = edges[moves.spans[:, 1]] - edges[moves.spans[:, 0]]
+    duration = width[moves.span_of] * np.where(adds, 1, 7)[:, None]
+    every = np.arange(len(duration))
+    end = chain_ends(moves.levels, duration, every)
+    assert (end.max(axis=0) == chain_rests(moves.back, duration, every).max(axis=0)).all()
+    return end.max(axis=0).tolist()
 
 
 def chains_of_all_ps(name, sizes):
-    moves = moves_of(algorithm(name).emit, RANKS)
-    edges = block_edges(moves.blocks, sizes)
-    return chains_ps(moves, edges[moves.spans[:, 1]] - edges[moves.spans[:, 0]])
+    return chains_ps(moves_of(algorithm(name).emit, RANKS), sizes)
 
 
 @pytest.mark.parametrize("name", FOLDING)
@@ -39,7 +41,7 @@ def test_the_longest_chain_of_one_rank_is_that_of_all_where_blocks_are_equal(nam
     found = few(name)
     assert found.seats == 1
     sizes = [found.blocks * n for n in (1, 3, 1000)]
-    told = chains_ps(found, found.widths(sizes))
+    told = chains_ps(found, sizes)
     assert told == chains_of_all_ps(name, sizes)
     with pytest.raises(AssertionError):  # the oracle, shown to fail
         assert told == chains_of_all_ps(name, [n + found.blocks for n in sizes])
@@ -49,7 +51,7 @@ def test_the_longest_chain_of_one_rank_is_that_of_all_where_blocks_are_equal(nam
 def test_it_is_never_longer_where_they_are_not(name):
     found = few(name)
     sizes = [found.blocks * 3 + n for n in (1, 7, found.blocks - 1)]
-    told = chains_ps(found, found.widths(sizes))
+    told = chains_ps(found, [found.blocks * 3] * len(sizes))
     assert all(a <= b for a, b in zip(told, chains_of_all_ps(name, sizes), strict=True))
 
 
@@ -65,9 +67,12 @@ def test_ranks_that_differ_in_their_rates_do_not_stand_for_one_another():
 def test_a_lane_of_the_ranks_that_stand_for_all_is_as_busy_as_one_of_all(name):
     found, moves = few(name), moves_of(algorithm(name).emit, RANKS)
     assert found.channels == moves.channels
-    for groups, of_all in ((found.by_src, moves.by_src), (found.by_dst, moves.by_dst)):
-        counts = np.diff(groups.starts, append=len(groups.order))
-        every = np.diff(of_all.starts, append=len(of_all.order)).reshape(RANKS, -1)
+    kinds = found.kinds
+    sides = (moves.by_src, kinds.out), (moves.by_dst, kinds.into)
+    for of_all, channel in sides:  # the one rank sends to those like it
+        counts = np.zeros(found.channels, dtype=np.int64)
+        np.add.at(counts, channel[kinds.sends], kinds.alike.sizes[kinds.sends])
+        every = of_all.sizes.reshape(RANKS, -1)
         assert (every == counts).all()
         with pytest.raises(AssertionError):  # the oracle, shown to fail
             assert (every == counts + 1).all()
@@ -83,5 +88,5 @@ def test_every_move_leads_to_one_after_which_a_copy_is_final(name):
     """So an update follows every drain (``planner.folded_work``)."""
     moves = few(name)
     final = set(np.concatenate(moves.last).tolist())
-    awaited = {int(task) for _, before, _ in moves.levels for task in before}
+    awaited = {int(task) for _, before in moves.levels for task in before.order}
     assert final | awaited == set(range(len(moves.src)))

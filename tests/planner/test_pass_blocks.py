@@ -7,7 +7,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 
 from planner import lower, pass_blocks
-from planner.program import Program
+from planner.program import Program, deed_of
 from tests.planner_cases import Case, case, cases, tiny_convnet
 
 
@@ -20,6 +20,7 @@ def check_same(copied: Program, plain: Program) -> None:
     assert copied.graph.sha256() == plain.graph.sha256()
     assert copied.tasks == plain.tasks
     assert copied.registers == plain.registers
+    assert [copied.deed(at) for at in range(len(plain.tasks))] == [*map(deed_of, plain.tasks)]
 
 
 @given(c=cases())

@@ -206,7 +206,7 @@ def _memory(table: PlanTable, row: int) -> float:
 
 
 def test_a_price_that_differs_from_the_scalar_path_fails_the_benchmark():
-    from foreplan.benchmarks import check_row as compare
+    from foreplan.search_rates import check_row as compare
 
     table, model, training, machine = tiny_table()
     compare(table, model, training, machine, 3)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hwprofiles.errors import DeadlockError, PlanError
-from sim import heap_engine
+from sim import checks, heap_engine
 from sim.checks import (
     check_dependencies,
     check_graph,
@@ -110,6 +111,18 @@ def test_a_slot_handed_over_at_one_instant_is_counted_once():
     graph = b.build()
     # At 6 two items without extent may lie side by side, and no more than two slots.
     assert peak_live_bytes(graph, heap_engine.simulate(graph)).tolist() == [16]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.integers(0, 5) | st.integers(2**60, 2**62), st.integers(0, 2)
+        )
+    )
+)
+def test_changes_come_by_device_then_time_then_turn_however_late(changes):
+    columns = np.array(changes, dtype=np.int64).reshape(-1, 3).T
+    assert [changes[i] for i in checks._in_order(*columns)] == sorted(changes)
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))

@@ -129,6 +129,49 @@ COMPOSED = [
         100e9,
         2,
     ),
+    ({"system": "p5en.48xlarge", "inter_link": "EFA"}, "nvlink-4 efa-3", 400e9, 2),
+    ({"system": "p5en.48xlarge", "inter_link": "EFA v3 16x200Gbps"}, "nvlink-4 efa-3", 400e9, 2),
+    ({"system": "p6-b200.48xlarge", "inter_link": "EFA 8x400Gbps"}, "nvlink-5 efa-3", 400e9, 2),
+    ({"system": "p4d.24xlarge", "inter_link": "EFA 4x100Gbps"}, "nvlink-3 efa", 50e9, 2),
+    (
+        {"system": "ND40rs_v2", "inter_link": "InfiniBand"},
+        "nvlink-2 infiniband-edr",
+        12.5e9,
+        2,
+    ),
+    ({"system": "HGX H100", "inter_link": "Ethernet 400 Gb/s x8"}, "nvlink-4 roce", 400e9, 2),
+    ({"system": "HGX H100", "inter_link": "8x400GbE (TCP)"}, "nvlink-4 ethernet", 400e9, 2),
+    (
+        {"system": "Summit, 6x V100", "devices": "12", "inter_link": "2x EDR"},
+        "nvlink-2 infiniband-edr",
+        25e9,
+        2,
+    ),
+    (
+        {"system": "V100 PCIe", "intra_link": "PCIe", "inter_link": "EDR"},
+        "pcie infiniband-edr",
+        12.5e9,
+        2,
+    ),
+    (
+        {"system": "Perlmutter", "devices": "8", "inter_link": "Slingshot 11"},
+        "nvlink-3 slingshot",
+        100e9,
+        2,
+    ),
+    (
+        {"system": "GH200 (Alps)", "devices": "8", "inter_link": "Slingshot"},
+        "nvlink-4 slingshot",
+        100e9,
+        2,
+    ),
+    (
+        {"system": "g5.48xlarge", "intra_link": "PCIe", "inter_link": "ENA"},
+        "pcie ethernet",
+        12.5e9,
+        2,
+    ),
+    ({"system": "Lambda H100", "inter_link": "8x Broadcom Thor2 400G"}, "nvlink-4 roce", 400e9, 2),
 ]
 
 
@@ -162,6 +205,53 @@ def test_bridges_join_two():
     bridged = {"system": "A100 PCIe", "intra_link": "NVLink bridge", "nodes": "1"}
     assert express(told(**bridged, devices="2")).stacks == ("nvlink-3",)
     assert express(told(**bridged, devices="4")).stacks == ("pcie",)
+
+
+@pytest.mark.parametrize(
+    ("system", "inside", "devices", "stack", "gb_per_s"),
+    [
+        ("2x RTX 3090", "NVLink", 2, "nvlink-3", 56.25),
+        ("2x RTX 3090", "PCIe (no NVLink)", 2, "host-memory", 31.5),
+        ("4x RTX 3090", "NVLink bridges (pairs)", 4, "host-memory", 31.5),
+        ("RTX 4090", "PCIe Gen4", 8, "host-memory", 31.5),
+        ("8x GTX 1080 Ti", "PCIe 3.0 x16", 8, "pcie", 15.75),
+        ("RTX A6000", "PCIe, P2P disabled", 4, "host-memory", 31.5),
+        ("2x Quadro RTX 8000", "NVLink bridge", 2, "nvlink-2", 50),
+        ("4x H200 NVL", "NVLink 4-way bridge", 4, "nvlink-4", 450),
+        ("8x H20", "NVLink", 8, "nvlink-4", 450),
+        ("8x A100", "NV12", 8, "nvlink-3", 300),
+        ("MI210 x4", "xGMI bridge", 4, "infinity-fabric", 138),
+        ("MI300A", "Infinity Fabric", 4, "infinity-fabric", 384),
+    ],
+)
+def test_cards_are_joined_by_what_they_can_use(system, inside, devices, stack, gb_per_s):
+    """GeForce cards from Turing on reach each other through the host's memory, but by NVLink."""
+    case = express(told(system=system, intra_link=inside, devices=str(devices), nodes="1"))
+    assert case.stacks == (stack,)
+    assert case.group.inside.bytes_per_s == pytest.approx(gb_per_s * 1e9)
+
+
+def test_an_algorithm_and_a_protocol_that_were_forced_are_taken():
+    node = {"nodes": "1", "devices": "8", "bytes": str(8 << 20)}
+    free = express(told(**node))
+    for protocol in ("LL", "ll_128", "Simple"):
+        case = express(told(**node, algorithm="Ring", protocol=protocol))
+        (way,) = case.ways()
+        assert (way.algorithm, way.protocol) == ("ring", protocol.lower().replace("_", ""))
+        assert case.predicted_s() == way.time_s(shipped()) >= free.predicted_s()
+    assert express(told(algorithm="NVLS Tree")).algorithm == "nvls"
+    assert len(express(told(protocol="auto")).ways()) > 1
+
+
+@pytest.mark.parametrize("size", ["1G", "1GiB", "1 GiB", "1073741824.0", "1,073,741,824 B"])
+@pytest.mark.parametrize("devices", ["8", "8 GPUs", "1x8"])
+def test_sizes_and_counts_are_read_however_they_are_written(size, devices, tmp_path):
+    head = "case_id,source,system,nodes,devices,collective,bytes,time_us,algbw_gbps,busbw_gbps\n"
+    path = tmp_path / "t.csv"
+    path.write_text(head + f'a,s,DGX H100,1 node,{devices},ncclAllGather,"{size}",,,350\n')
+    (row,) = read_collectives(path)
+    assert row.time_s == pytest.approx(2**30 * 7 / 8 / 350e9)
+    assert express(row.told).payload_bytes == 2**30
 
 
 def test_numbers_may_be_written_otherwise(tmp_path):
@@ -268,6 +358,9 @@ def test_a_third_of_the_published_rows_keeps_the_thresholds():
     assert large.mean <= 0.13
     assert large.p90 <= 0.32
     assert node.median <= 0.045
+    across = found["by_part"]["64 KiB and more, several nodes"]
+    assert across.mean <= 0.11
+    assert across.p90 <= 0.26
     assert found["by_part"]["below 64 KiB, one node"].median <= 0.10
     assert found["fabric_not_stated"].rows > 20
 

@@ -47,6 +47,22 @@ NAMES = {
     "Xeon Platinum 8180 @ 2.50 GHz": "xeon-platinum-8180",
     "Xeon E5 2690 v3": "xeon-e5-2690-v3",
     "EPYC 7742": "epyc-7742",
+    "A10G": "a10g",
+    "L40": "l40",
+    "P4": "p4",
+    "MI210": "mi210",
+    "MI300A": "mi300a",
+    "A16": "a16",
+    "M40 24GB": "m40-24g",
+    "GH200 480GB": "gh200-96g",
+    "GH200 144G HBM3e": "gh200-144g",
+    "A800 PCIe 80GB": "a800-pcie-80g",
+    "H200 NVL": "h200-nvl-141g",
+    "RTX 2080 SUPER": "rtx-2080-super",
+    "RTX 4070 Ti SUPER": "rtx-4070-ti-super",
+    "RTX 5000": "quadro-rtx-5000",
+    "RTX 5000 Ada Generation": "rtx-5000-ada",
+    "RTX PRO 6000 Blackwell": "rtx-pro-6000-blackwell",
 }
 MADE = st.sampled_from(
     ["", "NVIDIA ", "Nvidia Tesla ", "nvidia-geforce-", "Tesla", "AMD Instinct "]
@@ -78,8 +94,8 @@ def test_case_blanks_hyphens_and_vendors_make_no_other_device(spelling):
 @pytest.mark.parametrize(
     "told",
     [
-        "A10G",  # other than an A10
-        "RTX 2080 SUPER",
+        "A10M",  # other than an A10
+        "RTX 4000 SFF Ada",
         "RTX 3080 Laptop GPU",
         "Xeon",
         "Pascal GPU (model not stated)",
@@ -89,6 +105,26 @@ def test_case_blanks_hyphens_and_vendors_make_no_other_device(spelling):
 )
 def test_what_is_another_device_or_none_is_no_device(told):
     assert device_of(told) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "device"),
+    [
+        ("g5.48xlarge", "a10g"),
+        ("A10G (g5)", "a10g"),
+        ("g6e.12xlarge", "l40s"),
+        ("p5en.48xlarge", "h200-sxm-141g"),
+        ("a2-highgpu-8g", "a100-sxm4-40g"),
+        ("a3-megagpu-8g", "h100-sxm5-80g"),
+        ("Standard_ND96amsr_A100_v4", "a100-sxm4-80g"),
+        ("Standard_NC24ads_A100_v4", "a100-pcie-80g"),
+        ("Standard_NC24rs_v3", "v100-pcie-16g"),
+        ("GH200 120GB", "gh200-96g"),  # of the CPU
+        ("HL-225", "gaudi-2"),
+    ],
+)
+def test_an_instance_or_a_board_stands_for_the_device_in_it(told, device):
+    assert device_of(told) == device
 
 
 def test_every_device_is_known_by_its_own_name():
@@ -101,4 +137,4 @@ def test_a_word_behind_that_is_not_looked_at_is_seen(monkeypatch):
     table = devices.names()
     loose = {**table, "devices": {**table["devices"], "apart": []}}
     monkeypatch.setattr(devices, "names", lambda: loose)
-    assert device_of("A10G") == "a10"
+    assert device_of("A10M") == "a10"

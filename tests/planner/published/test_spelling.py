@@ -51,6 +51,8 @@ def test_case_and_signs_make_no_other_run(row, data):
         ("BERT-Large fine-tuning SQuAD v1.1", "bert-large:384"),
         ("ResNeXt-101 (32x4d)", "resnext-101-32x4d"),
         ("ResNet-50 (MLPerf v1.1)", "resnet-50"),
+        ("ResNet50-v1.5 (NHWC)", "resnet-50-v1-5"),
+        ("ResNet-20 (CIFAR-10)", "resnet-20"),
         ("CaffeNet", "alexnet"),
         ("AlexNet (one tower)", "alexnet-owt"),
         ("BERT-Large (SQuAD fine-tuning)", "bert-large:384"),
@@ -67,7 +69,7 @@ def test_a_spelling_leads_to_its_model(model, name):
     [
         *((told, "float16") for told in ("FP16", "AMP", "mixed", "Mixed (FP16)", "O2", "fp-16")),
         *((told, "bfloat16") for told in ("BF16", "AMP-BF16", "bfloat16 mixed precision")),
-        *((told, "tf32") for told in ("TF32", "fp32", "FP-32", "single precision", "float")),
+        *((told, "tf32") for told in ("TF32", "fp32", "FP-32", "single precision", "float", "32")),
         ("FP32 (no TF32)", "float32"),
         ("fp32 (allow_tf32=False)", "float32"),
     ],
@@ -159,6 +161,7 @@ def test_a_side_is_read_however_it_is_written(size):
     ("batch", "devices", "samples"),
     [
         ("64/GPU", "8", 64),
+        ("~64", "8", 64),
         ("b64", "8 GPUs", 64),
         ("256 (per GPU)", "8.0", 256),
         ("global 1024", "8", 128),
@@ -178,6 +181,11 @@ def test_a_batch_says_of_how_many_devices_it_is(batch, devices, samples):
         ("B200", "NVLink5", "dgx-b200"),
         ("MI300X", "xGMI", "mi300x-8"),
         ("TPUv5e", "ICI", "tpu-v5e:4x2"),
+        ("A10G (g5.48xlarge)", "PCIe", "aws-g5-48xlarge"),
+        ("A100 40GB", "PCIe", "a100-pcie-40g-8"),
+        ("L40S", "PCIe", "l40s-8"),
+        ("MI210", "PCIe", "rtx-3090-8"),
+        ("GB300", "NVLink5", "gb200-nvl72"),
     ],
 )
 def test_several_devices_are_joined_by_what_joins_them(accelerator, inside, system):
@@ -185,6 +193,15 @@ def test_several_devices_are_joined_by_what_joins_them(accelerator, inside, syst
         express({**TOLD, **SEVERAL, "accelerator": accelerator, "intra_link": inside}).system
         == system
     )
+
+
+@pytest.mark.parametrize(
+    ("devices", "system"), [("4", "dgx-a100-80g"), ("8", "dgx-a100-80g"), ("32", "dgx-a100-80g:4")]
+)
+def test_a_node_is_taken_as_whole_where_none_is_stated(devices, system):
+    found = express({**TOLD, "n_devices": devices})
+    assert found.system == system
+    assert found.assumed["devices_per_node"] == "those of a whole node"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +230,7 @@ def test_a_network_takes_the_place_of_the_systems_own(network, gb_per_s):
         ("comm_method", "asynchronous parameter server"),
         ("comm_method", "FSDP"),
         ("accelerator", "Ascend 910B"),
-        ("accelerator", "GH200 96GB"),
+        ("accelerator", "RTX 3080 Laptop GPU"),
         ("n_devices", "12"),
         ("precision", "int8"),
         ("model", "GNMT-9000"),

@@ -1,4 +1,4 @@
-"""What ``foreplan bench`` measures: medians over repeats, beside exact counts of the work done."""
+"""What ``foreplan bench engine`` measures: medians over repeats, beside exact counts of work."""
 
 import gc
 import resource
@@ -14,20 +14,8 @@ from typing import Any
 import numpy as np
 
 from foreplan import bench_graphs, yardsticks
-from foreplan.bench_graphs import PORT_BYTES_PER_S, step_graph
-from foreplan.machines import load_machine
-from hwprofiles.errors import CheckFailed
-from hwprofiles.units import KIB, MIB, Ints
-from planner.cost import estimate
-from planner.layout import memory_bytes
-from planner.machine import Machine
-from planner.model import ModelGraph, load_model
-from planner.objective import Objective
-from planner.plan import Training
-from planner.ranking import best_rows
-from planner.search import machine_space
-from planner.space import Choices
-from planner.table import PlanTable, price
+from foreplan.bench_graphs import PORT_BYTES_PER_S, STEPS, long_step
+from hwprofiles.units import KIB, Ints
 from sim import array_engine, engine
 from sim.arrays.layout import children, intern, turn
 from sim.taskgraph import TaskGraph
@@ -43,11 +31,17 @@ class EngineRates:
 
     graph: str
     tasks: int
+    first_build_s: float
+    """CPU time of building the graph the first time: of a step, for the first of its model."""
     build_s: float
+    """The same of later times: the median."""
     tasks_per_s: Mapping[str, float]
     """By engine; ``bare`` is the yardstick."""
     bare_frac: float | None
     """Rate of the array engine over that of the yardstick: the median of runs in turn."""
+    bytes_tasks: int
+    """Tasks of the graph that bytes were counted of: of few flows in flight more than were timed,
+    else lanes and links would count for more than tasks."""
     bytes_per_task: float
     """Graph, state and timeline of the array engine."""
     bytes_by_part: Mapping[str, float]
@@ -55,9 +49,14 @@ class EngineRates:
     solves: int
     """Components of flows that the array engine solved."""
 
+    @property
+    def built_frac(self) -> float:
+        """Time of building over that of simulating by the array engine."""
+        return self.build_s * self.tasks_per_s["array"] / self.tasks
+
     def row(self) -> dict[str, Any]:
-        """Return the fields."""
-        return asdict(self)
+        """Return the fields, and how building compares."""
+        return asdict(self) | {"built_frac": self.built_frac}
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
@@ -78,7 +77,7 @@ def engine_rates(
         entry.load()
     every = ("simpy", "heap", "array")
     pipeline = partial(bench_graphs.pipeline_graph, 50, SMALL_TASKS // 50, 2)
-    yield _rates("LeNet-5 step", partial(step_graph, SMALL_TASKS), every, repeats)
+    yield _rates("LeNet-5, 4 workers", long_step(SMALL_TASKS).builder(), every, repeats)
     yield _rates("50 stages x 400, 2 slots", pipeline, every, repeats)
     random = partial(bench_graphs.random_graph, random_tasks, 1000)
     yield _rates(
@@ -92,7 +91,12 @@ def engine_rates(
         traffic = bench_graphs.traffic(PORTS, in_flight, flows // share)
         graph = partial(bench_graphs.traffic_graph, PORTS, in_flight, *traffic)
         bare = partial(share_ports, in_flight, *traffic)
-        yield _rates(f"{PORTS} ports, {in_flight} in flight", graph, ("array",), repeats, bare)
+        every_flow = bench_graphs.traffic(PORTS, in_flight, flows)
+        full = partial(bench_graphs.traffic_graph, PORTS, in_flight, *every_flow)
+        name = f"{PORTS} ports, {in_flight} in flight"
+        yield _rates(name, graph, ("array",), repeats, bare, full)
+    for name, step in STEPS.items():
+        yield _rates(name, step.builder(), ("array",), repeats)
 
 
 def engine_work_us(repeats: int, random_tasks: int, ring_ranks: int, flows: int) -> list[int]:
@@ -105,6 +109,8 @@ def engine_work_us(repeats: int, random_tasks: int, ring_ranks: int, flows: int)
     ring_tasks = 2 * (ring_ranks - 1) * ring_ranks
     graphs = [(small, 27), (small, 105), (random_tasks * repeats, 0.55), (50_000 * repeats, 0.25)]
     graphs += [(ring_tasks, 0.27), (flows * repeats, 1.7), (shared, 160), (shared, 340)]
+    steps = [(18_000, 0.4), (34_000, 0.5), (455_000, 0.6), (78_000, 0.6), (441_000, 0.6)]
+    graphs += [(tasks * (repeats + 1), us) for tasks, us in steps]
     return [round(tasks * us) for tasks, us in graphs]
 
 
@@ -131,15 +137,21 @@ def _rates(
     engines: tuple[str, ...],
     repeats: int,
     bare: Callable[[], object] | None = None,
+    full: Callable[[], TaskGraph] | None = None,
 ) -> EngineRates:
-    """Time engines and yardstick in turn, and in CPU time: a busy machine distorts that least."""
+    """Time engines and yardstick in turn, and in CPU time: a busy machine distorts that least.
+
+    Bytes are those of the graph that ``full`` builds, if it is not the one that is timed.
+    """
     start = time.process_time()
     graph = build()
-    build_s = time.process_time() - start
+    builds_s = [time.process_time() - start]
     runs: dict[str, Callable[[], Any]] = {key: partial(engine.run, graph, key) for key in engines}
     runs["array"] = partial(array_engine.simulate_counted, graph)
     if bare:
         runs["bare"] = bare
+    if repeats > 1:
+        runs["build"] = build
     found: dict[str, list[float]] = {key: [] for key in runs}
     gc.freeze()  # Numba's objects, searched again and again, would halve the rate of plain Python
     for _ in range(repeats):
@@ -150,14 +162,19 @@ def _rates(
             if key == "array":
                 counts = result[1]
     fracs = [b / a for a, b in zip(found["array"], found.get("bare", ()), strict=False)]
+    builds_s += found.pop("build", [])
+    filled = full() if full else graph
+    held = array_engine.held_bytes(filled) if full else counts.held_bytes
     return EngineRates(
         graph=name,
         tasks=graph.tasks,
-        build_s=build_s,
+        first_build_s=builds_s[0],
+        build_s=statistics.median(builds_s[1:] or builds_s),
         tasks_per_s={key: graph.tasks / statistics.median(s) for key, s in found.items()},
         bare_frac=statistics.median(fracs) if fracs else None,
-        bytes_per_task=sum(counts.held_bytes.values()) / graph.tasks,
-        bytes_by_part={part: held / graph.tasks for part, held in counts.held_bytes.items()},
+        bytes_tasks=filled.tasks,
+        bytes_per_task=sum(held.values()) / filled.tasks,
+        bytes_by_part={part: size / filled.tasks for part, size in held.items()},
         solves=counts.solves,
     )
 
@@ -181,143 +198,3 @@ def start_up_s(repeats: int) -> float:
 def peak_bytes() -> int:
     """Return the most memory that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A search that is timed: at least a million rows that divide."""
-
-    model: str
-    cluster: str
-    batch: int
-    choices: Choices
-
-
-BUCKETS = tuple(size * MIB for size in (1, 2, 4, 8, 12, 16, 25, 32, 48, 64))
-SEARCHES = {
-    "wide": Asked(
-        model="resnet-50",
-        cluster="dgx-a100-80g:16",
-        batch=4096,
-        choices=Choices(
-            bucket_bytes=BUCKETS,
-            input_slots=tuple(range(1, 17)),
-            activation_slots=tuple(range(1, 17)),
-            landing_slots=tuple(range(1, 17)),
-        ),
-    ),
-    "natural": Asked(
-        model="alexnet",
-        cluster="dgx-a100-80g:16",
-        batch=55_440,
-        choices=Choices(bucket_bytes=BUCKETS),
-    ),
-}
-"""Few numbers of workers with many values of every axis; and many of workers and microbatches, with
-the slots that a search tries."""
-CHECKED_ROWS, TOLD_ROWS = 1000, 100
-"""Rows that are recomputed, and how many take about as long as pricing all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRates:
-    """What a search prices, and how fast."""
-
-    candidates: int
-    by_verdict: Mapping[str, int]
-    priced: int
-    """Rows that divide: their time and memory are both worked out."""
-    axes: Mapping[str, int]
-    """How many values each axis takes."""
-    factors_s: float
-    """CPU time in which the space and all factors were built, once."""
-    exchanges_s: float
-    """The part of it in which exchanges were: moves of every algorithm on every number of ranks."""
-    stream_s: float
-    """CPU time in which all rows were priced from them and ranked: the median of runs."""
-    checked: int
-    """Rows found equal to the scalar path, to the bit."""
-
-    @property
-    def rows_per_s(self) -> float:
-        """Rows priced a second of one core."""
-        return self.priced / self.stream_s
-
-    @property
-    def all_rows_per_s(self) -> float:
-        """The same, with the building of the factors."""
-        return self.priced / (self.factors_s + self.stream_s)
-
-    def row(self) -> dict[str, Any]:
-        """Return the fields and the rates."""
-        rates = {"rows_per_s": self.rows_per_s, "all_rows_per_s": self.all_rows_per_s}
-        return asdict(self) | rates
-
-
-def search_rates(
-    asked: Asked,
-    repeats: int,
-    seed: int = 0,
-    told: Callable[[int, int, str], None] = lambda done, total, what: None,
-) -> SearchRates:
-    """Price a large space, rank it, and recompute some of its rows one by one.
-
-    ``told`` hears (done, total, what is next): each is of about the same length.
-
-    Raises
-    ------
-    CheckFailed
-        When a row differs from the scalar path.
-    """
-    model, training = load_model(asked.model), Training(batch=asked.batch)
-    machine = load_machine(asked.cluster)
-    total = 1 + repeats + CHECKED_ROWS // TOLD_ROWS
-    told(0, total, "building factors")
-    start = time.process_time()
-    space = machine_space(model, training, machine, choices=asked.choices)
-    table = price(model, training, space, machine)
-    before = time.process_time()
-    table.price_all()
-    factors_s, exchanges_s = (time.process_time() - since for since in (start, before))
-    aim = Objective.named("time", machine)
-    seconds = []
-    for run in range(repeats):
-        told(1 + run, total, "pricing all rows")
-        start = time.process_time()
-        best_rows(table, aim)
-        seconds.append(time.process_time() - start)
-    tally = table.tally()
-    priced = table.priced_rows
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(priced, min(CHECKED_ROWS, priced), replace=False)
-    for number, place in enumerate(sorted(chosen.tolist())):
-        told(1 + repeats + number // TOLD_ROWS, total, "recomputing rows")
-        check_row(table, model, training, machine, place)
-    return SearchRates(
-        candidates=space.rows,
-        by_verdict=tally.by_name(),
-        priced=priced,
-        axes=space.cardinalities(),
-        factors_s=factors_s,
-        exchanges_s=exchanges_s,
-        stream_s=statistics.median(seconds),
-        checked=len(chosen),
-    )
-
-
-def check_row(
-    table: PlanTable, model: ModelGraph, training: Training, machine: Machine, place: int
-) -> None:
-    """Compare one row that divides with the scalar path."""
-    block = table.priced(place)
-    plan = table.plan(int(block.rows[0]))
-    found = estimate(
-        model, training, plan, machine.cluster(plan.workers), machine.books(plan.workers)
-    )
-    arena_bytes = sum(memory_bytes(model, training, plan).values())
-    if (block.bound_ps[0], block.arena_bytes[0]) != (found.bound_ps, arena_bytes):
-        raise CheckFailed(
-            f"plan {plan.label!r}: the table has {block.bound_ps[0]} ps and"
-            f" {block.arena_bytes[0]} B, the scalar path {found.bound_ps} ps and {arena_bytes} B;"
-            " this is a bug of ours"
-        )

@@ -18,11 +18,11 @@ from hwprofiles.transport import shipped
 from planner import steps
 from planner.algorithms import algorithm, name_by_size
 from planner.collectives.base import Prices
-from planner.cost import switched_prices, transfer_prices
 from planner.library_cost import library_prices
 from planner.lowering import op_ps
 from planner.machine import Machine
 from planner.opcall import DTYPE_BYTES
+from planner.piece_prices import switched_prices, transfer_prices
 from planner.placements import packed
 from planner.policies.base import BEST, policy, policy_names
 from planner.shapes import offered

@@ -18,9 +18,9 @@ from hwprofiles.tiers import format_rate
 from hwprofiles.units import Ints
 from planner.algorithms import algorithm, is_switched
 from planner.collectives.base import Prices
-from planner.cost import transfer_prices
 from planner.lowering import op_ps
 from planner.opcall import DTYPE_BYTES
+from planner.piece_prices import transfer_prices
 from planner.shapes import PIECED, shaped_names, suits
 from planner.steps import add
 

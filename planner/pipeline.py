@@ -18,10 +18,10 @@ from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup, names
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.cost import UpdateTimes, pass_times
 from planner.exchange_work import lone_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
+from planner.piece_prices import UpdateTimes, pass_times
 from planner.plan import Plan, Training
 from planner.stage_times import RECOMPUTE, Pair, StageTimes
 from planner.stages import Crossing, balanced, check_balance, crossings, cut_elements, stage_of

@@ -17,21 +17,14 @@ from hwprofiles.units import Ints
 from planner.algorithms import name_at
 from planner.calls import StepCalls
 from planner.collectives.base import Prices
-from planner.cost import (
-    UpdateTimes,
-    books_of,
-    exchange_cost,
-    exchange_prices,
-    exchange_work,
-    rounds_of,
-    transfer_prices,
-)
+from planner.cost import books_of, exchange_cost, exchange_work, rounds_of
 from planner.crossings import Routes
 from planner.exchange_work import Work
 from planner.factors import Factor
 from planner.landings import arrivals, landing_widths, landings_of
 from planner.memory import landing_top
 from planner.opcall import DTYPE_BYTES
+from planner.piece_prices import UpdateTimes, exchange_prices, transfer_prices
 from planner.plan import Plan, Verdict, verdict
 from planner.registers import ALIGNMENT_BYTES
 from planner.shapes import meets

@@ -9,11 +9,11 @@ import numpy as np
 from hwprofiles.costs import CostBook
 from hwprofiles.units import Ints
 from planner.calls import StepCalls
-from planner.cost import pass_times
 from planner.machine import Machine
 from planner.memory import PassMemory, frame, held_activations, pass_memory
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
+from planner.piece_prices import pass_times
 from planner.plan import Bucket, Plan, Training, buckets
 from planner.registers import own_registers
 from planner.rounds import PassTimes

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwprofiles.units import Ints
-from planner.cost import UpdateTimes, are_unbroken, by_size, ready_ps, starts
+from planner.cost import are_unbroken, by_size, ready_ps, starts
 from planner.exchange_work import Work
+from planner.piece_prices import UpdateTimes
 from planner.rounds import PassTimes, Rounds
 
 

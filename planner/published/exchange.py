@@ -16,8 +16,9 @@ from hwprofiles.clusters import plan_cluster, split_spec
 from hwprofiles.tiers import describe
 from hwprofiles.transport import shipped, stack_of
 from hwprofiles.units import GB, to_ps
-from planner.cost import ExchangeTimes, UpdateTimes, exchange_times
+from planner.cost import ExchangeTimes, exchange_times
 from planner.opcall import DTYPE_BYTES
+from planner.piece_prices import UpdateTimes
 from planner.plan import Bucket
 from planner.policies.base import call_s
 from planner.published.cases import Case

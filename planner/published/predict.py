@@ -11,9 +11,9 @@ from math import log2
 from hwprofiles.clusters import split_spec
 from hwprofiles.units import PS_PER_S
 from planner.calls import StepCalls
-from planner.cost import UpdateTimes, pass_times
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
+from planner.piece_prices import UpdateTimes, pass_times
 from planner.published.cases import Case
 from planner.published.exchange import SLOWER, library_exchange
 from planner.published.pipelined import pipelined_s

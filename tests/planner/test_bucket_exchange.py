@@ -11,9 +11,9 @@ from planner.algorithms import algorithm
 from planner.awaited import TaskSets
 from planner.bucket_exchange import Exchanges, exchange_buckets
 from planner.collectives.base import traffic
-from planner.cost import exchange_prices, transfer_prices
 from planner.landings import distinct_names
 from planner.lowering import Lowering
+from planner.piece_prices import exchange_prices, transfer_prices
 from planner.plan import Training
 from planner.program import Program, TransferTask
 from sim.checks import check_graph

@@ -11,8 +11,9 @@ from hwprofiles.device import OpCurve
 from planner.algorithms import name_at
 from planner.build import Rows, chain
 from planner.calls import StepCalls
-from planner.cost import Estimate, estimate, pass_times, rounds_of
+from planner.cost import Estimate, estimate, rounds_of
 from planner.model import ModelGraph, load_model
+from planner.piece_prices import pass_times
 from planner.plan import Training
 from planner.program import TransferTask
 from planner.registers import plan_buckets

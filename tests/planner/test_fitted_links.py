@@ -15,10 +15,11 @@ from hwprofiles.link import Link
 from hwprofiles.transport import SHARED, shipped
 from planner.collectives import ring
 from planner.collectives.base import Prices
-from planner.cost import estimate, transfer_prices
+from planner.cost import estimate
 from planner.fitted_links import fitted_link, fitted_links
 from planner.lower import lower
 from planner.model import load_model
+from planner.piece_prices import transfer_prices
 from planner.plan import Plan, Training
 from planner.predict import predict
 from planner.transport_groups import group_of, network_lane

@@ -5,10 +5,10 @@ import pytest
 
 from foreplan.machines import load_machine
 from planner.collectives.base import Prices
-from planner.cost import transfer_prices
 from planner.crossings import Routes
 from planner.exchange_work import work_of
 from planner.folded_work import folded_work
+from planner.piece_prices import transfer_prices
 
 RANKS, SIZES = 32, [1, 100, 4_099, 3 * 2**20, 1_000_003]
 RINGS = ("multi_ring:2", "multi_ring:4", "multi_ring:8x1x8")

@@ -14,12 +14,12 @@ from planner import library_choice
 from planner.algorithms import algorithm, name_at, name_by_size, turns
 from planner.calls import StepCalls
 from planner.collectives import base
-from planner.cost import UpdateTimes, exchange_prices, transfer_prices
 from planner.crossings import Routes
 from planner.exchange_work import work_of
 from planner.library_choice import library_algorithm
 from planner.lower import lower
 from planner.model import load_model
+from planner.piece_prices import UpdateTimes, exchange_prices, transfer_prices
 from planner.plan import Plan, Training
 from planner.policies import nccl
 from planner.search import search

@@ -16,12 +16,13 @@ from planner import library_cost
 from planner.algorithms import algorithm, algorithm_names, numbered_names
 from planner.collectives import in_network
 from planner.collectives.base import Prices
-from planner.cost import estimate, switched_prices, transfer_prices
+from planner.cost import estimate
 from planner.emission import script_of
 from planner.fitted_links import fitted_links
 from planner.library_cost import library_prices
 from planner.lower import lower
 from planner.model import load_model
+from planner.piece_prices import switched_prices, transfer_prices
 from planner.plan import Plan, Training
 from planner.policies.base import call_s
 from planner.reprice import Lowered

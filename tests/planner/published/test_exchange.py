@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hwprofiles.transport import shipped
 from planner.calls import StepCalls
-from planner.cost import UpdateTimes, compose, pass_times, ready_ps, rounds_of
+from planner.cost import compose, ready_ps, rounds_of
+from planner.piece_prices import UpdateTimes, pass_times
 from planner.plan import Plan, Training
 from planner.policies.base import call_s
 from planner.published import predict

@@ -5,6 +5,7 @@ engine times it. What happens to links in the middle of a step is for the SimPy 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -53,6 +54,21 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rerouted:
+    """Transfers between two devices that went round failed wires."""
+
+    src: int
+    dst: int
+    """Devices."""
+    failed: tuple[str, ...]
+    """Wires of their route that had failed."""
+    over: tuple[str, ...]
+    """Wires that they took instead."""
+    transfers: int
+    """How many, in all runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DisturbedRuns:
     """What became of the runs."""
 
@@ -68,6 +84,8 @@ class DisturbedRuns:
     """Runs that a failed link stopped."""
     stop: str | None
     """Why the first of them stopped."""
+    rerouted: tuple[Rerouted, ...]
+    """What went round failed wires, most transfers first."""
     waits_s: tuple[tuple[float, ...], ...]
     """By worker: how long its compute lane waited for a message from (or to) each other worker, in
     the mean of the runs that ended."""
@@ -93,7 +111,8 @@ def disturbed_runs(
     _check(trouble, plan.workers)
     graph, wires = program.graph, name_wires(edges_of(cluster), cluster.links, cluster.routing)
     slow = _slowed(graph, trouble, wires)
-    happens = _happens(graph, trouble, wires, detours(cluster, plan, program))
+    detours = Detours.of(cluster, plan, program)
+    happens = _happens(graph, trouble, wires, detours)
     step_s, stops = [], []
     waits = np.zeros((plan.workers, plan.workers))
     for run in range(runs):
@@ -115,6 +134,7 @@ def disturbed_runs(
         **found,
         stopped=len(stops),
         stop=stops[0] if stops else None,
+        rerouted=detours.rerouted(wires),
         waits_s=tuple(map(tuple, (waits / max(1, len(step_s))).tolist())),
     )
 
@@ -153,23 +173,58 @@ def _partner(
             return others[0]
 
 
-def detours(cluster: Cluster, plan: Plan, program: Program) -> Detour:
-    """Return how to go round failed links.
+Way = tuple[int, ...]
+"""Links, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detours:
+    """How to go round failed links, and who did.
 
     Routes are known by their links, so two pairs of devices with the same links have one detour.
     """
-    pairs = {
-        cluster.route(src, dst).link_ids: (src, dst)
-        for info in program.tasks
-        if isinstance(info, TransferTask) and not info.members
-        for src, dst in [tuple(plan.placement[rank] for rank in info.ranks)]
-    }
 
-    def detour(links: Sequence[int], failed: frozenset[int]) -> Sequence[int] | None:
-        ends = pairs.get(tuple(links))  # none leads round a switch that adds
-        return cluster.way_round(*ends, failed) if ends else None
+    cluster: Cluster
+    pairs: Mapping[Way, tuple[int, int]]
+    """Devices at the ends of each route of the plan; none of those to a switch that adds."""
+    taken: Counter[tuple[Way, Way, Way]] = field(default_factory=Counter)
+    """By route, its failed links and the links taken instead: transfers."""
 
-    return detour
+    @classmethod
+    def of(cls, cluster: Cluster, plan: Plan, program: Program) -> "Detours":
+        """Return those of a plan's transfers."""
+        pairs = {
+            cluster.route(src, dst).link_ids: (src, dst)
+            for info in program.tasks
+            if isinstance(info, TransferTask) and not info.members
+            for src, dst in [tuple(plan.placement[rank] for rank in info.ranks)]
+        }
+        return cls(cluster, pairs)
+
+    def __call__(self, links: Sequence[int], failed: frozenset[int]) -> Sequence[int] | None:
+        """Return the links that a transfer takes instead, None where there is no other way."""
+        route = tuple(links)
+        found = self.cluster.way_round(*self.pairs[route], failed) if route in self.pairs else None
+        if found is not None:
+            self.taken[route, tuple(link for link in route if link in failed), found] += 1
+        return found
+
+    def rerouted(self, wires: Sequence[WireName]) -> tuple[Rerouted, ...]:
+        """Return who went round what, by name."""
+
+        def names(links: Way) -> tuple[str, ...]:
+            return tuple(wires[link].ends for link in links)
+
+        return tuple(
+            Rerouted(
+                src=self.pairs[route][0],
+                dst=self.pairs[route][1],
+                failed=names(failed),
+                over=names(over),
+                transfers=count,
+            )
+            for (route, failed, over), count in self.taken.most_common()
+        )
 
 
 def _check(trouble: Trouble, workers: int) -> None:

@@ -187,8 +187,8 @@ class _Turning:
         first = fold.block_members(range(*span))
         rows[0], rows[1] = (self.ranks(rank) for rank in (orbit.src, orbit.dst))
         rows[2], rows[3] = first, first + span[1] - span[0]
-        rows[4], rows[5] = orbit.channel, orbit.lands
+        arrival = self.notes.orbits[orbit.arrived] if orbit.arrived >= 0 else orbit
+        rows[4], rows[5] = fold.channel_members(arrival.channel), orbit.lands
         if orbit.arrived >= 0:
-            rows[4] = self.notes.orbits[orbit.arrived].channel
             rows[6] = self.members(fold.token(orbit.arrived))
         return rows

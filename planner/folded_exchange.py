@@ -101,12 +101,14 @@ class FoldedExchange:
 
     def _turns(self, last: dict[tuple[int, int], int], rank: int, channel: int) -> list[int]:
         home, turn = self.fold.home(rank)
-        before = [last[home, channel]] if (home, channel) in last else self.ready.get(home, ())
+        lane = home, self.fold.channel_home(channel, turn)
+        before = [last[lane]] if lane in last else self.ready.get(home, ())
         return [self.fold.turned(token, turn) for token in before]
 
     def _keep(self, token: int, rank: int, channel: int) -> None:
         home, turn = self.fold.home(rank)
-        self.last_landing[home, channel] = self.fold.turned(token, turn, back=True)
+        lane = home, self.fold.channel_home(channel, turn)
+        self.last_landing[lane] = self.fold.turned(token, turn, back=True)
 
     def _note(self, orbit: Orbit) -> int:
         self.orbits.append(orbit)
@@ -140,12 +142,17 @@ class FoldedExchange:
         """
         assert graph.tasks == self.first, "tasks are numbered as they are written"
         order = self.fold.order
+
+        def seat_of(rank: int, channel: int) -> Seat:
+            home, turn = self.fold.home(rank)
+            return seat(home, self.fold.channel_home(channel, turn))
+
         for orbit in self.orbits:
             home, _ = self.fold.home(orbit.dst)
             after = [token // order for token in orbit.after]
             if orbit.arrived >= 0:
                 arrival = self.orbits[orbit.arrived - self.first]
-                landing = seat(home, arrival.channel).landing
+                landing = seat_of(orbit.dst, arrival.channel).landing
                 graph.compute(
                     [compute(home)],
                     add_ps(home, orbit.elements),
@@ -157,9 +164,9 @@ class FoldedExchange:
             overhead_ps, route = transfer_of(way)
             if all(task < self.first for task in after):
                 overhead_ps += self.paid_ps
-            receiver = seat(home, orbit.channel)
+            receiver = seat_of(orbit.dst, orbit.channel)
             graph.transfer(
-                [seat(way[0], orbit.channel).send, receiver.receive],
+                [seat_of(orbit.src, orbit.channel).send, receiver.receive],
                 overhead_ps,
                 payload_bytes=way[2],
                 route=route,

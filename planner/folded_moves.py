@@ -4,7 +4,7 @@ Index letters as in ``planner.moves``; K ranks that stand for others, P pairs of
 blocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -35,7 +35,9 @@ class FoldedMoves:
     src: Ints
     dst: Ints
     """(T,) places among the ranks that stand for all; equal for an addition."""
-    channel: Ints
+    out: Ints
+    into: Ints
+    """(T,) channel of a transfer at the ranks that stand for its source and its destination."""
     levels: tuple[Level, ...]
     """Forward, level after level: what each move waits for."""
     back: tuple[Level, ...]
@@ -56,23 +58,24 @@ class FoldedMoves:
 
     @cached_property
     def kinds(self) -> "Kinds":
-        """Moves of a kind are those of one pair, on one channel, as wide as each other."""
+        """Moves of a kind are those of one pair, on one channel at each end, of as many blocks."""
         first, adds = np.zeros((2, len(self.src)), dtype=np.int64)
         first[unled(len(self.src), self.levels)] = 1
         adds[self.adds] = 1
         blocks = (self.spans[:, 1] - self.spans[:, 0])[self.span_of]
-        columns = (self.pair_of, self.src, self.dst, self.channel, blocks, first, adds)
+        columns = (self.pair_of, self.src, self.dst, self.out, self.into, blocks, first, adds)
         key = np.ravel_multi_index(columns, [int(column.max()) + 1 for column in columns])
         alike = Groups.of(key)
         one = alike.order[alike.starts]
-        pair, src, dst, channel, blocks, first, adds = (column[one] for column in columns)
+        pair, src, dst, out, into, blocks, first, adds = (column[one] for column in columns)
         return Kinds(
             alike=alike,
             of=np.searchsorted(alike.keys, key),
             pair=pair,
             src=src,
             dst=dst,
-            channel=channel,
+            out=out,
+            into=into,
             blocks=blocks,
             leads=first > 0,
             sends=np.flatnonzero(adds == 0),
@@ -104,7 +107,8 @@ class Kinds:
     pair: Ints
     src: Ints
     dst: Ints
-    channel: Ints
+    out: Ints
+    into: Ints
     """(G,) as of moves."""
     blocks: Ints
     """(G,) how many are moved."""
@@ -140,14 +144,15 @@ def folded_moves(name: str, ranks: int, kept: tuple[int, ...]) -> FoldedMoves:
     adds = np.repeat([orbit.arrived >= 0 for orbit in orbits], each)
     first, end = np.array(found.spans, dtype=np.int64).T
     distinct, span_of = np.unique(first * (turned.one.block_count + 1) + end, return_inverse=True)
-    channel = np.array([orbit.channel for orbit in orbits], dtype=np.int64)
+    out, into = turned.channels(orbits, ends)
     return FoldedMoves(
         seats=each,
-        channels=int(channel.max()) + 1,
+        channels=int(out.max()) + 1,
         blocks=turned.one.block_count,
         src=turned.seat_of[src],
         dst=turned.seat_of[dst],
-        channel=np.repeat(channel, each),
+        out=out,
+        into=into,
         levels=levels,
         back=back,
         last=tuple(np.unique(of_rank) for of_rank in turned.moves(np.array(found.last)).T),
@@ -178,6 +183,17 @@ class _Turned:
         """Return what ``rank`` of a move of rank 0 is to each of them, (K,)."""
         turned: Ints = self.one.members(rank)[self.chosen]
         return turned
+
+    def channels(self, orbits: Sequence[Orbit], ends: Ints) -> tuple[Ints, Ints]:
+        """Return of both ends, (orbits, 2, K), the channel at the rank that stands for each."""
+        own = np.array([self.one.channel_members(o.channel)[self.chosen] for o in orbits])
+        found = np.repeat(own[:, None], 2, axis=1)
+        if self.fold.channels:
+            homes = zip(found.flat, ends.flat, strict=True)
+            back = [self.fold.channel_home(int(c), self.fold.home(int(r))[1]) for c, r in homes]
+            found = np.array(back, dtype=np.int64).reshape(found.shape)
+        out, into = found.swapaxes(0, 1).reshape(2, -1)
+        return out, into
 
     def moves(self, tokens: Ints) -> Ints:
         """Return the moves for which tokens of rank 0 stand to each of them, (tokens, K)."""

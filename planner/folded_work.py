@@ -132,7 +132,10 @@ class _Looked:
             by_seat = Groups.of(seats[some])
             return [by_seat.by_key(f, array, rows, empty, some) for f, array, empty in of]
 
-        seats = (end * moves.channels + kinds.channel for end in (kinds.src, kinds.dst))
+        seats = (
+            end * moves.channels + channel
+            for end, channel in ((kinds.src, kinds.out), (kinds.dst, kinds.into))
+        )
         lanes = [lane(some, kinds.sends, moves.channels) for some in seats]
         fill, additions, _ = lane(kinds.src, kinds.adds, 1)
         ready = np.array([end[t].max(axis=0) for t in moves.last])

@@ -270,23 +270,24 @@ class _Unfolding:
             self.graph.link(bandwidth)
         ranks = range(exchange.ranks)
         self.compute = np.array([self.graph.lane(rank) for rank in ranks])
-        self.seats: dict[int, tuple[Ints, Ints, Ints]] = {}
+        self.channels = 1 + max(
+            int(self.fold.channel_members(orbit.channel).max()) for orbit in exchange.orbits
+        )
+        self.send, self.receive, self.landing = self._seats()
         self.routes: dict[Way, Ints] = {}
         self.added: list[Added] = []
         for orbit in exchange.orbits:
             self.added.append(self._add(orbit) if orbit.arrived >= 0 else self._transfer(orbit))
 
-    def _seat(self, channel: int) -> tuple[Ints, Ints, Ints]:
-        """Return lanes out and in, and landing registers, of a channel, by rank."""
-        if channel not in self.seats:
-            slot_bytes, graph = self.exchange.elements * self.exchange.item_bytes, self.graph
-            rows = [
-                (graph.lane(rank), graph.lane(rank), graph.register(rank, SLOTS, slot_bytes))
-                for rank in range(self.exchange.ranks)
-            ]
-            send, receive, landing = np.array(rows, dtype=np.int64).T
-            self.seats[channel] = send, receive, landing
-        return self.seats[channel]
+    def _seats(self) -> Ints:
+        """Return lanes out and in, and landing registers, each by channel and rank."""
+        slot_bytes, graph = self.exchange.elements * self.exchange.item_bytes, self.graph
+        rows = [
+            (graph.lane(rank), graph.lane(rank), graph.register(rank, SLOTS, slot_bytes))
+            for _ in range(self.channels)
+            for rank in range(self.exchange.ranks)
+        ]
+        return np.array(rows, dtype=np.int64).T.reshape(3, self.channels, -1)
 
     def _after(self, orbit: Orbit) -> Ints:
         """Return what each member waits for, (order, waits)."""
@@ -302,14 +303,14 @@ class _Unfolding:
             self.routes[way] = self.graph.paths(routes.links, cap)
         # a way begins at the rank that stands for others, this orbit at one of its members
         begins = self.fold.places(self.fold.place_of(orbit.src))
-        send, receive, landing = self._seat(orbit.channel)
+        channel = self.fold.channel_members(orbit.channel)
         return self.graph.transfers(
-            np.stack([send[src], receive[dst]], axis=1),
+            np.stack([self.send[channel, src], self.receive[channel, dst]], axis=1),
             int(routes.overhead_ps[0]),
             payload_bytes=way[2],
             route=self.routes[way][begins],
             after=self._after(orbit),
-            writes=landing[dst] if orbit.lands else None,
+            writes=self.landing[channel, dst] if orbit.lands else None,
         )
 
     def _add(self, orbit: Orbit) -> Added:

@@ -92,7 +92,8 @@ def _of_one(name: str, ranks: int) -> Landings:
         if orbit.arrived >= 0:
             first.append(fold.block_members(range(begin, end)))
             width.append(end - begin)
-            seat.append(members(orbit.dst) * channels + orbits[orbit.arrived].channel)
+            channel = fold.channel_members(orbits[orbit.arrived].channel)
+            seat.append(members(orbit.dst) * channels + channel)
     begins = np.concatenate([np.zeros(0, dtype=np.int64), *first])
     return Landings(
         moves=len(orbits) * fold.order,

@@ -1,10 +1,12 @@
 """Which algorithms with numbers suit a cluster: by its nodes, its dimensions and its switches."""
 
+import re
 from collections.abc import Sequence
 from math import prod
 
 from hwprofiles.cluster import Cluster
 from planner.algorithms import fits, is_switched, numbered_names
+from planner.collectives.multi_ring import zigzag
 
 REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 """Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""
@@ -12,6 +14,8 @@ REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 
 PIECED = tuple(f"chain_broadcast:{pieces}" for pieces in (4, 16, 64, 256))
 """What suits any fabric, by how finely the array is cut."""
+MOST_CHANNELS = 32
+"""Rings at once, as many as NCCL has at most by default (``NCCL_MAX_NCHANNELS``, 2.19)."""
 
 
 def shaped_names(cluster: Cluster) -> tuple[str, ...]:
@@ -27,6 +31,8 @@ def shaped_names(cluster: Cluster) -> tuple[str, ...]:
     if cluster.devices[0].transfers_hold_compute:
         ways = 0  # there is one lane for all
     found += [f"multi_ring:{count}" for count in sorted({2, 4, ways}) if 1 < count <= ways]
+    if (rails := nic_channels(cluster)) > 1:
+        found.append(f"multi_ring:{rails}x1x{node_ranks(cluster)}")
     if reduces(cluster):
         found.append("in_network")
     return tuple(found)
@@ -34,16 +40,19 @@ def shaped_names(cluster: Cluster) -> tuple[str, ...]:
 
 PIPELINED, FEW_RANKS = "pipelined_ring:2", range(3, 9)
 """A ring in pieces, and the ranks among which it is tried, of one node: with two landing slots it
-takes up to 15 % less than the best other way there, with more ranks or pieces less than 1 %."""
+takes up to 15 % less than the best other way there, with more ranks or pieces less than 1 %. So do
+several rings at once (1 to 6 % on full meshes, 14 % in a cube mesh), but not those over nodes."""
+_CHANNELS = r"multi_ring:\d+"
 _OF_NODES = ("hierarchical", "hierarchical_halving", "hierarchical_all_to_all")
 
 
 def offered(cluster: Cluster, ranks: int) -> tuple[str, ...]:
-    """Return the all-reduces among them that suit so many ranks, and a ring in pieces for few."""
+    """Return the all-reduces among them that suit so many ranks, and rings in pieces for few."""
     able = numbered_names()
     found = [name for name in shaped_names(cluster) if name.partition(":")[0] in able]
-    if ranks in FEW_RANKS and ranks <= node_ranks(cluster):
-        found += [] if cluster.devices[0].transfers_hold_compute else [PIPELINED]
+    holds = cluster.devices[0].transfers_hold_compute
+    if ranks in FEW_RANKS and ranks <= node_ranks(cluster) and not holds:
+        found += [PIPELINED, *(f"{name}x2" for name in found if re.fullmatch(_CHANNELS, name))]
     return tuple(name for name in found if suits(name, cluster, ranks))
 
 
@@ -73,6 +82,25 @@ def reduces(cluster: Cluster) -> bool:
     """Whether the devices of a node are joined by switches that add."""
     first_way = cluster.route(0, min(1, len(cluster.devices) - 1))
     return any(link.name in REDUCING for link in first_way.links)
+
+
+def nic_channels(cluster: Cluster) -> int:
+    """Return how many rings can be turned in a node so that each leaves by a NIC of its own.
+
+    They enter a node, and leave it, at ranks that are equally far apart. One where devices have
+    one lane for all, or are their own NICs.
+    """
+    size, exits = node_ranks(cluster), cluster.routing.exits
+    if size == len(cluster.devices) or not exits or cluster.devices[0].transfers_hold_compute:
+        return 1
+    for channels in range(min(size, MOST_CHANNELS), 1, -1):
+        if size % channels == 0 and all(
+            len({exits[(rank + end) % size] for rank in range(0, size, size // channels)})
+            == channels
+            for end in (0, int(zigzag(size)[-1]))
+        ):
+            return channels
+    return 1
 
 
 def direct_links(cluster: Cluster) -> int:

@@ -68,6 +68,8 @@ def simulate(
         show_json(found)
     else:
         _show(found)
+        if fail:
+            _show_rerouted(found)
 
 
 def _graph(found: "GraphFile", engine: str | None, *, json: bool) -> None:
@@ -108,5 +110,26 @@ def _show(found: "DisturbedRuns") -> None:
         out(f"{found.stopped} of {count} stopped: {found.stop}")
 
 
+def _show_rerouted(found: "DisturbedRuns") -> None:
+    """Say what went round the wires that failed."""
+    rows = [
+        (
+            f"{one.src} -> {one.dst}",
+            ", ".join(one.failed),
+            ", ".join(one.over),
+            str(one.transfers),
+        )
+        for one in found.rerouted
+    ]
+    if rows:
+        table(("re-routed", "past", "over", "transfers"), rows[:MOST_ROUTES])
+    if len(rows) > MOST_ROUTES:
+        out(f"and {len(rows) - MOST_ROUTES} more routes; --json has all")
+    if not rows and not found.stop:
+        out("nothing was re-routed: no transfer met a wire that had failed")
+
+
 MOST_WAITS = 8
 """Workers whose waiting is shown, the longest first."""
+MOST_ROUTES = 8
+"""Routes that are shown of those that were left, most transfers first."""

@@ -29,11 +29,12 @@ class Copies:
     channel: int = 0
     """Lanes that the next moves take."""
     in_turn: bool = False
-    """Whether the messages of a rank keep their order; else a lane takes what is there first."""
+    """Whether the messages of a rank by a channel keep their order; else a lane takes what is there
+    first."""
     written: dict[tuple[int, int], Tasks] = field(default_factory=dict)
     read: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    sent: dict[int, int] = field(default_factory=dict)
-    """By rank: its last message, where they keep their order."""
+    sent: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By rank and channel: its last message, where they keep their order."""
     spans: list[Span] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,8 +109,10 @@ class Copies:
     ) -> int:
         span, *more = self._pieces(blocks)
         home, own, turn = self._home(src, blocks)
-        if home in self.sent:
-            after |= self._turned({self.sent[home]}, turn)
+        fold = self.exchange.fold
+        lane = home, fold.channel_home(self.channel, turn) if fold else self.channel
+        if lane in self.sent:
+            after |= self._turned({self.sent[lane]}, turn)
         sent = self.exchange.send(
             src,
             dst,
@@ -123,7 +126,7 @@ class Copies:
         for b in own:
             self.read.setdefault((home, b), []).append(kept)
         if self.in_turn:
-            self.sent[home] = kept
+            self.sent[lane] = kept
         return sent
 
     def _write(self, rank: int, blocks: Sequence[int], task: int) -> None:

@@ -159,11 +159,11 @@ class _Ring:
 
     def transfers_ps(self, widths: Ints) -> Ints:
         """Return the time in which each rank gets so much from the one before."""
-        return _of_width(widths, self.transfer_ps)
+        return of_width(widths, self.transfer_ps)
 
     def adds_ps(self, widths: Ints) -> Ints:
         """Return the time in which each rank adds so much."""
-        return _of_width(widths, self.add_ps)
+        return of_width(widths, self.add_ps)
 
 
 @lru_cache(maxsize=64)
@@ -179,7 +179,8 @@ def _seats(levels: Levels, level: int, n: int) -> tuple[Ints, Ints, Ints, Ints]:
     return before, places, starts[:, :1], (starts[:, 1] - starts[:, 0])[:, None]
 
 
-def _of_width(widths: Ints, price_ps: Callable[[int], Ints]) -> Ints:
+def of_width(widths: Ints, price_ps: Callable[[int], Ints]) -> Ints:
+    """Return prices of widths, each place by the price of its own width there."""
     low, high = int(widths.min()), int(widths.max())
     found = price_ps(low)
     if low < high:  # equal parts of an array have two widths

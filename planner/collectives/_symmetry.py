@@ -3,7 +3,7 @@
 A rank is a number of several digits, the innermost first. A *turn* moves every digit of a rank by
 its part: round a ring (cyclic), or by flipping bits. Blocks of the array move with the ranks. An
 algorithm that does the same at every rank, seen from there, is emitted at a few of them only: each
-task then stands for its *orbit*, one task for every turn.
+task then stands for its *orbit*, one task for every turn. A turn may lead from channel to channel.
 
 A *token* is a task and a turn in one number: the member of the task's orbit which that turn gives.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
+from operator import mul
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from hwprofiles.units import Ints
 
 Turn = tuple[int, ...]
 """By digit: how far it is moved; a multiple of what is kept of the digit."""
+FIXED, BY_CHANNEL = -1, -2
+"""Digits of a block that do not move, or move as channels do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +33,14 @@ class Symmetry:
     """By digit of a rank, the innermost first."""
     blocks: tuple[tuple[int, int], ...]
     """By digit of a block, the outermost first: its size, and the digit of the rank that it moves
-    with, -1 for none."""
+    with, ``FIXED`` or ``BY_CHANNEL``."""
     flips: tuple[bool, ...] = ()
     """By digit of a rank: whether bits of it are flipped, and not the digit moved round."""
     kept: tuple[int, ...] = ()
     """By digit: how many of its values stand for all; they are the first ones. Without it, one."""
+    channels: tuple[int, ...] = ()
+    """By digit: to which channel from the first one a turn by one leads; without it, channels stay.
+    There are as many as the block digit ``BY_CHANNEL`` has values."""
 
     @cached_property
     def order(self) -> int:
@@ -109,11 +115,24 @@ class Symmetry:
         for size, digit in self.blocks:
             stride //= size
             value, rest = divmod(rest, stride)
-            if digit >= 0 and stride * size > len(blocks):
+            if digit == BY_CHANNEL:
+                value = self.channel_home(value, turn)
+            elif digit != FIXED and stride * size > len(blocks):
                 moved = turn[digit] - turn[digit] % max(1, len(blocks) // stride)
                 value = value ^ moved if self._flips[digit] else (value - moved) % size
             first += value * stride
         return range(first, first + len(blocks))
+
+    @cached_property
+    def _channel_count(self) -> int:
+        return next(size for size, digit in self.blocks if digit == BY_CHANNEL)
+
+    def channel_home(self, channel: int, turn: Turn) -> int:
+        """Return the channel that ``turn`` makes ``channel``."""
+        if not self.channels:
+            return channel
+        moved: int = sum(map(mul, turn, self.channels))
+        return (channel - moved) % self._channel_count
 
     # Tokens
 
@@ -174,13 +193,22 @@ class Symmetry:
         for size, digit in self.blocks:
             stride //= size
             value, rest = divmod(rest, stride)
-            if digit >= 0 and stride * size > len(blocks):
+            if digit == BY_CHANNEL:
+                found += self.channel_members(value) * stride
+            elif digit != FIXED and stride * size > len(blocks):
                 turns = self._turns[digit]
                 moved = turns - turns % max(1, len(blocks) // stride)
                 found += (value ^ moved if self._flips[digit] else (value + moved) % size) * stride
             else:
                 found += value * stride
         return found
+
+    def channel_members(self, channel: int) -> Ints:
+        """Return where every turn leads ``channel``, shape (order,)."""
+        if not self.channels:
+            return np.full(self.order, channel)
+        moved = sum(map(mul, self._turns, self.channels))
+        return np.asarray((channel + moved) % self._channel_count)
 
     def _moved(self, digit: int, value: int) -> Ints:
         """Return where every turn moves a value of a digit."""

@@ -46,6 +46,11 @@ def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
     return [whole[w] - hops[w][rank] for (_, w), rank in zip(chunks, back, strict=True)]
 
 
+def lanes_ps(prices: Prices, elements: int, rounds: int = 1) -> int:
+    """Work of the busiest lane that receives in so many rounds, with chunks as the narrowest."""
+    return rounds * (prices.ranks - 1) * max(prices.hops_ps(elements // prices.ranks))
+
+
 def symmetry(ranks: int) -> Symmetry:
     """Round the ring, a chunk with its rank."""
     return Symmetry(sizes=(ranks,), blocks=((ranks, 0),))
@@ -53,4 +58,5 @@ def symmetry(ranks: int) -> Symmetry:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    return max(*ways_ps(prices, 0, elements), busiest_ps(emit, elements, prices))
+    lanes = lanes_ps(prices, elements)
+    return max(*ways_ps(prices, 0, elements), lanes, busiest_ps(emit, elements, prices))

@@ -82,7 +82,10 @@ class Exchange(Protocol):
         ...
 
     def add(self, rank: int, span: Span, arrived: int, *, after: Tasks) -> int:
-        """Add what transfer ``arrived`` landed at ``rank`` to its own copy of ``span``."""
+        """Add what transfer ``arrived`` landed at ``rank`` to its own copy of ``span``.
+
+        Additions of one rank keep their order.
+        """
         ...
 
 

@@ -49,6 +49,17 @@ def ways_ps(prices: Prices, first: int, elements: int) -> list[int]:
     return [sum(way) for way in zip(moved, added, strict=True)]
 
 
+def landed_ps(prices: Prices, elements: int) -> list[int]:
+    """By rank: time until all that lands there is added, with chunks as wide as the narrowest.
+
+    An arrival waits for the addition of the one before it, where there is one landing slot.
+    """
+    n, width = prices.ranks, elements // prices.ranks
+    hops, adds = prices.hops_ps(width), prices.adds_ps(width)
+    waits = n - 1 if prices.landing_slots < 2 else 1
+    return [(n - 1) * hops[rank - 1] + waits * adds[rank] for rank in range(n)]
+
+
 def symmetry(ranks: int) -> Symmetry:
     """Round the ring, a chunk with its rank."""
     return Symmetry(sizes=(ranks,), blocks=((ranks, 0),))
@@ -56,4 +67,5 @@ def symmetry(ranks: int) -> Symmetry:
 
 def cost_ps(elements: int, prices: Prices) -> int:
     """Time of one uncontended run: the slowest chunk's way round, or the busiest lane."""
-    return max(*ways_ps(prices, 1, elements), busiest_ps(emit, elements, prices))
+    landed = max(landed_ps(prices, elements))
+    return max(*ways_ps(prices, 1, elements), landed, busiest_ps(emit, elements, prices))

@@ -37,4 +37,8 @@ def cost_ps(elements: int, prices: Prices) -> int:
     scattered = reduce_scatter.ways_ps(prices, 0, elements)
     gathered = all_gather.ways_ps(prices, -1, elements)
     ways = [sum(both) for both in zip(scattered, gathered, strict=True)]
-    return max(*ways, busiest_ps(emit, elements, prices))
+    hops = prices.hops_ps(elements // prices.ranks)
+    whole, landed = sum(hops), reduce_scatter.landed_ps(prices, elements)
+    rounds = max(ps + whole - hops[rank - 1] for rank, ps in enumerate(landed))
+    lanes = all_gather.lanes_ps(prices, elements, 2)
+    return max(*ways, rounds, lanes, busiest_ps(emit, elements, prices))

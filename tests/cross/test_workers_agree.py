@@ -150,6 +150,7 @@ CASES += [
         ("lenet-5", "hierarchical", "2", True),
         ("mlp", "hierarchical_halving", "2", False),
         ("lenet-5", "torus", "2x2", False),
+        ("lenet-5", "multi_ring", "2x2x2", True),  # turned in two nodes of two, in pieces
     )
 ]
 CASES.append(

@@ -61,7 +61,7 @@ def test_explain_says_why_and_where_the_answer_changes(run):
         "dp2-mb32-star-64KiB-on0.3 wins; at 4.81x it is 0.13 % faster.",
         "Below 0.42x device speed dp4-mb16-halving_doubling-64KiB-on0.3.2.1 wins",
         "Device speed up to 8x keeps the winner.",
-        "Who wins was decided over all 332 candidates.",
+        "Who wins was decided over all 368 candidates.",
         "Up to batch 144, where dp3-mb48-multi_ring:2-64KiB wins",
         "nvlink-2-x1 (device to device): carries no bytes.",
     ):

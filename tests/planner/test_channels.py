@@ -168,3 +168,13 @@ def test_the_search_takes_a_ring_in_pieces_where_additions_hide_behind_transfers
     assert found.prediction.step_s < plain.prediction.step_s
     assert "pipelined_ring:2" not in offered(machine.cluster(2), 2)
     assert "pipelined_ring:2" not in offered(load_machine("dgx-2").cluster(16), 16)
+
+
+def test_several_rings_in_pieces_are_tried_and_win_where_devices_have_direct_links():
+    model, training, machine = load_model("alexnet"), Training(batch=160), load_machine("mi300x-8")
+    fixed = {"workers": 5, "microbatch": 32, "overlap": False, "bucket_bytes": 1 << 30}
+    (found,) = search(model, training, machine, top=1, fixed=fixed).best
+    assert (found.plan.algorithm, found.plan.landing_slots) == ("multi_ring:4x2", 2)
+    over_nodes = offered(load_machine("mi300x-8:2").cluster(16), 16)
+    assert "multi_ring:8x1x8" in over_nodes
+    assert not any(name.endswith("x2") for name in over_nodes)

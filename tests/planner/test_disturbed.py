@@ -105,6 +105,18 @@ def test_a_failed_wire_is_gone_round_through_the_third_machine(meshed):
     assert found.step_s[0] >= found.undisturbed_s
 
 
+def test_it_is_said_what_was_sent_round_a_failed_wire_and_how(meshed):
+    """Every transfer from 0 to 1, in each of two runs."""
+    found = runs_of(meshed, Trouble(events=(LinkEvent(wires="0->1", factor=0.0),)), runs=2)
+    (one,) = found.rerouted
+    assert (one.src, one.dst, one.failed) == (0, 1, ("0 -> 1",))
+    assert one.over == ("0 -> 2", "2 -> 1")
+    sent = [info for info in lowered(meshed)[0].tasks if info.ranks == (0, 1)]
+    assert one.transfers == 2 * len(sent) > 0
+    late = runs_of(meshed, Trouble(events=(LinkEvent(wires="0->1", factor=0.0, at_s=1.0),)))
+    assert late.rerouted == ()  # the step is over by then
+
+
 def test_where_there_is_no_way_round_the_run_stops_and_says_what_and_where(flat):
     found = runs_of(flat, Trouble(events=(LinkEvent(wires="0 -> switch", factor=0.0),)), runs=2)
     assert (found.stopped, found.step_s, found.p50_s) == (2, (), None)

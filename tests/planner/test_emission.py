@@ -10,7 +10,9 @@ from planner.algorithms import algorithm
 from planner.emission import noted, unfolded
 from tests.planner_cases import ALGORITHMS, NUMBERED
 
-NAMES = (*dict.fromkeys((*ALGORITHMS, *NUMBERED, "multi_ring:3", "all_gather", "reduce_scatter")),)
+TURNED = ("multi_ring:4x1x4", "multi_ring:2x3x2", "multi_ring:2x2")
+OTHERS = ("multi_ring:3", "all_gather", "reduce_scatter")
+NAMES = (*dict.fromkeys((*ALGORITHMS, *NUMBERED, *OTHERS, *TURNED)),)
 RANKS = (2, 4, 7, 8, 12, 16)
 
 

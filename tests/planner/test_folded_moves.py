@@ -15,7 +15,8 @@ def few(name):
     return fitting_moves(name, RANKS, lambda pairs: np.zeros(len(pairs)))
 
 
-FOLDING = [n for n in dict.fromkeys((*ALGORITHMS, *NUMBERED, "multi_ring:4")) if few(n)]
+RINGS = ("multi_ring:4", "multi_ring:8x1x8")
+FOLDING = [n for n in dict.fromkeys((*ALGORITHMS, *NUMBERED, *RINGS)) if few(n)]
 
 
 def chains_ps(moves, sizes):
@@ -67,9 +68,10 @@ def test_a_lane_of_the_ranks_that_stand_for_all_is_as_busy_as_one_of_all(name):
     found, moves = few(name), moves_of(algorithm(name).emit, RANKS)
     assert found.channels == moves.channels
     kinds = found.kinds
-    for of_all in (moves.by_src, moves.by_dst):  # the one rank sends to those like it
+    sides = (moves.by_src, kinds.out), (moves.by_dst, kinds.into)
+    for of_all, channel in sides:  # the one rank sends to those like it
         counts = np.zeros(found.channels, dtype=np.int64)
-        np.add.at(counts, kinds.channel[kinds.sends], kinds.alike.sizes[kinds.sends])
+        np.add.at(counts, channel[kinds.sends], kinds.alike.sizes[kinds.sends])
         every = of_all.sizes.reshape(RANKS, -1)
         assert (every == counts).all()
         with pytest.raises(AssertionError):  # the oracle, shown to fail
@@ -77,7 +79,7 @@ def test_a_lane_of_the_ranks_that_stand_for_all_is_as_busy_as_one_of_all(name):
 
 
 def test_where_a_rank_is_a_root_all_ranks_are_looked_at():
-    assert {"ring", "halving_doubling", "multi_ring"} <= set(FOLDING)
+    assert {"ring", "halving_doubling", "multi_ring", *RINGS} <= set(FOLDING)
     assert not {"star", "tree", "in_network"} & set(FOLDING)
 
 

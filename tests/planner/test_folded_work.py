@@ -11,7 +11,8 @@ from planner.folded_work import folded_work
 from planner.piece_prices import transfer_prices
 
 RANKS, SIZES = 32, [1, 100, 4_099, 3 * 2**20, 1_000_003]
-NAMES = ("ring", "halving_doubling", "sharded_star", "multi_ring:2", "multi_ring:4")
+RINGS = ("multi_ring:2", "multi_ring:4", "multi_ring:8x1x8")
+NAMES = ("ring", "halving_doubling", "sharded_star", *RINGS)
 PLACEMENTS = (
     tuple(range(RANKS)),
     tuple(node * 8 + device for device in range(8) for node in range(4)),

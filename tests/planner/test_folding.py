@@ -29,6 +29,8 @@ FOLDS = [
     ("dgx-h100:2", "hierarchical:4", 2),  # rail-optimised, half a node at a time
     ("dgx-h100:4", "hierarchical:8", 1),
     ("dgx-h100:4", "hierarchical_all_to_all:8", 1),
+    ("dgx-h100:2", "multi_ring:8x2x8", 1),  # turns lead from channel to channel
+    ("azure-nd96isr-mi300x-v5:2", "multi_ring:8x1x8", 1),
     ("frontier:4", "hierarchical:8", 2),  # dragonfly
     ("aws-p4d-24xlarge:2", "hierarchical_halving:8", 1),  # fat tree
 ]
@@ -83,6 +85,7 @@ def test_the_unfolded_graph_is_the_one_that_is_emitted_rank_by_rank(spec, name):
         ("dgx-h100", "tree", "one is a root or a server"),
         ("dgx-h100", "chain_broadcast:4", "one is a root or a server"),
         ("dgx-h100", "in_network:4", "crosses the links of all ranks at once"),
+        ("dgx-h100:2", "multi_ring:4x1x8", "4 channels do not turn with the 8 ranks of a node"),
         ("dgx-h100:2", "sharded_star", "crosses 8 links, another that it is to stand for 2"),
         ("dgx-h100:2", "halving_doubling:2", "expected a name without numbers"),
         (

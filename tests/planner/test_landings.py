@@ -11,7 +11,7 @@ from planner.landings import added_widths, distinct_names, landing_widths, landi
 from tests.planner_cases import ALGORITHMS, NUMBERED
 
 RANKS, SIZES = 32, [1, 31, 1003]
-NAMES = dict.fromkeys((*ALGORITHMS, *NUMBERED, "multi_ring:4"))
+NAMES = dict.fromkeys((*ALGORITHMS, *NUMBERED, "multi_ring:4", "multi_ring:2x1x2"))
 FOLDING = [name for name in NAMES if fits(name, RANKS) and symmetry(name, RANKS)]
 
 

@@ -148,14 +148,15 @@ def test_examples_in_docstrings_are_so():
 
 def test_on_nodes_what_has_their_shape_wins_where_it_suits_the_ranks():
     network = cluster_network("dgx-h100:2")
-    shaped = ("hierarchical:8", "hierarchical_halving:8", "in_network")
+    shaped = ("hierarchical:8", "hierarchical_halving:8", "multi_ring:8x1x8", "in_network")
     names = ("ring", "halving_doubling", *shaped)
     assert network.numbered("all_reduce") == [*names[2:]]
     found = topology_map(network, (8, 12, 16), 10**5, 10**9, names)
     last = [found.bands(column)[-1][0] for column in range(3)]
     assert last[0] == "in_network"  # one node
     assert last[1] == "ring"  # one and a half
-    assert last[2].startswith("hierarchical")
+    assert last[2] == "multi_ring:8x1x8"
+    assert found.bands(2)[-2][0].startswith("hierarchical")
     times = record(found)["times_s"]
     assert [row is None for row in (column[0] for column in times["hierarchical:8"])] == [1, 1, 0]
     samples = sampled(found, 3, 16, seed=5)

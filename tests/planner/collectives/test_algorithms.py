@@ -3,6 +3,7 @@
 import doctest
 from dataclasses import replace
 from itertools import pairwise, permutations, product
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from planner.algorithms import algorithm, algorithm_names, carried_frac, cost_s,
 from planner.collectives import (
     _lanes,
     _levels,
+    _rings,
     _trees,
     base,
     bruck_all_gather,
@@ -26,6 +28,7 @@ from planner.collectives import (
 )
 from planner.collectives.base import Load, busbw_factor, chunk_spans, traffic, width_of
 from tests.planner.collectives.wires import (
+    InTurn,
     Law,
     Wires,
     even_elements,
@@ -50,10 +53,13 @@ def equal_laws(holds: bool) -> st.SearchStrategy[Law]:
 
 
 @st.composite
-def uneven_laws(draw: st.DrawFn) -> Law:
-    """Every pair of six ranks has its own overhead."""
-    pairs = list(permutations(range(6), 2))
-    values = draw(st.lists(st.integers(0, 50_000), min_size=len(pairs), max_size=len(pairs)))
+def uneven_laws(draw: st.DrawFn, ranks: int = 6) -> Law:
+    """Every pair of ranks has its own overhead; of more than six, by a drawn seed."""
+    pairs = list(permutations(range(ranks), 2))
+    if ranks > 6:
+        values = Random(draw(st.integers(0, 1000))).choices(range(50_000), k=len(pairs))
+    else:
+        values = draw(st.lists(st.integers(0, 50_000), min_size=len(pairs), max_size=len(pairs)))
     overhead_ps = dict(zip(pairs, values, strict=True))
     return Law(
         overhead_ps=overhead_ps,
@@ -102,8 +108,13 @@ def is_exact(name: str, ranks: int, law: Law) -> bool:
     return claims.get(name, name in UNCONTENDED or ranks == 2)
 
 
+def timed(name: str) -> type[Wires]:
+    """Wires on which its closed form holds: that of channels counts who adds first."""
+    return InTurn if name.startswith("multi_ring") else Wires
+
+
 def check_exact(name: str, ranks: int, elements: int, law: Law) -> None:
-    wires, _ = exchanged(name, ranks, elements, law)
+    wires, _ = exchanged(name, ranks, elements, law, timed(name))
     cost_ps = algorithm(name).cost_ps(elements, law.prices(ranks))
     found_ps = simulated_ps(wires)
     assert found_ps == cost_ps if is_exact(name, ranks, law) else found_ps >= cost_ps
@@ -140,8 +151,66 @@ def test_equal_chunks_of_any_number_of_channels_take_the_closed_form(ranks, data
 def test_any_number_of_channels_is_no_faster_than_its_closed_form(ranks, data, elements, law):
     several = [count for count in range(1, 5) if fits(f"multi_ring:{count}", ranks)]
     name = f"multi_ring:{data.draw(st.sampled_from(several))}"
-    wires, _ = exchanged(name, ranks, elements, law)
+    wires, _ = exchanged(name, ranks, elements, law, InTurn)
     assert simulated_ps(wires) >= algorithm(name).cost_ps(elements, law.prices(ranks))
+
+
+TURNED = ("2x1x2", "1x2x2", "2x3x2", "4x1x4", "2x2x4")
+"""Channels, pieces, and the ranks of a node in which they turn."""
+
+
+@pytest.mark.parametrize("numbers", TURNED)
+@given(nodes=st.integers(2, 3), elements=st.integers(0, 200), law=uneven_laws(12))
+@settings(max_examples=4, deadline=None)
+def test_rings_turned_in_nodes_take_the_closed_form_whatever_parts_and_links(
+    numbers, nodes, elements, law
+):
+    """In nodes of even size each pair of ranks is one hop of one channel: no link is shared."""
+    name, ranks = f"multi_ring:{numbers}", nodes * int(numbers[-1])
+    law = replace(law, holds=False)
+    wires, _ = exchanged(name, ranks, elements, law, InTurn)
+    cost_ps, found_ps = algorithm(name).cost_ps(elements, law.prices(ranks)), simulated_ps(wires)
+    assert found_ps == cost_ps
+    several = elements >= ranks * int(numbers[0]) and law.add_ps_per_element
+    assert found_ps > algorithm(name).cost_ps(elements // 2, law.prices(ranks)) or not several
+
+
+@given(
+    ranks=st.integers(2, 5),
+    data=st.data(),
+    elements=st.integers(0, 90),
+    law=equal_laws(holds=False),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_pieces_of_channels_take_the_closed_form(ranks, data, elements, law):
+    several = [count for count in range(1, 5) if fits(f"multi_ring:{count}", ranks)]
+    count, pieces = data.draw(st.sampled_from(several)), data.draw(st.integers(2, 4))
+    name = f"multi_ring:{count}x{pieces}"
+    wires, _ = exchanged(name, ranks, elements, law, InTurn)
+    assert simulated_ps(wires) == algorithm(name).cost_ps(elements, law.prices(ranks))
+
+
+@pytest.mark.parametrize("name", ["multi_ring:2", "multi_ring:4x1x8", "pipelined_ring:2"])
+def test_on_many_ranks_the_closed_form_is_a_bound_that_is_near(name, monkeypatch):
+    """From 65 ranks on it does not go through all steps; every eighth hop is a slow one."""
+    pairs = permutations(range(72), 2)
+    overhead_ps = {pair: 9000 if pair[0] // 8 != pair[1] // 8 else 1000 for pair in pairs}
+    prices = Law(overhead_ps=overhead_ps, add_ps_per_element=20).prices(72)
+    bounds_ps = [algorithm(name).cost_ps(72 * n, prices) for n in (64, 65)]
+    monkeypatch.setattr(_rings, "ALL_UP_TO", 72)
+    steps_ps = [algorithm(name).cost_ps(72 * n, prices) for n in (64, 65)]
+    assert bounds_ps[0] > 0.97 * steps_ps[0]
+    assert all(bound <= found for bound, found in zip(bounds_ps, steps_ps, strict=True))
+
+
+def test_a_ring_over_nodes_costs_what_its_slow_hops_do():
+    """Lanes of the hops between nodes are busy throughout; a lone chunk would be far sooner."""
+    overhead_ps = {p: 9000 if p[0] // 4 != p[1] // 4 else 1000 for p in permutations(range(8), 2)}
+    law = Law(overhead_ps=overhead_ps, add_ps_per_element=20)
+    for name in ("ring", "reduce_scatter", "all_gather"):
+        wires, _ = exchanged(name, 8, 8 * 16, law)
+        cost_ps = algorithm(name).cost_ps(8 * 16, law.prices(8))
+        assert 0.95 * simulated_ps(wires) <= cost_ps <= simulated_ps(wires)
 
 
 @every_algorithm
@@ -192,7 +261,7 @@ def test_unequal_chunks_of_a_ring_cost_less_than_one_element_a_step_more():
 @settings(max_examples=60, deadline=None)
 def test_no_exchange_of_any_group_is_faster_than_its_closed_form(name, ranks, elements, law, data):
     group = tuple(data.draw(st.permutations(range(6)))[:ranks])
-    wires, _ = exchanged(name, ranks, elements, law, group=group)
+    wires, _ = exchanged(name, ranks, elements, law, timed(name), group)
     cost_ps = algorithm(name).cost_ps(elements, law.prices(6).on(group))
     assert simulated_ps(wires) >= cost_ps
 
@@ -398,6 +467,9 @@ def test_examples_in_docstrings_are_so(module):
         ("hierarchical:4", 8),
         ("hierarchical_halving:3", 12),
         ("multi_ring:4", 8),
+        ("multi_ring:4x1x4", 8),
+        ("multi_ring:2x2x4", 8),
+        ("multi_ring:3x2", 8),
         ("chain_broadcast:16", 8),
         ("pipelined_ring:4", 8),
         ("hierarchical_all_to_all:4", 8),
@@ -434,6 +506,10 @@ def test_numbers_that_are_none_are_refused(name, said):
         ("hierarchical:5", "that divide 12, got 5"),
         ("torus:4x4", "whose product is 12 ranks, got 4x4"),
         ("multi_ring:9", "expected 1 to 4 channels on 12 ranks, got 9"),
+        ("multi_ring:9x2", "expected 1 to 4 channels on 12 ranks, got 9"),
+        ("multi_ring:2x1x12", "of which 12 ranks fill several, got 2x1x12"),
+        ("multi_ring:4x1x6", "that divides the ranks of a node, .* got 4x1x6"),
+        ("multi_ring:2x1x4x2", "got 2x1x4x2"),
     ],
 )
 def test_numbers_that_do_not_suit_the_ranks_are_refused(name, said):

@@ -253,7 +253,11 @@ def test_the_bits_show_additions_that_keep_no_order():
 
 @pytest.mark.parametrize(
     ("name", "ranks"),
-    [("torus:2x2x3", 12), ("torus:3x2", 6), ("hierarchical:4", 12), ("multi_ring:3", 5)],
+    [
+        *(("torus:2x2x3", 12), ("torus:3x2", 6), ("hierarchical:4", 12), ("multi_ring:3", 5)),
+        *(("multi_ring:4x1x4", 8), ("multi_ring:2x2x4", 8), ("multi_ring:3x1x3", 9)),
+        *(("multi_ring:2x3", 5), ("multi_ring:3x2x6", 12)),
+    ],
 )
 def test_shaped_algorithms_leave_the_sum_everywhere(name, ranks):
     for seed in range(3):

@@ -146,6 +146,18 @@ def simulated_ps(wires: Wires) -> int:
 
 
 @dataclass(kw_only=True)
+class InTurn(Wires):
+    """Wires on which a rank adds in the order in which it is told to, as in every plan."""
+
+    last_add: dict[int, int] = field(default_factory=dict)
+
+    def add(self, rank, span, arrived, *, after):
+        before = [self.last_add[rank]] if rank in self.last_add else []
+        self.last_add[rank] = super().add(rank, span, arrived, after=[*after, *before])
+        return self.last_add[rank]
+
+
+@dataclass(kw_only=True)
 class Faulty(Wires):
     """Wires on which one send or addition goes wrong, or all do."""
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from foreplan import bench_graphs, benchmarks
+from foreplan import bench_graphs, engine_rates
 from hwprofiles.units import to_ps
 from sim import array_engine, engine
 
 
 def test_the_list_scheduler_gives_the_times_of_the_engine():
     for graph in (bench_graphs.random_graph(5000, 30), bench_graphs.pipeline_graph(20, 50, None)):
-        start_ps, end_ps = benchmarks.list_schedule(graph)
+        start_ps, end_ps = engine_rates.list_schedule(graph)
         timeline = array_engine.simulate(graph)
         assert np.array_equal(start_ps, timeline.start_ps)
         assert np.array_equal(end_ps, timeline.end_ps)
@@ -18,11 +18,11 @@ def test_the_list_scheduler_gives_the_times_of_the_engine():
 
 @pytest.mark.parametrize("in_flight", [1, 2, 4])
 def test_the_switch_gives_the_times_of_the_engines(in_flight, monkeypatch):
-    monkeypatch.setattr(benchmarks, "PORTS", 16)
+    monkeypatch.setattr(engine_rates, "PORTS", 16)
     flows = bench_graphs.traffic(16, in_flight, 1000)
     graph = bench_graphs.traffic_graph(16, in_flight, *flows)
     timeline = engine.run(graph, "array")
-    assert np.array_equal(benchmarks.share_ports(in_flight, *flows).end_ps, timeline.end_ps)
+    assert np.array_equal(engine_rates.share_ports(in_flight, *flows).end_ps, timeline.end_ps)
     assert engine.run(graph, "heap").equals(timeline)
 
 

@@ -16,11 +16,11 @@ from planner.algorithms import name_at
 from planner.awaited import TaskSets
 from planner.bucket_exchange import Exchanges, exchange_buckets
 from planner.bucket_update import Updates, append_updates
-from planner.inputs import Feed, feeds_of
+from planner.inputs import feeds_of
 from planner.lowering import Lowering, Passes, of_layers
-from planner.microbatch import Microbatch
 from planner.model import ModelGraph
 from planner.pass_blocks import append_passes
+from planner.pass_copies import alike_workers
 from planner.plan import Plan, Training
 from planner.precision import scales_loss
 from planner.program import Program
@@ -42,22 +42,13 @@ def lower(
     work = Lowering(model=model, training=training, plan=plan, cluster=cluster, books=books)
     feeds = feeds_of(work)
     alone = steps == 1 and not feeds
+    groups = [] if alone else alike_workers(work, feeds)
     for _ in range(steps):
         work.begin_step()
-        passes = append_passes(work) if alone else passes_one_by_one(work, feeds)
+        passes = append_passes(work) if alone else [p for group in groups for p in group.append()]
         _append_buckets(work, passes)
         work.end_step()
     return work.program()
-
-
-def passes_one_by_one(work: Lowering, feeds: Mapping[int, Feed]) -> list[Passes]:
-    """Append all microbatches op by op, worker by worker."""
-    found = []
-    for rank in range(work.plan.workers):
-        found.append(Passes())
-        for number in range(work.plan.microbatches(work.training.batch)):
-            Microbatch(work, rank, number, feeds.get(rank)).append(found[-1])
-    return found
 
 
 def _append_buckets(work: Lowering, passes: Sequence[Passes]) -> None:

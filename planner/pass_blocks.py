@@ -77,7 +77,7 @@ def _append(work: Lowering, ranks: Sequence[int]) -> list[Passes]:
     )
     if again:
         block = join_blocks([block, block.again(kept.last, again)])
-    actors = work.actor_count + kept.actors * np.arange(len(ranks))
+    actors = work.actor_count + np.arange(len(ranks) * kept.actors).reshape(len(ranks), -1)
     work.actor_count += kept.actors * len(ranks)
     first = [work.register_ids[rank].first for rank in ranks]
     shifts = work.graph.repeat(

@@ -32,6 +32,12 @@ class TaskList(RankedTasks):
         self.firsts.append(len(self))
         self.parts.append(made)
 
+    def last(self, count: int) -> list[Task]:
+        """Return the last tasks, which were added one by one."""
+        last = self.parts[-1]
+        assert isinstance(last, list)
+        return last[-count:]
+
     def sealed(self) -> "TaskList":
         """Return the tasks so far, to which nothing is added."""
         parts = [list(part) if isinstance(part, list) else part for part in self.parts]

@@ -232,17 +232,26 @@ class GraphBuilder:
         self._close_block()
         return self._blocks[-1]
 
-    def repeat(self, model: Block, *, lanes: Ids, registers: Ids, actors: Ids) -> range:
+    def repeat(
+        self,
+        model: Block,
+        *,
+        lanes: Ids,
+        registers: Ids,
+        actors: Ids,
+        deps: Ids | None = None,
+    ) -> range:
         """Append the tasks of a block again and again, each time on other lanes and registers.
 
         Parameters
         ----------
         model : Block
-            Counted from 0 on; none of its tasks waits for one before it.
-        lanes, registers : int array, shape (n, k)
+            Counted from 0 on.
+        lanes, registers, actors : int array, shape (n, k)
             By copy, and by id in the block: the id in the copy; lanes keep their order.
-        actors : int array, shape (n,)
-            By copy: added to the actors.
+        deps : int array, shape (n, k)
+            By copy, what its tasks wait for, as many as in the block, ascending for each task.
+            Without it none of them waits for one before the copy.
 
         Returns
         -------
@@ -260,13 +269,13 @@ class GraphBuilder:
         for name, column in model.columns.items():
             block.columns[name] = column if isinstance(column, int) else np.tile(column, times)
         own = np.broadcast_to(model.columns["actor"], model.count)
-        block.columns["actor"] = as_column((own + actors[:, None]).reshape(-1), wide=False)
+        block.columns["actor"] = as_column(np.take(actors, own, axis=1).reshape(-1), wide=False)
         begins = range(first, block.end, max(1, model.count))
         later = narrow(np.array([block.end, *begins]))[1:]
         written = narrow(first_item + items * np.arange(times + 1))[:-1]
         ids: dict[str, Ids] = {
             "lane": np.take(narrow(lanes), model.rows["lane"].ids, axis=1),
-            "dep": model.rows["dep"].ids + later[:, None],
+            "dep": model.rows["dep"].ids + later[:, None] if deps is None else deps,
             "out": np.take(narrow(registers), model.rows["out"].ids, axis=1),
             "in": model.rows["in"].ids + written[:, None],
         }

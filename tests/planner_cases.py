@@ -2,7 +2,7 @@
 
 import random
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -17,9 +17,12 @@ from hwprofiles.link import Link
 from planner.algorithms import algorithm_names, is_switched, numbered_names
 from planner.build import BlockBuilder, Rows, Value, chain
 from planner.cost import holds_compute
+from planner.inputs import Feed
 from planner.layer import INPUT
 from planner.lower import lower
+from planner.lowering import Lowering, Passes
 from planner.machine import Machine
+from planner.microbatch import Microbatch
 from planner.model import Block, ModelGraph
 from planner.models import bert, gnmt, gpt
 from planner.opcall import DTYPE_BYTES
@@ -303,6 +306,16 @@ def case(model=None, *, machine=None, batch: int = 12, dtype: str = "float32", *
         plan=Plan(**(plan | fields)),
         machine=machine or small_machine(4),
     )
+
+
+def passes_one_by_one(work: Lowering, feeds: Mapping[int, Feed]) -> list[Passes]:
+    """Append the passes of one step op by op, worker by worker."""
+    found = []
+    for rank in range(work.plan.workers):
+        found.append(Passes())
+        for number in range(work.plan.microbatches(work.training.batch)):
+            Microbatch(work, rank, number, feeds.get(rank)).append(found[-1])
+    return found
 
 
 def legal_order(graph: TaskGraph, seed: int, put_off: int = -1) -> Iterator[int]:

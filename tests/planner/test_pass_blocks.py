@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 
 from planner import lower, pass_blocks
 from planner.program import Program, deed_of
-from tests.planner_cases import Case, case, cases, tiny_convnet
+from tests.planner_cases import Case, case, cases, passes_one_by_one, tiny_convnet
 
 
 def lowered_one_by_one(c: Case) -> Program:
-    with patch.object(lower, "append_passes", lambda work: lower.passes_one_by_one(work, {})):
+    with patch.object(lower, "append_passes", lambda work: passes_one_by_one(work, {})):
         return c.lower()
 
 

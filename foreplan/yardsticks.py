@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwprofiles.units import PS_PER_S, Floats, Ints
-from sim import fair
 from sim.arrays.compiled import (
     IDS,
     OWN_IDS,
@@ -19,8 +18,8 @@ from sim.arrays.compiled import (
     TIMES,
     cached,
     compiled,
-    with_parts,
 )
+from sim.arrays.flows import fill, finish_ps
 from sim.arrays.native import Entry
 from sim.arrays.state import Ids32
 
@@ -133,6 +132,7 @@ class Ports(NamedTuple):
     bandwidth: Floats
     left: Floats
     unfixed: Ids32
+    due: Ids32
     share: Floats
     tight: Ids32
     fair: Floats
@@ -151,12 +151,6 @@ class Ports(NamedTuple):
     stamp: Ints
     flow_seen: Ints
     link_seen: Ints
-
-
-fill = compiled(
-    with_parts(fair.fill, open_links=compiled(fair.open_links), sink=compiled(fair.sink))
-)
-finish_ps = compiled(fair.finish_ps)
 
 
 @compiled
@@ -287,6 +281,7 @@ def ports(
         bandwidth=np.full(links, bytes_per_s),
         left=np.zeros(links),
         unfixed=np.zeros(links, dtype=np.int32),
+        due=np.zeros(links, dtype=np.int32),
         share=np.zeros(links + places),
         tight=np.zeros(links + places, dtype=np.int32),
         fair=np.zeros(places),

@@ -48,6 +48,8 @@ class Sharing(NamedTuple):
     """By link: bandwidth that is not given away yet (scratch)."""
     unfixed: Any
     """By link: flows without a rate yet (scratch)."""
+    due: Any
+    """By link: flows whose rate is not taken off ``left`` yet (scratch)."""
     share: Any
     tight: Any
     """By place in a heap of links and flows (scratch); see ``open_links``."""
@@ -64,7 +66,7 @@ def open_links(flows: int, links: int, net: Any) -> int:
     for i in range(links):
         link = net.found_links[i]
         net.left[link] = net.bandwidth[link]
-        net.unfixed[link] = 0
+        net.unfixed[link] = net.due[link] = 0
     count = 0
     for i in range(flows):
         flow = net.found_flows[i]
@@ -107,41 +109,88 @@ def sink(net: Any, count: int, at: int, share: Any, index: int) -> None:
     net.tight[at] = index
 
 
+def pop_tied(net: Any, count: int) -> tuple[Any, int, int]:
+    """Take what is tightest out of the heap, and all that is as tight.
+
+    Return that rate, how many there are, and how many are left in the heap. They are in
+    ``net.tight``, the last of them where the heap ended before.
+
+    A share never falls while others are fixed, so a link's place in the heap may be out of date: it
+    sinks when it surfaces.
+    """
+    rate, tied, end = net.share[0], 0, count
+    while count and (not tied or net.share[0] == rate):
+        share, index = net.share[0], net.tight[0]
+        is_open = net.fair[index - net.links] < 0 if index >= net.links else net.unfixed[index] > 0
+        if index < net.links and is_open:
+            now = net.left[index] / net.unfixed[index]
+            if now > share:
+                sink(net, count, 0, now, index)
+                continue
+        count -= 1
+        sink(net, count, 0, net.share[count], net.tight[count])
+        if is_open:
+            rate = share
+            tied += 1
+            net.tight[end - tied] = index
+    return rate, tied, count
+
+
+def fix(net: Any, index: int, rate: Any) -> int:
+    """Fix the flows of a link, or one at its cap, that have no rate yet; return how many."""
+    fixed, is_link = 0, index < net.links
+    crossing = net.first_on[index] if is_link else (index - net.links) << net.hop_bits
+    while crossing != NONE:
+        flow = crossing >> net.hop_bits
+        if net.fair[flow] < 0:
+            fixed += 1
+            net.fair[flow] = rate
+            for other in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+                if net.crossed[other] == NONE:
+                    break
+                net.due[net.crossed[other]] += 1
+                net.unfixed[net.crossed[other]] -= 1
+        crossing = net.next_on[crossing] if is_link else NONE
+    return fixed
+
+
+def settle(net: Any, index: int, rate: Any) -> None:
+    """Take what was fixed on a link, or at one's cap, off all that its flows cross."""
+    is_link = index < net.links
+    crossing = net.first_on[index] if is_link else (index - net.links) << net.hop_bits
+    while crossing != NONE:
+        flow = crossing >> net.hop_bits
+        for other in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
+            link = net.crossed[other]
+            if link == NONE:
+                break
+            if net.due[link]:
+                net.left[link] -= net.due[link] * rate
+                net.due[link] = 0
+        crossing = net.next_on[crossing] if is_link else NONE
+
+
 def fill(flows: int, links: int, net: Any) -> None:
     """Set ``net.fair`` of the flows and links that were found, by progressive filling.
 
-    The tightest link (least bandwidth left per flow left) fixes its flows, again and again; of
-    links that are equally tight the one with the lower id is first. A share never falls while
-    others are fixed, so a link's place in the heap may be out of date: it sinks when it surfaces.
-    What is computed depends on the links of one component alone and not on the order in which they
-    were found, so solving components together or apart gives the same bits.
+    The tightest links (least bandwidth left per flow left) fix their flows, all that are equally
+    tight at once, again and again. What is computed depends on the links of one component alone
+    and not on the order in which they were found, so solving components together or apart gives the
+    same bits. Links whose flows are alike are computed alike, and a link of twice the bandwidth
+    with twice the flows as that link is, so that a fold has the rates of what it stands for.
     """
     count = open_links(flows, links, net)
     for at in range(count // 2 - 1, -1, -1):
         sink(net, count, at, net.share[at], net.tight[at])
     todo = flows
     while todo:
-        rate, index = net.share[0], net.tight[0]
-        is_link = index < net.links
-        if is_link and net.unfixed[index]:
-            share = net.left[index] / net.unfixed[index]
-            if share != rate:
-                sink(net, count, 0, share, index)
-                continue
-        count -= 1
-        sink(net, count, 0, net.share[count], net.tight[count])
-        crossing = net.first_on[index] if is_link else (index - net.links) << net.hop_bits
-        while crossing != NONE:
-            flow = crossing >> net.hop_bits
-            if net.fair[flow] < 0:
-                todo -= 1
-                net.fair[flow] = rate
-                for other in range(flow << net.hop_bits, (flow + 1) << net.hop_bits):
-                    if net.crossed[other] == NONE:
-                        break
-                    net.left[net.crossed[other]] -= rate
-                    net.unfixed[net.crossed[other]] -= 1
-            crossing = net.next_on[crossing] if is_link else NONE
+        end = count
+        rate, tied, count = pop_tied(net, count)
+        for place in range(end - tied, end):
+            todo -= fix(net, net.tight[place], rate)
+        if todo:
+            for place in range(end - tied, end):
+                settle(net, net.tight[place], rate)
 
 
 def fair_rates(
@@ -194,6 +243,7 @@ def fair_rates(
         bandwidth=[link_bandwidth[link] for link in links],
         left=[0] * len(links),
         unfixed=[0] * len(links),
+        due=[0] * len(links),
         share=[0] * (len(links) + len(flow_links)),
         tight=[0] * (len(links) + len(flow_links)),
         fair=fair,

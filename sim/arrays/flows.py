@@ -16,8 +16,16 @@ from sim.fair import NONE
 LAST_FLOAT_PS = 9.223372036854e18
 """Below it, an instant rounded to a float is below ``BEYOND_PS``."""
 
+_sink = compiled(fair.sink)
 fill = compiled(
-    with_parts(fair.fill, open_links=compiled(fair.open_links), sink=compiled(fair.sink))
+    with_parts(
+        fair.fill,
+        open_links=compiled(fair.open_links),
+        sink=_sink,
+        pop_tied=compiled(with_parts(fair.pop_tied, sink=_sink)),
+        fix=compiled(fair.fix),
+        settle=compiled(fair.settle),
+    )
 )
 finish_ps = compiled(fair.finish_ps)
 

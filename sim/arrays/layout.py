@@ -100,6 +100,7 @@ def lay_out(graph: TaskGraph) -> State:
         cap=np.zeros(lanes),
         left=np.zeros(links),
         unfixed=np.zeros(links, dtype=np.int32),
+        due=np.zeros(links, dtype=np.int32),
         share=np.zeros(links + lanes),
         tight=_none(links + lanes),
         fair=np.zeros(lanes),

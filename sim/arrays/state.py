@@ -138,6 +138,7 @@ class State(NamedTuple):
     cap: Floats
     left: Floats
     unfixed: Ids32
+    due: Ids32
     share: Floats
     tight: Ids32
     fair: Floats

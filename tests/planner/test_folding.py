@@ -30,6 +30,7 @@ FOLDS = [
     ("dgx-h100:4", "hierarchical:8", 1),
     ("dgx-h100:4", "hierarchical_all_to_all:8", 1),
     ("dgx-h100:2", "multi_ring:8x2x8", 1),  # turns lead from channel to channel
+    ("dgx-h100:3", "multi_ring:8x1x8", 1),  # links of which some flows are slowed elsewhere
     ("azure-nd96isr-mi300x-v5:2", "multi_ring:8x1x8", 1),
     ("frontier:4", "hierarchical:8", 2),  # dragonfly
     ("aws-p4d-24xlarge:2", "hierarchical_halving:8", 1),  # fat tree

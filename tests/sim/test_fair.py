@@ -78,6 +78,24 @@ def test_solving_components_together_or_apart_gives_the_same_bits(one, other, rn
     assert together == [apart[f] for f in order]
 
 
+@settings(max_examples=300, deadline=None)
+@given(sharings(), st.randoms(use_true_random=False))
+def test_two_of_each_flow_have_the_rate_of_one_to_the_bit(sharing, rng):
+    """A link has a twin, or twice the bandwidth; who crosses which of two twins is any turn."""
+    rows, cap, bandwidth = sharing
+    caps, rates = [float(c) / 3 for c in cap], [float(b) / 3 for b in bandwidth]
+    is_wider = [rng.random() < 0.5 for _ in range(LINKS)]
+    twice, wide = [], [2 * b if w else b for b, w in zip(rates, is_wider, strict=True)] + rates
+    for row in rows:
+        turn = {link: 0 if is_wider[link] else rng.choice((0, LINKS)) for link in row}
+        other = {link: 0 if is_wider[link] else LINKS - turn[link] for link in row}
+        twice += [[link + own[link] for link in row] for own in (turn, other)]
+    order = rng.sample(range(len(twice)), len(twice))
+    found = fair_rates([twice[i] for i in order], [caps[i // 2] for i in order], wide)
+    once = fair_rates(rows, caps, rates)
+    assert found == [once[i // 2] for i in order]
+
+
 def test_no_flows_have_no_rates():
     assert fair_rates([], [], [1.0]) == []
 

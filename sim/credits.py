@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from hwprofiles.errors import DeadlockError
+from sim.barriers import awaited_prefixes
 from sim.structure import is_among
 from sim.taskgraph import TaskGraph
 from sim.waits import (
@@ -66,7 +67,8 @@ def _fires_by_id(graph: TaskGraph) -> bool:
     turns = (writer[order[1:]], writer[order[:-1]])
     edges = task_of_dep * graph.tasks + graph.dep_idx
     waits = is_among(turns[0] * graph.tasks + turns[1], edges)
-    if not (waits | ~same | (turns[0] == turns[1])).all():
+    sure = waits | ~same | (turns[0] == turns[1])
+    if not sure.all() and not (sure | (turns[1] < awaited_prefixes(graph)[turns[0]])).all():
         return False
     first, now = register * graph.tasks, register * graph.tasks + writer
     taken, given = np.sort(now), np.sort(first + freed)

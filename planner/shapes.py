@@ -1,12 +1,12 @@
 """Which algorithms with numbers suit a cluster: by its nodes, its dimensions and its switches."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
 from hwprofiles.cluster import Cluster
 from planner.algorithms import fits, is_switched, numbered_names
-from planner.collectives.multi_ring import zigzag
 
 REDUCING = ("nvswitch-3", "nvswitch-3-h800", "nvswitch-4")
 """Switches that add: NVLink SHARP came with the third generation (NVIDIA H100 whitepaper, 2022)."""
@@ -85,22 +85,16 @@ def reduces(cluster: Cluster) -> bool:
 
 
 def nic_channels(cluster: Cluster) -> int:
-    """Return how many rings can be turned in a node so that each leaves by a NIC of its own.
+    """Return how many rings can be turned in a node so that they share its NICs evenly.
 
-    They enter a node, and leave it, at ranks that are equally far apart. One where devices have
-    one lane for all, or are their own NICs.
+    There is one for each rank of a node, so all ranks do alike and a few stand for all. One where
+    devices have one lane for all or are their own NICs, and where all share a NIC.
     """
     size, exits = node_ranks(cluster), cluster.routing.exits
     if size == len(cluster.devices) or not exits or cluster.devices[0].transfers_hold_compute:
         return 1
-    for channels in range(min(size, MOST_CHANNELS), 1, -1):
-        if size % channels == 0 and all(
-            len({exits[(rank + end) % size] for rank in range(0, size, size // channels)})
-            == channels
-            for end in (0, int(zigzag(size)[-1]))
-        ):
-            return channels
-    return 1
+    sharing = Counter(exits[:size]).values()
+    return size if len(sharing) > 1 and len(set(sharing)) == 1 and size <= MOST_CHANNELS else 1
 
 
 def direct_links(cluster: Cluster) -> int:

@@ -40,8 +40,8 @@ NODES = {
 def test_channels_enter_and_leave_every_node_by_all_its_nics(spec):
     cluster = load_cluster(spec)
     size, exits = node_ranks(cluster), cluster.routing.exits
-    channels = nic_channels(cluster)
-    assert channels == NODES[spec] == len(set(exits[:size]))
+    channels, nics = nic_channels(cluster), NODES[spec]
+    assert (channels, nics) == (size, len(set(exits[:size])))
     assert f"multi_ring:{channels}x1x{size}" in shaped_names(cluster)
     order = rings(len(cluster.devices), (channels, 1, size)).order.tolist()
     crossings = [
@@ -51,7 +51,7 @@ def test_channels_enter_and_leave_every_node_by_all_its_nics(spec):
         if a // size != b // size
     ]
     for side in (0, 1):
-        assert sorted(pair[side] for pair in crossings) == sorted(set(exits))
+        assert sorted(pair[side] for pair in crossings) == sorted(exits), "each as often"
     rails = {pair[0].split(".")[1] == pair[1].split(".")[1] for pair in crossings}
     assert rails == {len(cluster.devices) // size % 2 == 0}, "two nodes of a rail, where it closes"
 

@@ -41,7 +41,7 @@ def test_factors_of_one_change_nothing_to_the_bit(again):
 
 def test_a_search_on_changed_hardware_goes_on_until_it_is_proved():
     """`plan` stops by tasks here; a winner by a thousandth, near a flip point, would be missed."""
-    file = read_plans(EXAMPLES / "resnet-50-dgx-1-v100x4-tree.json")
+    file = read_plans(EXAMPLES / "resnet-50-dgx-1-v100x4-star.json")
     assert file.certificate.stopped_by == "tasks"
     _, new = what_if(file, ["inter.bandwidth=0.95x"], search_again=True)
     assert new.certificate.stopped_by == "proof"

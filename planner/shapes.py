@@ -42,7 +42,11 @@ PIPELINED, FEW_RANKS = "pipelined_ring:2", range(3, 9)
 """A ring in pieces, and the ranks among which it is tried, of one node: with two landing slots it
 takes up to 15 % less than the best other way there, with more ranks or pieces less than 1 %. So do
 several rings at once (1 to 6 % on full meshes, 14 % in a cube mesh), but not those over nodes."""
-_CHANNELS = r"multi_ring:\d+"
+_CHANNELS, _TURNED = r"multi_ring:\d+", r"multi_ring:\d+x1x\d+"
+TURNED_NODES = 4
+"""Nodes up to which a search tries rings that are turned in them: of eight DGX H100 they win for
+arrays above 130 MB alone, of sixteen above 250 MB (``foreplan topology``), and buckets are smaller.
+"""
 _OF_NODES = ("hierarchical", "hierarchical_halving", "hierarchical_all_to_all")
 
 
@@ -53,6 +57,8 @@ def offered(cluster: Cluster, ranks: int) -> tuple[str, ...]:
     holds = cluster.devices[0].transfers_hold_compute
     if ranks in FEW_RANKS and ranks <= node_ranks(cluster) and not holds:
         found += [PIPELINED, *(f"{name}x2" for name in found if re.fullmatch(_CHANNELS, name))]
+    if ranks > TURNED_NODES * node_ranks(cluster):
+        found = [name for name in found if not re.fullmatch(_TURNED, name)]
     return tuple(name for name in found if suits(name, cluster, ranks))
 
 

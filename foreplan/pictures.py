@@ -8,6 +8,7 @@ from hwprofiles.errors import PlanError
 from hwprofiles.registry import lookup, names
 from planner.algorithms import algorithm
 from planner.network import Network, cluster_network, flat_network
+from planner.race import SIMULATED_RANKS
 from planner.topology import (
     MOST_RANKS,
     Progress,
@@ -22,8 +23,6 @@ DEVICE = "v100-sxm2-16g"
 """Adds what arrives, where the network is only a link."""
 FEW_RANKS = 64
 """On a cluster with more devices, a sharded star has too many pairs to look up their routes."""
-SAMPLED_RANKS = 32
-"""Most ranks of a simulated point: its ring is 3,000 tasks."""
 
 
 def topology(  # noqa: PLR0913, as many as the command has options
@@ -89,7 +88,7 @@ def topology(  # noqa: PLR0913, as many as the command has options
             points = sampled(
                 found,
                 samples,
-                SAMPLED_RANKS,
+                SIMULATED_RANKS,
                 seed=seed,
                 engine=engine,
                 progress=_shifted(progress, before, total),

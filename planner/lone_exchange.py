@@ -1,13 +1,20 @@
-"""One collective by itself on a cluster: the graph that the simulator is asked about."""
+"""One collective by itself on a cluster: the graph that the simulator is asked about.
+
+At another size the same tasks move and add wider blocks, so a graph is built once and widened.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
 
 from hwprofiles.cluster import Cluster
 from hwprofiles.link import Route
 from hwprofiles.units import to_ps
 from planner.algorithms import algorithm
 from planner.collectives.base import Span, Spans, Tasks, width_of
+from planner.moves import Moves, block_edges, moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.switching import SWITCH, Joined, carried, route_between
 from sim.graphbuilder import GraphBuilder
@@ -32,6 +39,55 @@ def exchange_graph(
     )
     algorithm(name).emit(exchange, [()] * ranks)
     return exchange.graph.build()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoneExchanges:
+    """Runs of one algorithm between the first ranks of a cluster, of any size."""
+
+    name: str
+    cluster: Cluster
+    ranks: int
+    add_ps: Callable[[int, int], int]
+    """``(rank, elements)`` to the time of an addition."""
+    dtype: str = "float32"
+
+    @cached_property
+    def _moves(self) -> Moves:
+        return moves_of(algorithm(self.name).emit, self.ranks)
+
+    @cached_property
+    def _narrow(self) -> TaskGraph:
+        asked = self.name, self._moves.blocks, self.cluster, self.ranks, self.add_ps, self.dtype
+        return exchange_graph(*asked)
+
+    def even(self, elements: int) -> int:
+        """Return the least size from ``elements`` on that is cut into equal parts."""
+        return -(-elements // self._moves.blocks) * self._moves.blocks
+
+    def graph(self, elements: int) -> TaskGraph:
+        """Return what ``exchange_graph`` does, in a fiftieth of its time."""
+        moves, narrow, item_bytes = self._moves, self._narrow, DTYPE_BYTES[self.dtype]
+        edges = block_edges(moves.blocks, [elements])[:, 0]
+        width = edges[moves.end] - edges[moves.first]
+        kinds = np.stack([moves.pair_of, width])
+        distinct, kind_of = np.unique(kinds, axis=1, return_inverse=True)
+        duration_ps, payload_bytes = np.zeros_like(distinct)
+        for place, (pair, wide) in enumerate(distinct.T.tolist()):
+            src, dst = divmod(int(moves.pairs[pair]), self.ranks + 1)
+            if src == dst:
+                duration_ps[place] = self.add_ps(src, wide)
+                continue
+            ends = (SWITCH if rank == self.ranks else rank for rank in (src, dst))
+            route = route_between(self.cluster, range(self.ranks), *ends)
+            payload_bytes[place] = int(carried(route, wide * item_bytes))
+            duration_ps[place] = to_ps(route.overhead_s(int(payload_bytes[place])))
+        return replace(
+            narrow,
+            duration_ps=duration_ps[kind_of],
+            payload_bytes=payload_bytes[kind_of],
+            register_bytes=np.full_like(narrow.register_bytes, elements * item_bytes),
+        )
 
 
 @dataclass(slots=True, kw_only=True)

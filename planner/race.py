@@ -1,15 +1,35 @@
-"""All-reduces against each other between one number of ranks, by closed form."""
+"""Collectives against each other between one number of ranks: by closed form, or by simulation.
 
-from collections.abc import Sequence
+A closed form is the simulation where no transfer waits for another one, and is never above it. So
+of each algorithm that might win among a few ranks it is asked, once, whether it is the simulation.
+Those of which it is only a bound (their routes share links, or transfers meet on a lane) are
+simulated at the sizes at which they might win, and nowhere else.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import lcm
 
 import numpy as np
 
-from planner.algorithms import algorithm
+from hwprofiles.units import PS_PER_S
+from planner.algorithms import Numbered, algorithm
+from planner.collectives.halving_doubling import core
+from planner.collectives.in_network import PIECES
+from planner.lone_exchange import LoneExchanges, exchange_graph
 from planner.network import Network
+from sim.engine import choose, compiles, run
+from sim.taskgraph import NO_ROUTE, TaskGraph
 
 NEVER = int(np.iinfo(np.int64).max)
 """Time of an algorithm on ranks that it does not suit."""
+SIMULATED_RANKS = 32
+"""Most ranks that are simulated: a ring of theirs is 3,000 tasks."""
+PROBED_ELEMENTS = (1_000_000_000, 1_000_000, 1_000)
+"""Sizes at which a closed form is held against the simulation: where bytes rule, where
+overheads do, and between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,45 +48,142 @@ def whole(name: str, elements: int, ranks: int) -> int:
     return elements * ranks if algorithm(name).OPERATION == "all_to_all" else elements
 
 
+def equal_part(names: Sequence[str], network: Network, ranks: int) -> int:
+    """Return a size of which every algorithm cuts each multiple into equal parts.
+
+    With unequal ones a rank may wait for another's larger part, which no closed form counts.
+    """
+    parts = [core(ranks)] if network.shaped else []
+    for name in names:
+        found = algorithm(name)
+        if isinstance(found, Numbered) and network.able(name, ranks):
+            parts += found.numbers
+        parts += [PIECES] if name == "in_network" else []
+    return whole(names[0], lcm(ranks, core(ranks), 2) * lcm(1, *parts), ranks)
+
+
+def graphs(network: Network, name: str, ranks: int) -> Callable[[int], TaskGraph]:
+    """Return elements to the graph of one run of an algorithm by itself.
+
+    Parts of an all-reduce are as wide as the widest: who of two transfers is first on a lane would
+    hang on an element more or less.
+    """
+    cluster, dtype = network.cluster(ranks), network.dtype
+    if algorithm(name).OPERATION == "all_reduce":
+        runs = LoneExchanges(
+            name=name, cluster=cluster, ranks=ranks, add_ps=network.add_ps, dtype=dtype
+        )
+        return lambda n: runs.graph(runs.even(n))
+    return lambda n: exchange_graph(
+        name, whole(name, n, ranks), cluster, ranks, network.add_ps, dtype
+    )
+
+
+def busiest_link_s(graph: TaskGraph) -> float:
+    """Return the longest that any link needs for all its bytes."""
+    moves = graph.route != NO_ROUTE
+    of_route = np.bincount(
+        graph.route[moves], graph.payload_bytes[moves], minlength=len(graph.route_ptr) - 1
+    )
+    of_link = np.bincount(
+        graph.route_idx,
+        np.repeat(of_route, np.diff(graph.route_ptr)),
+        minlength=len(graph.link_bytes_per_s),
+    )
+    return float((of_link / graph.link_bytes_per_s).max())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What a few simulations say of an algorithm."""
+
+    is_bound: bool
+    """Whether its closed form was below the simulation."""
+    part_s: float
+    """Work of its busiest link with the least array of equal parts."""
+
+
 class Race:
-    """The algorithms against each other, between one number of ranks."""
+    """The algorithms against each other, between one number of ranks; the simplest first."""
 
     def __init__(self, network: Network, ranks: int, names: Sequence[str]) -> None:
+        self.network = network
         self.prices = network.prices(ranks)
-        self.item_bytes = network.item_bytes
         self.names = names
         self.ranks = ranks
+        self.part = equal_part(names, network, ranks)
         self.able = [network.able(name, ranks) for name in names]
-        self.known: dict[tuple[int, int], int] = {}
+        self.places = range(len(names))
+        self.probes: dict[int, Probe] = {}
+        """By place, of those that might have won somewhere."""
+        self.graphs = cache(lambda place: graphs(network, names[place], ranks))
+        self.closed_ps = cache(self._closed_ps)
+        self.time_ps = cache(self._time_ps)
 
-    def time_ps(self, place: int, elements: int) -> int:
+    def _closed_ps(self, place: int, elements: int) -> int:
         """Return the closed form of one, ``NEVER`` if it does not suit so many ranks."""
         if not self.able[place]:
             return NEVER
-        key = place, elements
-        if key not in self.known:
-            name = self.names[place]
-            size = whole(name, elements, self.ranks)
-            self.known[key] = algorithm(name).cost_ps(size, self.prices)
-        return self.known[key]
+        name = self.names[place]
+        return algorithm(name).cost_ps(whole(name, elements, self.ranks), self.prices)
+
+    def least_ps(self, place: int, elements: int) -> int:
+        """Return what one takes at least, as far as is known: its closed form, its busiest link."""
+        probe, closed = self.probes.get(place), self.closed_ps(place, elements)
+        return max(closed, int(elements // self.part * probe.part_s * PS_PER_S) if probe else 0)
+
+    def _probed(self, place: int) -> Probe:
+        """Hold the closed form of one against simulations."""
+        if place not in self.probes:
+            sizes = [-(-elements // self.part) * self.part for elements in PROBED_ELEMENTS]
+            graph = self.graphs(place)(sizes[0])
+            self.probes[place] = Probe(
+                is_bound=any(
+                    self._simulated_ps(place, n) != self.closed_ps(place, n) for n in sizes
+                ),
+                part_s=busiest_link_s(graph) * self.part / sizes[0],
+            )
+        return self.probes[place]
+
+    def _simulated_ps(self, place: int, elements: int) -> int:
+        graph = self.graphs(place)(elements)
+        return run(graph, choose(graph.tasks) if compiles("array") else "array").makespan_ps
+
+    def _time_ps(self, place: int, elements: int) -> int:
+        """Return the closed form of one, or the simulation where that is only a bound."""
+        able = self.able[place] and self.ranks <= SIMULATED_RANKS
+        if able and self._probed(place).is_bound:
+            return self._simulated_ps(place, elements)
+        return self.closed_ps(place, elements)
+
+    def _finish(self, elements: int, among: Sequence[int], count: int) -> list[tuple[int, int]]:
+        """Return (time, place) in order, so far that the first ``count`` are the fastest.
+
+        Of equal ones the simplest is first; whoever is missing takes longer.
+        """
+        found: list[tuple[int, int]] = []
+        for place in sorted(among, key=lambda place: self.least_ps(place, elements)):
+            if len(found) < count or self.least_ps(place, elements) <= found[count - 1][0]:
+                insort(found, (self.time_ps(place, elements), place))
+        return found
 
     def times_ps(self, elements: int) -> tuple[int, ...]:
-        """Return the closed form of each."""
-        return tuple(self.time_ps(place, elements) for place in range(len(self.names)))
+        """Return the time of each; of some behind the second only what they take at least."""
+        known = {place: time for time, place in self._finish(elements, self.places, 2)}
+        return tuple(known.get(p) or self.least_ps(p, elements) for p in self.places)
 
     def winner(self, elements: int, among: Sequence[int] | None = None) -> str:
         """Return the fastest, of all or of some places; of equal ones the simplest."""
-        places = range(len(self.names)) if among is None else among
-        return self.names[min(places, key=lambda place: self.time_ps(place, elements))]
+        return self.names[self._finish(elements, among or self.places, 1)[0][1]]
 
     def contenders(self, low: int, high: int) -> list[int]:
         """Return the places of those that may win between two sizes.
 
-        Closed forms never fall: who takes longer for the smaller size than another for the larger
-        one is always behind it.
+        Closed forms never fall: one that takes longer for the smaller size than another for the
+        larger one is always behind it.
         """
         most = min(self.times_ps(high))
-        return [place for place, time in enumerate(self.times_ps(low)) if time <= most]
+        return [place for place in self.places if self.least_ps(place, low) <= most]
 
     def switches(self, low: int, high: int) -> list[Switch]:
         """Return where the fastest changes between two sizes in elements.
@@ -88,7 +205,7 @@ class Race:
                     ranks=self.ranks,
                     below=below,
                     above=self.winner(right, among),
-                    first_bytes=right * self.item_bytes,
+                    first_bytes=right * self.network.item_bytes,
                 )
             )
             low = right

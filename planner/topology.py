@@ -1,8 +1,8 @@
-"""Which algorithm is fastest where: over ranks and bytes, by closed form and by simulation.
+"""Which algorithm is fastest where: over ranks and bytes, with the sizes at which it changes.
 
-A column of the map is one number of ranks. Along it the fastest algorithm is looked for at sizes
-that are equally far apart on a logarithmic scale; where it changes between two of them, bisection
-finds the very number of elements at which it does.
+A column of the map is one number of ranks (``planner.race``). Along it the fastest algorithm is
+looked for at sizes that are equally far apart on a logarithmic scale; where it changes between two
+of them, bisection finds the very number of elements at which it does.
 
 Index letters: A algorithms, R numbers of ranks, B sizes.
 """
@@ -16,12 +16,10 @@ import numpy as np
 
 from hwprofiles.errors import PlanError
 from hwprofiles.units import PS_PER_S, Ints
-from planner.algorithms import Numbered, algorithm, algorithm_names, numbered_names
-from planner.collectives.halving_doubling import core
-from planner.collectives.in_network import PIECES
+from planner.algorithms import algorithm, algorithm_names, numbered_names
 from planner.lone_exchange import exchange_graph
 from planner.network import Network
-from planner.race import NEVER, Race, Switch, whole
+from planner.race import NEVER, SIMULATED_RANKS, Race, Switch, equal_part, whole
 from sim.engine import choose, run
 
 SIMPLEST = ("star", "ring", "tree", "halving_doubling", "double_binary_tree", "sharded_star")
@@ -44,15 +42,16 @@ class Sample:
     """By algorithm of the map, ``NEVER`` where it does not suit so many ranks."""
     simulated_ps: tuple[int, ...]
     """By algorithm of the map, likewise."""
-    closed_winner: str
+    mapped_winner: str
+    """The fastest by the map."""
     winner: str
-    """The fastest by simulation."""
+    """The fastest by simulation; of equal ones that of the map, or the simplest."""
     engine: str
 
     @property
     def agrees(self) -> bool:
-        """Whether closed form and simulation name the same fastest algorithm."""
-        return self.closed_winner == self.winner
+        """Whether the map names the one that is the fastest by simulation."""
+        return self.mapped_winner == self.winner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,15 +66,23 @@ class TopologyMap:
     payload_bytes: Ints
     """(B,) whole elements."""
     times_ps: Ints
-    """(A, R, B) closed form of a lone run, ``NEVER`` where there is none."""
+    """(A, R, B) of a lone run, ``NEVER`` where there is none; some behind the second may
+    take longer than it says."""
     switches: tuple[Switch, ...]
     """By ranks, then by bytes."""
+    simulated: tuple[tuple[int, str], ...]
+    """Ranks and algorithms whose closed form is only a bound, so that they are simulated."""
     samples: tuple[Sample, ...] = ()
 
     def winners(self) -> Ints:
         """(R, B) place in ``algorithms`` of the fastest."""
         found: Ints = self.times_ps.argmin(axis=0)
         return found
+
+    def winner(self, ranks: int, payload_bytes: int) -> str:
+        """Return the fastest at one of its numbers of ranks."""
+        bands = self.bands(int(np.flatnonzero(self.ranks == ranks)[0]))
+        return [name for name, first, _ in bands if first <= max(payload_bytes, bands[0][1])][-1]
 
     def bands(self, column: int) -> list[tuple[str, int, int]]:
         """Return the fastest of one number of ranks as (algorithm, first bytes, last bytes)."""
@@ -141,12 +148,14 @@ def topology_map(
     sizes = _sizes(first_bytes, last_bytes, item_bytes)
     times_ps = np.empty((len(names), len(ranks), len(sizes)), dtype=np.int64)
     switches: list[Switch] = []
+    waiting: list[tuple[int, str]] = []
     for column, count in enumerate(ranks):
         race = Race(network, count, names)
         for place, elements in enumerate(sizes):
             times_ps[:, column, place] = race.times_ps(elements)
         for low, high in pairwise(sizes):
             switches += race.switches(low, high)
+        waiting += [(count, names[i]) for i, probe in race.probes.items() if probe.is_bound]
         progress(column + 1, len(ranks))
     return TopologyMap(
         network=network,
@@ -156,6 +165,7 @@ def topology_map(
         payload_bytes=np.array(sizes) * item_bytes,
         times_ps=times_ps,
         switches=tuple(switches),
+        simulated=tuple(waiting),
     )
 
 
@@ -191,43 +201,34 @@ def sampled(
     samples = []
     for done in range(count):
         ranks = int(rng.choice(able))
-        part = math.lcm(ranks, core(ranks), 2) * _parts(found.algorithms, found.network, ranks)
-        part = whole(found.algorithms[0], part, ranks)
+        part = equal_part(found.algorithms, found.network, ranks)
         elements = math.ceil(float(np.exp(rng.uniform(lowest, highest))) / part) * part
         samples.append(_simulated(found, ranks, elements, engine))
         progress(done + 1, count)
     return tuple(samples)
 
 
-def _parts(names: Sequence[str], network: Network, ranks: int) -> int:
-    """Return into how many parts algorithms with numbers cut what a rank has of an array."""
-    parts = [core(ranks)] if network.shaped else []
-    for name in names:
-        found = algorithm(name)
-        if isinstance(found, Numbered) and network.able(name, ranks):
-            parts += found.numbers
-        parts += [PIECES] if name == "in_network" else []
-    return math.lcm(1, *parts)
-
-
 def _simulated(found: TopologyMap, ranks: int, elements: int, engine: str | None) -> Sample:
     network, names = found.network, found.algorithms
     race, times, used = Race(network, ranks, names), [], ""
     for name, able in zip(names, race.able, strict=True):
-        if not able:
-            times.append(NEVER)
-            continue
-        size, cluster = whole(name, elements, ranks), network.cluster(ranks)
-        graph = exchange_graph(name, size, cluster, ranks, network.add_ps, network.dtype)
-        used = engine or choose(graph.tasks)
-        times.append(run(graph, used).makespan_ps)
+        time = NEVER
+        if able:
+            size, cluster = whole(name, elements, ranks), network.cluster(ranks)
+            graph = exchange_graph(name, size, cluster, ranks, network.add_ps, network.dtype)
+            used = engine or choose(graph.tasks)
+            time = run(graph, used).makespan_ps
+        times.append(time)
+    payload_bytes = elements * network.item_bytes
+    mapped = found.winner(ranks, payload_bytes)
+    fastest = [name for name, time in zip(names, times, strict=True) if time == min(times)]
     return Sample(
         ranks=ranks,
-        payload_bytes=elements * network.item_bytes,
-        closed_ps=race.times_ps(elements),
+        payload_bytes=payload_bytes,
+        closed_ps=tuple(race.closed_ps(place, elements) for place in race.places),
         simulated_ps=tuple(times),
-        closed_winner=race.winner(elements),
-        winner=names[times.index(min(times))],
+        mapped_winner=mapped,
+        winner=mapped if mapped in fastest else fastest[0],
         engine=used,
     )
 
@@ -251,6 +252,7 @@ def record(found: TopologyMap) -> dict[str, object]:
             for name, first, last in found.bands(column)
         ],
         "switches": list(found.switches),
+        "simulated": [{"ranks": ranks, "algorithm": name} for ranks, name in found.simulated],
         "samples": list(found.samples),
     }
 
@@ -274,6 +276,16 @@ def spoken(operation: str) -> str:
     ('an all-reduce', 'a broadcast')
     """
     return f"{'an' if operation.startswith('a') else 'a'} {operation.replace('_', '-')}"
+
+
+def remarks(found: TopologyMap) -> list[str]:
+    """Return, for people, where a map is simulated, and where it leaves out what is shared."""
+    many, said = f"{SIMULATED_RANKS} ranks", []
+    if found.simulated:
+        said.append(f"where transfers wait for each other, up to {many}, times are simulated")
+    if not found.network.alike and found.ranks.max() > SIMULATED_RANKS:
+        said.append(f"above {many} it is not counted that routes share links")
+    return said
 
 
 def _check_operation(operation: str, algorithms: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
 from hwprofiles.units import Floats, Ints, format_bytes, format_frac, format_s
-from planner.topology import Sample, TopologyMap
+from planner.topology import Sample, TopologyMap, remarks
 from reports.canvas import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, RC, SKY
 
 COLOURS = {
@@ -126,8 +126,10 @@ def _seen(maps: Sequence[TopologyMap]) -> str:
             parts.append(f"on {found.network.name} at {between}")
     won = {found.algorithms[i] for found in maps for i in np.unique(found.winners())}
     never = [_name(n) for n in dict.fromkeys(a for f in maps for a in f.algorithms) if n not in won]
-    lines = f"The fastest changes (black line) {'; '.join(parts)}." if parts else ""
-    return f"{lines} Never fastest: {', '.join(never)}." if never else lines
+    said = [f"The fastest changes (black line) {'; '.join(parts)}"] if parts else []
+    said += dict.fromkeys(remark for found in maps for remark in remarks(found))
+    said += [f"Never fastest: {', '.join(never)}"] if never else []
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in said)
 
 
 def _columns(found: TopologyMap, title: str) -> list[int]:

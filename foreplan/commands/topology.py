@@ -134,6 +134,7 @@ def _bytes(text: str) -> tuple[int, int]:
 def _show(maps: "list[TopologyMap]") -> None:
     """Print for each number of ranks who wins up to which size."""
     from hwprofiles.units import format_bytes, format_s
+    from planner.topology import remarks
 
     for place, found in enumerate(maps):
         if place:
@@ -151,9 +152,9 @@ def _show(maps: "list[TopologyMap]") -> None:
         table(("ranks", "fastest"), [(ranks, text) for ranks, text in _left(rows)])
         if found.samples:
             agree = sum(sample.agrees for sample in found.samples)
-            out(f"simulated at {len(found.samples)} points: the same wins at {agree} of them")
-        elif not network.alike:
-            out("routes may share links, which is not counted; --samples simulates some points")
+            out(f"simulated whole at {len(found.samples)} points: the same wins at {agree} of them")
+        for remark in remarks(found):
+            out(remark)
 
 
 def _left(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:

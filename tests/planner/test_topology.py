@@ -1,4 +1,4 @@
-"""The map of topologies: exact switches, and the simulation agrees where nothing contends."""
+"""The map of topologies: exact switches, and the winners are those of the simulation."""
 
 import doctest
 from dataclasses import replace
@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwprofiles.errors import PlanError
-from planner import topology
+from planner import race, topology
 from planner.algorithms import algorithm
+from planner.lone_exchange import exchange_graph
 from planner.network import cluster_network, flat_network
 from planner.opcall import DTYPE_BYTES
-from planner.topology import SIMPLEST, record, sampled, topology_map
+from planner.race import Race
+from planner.topology import SIMPLEST, record, remarks, sampled, topology_map
+from sim.engine import simulate
 
 ITEM_BYTES = DTYPE_BYTES["float32"]
 
@@ -31,10 +34,19 @@ def found(network):
     return topology_map(network, RANKS, 1000, 10**9)
 
 
+def is_exact(name, ranks):
+    """Two trees meet on a receive lane where n + 2 is a power of two from 8 on."""
+    return name != "double_binary_tree" or ranks not in (6, 14)
+
+
 def winner(network, ranks, elements, names):
-    """By the closed form of every rank, hop and chunk."""
+    """By the closed form of every rank, hop and chunk; of two trees that meet, by simulation."""
     prices = replace(network.prices(ranks), alike=False)
     times = {name: algorithm(name).cost_ps(elements, prices) for name in names}
+    for name in names:
+        if not is_exact(name, ranks):
+            asked = network.cluster(ranks), ranks, network.add_ps, network.dtype
+            times[name] = simulate(exchange_graph(name, 2 * -(-elements // 2), *asked)).makespan_ps
     return min(names, key=times.__getitem__)
 
 
@@ -69,11 +81,6 @@ def test_more_bandwidth_moves_the_switch_to_a_ring_to_more_bytes():
     assert 5 < later.first_bytes / first.first_bytes < 10
 
 
-def is_exact(name, ranks):
-    """Two trees meet on a receive lane where n + 2 is a power of two from 8 on."""
-    return name != "double_binary_tree" or ranks not in (6, 14)
-
-
 def check_samples(samples):
     assert samples
     for sample in samples:
@@ -81,7 +88,7 @@ def check_samples(samples):
         for name, simulated, closed in pairs:
             exact = is_exact(name, sample.ranks)
             assert simulated == closed if exact else simulated >= closed, (name, sample)
-        assert sample.agrees or sample.ranks in (6, 14)
+        assert sample.agrees
 
 
 @pytest.mark.parametrize("engine", ["heap", "simpy"])
@@ -105,12 +112,58 @@ def test_a_slower_network_under_the_simulation_is_seen(found):
         check_samples(sampled(replace(found, network=lied), 4, 8))
 
 
-def test_on_a_cube_mesh_routes_contend_so_no_simulation_is_faster():
-    found = topology_map(cluster_network("dgx-1-v100"), (3, 8), 10**4, 10**8)
-    samples = sampled(found, 4, 8)
+@pytest.fixture(scope="module", params=["dgx-1-v100", "aws-p2-8xlarge"])
+def mesh(request):
+    return cluster_network(request.param)
+
+
+def mesh_map(mesh):
+    names = [*SIMPLEST, *mesh.numbered("all_reduce")]
+    return topology_map(mesh, (3, 4, 6, 7, 8), 10**4, 10**8, names)
+
+
+def test_where_routes_share_links_the_map_has_the_winners_of_the_simulation(mesh):
+    found = mesh_map(mesh)
+    samples = sampled(found, 12, 8, seed=2)
     for sample in samples:
         assert all(np.array(sample.simulated_ps) >= np.array(sample.closed_ps))
+        assert sample.agrees
     assert any(sample.simulated_ps != sample.closed_ps for sample in samples)
+    assert {ranks for ranks, _ in found.simulated} >= {3, 7, 8}
+    assert "up to 32 ranks, times are simulated" in remarks(found)[0]
+
+
+def test_closed_forms_alone_name_another_winner_there(mesh, monkeypatch):
+    """The oracle above, shown to fail."""
+    monkeypatch.setattr(race, "SIMULATED_RANKS", 1)
+    monkeypatch.setattr(topology, "SIMULATED_RANKS", 1)
+    found = mesh_map(mesh)
+    assert not found.simulated
+    assert not all(sample.agrees for sample in sampled(found, 12, 8, seed=2))
+    assert remarks(found) == ["above 1 ranks it is not counted that routes share links"]
+
+
+@given(
+    spec=st.sampled_from(["dgx-1-v100", "aws-p2-8xlarge", "dgx-h100:2", "tpu-v2-board"]),
+    data=st.data(),
+)
+@settings(max_examples=30, deadline=None)
+def test_what_is_known_of_an_algorithm_is_never_above_its_simulation(spec, data):
+    network = cluster_network(spec)
+    ranks = data.draw(st.integers(2, min(network.most_ranks, 10)))
+    names = [*SIMPLEST, *network.numbered("all_reduce")]
+    run = Race(network, ranks, names)
+    place = data.draw(st.sampled_from([p for p in run.places if run.able[p]]))
+    elements = run.part * data.draw(st.integers(1, 10**6))
+    before = run.least_ps(place, elements)
+    simulated = run.time_ps(place, elements)
+    after = run.least_ps(place, elements)
+    slack = 1 + simulated // 10**6  # flows through a switch that adds have no whole rates
+    assert before <= after <= simulated + slack
+    whole = exchange_graph(
+        names[place], elements, network.cluster(ranks), ranks, network.add_ps, network.dtype
+    )
+    assert simulate(whole).makespan_ps == simulated
 
 
 @given(ranks=st.integers(2, 20), first=st.integers(4, 10**4), more=st.integers(1, 10**6))
@@ -189,11 +242,15 @@ def test_other_collectives_have_a_map_that_the_simulation_agrees_with(operation,
         assert sample.simulated_ps == sample.closed_ps
 
 
-def test_on_nodes_an_all_to_all_goes_by_rails_until_bytes_rule():
+def test_on_nodes_an_all_to_all_goes_by_rails_for_a_direct_one_waits_for_lanes(monkeypatch):
     network = cluster_network("dgx-h100:4")
     names = [*topology.simple_names("all_to_all"), *network.numbered("all_to_all")]
-    found = topology_map(network, (32,), 10**5, 10**9, names, operation="all_to_all")
-    assert [name for name, _, _ in found.bands(0)] == ["hierarchical_all_to_all:8", "all_to_all"]
+    asked = network, (32,), 10**5, 10**9, names
+    found = topology_map(*asked, operation="all_to_all")
+    assert [name for name, _, _ in found.bands(0)] == ["hierarchical_all_to_all:8"]
     (sample,) = sampled(found, 1, 32, seed=1)
     pairs = zip(sample.simulated_ps, sample.closed_ps, strict=True)
     assert all(simulated >= 0.999999 * closed for simulated, closed in pairs)
+    monkeypatch.setattr(race, "SIMULATED_RANKS", 1)
+    closed = topology_map(*asked, operation="all_to_all")
+    assert [name for name, _, _ in closed.bands(0)] == ["hierarchical_all_to_all:8", "all_to_all"]

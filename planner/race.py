@@ -3,7 +3,8 @@
 A closed form is the simulation where no transfer waits for another one, and is never above it. So
 of each algorithm that might win among a few ranks it is asked, once, whether it is the simulation.
 Those of which it is only a bound (their routes share links, or transfers meet on a lane) are
-simulated at the sizes at which they might win, and nowhere else.
+simulated at the sizes at which they might win, and nowhere else. Among more ranks the busiest link
+is counted beside the closed form.
 """
 
 from bisect import insort
@@ -18,15 +19,19 @@ from hwprofiles.units import PS_PER_S
 from planner.algorithms import Numbered, algorithm
 from planner.collectives.halving_doubling import core
 from planner.collectives.in_network import PIECES
+from planner.emission import script_of
 from planner.lone_exchange import LoneExchanges, exchange_graph
 from planner.network import Network
+from planner.switching import SWITCH, route_between
 from sim.engine import choose, compiles, run
-from sim.taskgraph import NO_ROUTE, TaskGraph
+from sim.taskgraph import TaskGraph
 
 NEVER = int(np.iinfo(np.int64).max)
 """Time of an algorithm on ranks that it does not suit."""
 SIMULATED_RANKS = 32
 """Most ranks that are simulated: a ring of theirs is 3,000 tasks."""
+COUNTED_RANKS = 256
+"""Most ranks whose links are added up: eight rings of theirs are 1,600,000 moves, a second."""
 PROBED_ELEMENTS = (1_000_000_000, 1_000_000, 1_000)
 """Sizes at which a closed form is held against the simulation: where bytes rule, where
 overheads do, and between."""
@@ -79,28 +84,36 @@ def graphs(network: Network, name: str, ranks: int) -> Callable[[int], TaskGraph
     )
 
 
-def busiest_link_s(graph: TaskGraph) -> float:
-    """Return the longest that any link needs for all its bytes."""
-    moves = graph.route != NO_ROUTE
-    of_route = np.bincount(
-        graph.route[moves], graph.payload_bytes[moves], minlength=len(graph.route_ptr) - 1
-    )
-    of_link = np.bincount(
-        graph.route_idx,
-        np.repeat(of_route, np.diff(graph.route_ptr)),
-        minlength=len(graph.link_bytes_per_s),
-    )
-    return float((of_link / graph.link_bytes_per_s).max())
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """What a few simulations say of an algorithm."""
+class LinkWork:
+    """What the busiest link of an all-reduce carries; of other collectives it is not worked out."""
 
-    is_bound: bool
-    """Whether its closed form was below the simulation."""
-    part_s: float
-    """Work of its busiest link with the least array of equal parts."""
+    blocks: int = 1
+    """Equal parts of the array that moves are made of."""
+    block_s: float = 0.0
+    """Time of the link with all that it carries, for each element of a block."""
+
+    @classmethod
+    def of(cls, network: Network, name: str, ranks: int) -> "LinkWork":
+        """Add up what crosses every link."""
+        shared = not network.alike and ranks <= COUNTED_RANKS
+        if not shared or algorithm(name).OPERATION != "all_reduce":
+            return cls()
+        script, cluster = script_of(algorithm(name).emit, ranks), network.cluster(ranks)
+        pairs, pair_of = np.unique(script.pairs[script.sends], return_inverse=True)
+        blocks = np.bincount(pair_of, (script.end - script.first)[script.sends])
+        carried = np.zeros(len(cluster.links))
+        for pair, count in zip(pairs.tolist(), blocks.tolist(), strict=True):
+            ends = (SWITCH if rank == ranks else rank for rank in divmod(pair, ranks + 1))
+            carried[list(route_between(cluster, range(ranks), *ends).link_ids)] += count
+        rates = np.array([link.bandwidth_bytes_per_s for link in cluster.links])
+        return cls(
+            blocks=script.blocks, block_s=float((carried / rates).max()) * network.item_bytes
+        )
+
+    def least_ps(self, elements: int) -> int:
+        """Return the time of the link with an array of so many elements."""
+        return int(elements // self.blocks * self.block_s * PS_PER_S)
 
 
 class Race:
@@ -114,8 +127,9 @@ class Race:
         self.part = equal_part(names, network, ranks)
         self.able = [network.able(name, ranks) for name in names]
         self.places = range(len(names))
-        self.probes: dict[int, Probe] = {}
-        """By place, of those that might have won somewhere."""
+        self.is_bound: dict[int, bool] = {}
+        """By place, of those that might have won: whether simulations are above the closed form."""
+        self.work = cache(lambda place: LinkWork.of(network, names[place], ranks))
         self.graphs = cache(lambda place: graphs(network, names[place], ranks))
         self.closed_ps = cache(self._closed_ps)
         self.time_ps = cache(self._time_ps)
@@ -128,33 +142,31 @@ class Race:
         return algorithm(name).cost_ps(whole(name, elements, self.ranks), self.prices)
 
     def least_ps(self, place: int, elements: int) -> int:
-        """Return what one takes at least, as far as is known: its closed form, its busiest link."""
-        probe, closed = self.probes.get(place), self.closed_ps(place, elements)
-        return max(closed, int(elements // self.part * probe.part_s * PS_PER_S) if probe else 0)
+        """Return the closed form of one, or the time of its busiest link where that is longer."""
+        if not self.able[place]:
+            return NEVER
+        return max(self.closed_ps(place, elements), self.work(place).least_ps(elements))
 
-    def _probed(self, place: int) -> Probe:
-        """Hold the closed form of one against simulations."""
-        if place not in self.probes:
+    def _is_bound(self, place: int) -> bool:
+        """Hold the closed form of one against simulations, once."""
+        if self.ranks > SIMULATED_RANKS or not self.able[place]:
+            return False
+        if place not in self.is_bound:
             sizes = [-(-elements // self.part) * self.part for elements in PROBED_ELEMENTS]
-            graph = self.graphs(place)(sizes[0])
-            self.probes[place] = Probe(
-                is_bound=any(
-                    self._simulated_ps(place, n) != self.closed_ps(place, n) for n in sizes
-                ),
-                part_s=busiest_link_s(graph) * self.part / sizes[0],
+            self.is_bound[place] = any(
+                self._simulated_ps(place, n) != self.closed_ps(place, n) for n in sizes
             )
-        return self.probes[place]
+        return self.is_bound[place]
 
     def _simulated_ps(self, place: int, elements: int) -> int:
         graph = self.graphs(place)(elements)
         return run(graph, choose(graph.tasks) if compiles("array") else "array").makespan_ps
 
     def _time_ps(self, place: int, elements: int) -> int:
-        """Return the closed form of one, or the simulation where that is only a bound."""
-        able = self.able[place] and self.ranks <= SIMULATED_RANKS
-        if able and self._probed(place).is_bound:
+        """Return the time of one: simulated where the closed form is known to be a bound."""
+        if self._is_bound(place):
             return self._simulated_ps(place, elements)
-        return self.closed_ps(place, elements)
+        return self.least_ps(place, elements)
 
     def _finish(self, elements: int, among: Sequence[int], count: int) -> list[tuple[int, int]]:
         """Return (time, place) in order, so far that the first ``count`` are the fastest.

@@ -155,7 +155,7 @@ def topology_map(
             times_ps[:, column, place] = race.times_ps(elements)
         for low, high in pairwise(sizes):
             switches += race.switches(low, high)
-        waiting += [(count, names[i]) for i, probe in race.probes.items() if probe.is_bound]
+        waiting += [(count, names[place]) for place, told in race.is_bound.items() if told]
         progress(column + 1, len(ranks))
     return TopologyMap(
         network=network,
@@ -284,7 +284,7 @@ def remarks(found: TopologyMap) -> list[str]:
     if found.simulated:
         said.append(f"where transfers wait for each other, up to {many}, times are simulated")
     if not found.network.alike and found.ranks.max() > SIMULATED_RANKS:
-        said.append(f"above {many} it is not counted that routes share links")
+        said.append(f"above {many} what waits is counted by the busiest link alone")
     return said
 
 

@@ -15,7 +15,7 @@ from planner.algorithms import algorithm
 from planner.lone_exchange import exchange_graph
 from planner.network import cluster_network, flat_network
 from planner.opcall import DTYPE_BYTES
-from planner.race import Race
+from planner.race import LinkWork, Race
 from planner.topology import SIMPLEST, record, remarks, sampled, topology_map
 from sim.engine import simulate
 
@@ -135,12 +135,25 @@ def test_where_routes_share_links_the_map_has_the_winners_of_the_simulation(mesh
 
 def test_closed_forms_alone_name_another_winner_there(mesh, monkeypatch):
     """The oracle above, shown to fail."""
-    monkeypatch.setattr(race, "SIMULATED_RANKS", 1)
-    monkeypatch.setattr(topology, "SIMULATED_RANKS", 1)
+    for module, name in ((race, "SIMULATED_RANKS"), (topology, "SIMULATED_RANKS")):
+        monkeypatch.setattr(module, name, 1)
+    monkeypatch.setattr(race, "COUNTED_RANKS", 1)
     found = mesh_map(mesh)
     assert not found.simulated
     assert not all(sample.agrees for sample in sampled(found, 12, 8, seed=2))
-    assert remarks(found) == ["above 1 ranks it is not counted that routes share links"]
+    assert remarks(found) == ["above 1 ranks what waits is counted by the busiest link alone"]
+
+
+def test_among_many_ranks_the_busiest_link_decides(monkeypatch):
+    """Eight turned rings share NICs and PCI Express switches: two rings, simulated, are faster."""
+    network, ranks, elements = cluster_network("dgx-1-v100:5"), 40, 10**8
+    names = ("ring", "multi_ring:2", "multi_ring:8x1x8")
+    assert Race(network, ranks, names).winner(elements) == names[1]
+    asked = network.cluster(ranks), ranks, network.add_ps, network.dtype
+    two_ps = simulate(exchange_graph(names[1], elements, *asked)).makespan_ps
+    assert two_ps < LinkWork.of(network, names[2], ranks).least_ps(elements)
+    monkeypatch.setattr(race, "COUNTED_RANKS", 1)
+    assert Race(network, ranks, names).winner(elements) == names[2]
 
 
 @given(

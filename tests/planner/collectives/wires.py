@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import permutations
+from random import Random
 
 import pytest
+from hypothesis import strategies as st
 
 from hwprofiles.registry import names
 from hwprofiles.units import to_ps
@@ -183,3 +185,21 @@ class Faulty(Wires):
 
 def seeded(fault: str, at: int, **more: bool) -> Callable[..., Wires]:
     return lambda **kwargs: Faulty(fault=fault, at=at, **more, **kwargs)
+
+
+@st.composite
+def uneven_laws(draw: st.DrawFn, ranks: int = 6) -> Law:
+    """Every pair of ranks has its own overhead; of more than six, by a drawn seed."""
+    pairs = list(permutations(range(ranks), 2))
+    if ranks > 6:
+        values = Random(draw(st.integers(0, 1000))).choices(range(50_000), k=len(pairs))
+    else:
+        values = draw(st.lists(st.integers(0, 50_000), min_size=len(pairs), max_size=len(pairs)))
+    overhead_ps = dict(zip(pairs, values, strict=True))
+    return Law(
+        overhead_ps=overhead_ps,
+        add_ps_per_element=draw(st.sampled_from([0, 10, 3000])),
+        slower_ranks=draw(st.integers(0, 1)),
+        holds=draw(st.booleans()),
+        landing_slots=draw(st.integers(1, 3)),
+    )

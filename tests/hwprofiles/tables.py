@@ -1,0 +1,175 @@
+"""The tables that the catalogue was made from, where they lie beside the checkout."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+TABLES = Path(__file__).parents[3] / "shared" / "hardware"
+REL = 2e-3  # the tables round rates to four digits or to three decimals
+
+OF_PUBLISHED_RUNS = {
+    "device": {
+        "a10g",
+        "a16",
+        "a2",
+        "a30",
+        "a800-pcie-80g",
+        "ascend-910",
+        "gh200-96g",
+        "gtx-1050-ti",
+        "gtx-1060",
+        "gtx-1070",
+        "gtx-1070-ti",
+        "gtx-1080",
+        "gtx-1650",
+        "gtx-1660",
+        "gtx-1660-super",
+        "gtx-1660-ti",
+        "gtx-680",
+        "gtx-750-ti",
+        "gtx-780-ti",
+        "gtx-970",
+        "gtx-980",
+        "gtx-980-ti",
+        "gtx-titan",
+        "gtx-titan-black",
+        "gtx-titan-z",
+        "h200-nvl-141g",
+        "h800-pcie-80g",
+        "k10",
+        "k20",
+        "k20x",
+        "l20",
+        "l40",
+        "m40-24g",
+        "m60",
+        "max-1100",
+        "max-1550",
+        "mi210",
+        "mi25",
+        "mi250-gcd",
+        "mi300a",
+        "mi50",
+        "mi60",
+        "p100-pcie-12g",
+        "p4",
+        "p40",
+        "quadro-gp100",
+        "quadro-gv100",
+        "quadro-k6000",
+        "quadro-m6000",
+        "quadro-p4000",
+        "quadro-p5000",
+        "quadro-p6000",
+        "quadro-rtx-4000",
+        "quadro-rtx-5000",
+        "quadro-rtx-6000",
+        "quadro-rtx-8000",
+        "radeon-vii",
+        "rtx-2060",
+        "rtx-2060-super",
+        "rtx-2070",
+        "rtx-2070-super",
+        "rtx-2080",
+        "rtx-2080-super",
+        "rtx-3050",
+        "rtx-3060",
+        "rtx-3060-ti",
+        "rtx-3070",
+        "rtx-3070-ti",
+        "rtx-3080",
+        "rtx-3080-ti",
+        "rtx-3090-ti",
+        "rtx-4000-ada",
+        "rtx-4060",
+        "rtx-4060-ti",
+        "rtx-4070",
+        "rtx-4070-super",
+        "rtx-4070-ti",
+        "rtx-4070-ti-super",
+        "rtx-4080",
+        "rtx-4080-super",
+        "rtx-4090-d",
+        "rtx-4500-ada",
+        "rtx-5000-ada",
+        "rtx-5060-ti",
+        "rtx-5070",
+        "rtx-5070-ti",
+        "rtx-5080",
+        "rtx-6000-ada",
+        "rtx-a2000-12g",
+        "rtx-a4000",
+        "rtx-a4500",
+        "rtx-a5000",
+        "rtx-a5500",
+        "rtx-pro-4500-blackwell",
+        "rtx-pro-5000-blackwell",
+        "rtx-pro-6000-blackwell",
+        "rx-vega-64",
+        "titan-rtx",
+        "titan-v",
+        "v100s-pcie-32g",
+    },
+    "link": {"aries", "hccs-1"},
+    "cluster": {
+        "a100-pcie-40g-8",
+        "a100-pcie-80g-8",
+        "a40-8",
+        "alps-gh200",
+        "atlas-900",
+        "aws-g4dn-12xlarge",
+        "aws-g4dn-metal",
+        "aws-g5-12xlarge",
+        "aws-g5-48xlarge",
+        "aws-g6-12xlarge",
+        "aws-g6-48xlarge",
+        "aws-g6e-48xlarge",
+        "aws-p2-8xlarge",
+        "aws-p5e-48xlarge",
+        "azure-nc24rs-v3",
+        "azure-nc64as-t4-v3",
+        "azure-nc80adis-h100-v5",
+        "azure-nc96ads-a100-v4",
+        "big-basin-p100",
+        "dell-dss8440",
+        "gcp-a2-megagpu-16g",
+        "gcp-a2-ultragpu-8g",
+        "gcp-g2-standard-96",
+        "gtx-1080-ti-8",
+        "h100-pcie-8",
+        "k40-quad",
+        "l40s-8",
+        "p40-octo",
+        "perlmutter",
+        "piz-daint-xc50",
+        "quadro-rtx-8000-8",
+        "rtx-2080-ti-8",
+        "rtx-3090-8",
+        "rtx-4090-8",
+        "rtx-a6000-8",
+        "rtx-pro-6000-8",
+        "t4-8",
+        "v100-pcie-16g-8",
+    },
+}
+"""Parts that published runs name, beside those of the tables."""
+
+
+def rows(name):
+    """Return the rows of a table by name; without the tables there is nothing to compare."""
+    path = TABLES / name
+    if not path.exists():
+        reason = f"{path} is not there: the tables lie beside the checkout where they are at hand"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def same(told, row, column):
+    """Say whether a value of ours is that of the table, or is missing in both."""
+    text = row[column]
+    if told is None or not text:
+        return told is None and not text
+    return told == pytest.approx(float(text), rel=REL)

@@ -29,6 +29,9 @@ HOLDING_RANKS = 64
 """Most ranks whose closed form is worked out where transfers hold the compute lane: there it counts
 every transfer, and a ring has 2 n (n - 1) of them."""
 
+CLUSTER_RANKS = 1 << 13
+"""Most ranks of a cluster: what kind of route joins each pair of them is kept, 0.5 GB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
@@ -111,17 +114,16 @@ class Network:
             name = cluster.devices[rank].name
             return add_ps(first_rank.setdefault(name, rank), elements)
 
-        devices = len(cluster.devices)
-        kind_of: Ints = np.full(devices * devices, UNKNOWN, dtype=np.int64)
+        kind_of: Ints = np.full(ranks * ranks, UNKNOWN, dtype=np.int64)
         number: dict[object, int] = {}
 
         def kinds(src: Ints, dst: Ints) -> Ints:
             """Return one number for each route that has the same links, and for each device."""
-            pairs = src * devices + dst
+            pairs = src * ranks + dst
             found: Ints = kind_of[pairs]
             if (new := found == UNKNOWN).any():
                 for pair in np.unique(pairs[new]).tolist():
-                    a, b = divmod(pair, devices)
+                    a, b = divmod(pair, ranks)
                     kind = cluster.devices[a].name if a == b else stand_in(a, b)
                     kind_of[pair] = number.setdefault(kind, len(number))
                 found = kind_of[pairs]
@@ -194,7 +196,7 @@ def cluster_network(spec: str, dtype: str | None = None) -> Network:
         bandwidth_bytes_per_s=slowest.bandwidth_bytes_per_s,
         latency_s=slowest.overhead_s(0.0),
         fastest_bytes_per_s=max(route.bandwidth_bytes_per_s for route in routes),
-        most_ranks=min(devices, HOLDING_RANKS) if holds else devices,
+        most_ranks=min(devices, HOLDING_RANKS if holds else CLUSTER_RANKS),
         alike=False,
         cluster=lambda ranks: cluster,
         dtype=dtype or cluster.devices[0].usual_dtype(),

@@ -1,17 +1,19 @@
 """What if the hardware were another: the plans of a plan file priced again, or searched again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import NothingFits, PlanError
+from hwprofiles.grade import Grade
 from planner.certificate import Certificate, SearchResult
 from planner.contest import held_to, refuse_other_objectives
+from planner.evidence import Evidence
 from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.plan import Plan
 from planner.predict import Prediction, predict
-from planner.records import PlanFile, RankedPlan, plans_sha256
+from planner.records import ClusterRecord, PlanFile, RankedPlan, plans_sha256
 from planner.search import search
 from planner.settings import change, parse_setting
 from planner.space import Constraints
@@ -75,8 +77,9 @@ def what_if(
     refuse_other_objectives(plans)
     if not texts:
         raise PlanError("--set: expected at least one NAME=VALUE, got none; give e.g. bandwidth=2x")
+    texts = ["=".join(part.strip() for part in text.rpartition("=")[::2]) for text in texts]
     settings = [parse_setting(text, plans.machine.values()) for text in texts]
-    names = [text.partition("=")[0] for text in texts]
+    names = [setting.name for setting in settings]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise PlanError(f"--set {twice}: expected one value, got several; give one")
     records = change(plans.machine, settings)
@@ -85,7 +88,7 @@ def what_if(
     if changes:
         name = f"{plans.cluster} with {', '.join(texts)}"
         records = {key: replace(record, name=name) for key, record in records.items()}
-        new = replace(plans, cluster=name, machine=records)
+        new = replace(plans, cluster=name, machine=records, evidence=_evidence(plans, records))
     model = load_model(plans.model)
     if search_again:
         found = _search(model, new, budget, told)
@@ -98,6 +101,26 @@ def what_if(
         certificate = _certificate(plans, ranked, texts) if changes else plans.certificate
     new = replace(new, plans=ranked, plans_sha256=plans_sha256(ranked), certificate=certificate)
     return _compare(plans, new, texts, search_again), new
+
+
+def _evidence(plans: PlanFile, records: Mapping[int, ClusterRecord]) -> Evidence | None:
+    """Return what is still known of the changed hardware from runs and collectives.
+
+    The deviation of published runs is that of their devices; a stack's fit is that of its links.
+    """
+    old = plans.evidence
+    if old is None:
+        return None
+    reached = [
+        {kind.name: kind.efficiency for record in some.values() for kind in record.device_kinds}
+        for some in (plans.machine, records)
+    ]
+    if reached[0] != reached[1]:
+        old = replace(old, deviation=None, deviation_many=None)
+    links = [link for record in records.values() for link in record.links]
+    fitted = {link.name for link in links if link.grade <= Grade.FITTED}
+    stacks = (replace(s, links=tuple(n for n in s.links if n in fitted)) for s in old.stacks)
+    return replace(old, stacks=tuple(stack for stack in stacks if stack.links))
 
 
 def _predict(model: ModelGraph, new: PlanFile, told: Told) -> tuple[RankedPlan, ...]:

@@ -158,7 +158,7 @@ class BatchTurn:
             winner=plan.label,
             step_s=best.step_ps / PS_PER_S,
             differs=choice_changes(self.held, plan),
-            proved=best.proved,
+            proved=best.proved and other.is_whole,
         )
 
 

@@ -89,7 +89,8 @@ def test_plans_that_no_longer_fit_are_left_out():
 
 def test_what_runs_say_is_not_said_of_what_is_set():
     file = bare_file()
-    assert file.evidence.deviation and file.evidence.stacks
+    assert file.evidence.deviation
+    assert file.evidence.stacks
     links = {name for stack in file.evidence.stacks for name in stack.links}
     for texts, deviates, left in (
         (["device.memory=2x"], True, links),

@@ -189,8 +189,8 @@ class Turn:
     def _flip_beyond(self, held: float, rival: int, beaten: float) -> tuple[Flip | None, float]:
         """Return the first flip found beyond ``held``, and where it was asked who wins after it.
 
-        At ``held`` the holders win, and at ``beaten`` they lose to ``rival``. None instead of a flip
-        where they tie, or too much would have to be simulated.
+        At ``held`` the holders win, and at ``beaten`` they lose to ``rival``. None instead of a
+        flip where they tie, or too much would have to be simulated.
         """
         while True:
             holds, beaten = self._bisect(rival, held, beaten)

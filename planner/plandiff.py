@@ -87,6 +87,8 @@ def _profiles(record: ClusterRecord, prefix: str) -> dict[str, Any]:
             found[f"{name} sha256"] = _sha256(fields)
             found |= {f"{name} {key}": value for key, value in _flat(fields) if key != "name"}
     for name, ops in data["ops"].items():
+        if not ops:
+            continue
         found[f"{prefix}measured ops of {name} sha256"] = _sha256(ops)
         found[f"{prefix}measured ops of {name} count"] = len(ops)
     wiring = [data["devices"], data["edges"], data["routing"]]

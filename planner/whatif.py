@@ -21,6 +21,8 @@ from planner.space import Constraints
 Told = Callable[[int, int], None]
 _CURVES = "; ops that the plan file has no copy of are priced by fitted curves"
 
+INTERRUPT = "interrupt"
+"""What a search that was broken off says stopped it."""
 MODERATE, REPLANNED = 64, 32
 """On up to so many devices a search without a budget simulates up to so many plans."""
 
@@ -55,6 +57,8 @@ class WhatIf:
     """In the order after; then those that are left over."""
     statement: str
     """What is known of candidates that are not listed."""
+    interrupted: bool = False
+    """Whether the new search was broken off; the best so far are listed."""
 
 
 def what_if(
@@ -162,19 +166,35 @@ def _search(model: ModelGraph, new: PlanFile, budget: int | None, told: Told) ->
     asked = [held]
     if not every and "workers" not in held.fixed:
         asked = [replace(held, fixed={**held.fixed, "workers": w}) for w in known]
-    found = [
-        search(
-            model,
-            new.training,
-            machine,
-            top=len(new.plans),
-            budget=budget,
-            constraints=choice,
-            progress=lambda stage, done, total, best: told(done, total),
-        )
-        for choice in asked
-    ]
+    found: list[SearchResult] = []
+    for choice in asked:
+        try:
+            result = search(
+                model,
+                new.training,
+                machine,
+                top=len(new.plans),
+                budget=budget,
+                constraints=choice,
+                progress=lambda stage, done, total, best: told(done, total),
+            )
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            return _broken_off(_fastest(found))
+        found.append(result)
+        if result.certificate.stopped_by == INTERRUPT:
+            return _broken_off(_fastest(found))
+    return _fastest(found)
+
+
+def _fastest(found: Sequence[SearchResult]) -> SearchResult:
     return min(found, key=lambda result: result.best[0].prediction.step_s)
+
+
+def _broken_off(best: SearchResult) -> SearchResult:
+    """Return the best of several searches of which the last was interrupted."""
+    return replace(best, certificate=replace(best.certificate, stopped_by=INTERRUPT))
 
 
 def _certificate(
@@ -219,6 +239,7 @@ def _compare(old: PlanFile, new: PlanFile, texts: Sequence[str], searched: bool)
         winner_after=new.plans[0].label,
         plans=tuple(rows),
         statement=new.certificate.statement + (_CURVES if searched and _is_measured(new) else ""),
+        interrupted=searched and new.certificate.stopped_by == INTERRUPT,
     )
 
 

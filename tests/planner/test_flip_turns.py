@@ -1,4 +1,4 @@
-"""Turns of one figure against made-up times: where another wins, where it stays, where it is brief."""
+"""Turns of one figure against made-up times: where another wins, and where it stays ahead."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace

@@ -84,6 +84,7 @@ def trace(
     output: Path,
     *,
     ranks: Collection[int] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write one step, simulated and where it was traced measured, for a trace viewer.
 
@@ -97,4 +98,4 @@ def trace(
             f"{measurement_path}: expected a measurement, got a second plan file; give what"
             " `execute` wrote, or the plan alone"
         )
-    return write_trace(cases[0], output, ranks)
+    return write_trace(cases[0], output, ranks, progress)

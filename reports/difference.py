@@ -19,8 +19,8 @@ MOST_VALUES = 4
 NOISE_FRAC = 1e-9
 """Times that differ by less are one time, summed in another order."""
 CURVES, EXAMPLES, PATH = " curves.", "examples.", "critical path"
-NO_RATIO = ("_frac", "grade", "seed")
-"""Ends of fields of which a ratio tells nothing."""
+NO_RATIOS, NO_RATIO = ("plan", "search"), ("_frac", "grade", "seed")
+"""Sections, and ends of fields, of which a ratio tells nothing."""
 COUNTED: Mapping[str, Callable[[Difference], bool]] = {
     "fitted curves": lambda row: CURVES in row.field,
     "other plans": lambda row: row.section == "other plans",
@@ -90,7 +90,7 @@ def _line(row: Difference) -> str:
 def _has_ratio(row: Difference) -> bool:
     """Whether how many times one value the other is tells something."""
     are_numbers = all(type(x) in (int, float) and x > 0 for x in (row.a, row.b))
-    return are_numbers and not row.field.endswith(NO_RATIO)
+    return are_numbers and row.section not in NO_RATIOS and not row.field.endswith(NO_RATIO)
 
 
 def with_unit(field: str, value: Any) -> str:
@@ -144,7 +144,8 @@ def _shown(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, Mapping):
         if "name" in value:
-            return str(value["name"])
+            links = f" on {', '.join(value['links'])}" if value.get("links") else ""
+            return f"{value['name']}{links}"
         return ", ".join(f"{name}={_shown(inner)}" for name, inner in value.items()) or "-"
     text = str(value)
     is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")

@@ -104,6 +104,8 @@ def margin_sentences(found: Explanation) -> Iterator[str]:
             f"It {word} {margin.label} by {format_s(abs(margin.ahead_s))}"
             f" ({share(abs(margin.ahead_frac))})."
         )
+    elif not found.tied:
+        yield f"It is as fast as {margin.label}."
     yield f"They differ in {_changes(margin.differs)}."
     moved = {phase: s for phase, s in margin.path_s.items() if abs(s) > 1e-4 * found.step_s}
     if moved:

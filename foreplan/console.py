@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted and told or wrote what it had."""
 PROGRESS_AFTER_S = 1.0
 """Progress is shown for what takes longer than this."""
 

@@ -84,6 +84,7 @@ def trace(
     output: Path,
     *,
     ranks: Collection[int] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write one step, simulated and where it was traced measured, for a trace viewer.
 
@@ -91,5 +92,10 @@ def trace(
     """
     from reports.trace import write_trace
 
-    (case,) = read_cases([plan_path, *([measurement_path] if measurement_path else [])])
-    return write_trace(case, output, ranks)
+    cases = read_cases([plan_path, *([measurement_path] if measurement_path else [])])
+    if len(cases) > 1:
+        raise RecordError(
+            f"{measurement_path}: expected a measurement, got a second plan file; give what"
+            " `execute` wrote, or the plan alone"
+        )
+    return write_trace(cases[0], output, ranks, progress)

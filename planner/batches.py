@@ -158,7 +158,7 @@ class BatchTurn:
             winner=plan.label,
             step_s=best.step_ps / PS_PER_S,
             differs=choice_changes(self.held, plan),
-            proved=best.proved,
+            proved=best.proved and other.is_whole,
         )
 
 
@@ -170,7 +170,8 @@ def batches_expected(plans: PlanFile, contest: Contest, held: Plan) -> int:
         BatchTurn(contest=contest, plans=plans, held=held, sign=sign, told=lambda: None).last
         for sign in (-1, 1)
     )
-    return sum(last.bit_length() + TRIES for last in lasts if last > 0)
+    # by doubling, then perhaps by bisection, then by simulation
+    return sum(last.bit_length() * 3 // 2 + TRIES for last in lasts if last > 0)
 
 
 def batch_flips(

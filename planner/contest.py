@@ -67,7 +67,8 @@ class Winner:
     row: int
     step_ps: int
     proved: bool
-    """Whether every other candidate was simulated or has a closed form that is no smaller."""
+    """Whether every other candidate of the contest was simulated or has a closed form that is no
+    smaller."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,10 +216,10 @@ class Contest:
         """
         most_tasks = self.most_tasks if most_tasks is None else most_tasks
         held_ps, first = min((self.step_ps(row, machine), row) for row in holders)
-        best = Winner(row=first, step_ps=held_ps, proved=self.is_whole)
+        best = Winner(row=first, step_ps=held_ps, proved=True)
         rows = [r for r in np.flatnonzero(floor_ps < best.step_ps).tolist() if r not in holders]
         closed_ps = floor_ps[rows] if is_exact else self.closed_ps(machine, rows, held_ps)
-        tried, proved = False, self.is_whole
+        tried, proved = False, True
         for i in np.argsort(closed_ps, kind="stable").tolist():
             if closed_ps[i] >= best.step_ps:
                 break

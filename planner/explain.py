@@ -1,18 +1,20 @@
 """Why a plan of a plan file is where it is: from the file alone, by simulation."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import product
 
 from hwprofiles.units import PS_PER_S
 from planner.batches import AtBatch, Change, batch_flips, batches_expected, plan_changes
 from planner.contest import Contest, refuse_other_objectives
 from planner.evidence import StackEvidence
+from planner.explain_course import ExplainCourse, Told
 from planner.flips import Flip, Knob, Side, Turn, knobs
 from planner.jitter import Order, order
 from planner.model import load_model
 from planner.records import PlanFile
 from planner.reprice import Lowered, time_again
+from planner.rivals import Rival, rivals
 from planner.settings import wires_of
 from planner.step_facts import (
     Communication,
@@ -23,6 +25,7 @@ from planner.step_facts import (
     link_uses,
     path_parts,
     seconds_by_phase,
+    waiting_s,
 )
 
 MOST_TASKS = 640_000
@@ -31,46 +34,7 @@ shipped clusters over all candidates. AlexNet on 16 devices takes 17 s of CPU ti
 it took 7 s, and one flip point was 0.439x where planning anew says 0.603x."""
 BATCHES_TO_TASKS = 2_000
 """Another batch means other programs, which take minutes to lower for large plans."""
-Told = Callable[[str, int, int], None]
-"""Told (stage, done, in all): in thousandths of what lowering takes, of all stages together."""
-
 SIDES: tuple[Side, ...] = ("below", "above")
-LOWERING, JITTER, TURN, BATCH = 1000, 500, 350, 200
-"""What a stage, one figure turned one way, and one batch take of that. Of four explanations (of
-lenet-5 and alexnet on v100-quad, resnet-50 and densenet-201 on dgx-1-v100) the time left at half
-time was then between 0.6 and 1.4 of what was told."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Course:
-    """How far an explanation is."""
-
-    told: Told
-    turns: int
-    batches: int
-    """How many there will be, about."""
-
-    @property
-    def total(self) -> int:
-        """All there is to do."""
-        return LOWERING + JITTER + TURN * self.turns + BATCH * self.batches
-
-    def tell(self, what: str, done: float) -> None:
-        """Tell that so much is done."""
-        self.told(what, round(done), self.total)
-
-    def jitter(self, done: int, count: int) -> None:
-        """Tell how many seeds of the jitter are done."""
-        self.tell("jitter", LOWERING + JITTER * done / count)
-
-    def turned(self, done: int) -> None:
-        """Tell how many turns are done."""
-        self.tell("flip points", LOWERING + JITTER + TURN * done)
-
-    def batch(self, seen: int) -> None:
-        """Tell how many batches were looked at."""
-        begun = LOWERING + JITTER + TURN * self.turns
-        self.tell("batches", begun + BATCH * min(seen, self.batches))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +55,24 @@ class Margin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """The step of the picked plan with one figure of the hardware halved and doubled."""
+
+    knob: str
+    """As in ``--set``."""
+    half_s: float
+    double_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """An input that the picked plan's time does not depend on."""
+    """An input that does not matter."""
 
     name: str
     """A group of wires, or a figure as in ``--set``."""
     why: str
-    """``carries no bytes``, or ``neither half nor double changes the step``."""
+    """``carries no bytes``; or ``neither half nor double changes the step``, and another plan wins
+    nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +85,15 @@ class Explanation:
     pick: int
     label: str
     step_s: float
+    interval_s: tuple[float, float]
+    interval_kind: str
+    """``80 %``, or ``stated`` by the grade."""
     grade: str
     critical_path: tuple[PathPart, ...]
     communication: Communication
     input_stall_s: float
+    waiting_s: float
+    """In which a rank does nothing, a mean over the ranks."""
     links: tuple[LinkUse, ...]
     """Busiest first."""
     stacks: tuple[StackEvidence, ...]
@@ -132,7 +112,13 @@ class Explanation:
     """Empty where another plan than the best was picked, or where it is not the best."""
     batches: tuple[AtBatch, ...]
     """Empty where the batch was not varied."""
+    rivals: tuple[Rival, ...]
+    """The best candidates with another algorithm, with more or fewer workers; where flips are."""
+    responses: tuple[Response, ...]
+    """By figure, whose change moves the plan the most first."""
     idle: tuple[Idle, ...]
+    interrupted: bool
+    """Whether the search for flips, rivals and batches was broken off; those found stand here."""
 
 
 def explain(
@@ -159,7 +145,7 @@ def explain(
     row = contest.plans.index(ranked.plan)
     own = contest.program(row)
     vary = own.program.graph.tasks <= BATCHES_TO_TASKS if batches is None else batches
-    course = _Course(
+    course = ExplainCourse(
         told=told,
         turns=len(SIDES) * len(turned) * looks,
         batches=batches_expected(plans, contest, own.plan) * (looks and vary),
@@ -168,9 +154,19 @@ def explain(
     path = path_parts(own.program, timeline)
     cluster = machine.cluster(ranked.plan.workers)
     margin = _margin(plans, pick, contest, path, course)
-    holders, found = _flips(plans, contest, row, turned, course) if looks else ((row,), ())
-    ahead = "" if row in holders else contest.plans[holders[0]].label
+    responses = _responses(plans, own, turned)
     links = link_uses(own.program, timeline, cluster)
+    turns = _Turns(plans=plans, contest=contest, row=row, course=course)
+    interrupted = False
+    try:
+        if looks:
+            turns.turn(turned)
+        if looks and vary:
+            turns.batches = batch_flips(plans, contest, own.plan, course.batch)
+    except KeyboardInterrupt:
+        interrupted = True
+    found, holders = tuple(turns.flips), turns.holders
+    ahead = "" if row in holders else contest.plans[holders[0]].label
 
     return Explanation(
         model=plans.model,
@@ -179,10 +175,13 @@ def explain(
         pick=pick,
         label=ranked.label,
         step_s=timeline.makespan_s,
+        interval_s=ranked.prediction.interval_s,
+        interval_kind=plans.interval_kind,
         grade=ranked.prediction.grade,
         critical_path=path,
         communication=communication(own.program, timeline),
         input_stall_s=input_stall_s(own.program, timeline),
+        waiting_s=waiting_s(own.program, timeline),
         links=links,
         stacks=plans.evidence.stacks if plans.evidence else (),
         margin=margin,
@@ -191,13 +190,16 @@ def explain(
         faster=ahead,
         tied=() if ahead else tuple(contest.plans[r].label for r in holders if r != row),
         flips=found,
-        batches=batch_flips(plans, contest, own.plan, course.batch) if looks and vary else (),
-        idle=(*_unused(links), *_without_effect(plans, own, timeline.makespan_ps, turned)),
+        batches=turns.batches,
+        rivals=turns.rivals,
+        responses=responses,
+        idle=(*_unused(links), *_without_effect(responses, timeline.makespan_s, found)),
+        interrupted=interrupted,
     )
 
 
 def _margin(
-    plans: PlanFile, pick: int, contest: Contest, path: Sequence[PathPart], course: _Course
+    plans: PlanFile, pick: int, contest: Contest, path: Sequence[PathPart], course: ExplainCourse
 ) -> Margin | None:
     """Compare the picked plan with the best other one of the file."""
     if len(plans.plans) == 1:
@@ -222,33 +224,57 @@ def _margin(
     )
 
 
-def _flips(
-    plans: PlanFile, contest: Contest, row: int, turned: Sequence[Knob], course: _Course
-) -> tuple[Sequence[int], tuple[Flip, ...]]:
-    """Return the rows that win today and, where ``row`` is one of them, what would change that."""
-    now_ps = contest.floor_ps(contest.machine)
-    holders = contest.leaders(now_ps)
-    if row not in holders:
-        return holders, ()
-    found: list[Flip] = []
-    contest.told = lambda: course.turned(len(found))
-    for knob, side in product(turned, SIDES):
-        contest.told()
-        found.append(Turn.of(contest, plans, holders, now_ps, knob, side).flip())
-    return holders, tuple(found)
+@dataclass(slots=True, kw_only=True)
+class _Turns:
+    """What is known so far of what would change the answer."""
+
+    plans: PlanFile
+    contest: Contest
+    row: int
+    course: ExplainCourse
+    holders: Sequence[int] = ()
+    flips: list[Flip] = field(default_factory=list)
+    rivals: tuple[Rival, ...] = ()
+    batches: tuple[AtBatch, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.holders = (self.row,)
+
+    def turn(self, turned: Sequence[Knob]) -> None:
+        """Find who wins today and, where that is the plan, what would change it."""
+        contest = self.contest
+        now_ps = contest.floor_ps(contest.machine)
+        self.holders = contest.leaders(now_ps)
+        contest.told = lambda: self.course.turned(len(self.flips))
+        if self.row in self.holders and len(contest.plans) > 1:
+            for knob, side in product(turned, SIDES):
+                contest.told()
+                turn = Turn.of(contest, self.plans, self.holders, now_ps, knob, side)
+                self.flips.append(turn.flip())
+        self.rivals = rivals(contest, self.row, now_ps)
 
 
 def _unused(links: Sequence[LinkUse]) -> list[Idle]:
     return [Idle(name=use.name, why="carries no bytes") for use in links if not use.bytes]
 
 
+def _responses(plans: PlanFile, own: Lowered, turned: Sequence[Knob]) -> tuple[Response, ...]:
+    """Return how the step of the plan answers to every figure."""
+    found = []
+    for knob in turned:
+        half, double = (own.step_ps(knob.machine(plans, x)) / PS_PER_S for x in (0.5, 2.0))
+        found.append(Response(knob=knob.name, half_s=half, double_s=double))
+    return tuple(sorted(found, key=lambda one: (-abs(one.double_s - one.half_s), one.knob)))
+
+
 def _without_effect(
-    plans: PlanFile, own: Lowered, step_ps: int, turned: Sequence[Knob]
+    responses: Sequence[Response], step_s: float, flips: Sequence[Flip]
 ) -> list[Idle]:
-    """Return the figures of which neither half nor double changes the time of the plan."""
+    """Return the figures that neither change the time of the plan nor let another win."""
     why = "neither half nor double changes the step"
+    flipping = {flip.knob for flip in flips if flip.factor is not None}
     return [
-        Idle(name=knob.name, why=why)
-        for knob in turned
-        if all(own.step_ps(knob.machine(plans, factor)) == step_ps for factor in (0.5, 2.0))
+        Idle(name=one.knob, why=why)
+        for one in responses
+        if one.half_s == one.double_s == step_s and one.knob not in flipping
     ]

@@ -25,6 +25,8 @@ CLOSE = 1.03
 """Contests are held this factor before and behind a flip point."""
 EXACT = 1.005
 """The bisection ends when its two sides are this factor apart."""
+BRIEF = 4
+"""How many flips that do not last are passed over for one that does."""
 
 Side = Literal["below", "above"]
 
@@ -65,6 +67,25 @@ class Knob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """A flip that does not last: the winner of today wins again a little further on."""
+
+    factor: float
+    winner: str
+    faster_frac: float
+    """By how much it is seen ahead."""
+
+    @classmethod
+    def of(cls, flip: "Flip") -> "Brief":
+        """Return what is told of a flip before another that lasts."""
+        return cls(
+            factor=flip.factor or flip.beyond_factor,
+            winner=flip.winner,
+            faster_frac=flip.faster_frac,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
     """Where the winner changes when one figure of the hardware moves one way."""
 
@@ -86,7 +107,13 @@ class Flip:
     beyond_factor: float
     """``CLOSE`` beyond the flip point; nearer where the old winner wins there again. 0 without."""
     proved: bool
-    """Whether the contests before and beyond the flip point were decided over all candidates."""
+    """Whether the contests before and beyond the flip point were decided over all candidates that
+    take part."""
+    lasts: bool = True
+    """False where the winner of today wins again ``CLOSE`` beyond: as far as was looked, no other
+    winner stays."""
+    before: tuple["Brief", ...] = ()
+    """Where others win nearer than that, without staying ahead."""
 
 
 def knobs(tiers: Collection[Tier]) -> list[Knob]:
@@ -142,23 +169,34 @@ class Turn:
         )
 
     def flip(self) -> Flip:
-        """Return where the winner changes."""
-        last = self._from_now(RANGE)
+        """Return where the winner changes: where it stays another, or else the first of all."""
+        last, held = self._from_now(RANGE), 1.0
         to_faster = (self.side == "above") == self.knob.is_rate
         found = self.contest.winner(
             self._machine(last), self.holders, self.floor_ps, is_exact=to_faster
         )
-        if found.row not in self.holders:
-            rival, beaten = found.row, last
-        elif (between := self._beaten_between()) is not None:
-            rival, beaten = between
-        else:
-            return self._none(found.proved)
+        firm, briefs = self._none(found.proved), list[Flip]()
+        while len(briefs) < BRIEF and (over := self._beaten_beyond(held, found)):
+            flip, held = self._flip_beyond(held, *over)
+            if flip is None:  # who wins there is not known, or they tie
+                firm = self._none(proved=False)
+                break
+            if flip.lasts:
+                return replace(flip, before=tuple(map(Brief.of, briefs)))
+            briefs.append(flip)
+        return briefs[0] if briefs else firm
+
+    def _flip_beyond(self, held: float, rival: int, beaten: float) -> tuple[Flip | None, float]:
+        """Return the first flip found beyond ``held``, and where it was asked who wins after it.
+
+        At ``held`` the holders win, and at ``beaten`` they lose to ``rival``. None instead of a
+        flip where they tie, or too much would have to be simulated.
+        """
         while True:
-            holds, beaten = self._bisect(rival, beaten)
+            holds, beaten = self._bisect(rival, held, beaten)
             point, proved = float(np.sqrt(holds * beaten)), True
             near, far = (self._beyond(point, distance) for distance in (1 / CLOSE, CLOSE))
-            if (near > 1) == (self.side == "above"):
+            if self._is_beyond(near, held):
                 before = self._winner(near)
                 proved = before.proved
                 if before.row not in self.holders:
@@ -169,23 +207,25 @@ class Turn:
             if is_other and self._beats([beyond.row], holds) is not None:
                 rival, beaten = beyond.row, holds
                 continue
-            if beyond.row in self.holders:  # an anomaly of list scheduling: they win again
-                far, beyond = beaten, self._winner(beaten)
-            if beyond.row in self.holders:  # they tie there, or too much would have to be simulated
-                return self._none(proved=False)
-            return self._flip(point, far, beyond, proved=proved and beyond.proved)
+            if beyond.row not in self.holders:
+                return self._flip(point, far, beyond, proved=proved and beyond.proved), far
+            there = self._winner(beaten)  # an anomaly of list scheduling: they win again
+            if there.row in self.holders:
+                return None, far
+            found = self._flip(point, beaten, there, proved=proved and there.proved)
+            return replace(found, lasts=False), far
 
-    def _flip(self, point: float, far: float, beyond: Winner, *, proved: bool) -> Flip:
-        """Return the flip at ``point`` to the winner at ``far``."""
+    def _flip(self, point: float, at: float, winner: Winner, *, proved: bool) -> Flip:
+        """Return the flip at ``point`` to the winner ``at`` a factor beyond it."""
         return Flip(
             knob=self.knob.name,
             side=self.side,
             factor=point,
             range_factor=self._from_now(RANGE),
             figures=self.knob.figures(self.plans, point),
-            winner=self.contest.plans[beyond.row].label,
-            faster_frac=1 - beyond.step_ps / self._held_ps(self._machine(far)),
-            beyond_factor=far,
+            winner=self.contest.plans[winner.row].label,
+            faster_frac=1 - winner.step_ps / self._held_ps(self._machine(at)),
+            beyond_factor=at,
             proved=proved,
         )
 
@@ -210,6 +250,9 @@ class Turn:
     def _beyond(self, point: float, distance: float) -> float:
         return point * self._from_now(distance)
 
+    def _is_beyond(self, factor: float, other: float) -> bool:
+        return factor > other if self.side == "above" else factor < other
+
     def _machine(self, factor: float) -> Machine:
         if factor not in self.machines:
             self.machines[factor] = self.knob.machine(self.plans, factor)
@@ -233,23 +276,26 @@ class Turn:
                 return row
         return None
 
-    def _beaten_between(self) -> tuple[int, float] | None:
-        """Return who beats the holders at the nearest doubling or halving, and that; None if none.
+    def _beaten_beyond(self, held: float, at_last: Winner) -> tuple[int, float] | None:
+        """Return a rival and a factor beyond ``held`` at which it beats the holders; None if none.
 
-        Asked are the candidates simulated so far.
+        That is who wins at the last factor; else, of the candidates simulated so far, one that is
+        faster at the nearest doubling or halving.
         """
-        distance = 2.0
+        last, distance = self._from_now(RANGE), 2.0
+        if at_last.row not in self.holders:
+            return (at_last.row, last) if self._is_beyond(last, held) else None
         while distance < RANGE:
             factor = self._from_now(distance)
-            rival = self._beats(reversed(self.contest.lowered), factor)
-            if rival is not None:
-                return rival, factor
+            if self._is_beyond(factor, held):
+                rival = self._beats(reversed(self.contest.lowered), factor)
+                if rival is not None:
+                    return rival, factor
             distance *= 2
         return None
 
-    def _bisect(self, rival: int, beaten: float) -> tuple[float, float]:
+    def _bisect(self, rival: int, holds: float, beaten: float) -> tuple[float, float]:
         """Return two factors ``EXACT`` apart: at the second one ``rival`` beats the holders."""
-        holds = 1.0
         while max(holds, beaten) / min(holds, beaten) > EXACT:
             middle = float(np.sqrt(holds * beaten))
             if self._beats([rival], middle) is not None:

@@ -100,7 +100,7 @@ class Plan:
         """
         parts = [f"dp{self.workers}", f"mb{self.microbatch}"]
         if self.workers > 1:
-            parts += [self.algorithm, _size(self.bucket_bytes)]
+            parts += [self.algorithm, size_name(self.bucket_bytes)]
             parts += ["overlap"] if self.overlap else []
         slots = {
             "input": self.input_slots,
@@ -118,10 +118,10 @@ NAMED_SEATS = 8
 """Ranks up to which a label names every device."""
 
 
-def _size(size_bytes: int) -> str:
+def size_name(size_bytes: int) -> str:
     """Name the size of a bucket.
 
-    >>> _size(25 << 20), _size(64 << 10), _size(246_824)
+    >>> size_name(25 << 20), size_name(64 << 10), size_name(246_824)
     ('25MiB', '64KiB', '241KiB')
     """
     mebi, rest = divmod(size_bytes, MIB)

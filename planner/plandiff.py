@@ -87,6 +87,8 @@ def _profiles(record: ClusterRecord, prefix: str) -> dict[str, Any]:
             found[f"{name} sha256"] = _sha256(fields)
             found |= {f"{name} {key}": value for key, value in _flat(fields) if key != "name"}
     for name, ops in data["ops"].items():
+        if not ops:
+            continue
         found[f"{prefix}measured ops of {name} sha256"] = _sha256(ops)
         found[f"{prefix}measured ops of {name} count"] = len(ops)
     wiring = [data["devices"], data["edges"], data["routing"]]
@@ -103,8 +105,8 @@ def _sha256(value: object) -> str:
 def _path(file: PlanFile) -> dict[str, Any]:
     """Return the critical path of the best plan by phase, seconds.
 
-    Nothing where it cannot be told: the model is not known here or has changed, or the plans were
-    edited and not predicted since.
+    Nothing where it cannot be told: the model is not known here or has changed, the plans were
+    edited and not predicted since, or their input runs ahead so that one step does not say all.
     """
     try:
         model = load_model(file.model)
@@ -112,7 +114,7 @@ def _path(file: PlanFile) -> dict[str, Any]:
         return {}
     plan, machine = file.plans[0].plan, file.to_machine()
     edited = plans_sha256(file.plans) != file.plans_sha256
-    if edited or model.sha256() != file.model_sha256:
+    if edited or plan.decode_workers or model.sha256() != file.model_sha256:
         return {}
     if verdict(model, file.training, plan, machine.cluster(plan.workers)) is not Verdict.FITS:
         return {}

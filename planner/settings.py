@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwprofiles.calibration import OpSample
-from hwprofiles.device import Device
+from hwprofiles.device import Device, Efficiency
 from hwprofiles.errors import PlanError, UnitError
 from hwprofiles.grade import Grade
 from hwprofiles.link import Link
@@ -114,7 +114,10 @@ def _value(
     try:
         amount = float(reader(value))
     except UnitError as error:
-        raise PlanError(f"--set {text!r}: expected a factor such as 2x, or a {error}") from error
+        _, _, wanted = str(error).rpartition(": expected ")
+        raise PlanError(
+            f"--set {text!r}: expected a factor such as 2x, or {wanted}; got {value!r}"
+        ) from error
     if not math.isfinite(amount) or amount < 0 or (amount == 0 and key not in MAY_BE_ZERO):
         raise PlanError(f"--set {text!r}: expected more than 0, got {value!r}; give another value")
     return None, amount
@@ -186,18 +189,23 @@ def _change_devices(record: ClusterRecord, setting: Setting) -> ClusterRecord:
 
 
 def _change_device(device: Device, setting: Setting) -> Device:
-    """Return the device as set; the rates of its fitted curves follow those of the device."""
+    """Return the device as set; the rates of its fitted curves follow those of the device.
+
+    What published runs reach of a device says nothing of another one: those fractions are taken
+    over, as from one generation to the next.
+    """
     flops = setting.factor or 1.0 if setting.key in ("speed", "flops") else 1.0
-    memory = moved = 1.0
-    launch_s = device.launch_overhead_s
-    overhead = 1.0
+    memory = moved = overhead = 1.0
+    launch_s, known = device.launch_overhead_s, device.efficiency
     if setting.key == "speed":
         moved, overhead = flops, 1 / flops
         launch_s = launch_s / flops
     elif setting.key == "memory-bandwidth":
         moved = setting.new(device.memory_bytes_per_s) / device.memory_bytes_per_s
     elif setting.key == "launch":
-        launch_s = setting.new(launch_s)
+        beside_s = launch_s + (known.kernel_s if known else 0.0)
+        overhead = setting.new(beside_s) / beside_s if beside_s else 1.0
+        launch_s = launch_s * overhead if beside_s else setting.new(launch_s)
     elif setting.key == "memory":
         memory = setting.new(device.memory_bytes) / device.memory_bytes
     curves = {}
@@ -206,7 +214,7 @@ def _change_device(device: Device, setting: Setting) -> Device:
             old,
             flop_per_s=old.flop_per_s * flops,
             bytes_per_s=old.bytes_per_s * moved,
-            overhead_s=old.overhead_s * overhead,
+            overhead_s=old.overhead_s * (overhead if setting.key == "speed" else 1.0),
         )
         curves[name] = old if curve == old else replace(curve, grade=Grade.DATASHEET)
     changed = replace(
@@ -216,8 +224,22 @@ def _change_device(device: Device, setting: Setting) -> Device:
         peak_flop_per_s={name: rate * flops for name, rate in device.peak_flop_per_s.items()},
         launch_overhead_s=launch_s,
         curves=curves,
+        efficiency=known and _with_kernels(known, overhead),
     )
-    return device if changed == device else changed
+    if changed == device or setting.key == "memory" or not changed.efficiency:
+        return device if changed == device else changed
+    dtypes = {name.rpartition("/")[2] for name in changed.efficiency.peak_frac}
+    unseen = tuple(sorted({*dtypes, *changed.efficiency.elementwise_frac}))
+    return replace(changed, efficiency=replace(changed.efficiency, extrapolated=unseen))
+
+
+def _with_kernels(known: Efficiency, ratio: float) -> Efficiency:
+    """Return what is reached with kernels that take ``ratio`` as long beside their work."""
+    return replace(
+        known,
+        kernel_s=known.kernel_s * ratio,
+        elementwise_kernel_s=known.elementwise_kernel_s * ratio,
+    )
 
 
 def _change_op(op: OpSample, old: Device, new: Device, setting: Setting) -> OpSample:

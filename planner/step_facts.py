@@ -123,6 +123,15 @@ def input_stall_s(program: Program, timeline: Timeline) -> float:
     return waits_ps / program.ranks / PS_PER_S
 
 
+def waiting_s(program: Program, timeline: Timeline) -> float:
+    """Return how long a rank does nothing in a step, seconds, a mean over the ranks.
+
+    It neither computes nor loads, and none of its transfers is under way: it waits for others.
+    """
+    busy_ps = sum(_length(_union(_spans(timeline, tasks))) for tasks in _by_rank(program))
+    return timeline.makespan_s - busy_ps / program.ranks / PS_PER_S
+
+
 def link_uses(program: Program, timeline: Timeline, cluster: Cluster) -> tuple[LinkUse, ...]:
     """Return what the wires of ``cluster`` carry, the group with the busiest wire first."""
     carried = wire_bytes(program, len(cluster.links))

@@ -1,17 +1,19 @@
 """What if the hardware were another: the plans of a plan file priced again, or searched again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwprofiles.errors import NothingFits, PlanError
+from hwprofiles.grade import Grade
 from planner.certificate import Certificate, SearchResult
 from planner.contest import held_to, refuse_other_objectives
+from planner.evidence import Evidence
 from planner.layout import memory_bytes
 from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.plan import Plan
 from planner.predict import Prediction, predict
-from planner.records import PlanFile, RankedPlan, plans_sha256
+from planner.records import ClusterRecord, PlanFile, RankedPlan, plans_sha256
 from planner.search import search
 from planner.settings import change, parse_setting
 from planner.space import Constraints
@@ -19,6 +21,8 @@ from planner.space import Constraints
 Told = Callable[[int, int], None]
 _CURVES = "; ops that the plan file has no copy of are priced by fitted curves"
 
+INTERRUPT = "interrupt"
+"""What a search that was broken off says stopped it."""
 MODERATE, REPLANNED = 64, 32
 """On up to so many devices a search without a budget simulates up to so many plans."""
 
@@ -53,6 +57,8 @@ class WhatIf:
     """In the order after; then those that are left over."""
     statement: str
     """What is known of candidates that are not listed."""
+    interrupted: bool = False
+    """Whether the new search was broken off; the best so far are listed."""
 
 
 def what_if(
@@ -75,8 +81,9 @@ def what_if(
     refuse_other_objectives(plans)
     if not texts:
         raise PlanError("--set: expected at least one NAME=VALUE, got none; give e.g. bandwidth=2x")
+    texts = ["=".join(part.strip() for part in text.rpartition("=")[::2]) for text in texts]
     settings = [parse_setting(text, plans.machine.values()) for text in texts]
-    names = [text.partition("=")[0] for text in texts]
+    names = [setting.name for setting in settings]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise PlanError(f"--set {twice}: expected one value, got several; give one")
     records = change(plans.machine, settings)
@@ -85,7 +92,7 @@ def what_if(
     if changes:
         name = f"{plans.cluster} with {', '.join(texts)}"
         records = {key: replace(record, name=name) for key, record in records.items()}
-        new = replace(plans, cluster=name, machine=records)
+        new = replace(plans, cluster=name, machine=records, evidence=_evidence(plans, records))
     model = load_model(plans.model)
     if search_again:
         found = _search(model, new, budget, told)
@@ -98,6 +105,26 @@ def what_if(
         certificate = _certificate(plans, ranked, texts) if changes else plans.certificate
     new = replace(new, plans=ranked, plans_sha256=plans_sha256(ranked), certificate=certificate)
     return _compare(plans, new, texts, search_again), new
+
+
+def _evidence(plans: PlanFile, records: Mapping[int, ClusterRecord]) -> Evidence | None:
+    """Return what is still known of the changed hardware from runs and collectives.
+
+    The deviation of published runs is that of their devices; a stack's fit is that of its links.
+    """
+    old = plans.evidence
+    if old is None:
+        return None
+    reached = [
+        {kind.name: kind.efficiency for record in some.values() for kind in record.device_kinds}
+        for some in (plans.machine, records)
+    ]
+    if reached[0] != reached[1]:
+        old = replace(old, deviation=None, deviation_many=None)
+    links = [link for record in records.values() for link in record.links]
+    fitted = {link.name for link in links if link.grade <= Grade.FITTED}
+    stacks = (replace(s, links=tuple(n for n in s.links if n in fitted)) for s in old.stacks)
+    return replace(old, stacks=tuple(stack for stack in stacks if stack.links))
 
 
 def _predict(model: ModelGraph, new: PlanFile, told: Told) -> tuple[RankedPlan, ...]:
@@ -139,19 +166,35 @@ def _search(model: ModelGraph, new: PlanFile, budget: int | None, told: Told) ->
     asked = [held]
     if not every and "workers" not in held.fixed:
         asked = [replace(held, fixed={**held.fixed, "workers": w}) for w in known]
-    found = [
-        search(
-            model,
-            new.training,
-            machine,
-            top=len(new.plans),
-            budget=budget,
-            constraints=choice,
-            progress=lambda stage, done, total, best: told(done, total),
-        )
-        for choice in asked
-    ]
+    found: list[SearchResult] = []
+    for choice in asked:
+        try:
+            result = search(
+                model,
+                new.training,
+                machine,
+                top=len(new.plans),
+                budget=budget,
+                constraints=choice,
+                progress=lambda stage, done, total, best: told(done, total),
+            )
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            return _broken_off(_fastest(found))
+        found.append(result)
+        if result.certificate.stopped_by == INTERRUPT:
+            return _broken_off(_fastest(found))
+    return _fastest(found)
+
+
+def _fastest(found: Sequence[SearchResult]) -> SearchResult:
     return min(found, key=lambda result: result.best[0].prediction.step_s)
+
+
+def _broken_off(best: SearchResult) -> SearchResult:
+    """Return the best of several searches of which the last was interrupted."""
+    return replace(best, certificate=replace(best.certificate, stopped_by=INTERRUPT))
 
 
 def _certificate(
@@ -196,6 +239,7 @@ def _compare(old: PlanFile, new: PlanFile, texts: Sequence[str], searched: bool)
         winner_after=new.plans[0].label,
         plans=tuple(rows),
         statement=new.certificate.statement + (_CURVES if searched and _is_measured(new) else ""),
+        interrupted=searched and new.certificate.stopped_by == INTERRUPT,
     )
 
 

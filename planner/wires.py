@@ -69,7 +69,12 @@ def node_of(end: End, routing: Routing) -> str | None:
 
 
 def _kind(end: End) -> str:
-    """Return what an end is: a device, or the name of a switch without its numbers."""
+    """Return what an end is: a device, or the name of a switch without its numbers.
+
+    >>> _kind("node0.pcie1"), _kind("leaf0.7"), _kind("dgx2-switch")
+    ('pcie', 'leaf', 'dgx2-switch')
+    """
     if isinstance(end, int):
         return "device"
-    return re.sub(r"[\d.\-_]+$", "", end.rpartition(".")[2]) or end
+    words = (re.sub(r"[\d\-_]+$", "", word) for word in reversed(end.split(".")))
+    return next((word for word in words if word), end)

@@ -8,7 +8,9 @@ from typing import Any
 from hwprofiles.grade import Grade
 from hwprofiles.tiers import format_rate
 from hwprofiles.units import format_bytes, format_flop, format_frac, format_s
+from planner.plan import size_name
 from planner.plandiff import Difference
+from reports.shares import share
 from reports.tables import text_rate
 
 HASH_DIGITS = 16
@@ -17,6 +19,8 @@ MOST_VALUES = 4
 NOISE_FRAC = 1e-9
 """Times that differ by less are one time, summed in another order."""
 CURVES, EXAMPLES, PATH = " curves.", "examples.", "critical path"
+NO_RATIOS, NO_RATIO = ("plan", "search"), ("_frac", "grade", "seed")
+"""Sections, and ends of fields, of which a ratio tells nothing."""
 COUNTED: Mapping[str, Callable[[Difference], bool]] = {
     "fitted curves": lambda row: CURVES in row.field,
     "other plans": lambda row: row.section == "other plans",
@@ -26,7 +30,11 @@ COUNTED: Mapping[str, Callable[[Difference], bool]] = {
 
 
 def difference_lines(found: Sequence[Difference]) -> Iterator[str]:
-    """Yield the differences by section; of what is too much to be shown only how many."""
+    """Yield how much faster the second is, then the differences by section.
+
+    Of what is too much to be shown only how many are told.
+    """
+    yield from _verdict(found)
     shown = [
         row
         for row in found
@@ -37,7 +45,15 @@ def difference_lines(found: Sequence[Difference]) -> Iterator[str]:
         yield from (f"  {line}" for line in _section(list(rows)))
     for name, is_of in COUNTED.items():
         if count := sum(map(is_of, found)):
-            yield f"{name}: {count} fields differ; --json lists them"
+            fields = "1 field differs" if count == 1 else f"{count} fields differ"
+            yield f"{name}: {fields}; --json lists them"
+
+
+def _verdict(found: Sequence[Difference]) -> Iterator[str]:
+    for row in found:
+        if row.section == "prediction" and row.field == "samples_per_s":
+            times = row.b / row.a
+            yield f"the second trains {times:.4g} times as fast as the first"
 
 
 def _is_noise(a: Any, b: Any) -> bool:
@@ -67,7 +83,14 @@ def _part(field: str) -> str:
 
 def _line(row: Difference) -> str:
     name = f"{row.field}_s" if row.section == PATH else row.field
-    return f"{row.field}: {with_unit(name, row.a)} -> {with_unit(name, row.b)}"
+    told = f"{row.field}: {with_unit(name, row.a)} -> {with_unit(name, row.b)}"
+    return f"{told} ({share(row.b / row.a - 1, signed=True)})" if _has_ratio(row) else told
+
+
+def _has_ratio(row: Difference) -> bool:
+    """Whether how many times one value the other is tells something."""
+    are_numbers = all(type(x) in (int, float) and x > 0 for x in (row.a, row.b))
+    return are_numbers and row.section not in NO_RATIOS and not row.field.endswith(NO_RATIO)
 
 
 def with_unit(field: str, value: Any) -> str:
@@ -75,10 +98,12 @@ def with_unit(field: str, value: Any) -> str:
 
     >>> with_unit("interval_s", [0.001, 0.002]), with_unit("tasks", 8487)
     ('1 ms, 2 ms', '8,487')
+    >>> with_unit("bucket_bytes", 25 << 20), with_unit("memory_bytes", 25 << 20)
+    ('25MiB', '26.21 MB')
     """
     if isinstance(value, list | tuple):
-        shown = _overheads(value) if field.endswith("overheads") else None
-        shown = shown or [with_unit(field, one) for one in value[:MOST_VALUES]]
+        some, is_law = value[:MOST_VALUES], field.endswith("overheads")
+        shown = _overheads(some) if is_law else [with_unit(field, one) for one in some]
         return ", ".join([*shown, *[f"... ({len(value)})"] * (len(value) > MOST_VALUES)])
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _number(field, value)
@@ -91,6 +116,7 @@ def _overheads(points: Sequence[Any]) -> list[str]:
 
 
 UNITS: tuple[tuple[tuple[str, ...], Callable[[Any], str]], ...] = (
+    (("bucket_bytes",), size_name),
     (("samples_per_s",), text_rate),
     (("bytes_per_s",), format_rate),
     (("flop_per_s", "flop_per_s."), lambda value: f"{format_flop(value)}/s"),
@@ -118,7 +144,8 @@ def _shown(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, Mapping):
         if "name" in value:
-            return str(value["name"])
+            links = f" on {', '.join(value['links'])}" if value.get("links") else ""
+            return f"{value['name']}{links}"
         return ", ".join(f"{name}={_shown(inner)}" for name, inner in value.items()) or "-"
     text = str(value)
     is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")

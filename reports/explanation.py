@@ -1,34 +1,35 @@
-"""An explanation and a what-if in words: short sentences and rows, with units."""
+"""An explanation in words: short sentences and rows, with units."""
 
 from collections.abc import Iterator
 
-from hwprofiles.tiers import format_rate
 from hwprofiles.units import format_bytes, format_frac, format_s
 from planner.batches import AtBatch, Change
 from planner.explain import Explanation, Margin
-from planner.flips import Flip
-from planner.whatif import Repriced, WhatIf
+from planner.rivals import Rival
 from reports.difference import with_unit
-from reports.tables import text_rate
+from reports.flip_words import DOUBT, flip_sentences, knob_words
+from reports.shares import share, slower
 
 Rows = list[tuple[str, ...]]
-TIER_WORDS = {"intra": "within a node", "inter": "between nodes"}
 MOST_LINKS = 6
+MOST_RIVALS = 12
 
 
 def headline(found: Explanation) -> str:
     """Return what is explained."""
     place = "the best plan" if found.pick == 0 else f"plan {found.pick}"
+    least, most = map(format_s, found.interval_s)
     return (
         f"{found.model}, batch {found.batch}, on {found.cluster}: {place} is {found.label},"
-        f" {format_s(found.step_s)} a step (grade {found.grade})"
+        f" {format_s(found.step_s)} a step (grade {found.grade}, {found.interval_kind} interval"
+        f" {least} to {most})"
     )
 
 
 def path_rows(found: Explanation) -> Rows:
     """Return the critical path by phase, the longest first."""
     return [
-        (part.phase, format_s(part.seconds), format_frac(part.frac), str(part.tasks))
+        (part.phase, format_s(part.seconds), share(part.frac), f"{part.tasks:,}")
         for part in found.critical_path
     ]
 
@@ -40,13 +41,27 @@ def link_rows(found: Explanation) -> Rows:
             use.name,
             f"{use.wires_used} of {use.wires}",
             format_bytes(use.bytes),
-            format_frac(use.utilisation_frac),
+            share(use.utilisation_frac),
             use.busiest.ends,
-            format_frac(use.busiest.utilisation_frac),
+            share(use.busiest.utilisation_frac),
         )
         for use in found.links[:MOST_LINKS]
         if use.busiest
     ]
+
+
+def response_rows(found: Explanation) -> Rows:
+    """Return what half and double of every figure do to the step; of no effect none."""
+    idle = {idle.name for idle in found.idle}
+    return [
+        (knob_words(one.knob), *(_answer(s, found.step_s) for s in (one.half_s, one.double_s)))
+        for one in found.responses
+        if one.knob not in idle
+    ]
+
+
+def _answer(step_s: float, now_s: float) -> str:
+    return f"{format_s(step_s)} ({share(step_s / now_s - 1, signed=True)})"
 
 
 def exchange_sentences(found: Explanation) -> Iterator[str]:
@@ -55,16 +70,22 @@ def exchange_sentences(found: Explanation) -> Iterator[str]:
     if c.total_s:
         yield (
             f"Communication takes {format_s(c.total_s)} of a rank's step; computation hides"
-            f" {format_s(c.hidden_s)} of it ({format_frac(c.hidden_frac)}), and"
-            f" {format_s(c.exposed_s)} are exposed ({format_frac(c.exposed_frac)} of the step)."
+            f" {format_s(c.hidden_s)} of it ({share(c.hidden_frac)}), and"
+            f" {format_s(c.exposed_s)} are exposed ({share(c.exposed_frac)} of the step)."
         )
     else:
         yield "Nothing is communicated."
     if found.input_stall_s:
-        share = format_frac(found.input_stall_s / found.step_s)
-        yield f"A rank waits {format_s(found.input_stall_s)} for its records ({share} of the step)."
+        stall, of_step = format_s(found.input_stall_s), share(found.input_stall_s / found.step_s)
+        yield f"A rank waits {stall} for its records ({of_step} of the step)."
     else:
         yield "No rank waits for its records."
+    if found.waiting_s > 0:
+        of_step = share(found.waiting_s / found.step_s)
+        yield (
+            f"For {format_s(found.waiting_s)} a rank does nothing but wait for others ({of_step} of"
+            " the step). All these are means over the ranks."
+        )
 
 
 def margin_sentences(found: Explanation) -> Iterator[str]:
@@ -81,14 +102,20 @@ def margin_sentences(found: Explanation) -> Iterator[str]:
         word = "beats" if margin.ahead_s > 0 else "loses to"
         yield (
             f"It {word} {margin.label} by {format_s(abs(margin.ahead_s))}"
-            f" ({format_frac(abs(margin.ahead_frac))})."
+            f" ({share(abs(margin.ahead_frac))})."
         )
+    elif not found.tied:
+        yield f"It is as fast as {margin.label}."
     yield f"They differ in {_changes(margin.differs)}."
     moved = {phase: s for phase, s in margin.path_s.items() if abs(s) > 1e-4 * found.step_s}
     if moved:
         told = ", ".join(_moved(phase, s) for phase, s in moved.items())
         yield f"On the critical path of {margin.label} there is {told}."
     yield _order(margin)
+
+
+def _moved(phase: str, seconds: float) -> str:
+    return f"{format_s(abs(seconds))} {'more' if seconds >= 0 else 'less'} {phase}"
 
 
 def _order(margin: Margin) -> str:
@@ -101,79 +128,54 @@ def _order(margin: Margin) -> str:
     )
 
 
-def _changes(differs: tuple[Change, ...]) -> str:
+def _changes(differs: tuple[Change, ...], form: str = "{} against {}") -> str:
     if not differs:
         return "nothing but their name"
     return ", ".join(
-        f"{c.field} ({with_unit(c.field, c.this)} against {with_unit(c.field, c.other)})"
+        f"{c.field} ({form.format(*(with_unit(c.field, side) for side in (c.this, c.other)))})"
         for c in differs
     )
 
 
-def flip_sentences(found: Explanation) -> Iterator[str]:
-    """Yield where another plan wins, then what may move without another winner."""
-    used = {use.link for use in found.links if use.bytes}
-    over = f"all {found.candidates} candidates"
-    if not found.all_candidates:
-        over = f"{found.candidates} candidates; of the others the file does not hold enough"
-    proved = all(flip.proved for flip in found.flips) or not found.all_candidates
-    for flip in found.flips:
-        if flip.factor is not None:
-            yield _flip(flip, flip.factor, used)
-    firm: dict[str, list[Flip]] = {}
-    for flip in found.flips:
-        if flip.factor is None:
-            firm.setdefault(flip.knob, []).append(flip)
-    for knob, sides in firm.items():
-        ends = " to ".join(f"{flip.range_factor:g}x" for flip in sides)
-        way = "from" if len(sides) == 2 else "down to" if sides[0].side == "below" else "up to"
-        name = _knob(knob)
-        yield f"{name[:1].upper()}{name[1:]} {way} {ends} keeps the winner."
-    if found.flips:
-        yield f"Who wins was decided over {over}{'' if proved else ', though not always proved'}."
+def rival_sentences(found: Explanation) -> Iterator[str]:
+    """Yield the best candidate of every other choice, and how much slower it is."""
+    for rival in found.rivals[:MOST_RIVALS]:
+        yield f"{rival.choice}: {rival.label}, {_rival(rival, found.step_s)}."
 
 
-def _flip(flip: Flip, factor: float, used: set[str]) -> str:
-    names = [name for name in flip.figures if name in used] or list(flip.figures)
-    rate = flip.knob.endswith("bandwidth")
-    shown = ", ".join(
-        f"{name} at {(format_rate if rate else format_s)(flip.figures[name])}" for name in names
-    )
-    tail = f" ({shown})" if shown else ""
-    doubt = "" if flip.proved else ", though not all that may be faster were simulated"
-    at = f"{flip.side.capitalize()} {factor:.3g}x {_knob(flip.knob)}{tail}"
-    return (
-        f"{at} {flip.winner} wins{doubt};"
-        f" at {flip.beyond_factor:.3g}x it is {format_frac(flip.faster_frac, 2)} faster."
-    )
-
-
-def _knob(name: str) -> str:
-    """Return a name as in ``--set`` in words; that of a group of wires stays."""
-    scope, _, key = name.partition(".")
-    if scope in TIER_WORDS:
-        return f"{key} {TIER_WORDS[scope]}"
-    return f"{scope} {key}" if scope == "device" else name
+def _rival(rival: Rival, step_s: float) -> str:
+    behind, least = (s / step_s - 1 for s in (rival.step_s, max(rival.least_s, step_s)))
+    took = f"{format_s(rival.step_s)} a step"
+    if not rival.simulated:
+        return f"not simulated, at least {slower(behind)} ({took})"
+    doubt = f"; others are at least {slower(least)}" if least > 0 else "; others may be as fast"
+    return f"{took}, {slower(behind)}{doubt if rival.least_s < rival.step_s else ''}"
 
 
 def batch_sentences(found: Explanation) -> Iterator[str]:
     """Yield how far the batch may change until another choice wins, among those looked at."""
     for at in found.batches:
         yield _at_batch(at, found.batch)
+    if found.batches:
+        yield "Looked at were batches that the workers of the plan can share, by bisection."
 
 
 def _at_batch(at: AtBatch, batch: int) -> str:
     way = "Down" if at.batch < batch else "Up"
+    took = f"({format_s(at.step_s)} a step){'' if at.proved else DOUBT}"
     if not at.differs:
-        return f"{way} to batch {at.batch} the choice stays ({format_s(at.step_s)} a step)."
-    what = f"{way} to batch {at.batch}, where {at.winner} wins ({format_s(at.step_s)} a step)"
-    return f"{what}; that changes {_changes(at.differs)}."
+        return f"{way} to batch {at.batch:,} the choice stays {took}."
+    changes = _changes(at.differs, "from {} to {}")
+    return f"{way} to batch {at.batch:,}, where {at.winner} wins {took}; that changes {changes}."
 
 
 def idle_sentences(found: Explanation) -> Iterator[str]:
-    """Yield which inputs do not matter to the plan."""
+    """Yield which inputs do not matter to the plan, those of one reason in one sentence."""
+    names: dict[str, list[str]] = {}
     for idle in found.idle:
-        yield f"{_knob(idle.name)}: {idle.why}."
+        names.setdefault(idle.why, []).append(knob_words(idle.name))
+    for why, some in names.items():
+        yield f"{why[:1].upper()}{why[1:]}: {', '.join(some)}."
 
 
 def sections(found: Explanation) -> Iterator[tuple[str, list[str]]]:
@@ -181,6 +183,7 @@ def sections(found: Explanation) -> Iterator[tuple[str, list[str]]]:
     parts = {
         "why it won" if found.pick == 0 else "why it did not win": margin_sentences(found),
         "communication and input": exchange_sentences(found),
+        "the best with another choice": rival_sentences(found),
         "what would change the answer": flip_sentences(found),
         "with another batch": batch_sentences(found),
         "what does not matter": idle_sentences(found),
@@ -188,42 +191,3 @@ def sections(found: Explanation) -> Iterator[tuple[str, list[str]]]:
     for title, sentences in parts.items():
         if lines := list(sentences):
             yield title, lines
-
-
-def what_if_lines(found: WhatIf) -> Iterator[str]:
-    """Yield what the changed hardware does to the answer."""
-    settings = ", ".join(found.settings)
-    if not found.changes_hardware:
-        yield f"{settings}: the hardware stays as it is."
-    if found.winner_after == found.winner_before:
-        yield f"With {settings} {found.winner_after} is still the best plan."
-    else:
-        yield (
-            f"With {settings} {found.winner_after} is the best plan, no longer"
-            f" {found.winner_before}."
-        )
-    yield f"{found.statement[:1].upper()}{found.statement[1:]}."
-
-
-def what_if_rows(found: WhatIf) -> Rows:
-    """Return every plan before and after."""
-    left = "not among the first" if found.searched else "does not fit"
-    return [_repriced(row, left) for row in found.plans]
-
-
-def _repriced(row: Repriced, left: str) -> tuple[str, ...]:
-    old, new = row.before, row.after
-    moved = row.step_change_frac
-    return (
-        row.label,
-        format_s(old.step_s, 4) if old else "not listed",
-        format_s(new.step_s, 4) if new else left,
-        f"{100 * moved:+.1f} %" if moved is not None else "",
-        format_s(new.closed_form_s, 4) if new else "",
-        text_rate(new.samples_per_s) if new else "",
-        new.grade if new else "",
-    )
-
-
-def _moved(phase: str, seconds: float) -> str:
-    return f"{format_s(abs(seconds))} {'more' if seconds >= 0 else 'less'} {phase}"

@@ -1,5 +1,6 @@
 """Bytes alive on one rank over a step, by category, under the line of its arena."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,38 +44,50 @@ class LiveMemory:
 
 
 def live_memory(program: Program, timeline: Timeline, rank: int) -> LiveMemory:
-    """Return the bytes alive on ``rank``: an item from its writer's start to its last reader's end.
+    """Return the bytes alive on ``rank``, as ``live_memories`` does."""
+    return next(live_memories(program, timeline, [rank]))
+
+
+def live_memories(
+    program: Program, timeline: Timeline, ranks: Sequence[int]
+) -> Iterator[LiveMemory]:
+    """Yield the bytes alive on ``ranks``: an item from its writer's start to its last reader's end.
 
     Registers that no task takes a slot of live from step to step. An item of no length is nowhere.
     """
     graph = program.graph
-    categories = {f"{r.name}@{rank}": r.category for r in program.registers[rank]}
-    of_register = [categories.get(name) for name in program.register_names]
-    names = list(dict.fromkeys(categories.values()))
-    code = np.array([names.index(c) if c is not None else -1 for c in of_register])
+    registers = list(program.register_names)
+    resident = set(registers) - {registers[i] for i in np.unique(graph.out_idx).tolist()}
+    owner = {f"{r.name}@{rank}": rank for rank in ranks for r in program.registers[rank]}
+    of_register = np.array([owner.get(name, -1) for name in registers])
     writer = graph.item_task()
     born_ps, dead_ps = timeline.start_ps[writer], timeline.end_ps[writer]
     np.maximum.at(dead_ps, graph.in_idx, np.repeat(timeline.end_ps, np.diff(graph.in_ptr)))
-    own = (code[graph.out_idx] >= 0) & (dead_ps > born_ps)
-    register = graph.out_idx[own]
-    size = graph.register_bytes[register]
-    ends_ps = [0, timeline.makespan_ps]
-    at_ps, place = np.unique(
-        np.concatenate([ends_ps, born_ps[own], dead_ps[own]]), return_inverse=True
-    )
-    change = np.zeros((len(names), len(at_ps)), dtype=np.int64)
-    kind = code[register]
-    np.add.at(change, (kind, place[2 : 2 + len(register)]), size)
-    np.add.at(change, (kind, place[2 + len(register) :]), -size)
-    held = np.cumsum(change, axis=1)
-    resident = set(program.register_names) - {
-        program.register_names[i] for i in np.unique(graph.out_idx)
-    }
-    for found in program.registers[rank]:
-        if f"{found.name}@{rank}" in resident:
-            held[names.index(found.category)] += found.arena_bytes
-    return LiveMemory(
-        rank=rank,
-        at_ps=at_ps,
-        by_category={name: held[i] for i, name in enumerate(names) if held[i].any()},
-    )
+    items = np.flatnonzero((of_register[graph.out_idx] >= 0) & (dead_ps > born_ps))
+    order = items[np.argsort(of_register[graph.out_idx[items]], kind="stable")]
+    sorted_ranks = of_register[graph.out_idx[order]]
+    for rank in ranks:
+        own = order[slice(*np.searchsorted(sorted_ranks, [rank, rank + 1]))]
+        known = {f"{r.name}@{rank}": r for r in program.registers[rank]}
+        names = list(dict.fromkeys(r.category for r in known.values()))
+        register = graph.out_idx[own]
+        kind = np.array(
+            [names.index(known[registers[i]].category) for i in register.tolist()], dtype=np.int64
+        )
+        size = graph.register_bytes[register]
+        at_ps, place = np.unique(
+            np.concatenate([[0, timeline.makespan_ps], born_ps[own], dead_ps[own]]),
+            return_inverse=True,
+        )
+        change = np.zeros((len(names), len(at_ps)), dtype=np.int64)
+        np.add.at(change, (kind, place[2 : 2 + len(own)]), size)
+        np.add.at(change, (kind, place[2 + len(own) :]), -size)
+        held = np.cumsum(change, axis=1)
+        for name, found in known.items():
+            if name in resident:
+                held[names.index(found.category)] += found.arena_bytes
+        yield LiveMemory(
+            rank=rank,
+            at_ps=at_ps,
+            by_category={name: held[i] for i, name in enumerate(names) if held[i].any()},
+        )

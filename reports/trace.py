@@ -8,8 +8,7 @@ a rank by category and the rate at which bytes move over a link. Times are micro
 import gzip
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ import numpy.typing as npt
 
 from hwprofiles.errors import PlanError, RecordError
 from hwprofiles.units import PS_PER_S, Ints
-from planner.program import ComputeTask, Program, StageTask, Task, TransferTask
+from planner.program import Program, Task, TransferTask
 from planner.records import write_bytes
 from reports.case import Case
 from reports.linkuse import flows, node_name
-from reports.livememory import LiveMemory, live_memory
+from reports.livememory import LiveMemory, live_memories
 from reports.replay import Replay
+from reports.trace_lanes import Lane, lanes_of
 from sim.timeline import Timeline
 
 PS_PER_US = 10**6
@@ -33,11 +33,16 @@ RANKS_APART = 100_000
 SUFFIXES = (".weight_grad", ".input_grad", ".sum", ".accumulate")
 BUCKET = re.compile(r"\.(\d+)(?:\[|$)")
 """In the names of the tasks of an exchange and an update."""
-ROLES = ("compute", "copy", "send", "receive", "read", "decode")
 Event = dict[str, Any]
+Told = Callable[[int, int], None]
 
 
-def write_trace(case: Case, output: Path, ranks: Collection[int] = ()) -> Path:
+def write_trace(
+    case: Case,
+    output: Path,
+    ranks: Collection[int] = (),
+    told: Told = lambda done, total: None,
+) -> Path:
     """Write the subject's step, simulated and, where it was traced, measured.
 
     Parameters
@@ -48,6 +53,8 @@ def write_trace(case: Case, output: Path, ranks: Collection[int] = ()) -> Path:
         ``.json``, or ``.json.gz`` for a compressed file, which Perfetto reads as well.
     ranks : collection of int
         Those that are written; without any, all of them. Links have the flows of all ranks.
+    told : function
+        Called with how many ranks of all sides are written, and how many there are.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def write_trace(case: Case, output: Path, ranks: Collection[int] = ()) -> Path:
                 "cluster": case.plans.cluster,
                 "plan": case.subject.label,
             },
-            "traceEvents": list(events(replay, case.subject.prediction.arena_bytes, ranks)),
+            "traceEvents": list(events(replay, case.subject.prediction.arena_bytes, ranks, told)),
         },
         allow_nan=False,
         separators=(",", ":"),
@@ -88,7 +95,10 @@ def write_trace(case: Case, output: Path, ranks: Collection[int] = ()) -> Path:
 
 
 def events(
-    replay: Replay, arena_bytes: Sequence[int], ranks: Collection[int] = ()
+    replay: Replay,
+    arena_bytes: Sequence[int],
+    ranks: Collection[int] = (),
+    told: Told = lambda done, total: None,
 ) -> Iterator[Event]:
     """Yield the events of every side; of some ranks only where ``ranks`` names any.
 
@@ -97,87 +107,17 @@ def events(
     chosen = sorted(set(ranks)) or list(range(replay.program.ranks))
     for place, (side, timeline) in enumerate(replay.sides.items()):
         first = 1 + place * RANKS_APART
-        lanes = _lanes(replay.program, timeline)
-        for rank in chosen:
+        lanes = lanes_of(replay.program, timeline)
+        memories = live_memories(replay.program, timeline, chosen)
+        for number, (rank, live) in enumerate(zip(chosen, memories, strict=True)):
+            told(place * len(chosen) + number, len(replay.sides) * len(chosen))
             yield _named("process", first + rank, f"{side}: rank {rank}")
             yield _meta("process_sort_index", first + rank, sort_index=first + rank)
             for lane in (lane for lane in lanes if lane.rank == rank):
                 yield _named("thread", first + rank, lane.name, lane.track)
                 yield from _slices(replay.program, timeline, lane, first + rank)
-            live = live_memory(replay.program, timeline, rank)
             yield from _memory(live, arena_bytes[rank], first + rank)
         yield from _links(replay, timeline, side, first + replay.program.ranks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """A track of a rank: what one lane of it does, or the messages that it had in hand beside."""
-
-    rank: int
-    track: int
-    name: str
-    tasks: tuple[int, ...]
-    """In order of their start."""
-    is_nested: bool = True
-    """Whether none begins before the one before has ended."""
-
-
-def _lanes(program: Program, timeline: Timeline) -> list[Lane]:
-    """Return the lanes of all ranks, named by what runs on them.
-
-    In a measured step a message is in hand from when it is posted, while its rank goes on
-    computing: messages that overlap other work of their lane are a track by themselves.
-    """
-    roles: dict[tuple[int, int], set[str]] = {}
-    of_lane: dict[tuple[int, int], list[int]] = {}
-    rank_of = _rank_of_lane(program)
-    for task, info in enumerate(program.tasks):
-        for lane in program.graph.row("lane", task):
-            rank = info.rank if isinstance(info, StageTask) else rank_of[lane]
-            of_lane.setdefault((rank, lane), []).append(task)
-            roles.setdefault((rank, lane), set()).add(_role(info, rank))
-    found: list[Lane] = []
-    for (rank, lane), tasks in sorted(of_lane.items()):
-        played = [role for role in ROLES if role in roles[rank, lane]]
-        name = "core" if len(played) > 2 else " and ".join(played)
-        order = sorted(tasks, key=lambda t: (timeline.start_ps[t], timeline.end_ps[t], t))
-        parts = [(name, order, True)]
-        if not _follow(order, timeline):
-            own = [t for t in order if not isinstance(program.tasks[t], TransferTask)]
-            messages = [t for t in order if isinstance(program.tasks[t], TransferTask)]
-            parts = [(name, own, _follow(own, timeline)), (f"{name}: messages", messages, False)]
-        for title, part, is_nested in parts:
-            track = 1 + sum(lane.rank == rank for lane in found)
-            found.append(
-                Lane(rank=rank, track=track, name=title, tasks=tuple(part), is_nested=is_nested)
-            )
-    return found
-
-
-def _rank_of_lane(program: Program) -> list[int]:
-    """Return the rank that owns each lane: the one that computes on its device."""
-    graph = program.graph
-    owner = {
-        int(graph.lane_device[graph.row("lane", task)[0]]): info.rank
-        for task, info in enumerate(program.tasks)
-        if isinstance(info, ComputeTask)
-    }
-    return [owner.get(device, -1) for device in graph.lane_device.tolist()]
-
-
-def _role(info: Task, rank: int) -> str:
-    """Return what a lane does for a task: a stage of the input has lanes of its own."""
-    if isinstance(info, TransferTask):
-        return "send" if info.src == rank else "receive"
-    if isinstance(info, ComputeTask):
-        return "copy" if info.phase == "load" else "compute"
-    return info.phase
-
-
-def _follow(order: Sequence[int], timeline: Timeline) -> bool:
-    """Whether each of these tasks begins no sooner than the one before has ended."""
-    start, end = timeline.start_ps[list(order)], timeline.end_ps[list(order)]
-    return bool((start[1:] >= end[:-1]).all())
 
 
 def _slices(program: Program, timeline: Timeline, lane: Lane, pid: int) -> Iterator[Event]:
@@ -187,25 +127,26 @@ def _slices(program: Program, timeline: Timeline, lane: Lane, pid: int) -> Itera
         return
     at = {"pid": pid, "tid": lane.track}
     yield _begin(at, "step", 0)
-    for phase, tasks in groupby(lane.tasks, key=lambda task: _phase(program.tasks[task])):
-        in_phase = list(tasks)
-        yield _begin(at, phase, timeline.start_ps[in_phase[0]])
-        for layer, own in groupby(in_phase, key=lambda task: _layer(program.tasks[task])):
+    deeds = [(task, program.tasks[task]) for task in lane.tasks]  # each is made when asked for
+    for phase, some in groupby(deeds, key=lambda deed: _phase(deed[1])):
+        in_phase = list(some)
+        yield _begin(at, phase, timeline.start_ps[in_phase[0][0]])
+        for layer, own in groupby(in_phase, key=lambda deed: _layer(deed[1])):
             in_layer = list(own)
-            yield _begin(at, layer, timeline.start_ps[in_layer[0]])
-            for task in in_layer:
-                name, facts = _facts(program, task)
+            yield _begin(at, layer, timeline.start_ps[in_layer[0][0]])
+            for task, info in in_layer:
+                name, facts = _facts(program, task, info)
                 yield _begin(at, name, timeline.start_ps[task]) | {"cat": "op", "args": facts}
                 yield _end(at, timeline.end_ps[task])
-            yield _end(at, timeline.end_ps[in_layer[-1]])
-        yield _end(at, timeline.end_ps[in_phase[-1]])
+            yield _end(at, timeline.end_ps[in_layer[-1][0]])
+        yield _end(at, timeline.end_ps[in_phase[-1][0]])
     yield _end(at, timeline.makespan_ps)
 
 
 def _messages(program: Program, timeline: Timeline, lane: Lane, pid: int) -> Iterator[Event]:
     """Yield slices that may overlap; a viewer puts them on rows of one track."""
     for task in lane.tasks:
-        name, facts = _facts(program, task)
+        name, facts = _facts(program, task, program.tasks[task])
         both = {"pid": pid, "tid": lane.track, "cat": "op", "id": f"{pid}.{task}", "name": name}
         yield both | {"ph": "b", "ts": _us(timeline.start_ps[task]), "args": facts}
         yield both | {"ph": "e", "ts": _us(timeline.end_ps[task])}
@@ -240,9 +181,8 @@ def _layer(info: Task) -> str:
     return name
 
 
-def _facts(program: Program, task: int) -> tuple[str, dict[str, Any]]:
+def _facts(program: Program, task: int, info: Task) -> tuple[str, dict[str, Any]]:
     """Return the name of an op and what a viewer shows of it."""
-    info = program.tasks[task]
     if isinstance(info, TransferTask):
         name = f"{info.name} {info.way.replace('->', ' to ')}"
         return name, {"task": task, "bytes": int(program.graph.payload_bytes[task])}

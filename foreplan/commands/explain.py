@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foreplan.commands.options import Json, Quiet
-from foreplan.console import out, progress, show_json, table
+from foreplan.console import INTERRUPTED, out, progress, show_json, table
 
 
 def explain(
@@ -27,10 +27,10 @@ def explain(
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Say why a plan won, and below and above which bandwidth, latency or speed another wins."""
     import foreplan
-    from reports.explanation import headline, link_rows, path_rows, sections
+    from reports.explanation import headline, link_rows, path_rows, response_rows, sections
 
     with progress("explaining", quiet=quiet) as step:
         found = foreplan.explain(
@@ -40,16 +40,20 @@ def explain(
             batches=batches,
             progress=lambda what, done, total: step(done, total, what),
         )
+    code = INTERRUPTED if found.interrupted else 0
     if json:
         show_json(found)
-        return
+        return code
     out(headline(found))
     out()
     table(("critical path", "time", "share", "tasks"), path_rows(found))
     if rows := link_rows(found):
         out()
-        heads = ("link", "wires used", "bytes a step", "utilisation", "busiest wire", "of it")
+        heads = ("link", "wires used", "bytes a step", "mean use", "busiest wire", "its use")
         table(heads, rows)
+    if rows := response_rows(found):
+        out()
+        table(("a step of this plan with", "half of it", "twice of it"), rows)
     for stack in found.stacks:
         out(stack.sentence)
     for title, sentences in sections(found):
@@ -57,3 +61,4 @@ def explain(
         out(f"{title}:")
         for sentence in sentences:
             out(f"  {sentence}")
+    return code

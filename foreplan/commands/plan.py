@@ -27,12 +27,11 @@ from foreplan.commands.options import (
     amount,
     writable,
 )
-from foreplan.console import note, progress, show_json
+from foreplan.console import INTERRUPTED, note, progress, show_json
 
 if TYPE_CHECKING:
     from planner.machine import Machine
 
-INTERRUPTED = 130
 USUAL_SAMPLES = 32
 """Of a device in a step, where no batch is named."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foreplan.commands.options import Json, Quiet, writable
-from foreplan.console import note, show_json
+from foreplan.console import note, progress, show_json
 
 
 def trace(
@@ -29,7 +29,14 @@ def trace(
     """Write one step as a trace that ui.perfetto.dev and chrome://tracing open."""
     import foreplan
 
-    written = foreplan.trace(plan, measurement, output, ranks=rank or ())
+    with progress("writing", quiet=quiet) as step:
+        written = foreplan.trace(
+            plan,
+            measurement,
+            output,
+            ranks=rank or (),
+            progress=lambda done, total: step(done, total, "ranks"),
+        )
     if json:
         show_json({"written": str(written)})
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foreplan.commands.options import Json, Quiet, writable
-from foreplan.console import note, out, progress, show_json, table
+from foreplan.console import INTERRUPTED, note, out, progress, show_json, table
 
 
 def what_if(
@@ -35,10 +35,10 @@ def what_if(
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Price the plans of PLAN on changed hardware; show before and after."""
     import foreplan
-    from reports.explanation import what_if_lines, what_if_rows
+    from reports.repriced import what_if_lines, what_if_rows
 
     with progress("predicting", quiet=quiet) as step:
         found = foreplan.what_if(
@@ -59,3 +59,4 @@ def what_if(
         table(heads, what_if_rows(found))
     if output is not None:
         note(f"wrote {output}", quiet=quiet or json)
+    return INTERRUPTED if found.interrupted else 0

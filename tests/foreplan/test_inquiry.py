@@ -1,23 +1,34 @@
 """``explain``, ``what-if`` and ``diff`` at the command line: answers, JSON, files, refusals."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+import planner.search
+import planner.whatif
 from foreplan import cli
+from planner.flips import Turn
 from planner.jsonable import to_jsonable
 from planner.records import PlanFile, read_record, write_record
+from planner.whatif import what_if
 from tests.planner.test_whatif import asked_file, bare_file
 
 KEYS = {
-    "model cluster batch pick label step_s grade critical_path communication input_stall_s links"
-    " stacks margin candidates all_candidates faster tied flips batches idle": [],
+    "model cluster batch pick label step_s interval_s interval_kind grade critical_path"
+    " communication input_stall_s waiting_s links stacks margin candidates all_candidates faster"
+    " tied flips batches rivals responses idle interrupted": [],
     "phase seconds frac tasks": ["critical_path", 0],
     "total_s hidden_s exposed_s hidden_frac exposed_frac": ["communication"],
     "name link tier wires wires_used bytes utilisation_frac busiest": ["links", 0],
     "label step_s ahead_s ahead_frac differs path_s order": ["margin"],
     "jitter_frac seeds held least_frac most_frac": ["margin", "order"],
-    "knob side factor range_factor figures winner faster_frac beyond_factor proved": ["flips", 0],
+    "knob side factor range_factor figures winner faster_frac beyond_factor proved lasts before": [
+        "flips",
+        0,
+    ],
+    "choice label step_s simulated least_s": ["rivals", 0],
+    "knob half_s double_s": ["responses", 0],
     "batch winner step_s differs proved": ["batches", 0],
 }
 """Keys of the JSON of ``explain``, and where they are."""
@@ -58,12 +69,16 @@ def test_explain_says_why_and_where_the_answer_changes(run):
         "With 1 % jitter the order holds in all 100 simulations",
         "computation hides 1.58 us of it (13.0 %)",
         "Above 4.67x bandwidth within a node (nvlink-2-x2 at 233.5 GB/s",
-        "dp2-mb32-star-64KiB-on0.3 wins; at 4.81x it is 0.13 % faster.",
+        "dp2-mb32-star-64KiB-on0.3 wins; at 4.81x it is 0.1 % faster.",
+        "algorithm star: dp2-mb32-star-64KiB-on0.3, 28.9 us a step, 14.8 % slower.",
+        "others are at least 62.5 % slower.",
+        "more workers: dp4-mb16-halving_doubling-64KiB-on0.3.2.1, 33.7 us a step, 33.9 % slower.",
         "Below 0.42x device speed dp4-mb16-halving_doubling-64KiB-on0.3.2.1 wins",
         "Device speed up to 8x keeps the winner.",
-        "Who wins was decided over all 368 candidates.",
+        "Who wins was decided over all 368 candidates, at the ends",
         "Up to batch 144, where dp3-mb48-multi_ring:2-64KiB wins",
-        "nvlink-2-x1 (device to device): carries no bytes.",
+        "that changes workers (from 2 to 3)",
+        "Carries no bytes: nvlink-2-x1 (device to device).",
     ):
         assert part in text, f"{part!r} is not in\n{text}"
 
@@ -126,3 +141,60 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(words, code, says, ru
     before = sorted(folder.iterdir())
     assert says in run(*words, code=code)
     assert sorted(folder.iterdir()) == before
+
+
+def broken_off(capfd, *words):
+    """What a command prints that is interrupted and tells what it has."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(list(words))
+    out, err = capfd.readouterr()
+    assert end.value.code == 130
+    assert "foreplan: interrupted" in err
+    return out
+
+
+def after(calls, real):
+    """A method that is interrupted after so many calls."""
+    seen = []
+
+    def call(*arguments, **named):
+        seen.append(arguments)
+        if len(seen) > calls:
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    return call
+
+
+def test_an_explanation_that_is_interrupted_tells_what_it_found(folder, capfd, monkeypatch):
+    monkeypatch.setattr(Turn, "flip", after(2, Turn.flip))
+    found = json.loads(broken_off(capfd, "explain", "small.json", "--json"))
+    assert found["interrupted"]
+    assert [(f["knob"], f["side"]) for f in found["flips"]] == [
+        ("intra.bandwidth", "below"),
+        ("intra.bandwidth", "above"),
+    ]
+    assert found["margin"]["label"]
+    monkeypatch.setattr(Turn, "flip", after(0, Turn.flip))
+    text = broken_off(capfd, "explain", "small.json")
+    assert "what is not named here was not looked at" in text
+    assert "critical path" in text
+
+
+def test_a_new_search_that_is_interrupted_writes_its_best(folder, capfd, monkeypatch):
+    monkeypatch.setattr(planner.search, "simulation", after(2, planner.search.simulation))
+    words = ["what-if", "small.json", "--set", "bandwidth=0.5x", "--replan", "-o", "new.json"]
+    assert "is the best plan" in broken_off(capfd, *words).replace("still ", "")
+    new = read_record(folder / "new.json", PlanFile, "a plan file")
+    assert (new.certificate.stopped_by, len(new.plans)) == ("interrupt", 2)
+
+
+def test_one_of_several_searches_that_is_interrupted_keeps_those_before(monkeypatch):
+    file = bare_file()
+    (record,) = file.machine.values()
+    some = replace(file, machine={1: record, 2: record}, fixed={})
+    whole, _ = what_if(some, ["bandwidth=0.5x"], search_again=True)
+    monkeypatch.setattr(planner.whatif, "search", after(1, planner.whatif.search))
+    found, new = what_if(some, ["bandwidth=0.5x"], search_again=True)
+    assert (found.interrupted, whole.interrupted) == (True, False)
+    assert {ranked.plan.workers for ranked in new.plans} == {1}

@@ -55,3 +55,9 @@ def test_an_edited_plan_is_predicted_anew(files):
 def test_a_trace_is_written_from_plan_and_run(files, tmp_path):
     path = foreplan.trace(files[2], files[3], tmp_path / "trace.json", ranks=[0])
     assert '"measured: rank 0"' in path.read_text()
+
+
+def test_a_second_plan_is_no_measurement(files, tmp_path):
+    with pytest.raises(RecordError, match=r"tree\.json: expected a measurement, got a second plan"):
+        foreplan.trace(files[0], files[1], tmp_path / "trace.json")
+    assert not (tmp_path / "trace.json").exists()

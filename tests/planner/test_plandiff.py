@@ -10,7 +10,7 @@ import planner.plandiff
 from hwprofiles.errors import ForeplanError
 from planner.jsonable import to_jsonable
 from planner.plandiff import SECTIONS, diff
-from planner.records import PlanFile, parse_record
+from planner.records import PlanFile, parse_record, plans_sha256
 from planner.whatif import what_if
 from tests.planner.test_whatif import bare_file
 
@@ -83,3 +83,13 @@ def test_another_link_shows_in_inputs_predictions_and_path():
     assert flops.b == flops.a / 2
     assert rows["prediction", "step_s"].b > rows["prediction", "step_s"].a
     assert rows["critical path", "forward"].b > rows["critical path", "forward"].a
+
+
+def test_a_plan_and_the_one_whose_input_runs_ahead_are_compared():
+    file = bare_file()
+    best = file.plans[0]
+    fed = replace(best, plan=replace(best.plan, decode_workers=1))
+    other = replace(file, plans=(fed,), plans_sha256=plans_sha256((fed,)))
+    found = {row.field: (row.a, row.b) for row in diff(file, other)}
+    assert found["decode_workers"] == (0, 1)
+    assert found["forward"][1] is None, "the path of one step does not tell that of many"

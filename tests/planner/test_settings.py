@@ -1,11 +1,13 @@
 """Settings: what they change, what they leave alone, and what they refuse."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import foreplan
 from hwprofiles.calibration import OpSample
 from hwprofiles.clusters import load_cluster
 from hwprofiles.costs import CostBook
@@ -15,8 +17,12 @@ from hwprofiles.grade import Grade
 from hwprofiles.link import Link
 from planner.cost import estimate
 from planner.machine import Machine
+from planner.model import load_model
+from planner.opsets import plan_calls
+from planner.plan import Training
 from planner.records import cluster_record
 from planner.settings import change, parse_setting, setting_names, wires_of
+from planner.whatif import what_if
 from tests.planner_cases import cases, cluster_of, device, link, machine_of
 
 RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -164,10 +170,10 @@ def test_tiers_are_told_apart_where_there_are_nodes():
         ("bandwidth=-2x", ["a factor such as 2x"]),
         ("bandwidth=0x", ["above 0", "'0x'"]),
         ("bandwidth=0GB/s", ["more than 0"]),
-        ("bandwidth=25GB", ["rate '25GB'"]),
-        ("latency=5", ["time '5'", "us"]),
+        ("bandwidth=25GB", ["2x, or a number with MB/s,", "; got '25GB'"]),
+        ("latency=5", ["2x, or a number with ns, us,", "; got '5'"]),
         ("device.flops=2TFLOP", ["flops takes a factor", "'2TFLOP'"]),
-        ("device.memory=lots", ["size 'lots'"]),
+        ("device.memory=lots", ["2x, or a number with B,", "; got 'lots'"]),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_with_the_names(text, says):
@@ -175,3 +181,59 @@ def test_a_wrong_setting_is_one_sentence_with_the_names(text, says):
         parse_setting(text, records_of(measured_machine()).values())
     for part in (f"--set {text!r}: ", *says):
         assert part in str(error.value)
+
+
+EFFICIENT = "v100-quad"
+"""Its devices reach what published runs reached; kernels take a time beside their work."""
+
+
+def check_speed(text, factor):
+    """Every op of a plan takes ``1 / factor`` of its time."""
+    file = efficient_file()
+    plan = file.plans[0].plan
+    new = replace(file, machine=apply(file.machine, text))
+    calls = plan_calls(load_model(file.model), file.training, plan).values()
+    assert len(calls) > 10
+    for call in calls:
+        before, after = (
+            next(iter(f.to_machine().books(plan.workers).values())).cost(call).seconds
+            for f in (file, new)
+        )
+        assert after == pytest.approx(before / factor, rel=1e-12)
+
+
+@cache
+def efficient_file():
+    return foreplan.plan("lenet-5", EFFICIENT, Training(batch=64), top=1)
+
+
+def test_speed_divides_the_time_of_every_op_its_kernel_included():
+    (device,) = next(iter(efficient_file().machine.values())).device_kinds
+    assert device.efficiency.kernel_s > 0
+    check_speed("device.speed=2x", 2)
+    with pytest.raises(AssertionError):
+        check_speed("device.flops=2x", 2)  # a kernel launched is not computed faster
+
+
+def test_launch_is_what_a_kernel_takes_beside_its_work():
+    known, faster, named = (
+        next(iter(apply(efficient_file().machine, *texts).values())).device_kinds[0].efficiency
+        for texts in ([], ["device.launch=0.5x"], ["device.launch=1us"])
+    )
+    assert faster.kernel_s == known.kernel_s / 2
+    assert faster.elementwise_kernel_s == known.elementwise_kernel_s / 2
+    assert named.kernel_s == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "grade"),
+    [
+        ("device.speed=1.1x", "extrapolated"),
+        ("device.memory-bandwidth=0.9x", "extrapolated"),
+        ("device.memory=2x", "fitted"),
+        ("device.speed=1x", "fitted"),
+    ],
+)
+def test_what_published_runs_reach_is_not_said_of_another_device(text, grade):
+    _, new = what_if(efficient_file(), [text])
+    assert new.plans[0].prediction.grade == grade

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from planner.predict import phase_seconds
 from planner.step_facts import (
     _common,
     _length,
@@ -15,6 +16,7 @@ from planner.step_facts import (
     input_stall_s,
     link_uses,
     path_parts,
+    waiting_s,
     wire_bytes,
 )
 from sim.heap_engine import simulate
@@ -56,7 +58,11 @@ def test_parts_add_up_and_nothing_is_longer_than_the_step(c):
     assert (found.total_s > 0) == (c.plan.workers > 1)
     if c.holds:
         assert found.hidden_s == 0, "a transfer by the computing lane hides behind nothing"
-    assert 0 <= input_stall_s(program, timeline) <= step_s
+    stall_s, idle_s = input_stall_s(program, timeline), waiting_s(program, timeline)
+    assert 0 <= stall_s <= step_s
+    phases = [phase_seconds(program, timeline, rank) for rank in range(program.ranks)]
+    assert idle_s == pytest.approx(np.mean([p["waiting"] for p in phases]), abs=1e-12)
+    assert found.exposed_s + stall_s + idle_s <= step_s * (1 + 1e-9)
     uses = link_uses(program, timeline, c.cluster)
     assert sum(use.wires for use in uses) == len(c.cluster.links)
     assert sum(use.bytes for use in uses) == wire_bytes(program, len(c.cluster.links)).sum()

@@ -7,7 +7,7 @@ import pytest
 
 import foreplan
 from foreplan.planfiles import read_plans
-from hwprofiles.errors import NothingFits
+from hwprofiles.errors import NothingFits, PlanError
 from planner.plan import Training
 from planner.plandiff import diff
 from planner.published.fitted import DATASHEET
@@ -85,3 +85,24 @@ def test_plans_that_no_longer_fit_are_left_out():
     assert [row.after is None for row in found.plans].count(True) == 3 - len(new.plans)
     with pytest.raises(NothingFits, match="--replan"):
         what_if(file, ["device.memory=1kB"])
+
+
+def test_what_runs_say_is_not_said_of_what_is_set():
+    file = bare_file()
+    assert file.evidence.deviation
+    assert file.evidence.stacks
+    links = {name for stack in file.evidence.stacks for name in stack.links}
+    for texts, deviates, left in (
+        (["device.memory=2x"], True, links),
+        (["device.flops=2x"], False, links),
+        (["link.nvlink-2-x2.bandwidth=2x"], True, links - {"nvlink-2-x2"}),
+        (["bandwidth=2x", " latency = 2x"], True, set()),
+    ):
+        _, new = what_if(file, texts)
+        assert (new.evidence.deviation is not None) == deviates
+        assert {name for stack in new.evidence.stacks for name in stack.links} == left
+        wide = new.plans[0].prediction.interval_s[1] / new.plans[0].prediction.step_s
+        assert (wide == 1.6) != deviates
+    assert new.cluster == "v100-quad with bandwidth=2x, latency=2x"
+    with pytest.raises(PlanError, match="--set latency: expected one value, got several"):
+        what_if(file, ["latency=2x", "latency =3x"])

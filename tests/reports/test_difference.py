@@ -4,7 +4,10 @@ import doctest
 
 import pytest
 
+import planner.wires
 import reports.difference
+import reports.flip_words
+import reports.shares
 from planner.plandiff import Difference
 from reports.difference import difference_lines, with_unit
 
@@ -16,8 +19,32 @@ def rows(section, **fields):
     ]
 
 
-def test_examples_in_the_docstrings_hold():
-    assert doctest.testmod(reports.difference).failed == 0
+@pytest.mark.parametrize(
+    "module",
+    [reports.difference, reports.flip_words, reports.shares, planner.wires],
+    ids=lambda module: module.__name__,
+)
+def test_examples_in_the_docstrings_hold(module):
+    found = doctest.testmod(module)
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+def test_how_much_faster_the_second_is_comes_first():
+    found = rows("prediction", step_s=(0.2, 0.1), samples_per_s=(1000.0, 4000.0), gap_frac=(1, 2))
+    assert list(difference_lines(found)) == [
+        "the second trains 4 times as fast as the first",
+        "prediction:",
+        "  step_s: 200 ms -> 100 ms (-50.0 %)",
+        "  samples_per_s: 1,000 samples/s -> 4,000 samples/s (+300.0 %)",
+        "  gap_frac: 100.00 % -> 200.00 %",
+    ]
+    # as more samples in as much time
+    assert next(difference_lines(found[1:2])).startswith("the second trains 4 times")
+
+
+def test_a_law_shows_its_first_points_and_how_many_there_are():
+    law = [[size, 1e-6] for size in (0, 1000, 2000, 3000, 4000, 5000)]
+    assert with_unit("link x overheads", law).endswith("1 us from 3 kB, ... (6)")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +62,7 @@ def test_examples_in_the_docstrings_hold():
         ("device x power_w", 300, "300 W"),
         ("fixed", {"algorithm": "star", "overlap": True}, "algorithm=star, overlap=on"),
         ("fixed", None, "-"),
+        ("stacks", [{"name": "nvlink-2", "links": ["x1", "x2"]}], "nvlink-2 on x1, x2"),
         ("workers", 1024, "1,024"),
     ],
 )
@@ -63,9 +91,9 @@ def test_noise_is_left_out_and_trivia_is_counted():
     ]
     assert list(difference_lines(found)) == [
         "critical path:",
-        "  exchange: 2 ms -> 1 ms",
+        "  exchange: 2 ms -> 1 ms (-50.0 %)",
         "search:",
         "  simulated: 3 -> 4",
         "other plans: 2 fields differ; --json lists them",
-        "examples of verdicts: 1 fields differ; --json lists them",
+        "examples of verdicts: 1 field differs; --json lists them",
     ]

@@ -154,6 +154,13 @@ def test_both_sides_are_in_one_file_and_its_bytes_are_the_same_each_time(tmp_pat
     assert {"simulated: rank 0", "measured: rank 1", "simulated: links"} <= names
 
 
+def test_how_far_the_writing_is_is_told_rank_by_rank_of_both_sides():
+    case, told = measured_case(), []
+    arena = case.subject.prediction.arena_bytes
+    list(events(case.replay, arena, told=lambda *counts: told.append(counts)))
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4)]
+
+
 def test_one_rank_may_be_written_alone():
     case = measured_case()
     pids = {e["pid"] for e in traced(case, [1]) if e["ph"] == "B"}

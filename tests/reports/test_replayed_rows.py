@@ -61,7 +61,9 @@ def test_links_carry_the_payload_of_every_transfer_over_every_hop():
         assert use.carried_bytes.sum() == moved > 0
         assert (use.used_frac <= 1).all()
         rows = link_rows(replay.cluster, use, 1000)
-        assert sum(row["carried_bytes"] for row in rows) == moved
+        assert sum(row["carried_bytes"] + row["returned_bytes"] for row in rows) == moved
+        wires = [frozenset((row["from"], row["to"])) for row in rows]
+        assert len(set(wires)) == len(wires)
         assert rows == sorted(rows, key=lambda row: -row["used_frac"])
 
 

@@ -98,7 +98,7 @@ def breakdown_figure(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
         beside(axes, left, y, format_s(row["step_s"]))
     between = "\n" if any(len(case.name) > LONG for case in cases) else ", "
     labels = [
-        f"{short(case.name)}{between if case.name else ''}rank {row['rank']}"
+        f"{short(case.name)}{between if case.name else ''}rank {row['ranks']}"
         + (", measured" if row["side"] == "measured" else "")
         for case, row in bars
     ]

@@ -41,7 +41,7 @@ def phases(cases: Cases) -> Section:
         {"plan": case.name, **row} for case, own in zip(cases, rows, strict=True) for row in own
     ]
     columns = [
-        Column(key="rank", title="rank", kind="count"),
+        Column(key="ranks", title="rank"),
         *([Column(key="side", title="step is")] if any(c.measured for c in cases) else []),
         *(
             Column(key=kind, title=kind, kind="seconds")

@@ -13,8 +13,8 @@ from reports.tables import (
     text_signed_frac,
 )
 
-CLOSE = 0.005
-"""Two times this near, as a share, are told as equal."""
+CLOSE, EVEN = 0.005, 0.0005
+"""Two times this near, as a share, are told as equal: in words, and as a number of per cent."""
 
 
 def title(cases: Cases) -> str:
@@ -27,6 +27,7 @@ def title(cases: Cases) -> str:
         one = [len(set(part)) == 1 for part in zip(*questions, strict=True)]
         parts = (first.model, f"on {first.cluster}", f"batch {first.training.batch}")
         whole = ", ".join(part for part, same in zip(parts, one, strict=True) if same)
+        whole = whole if one[0] else _upper(whole)
     if len(cases) == 1:
         return whole
     return f"{whole}{': ' if whole else ''}{' against '.join(names(cases))}"
@@ -161,7 +162,9 @@ def headline(cases: Cases) -> tuple[Figure, ...]:
         found.append(
             Figure(
                 title="next best plan",
-                value=f"{format_frac(proof.runner_up_frac)} slower",
+                value=f"{format_frac(proof.runner_up_frac)} slower"
+                if proof.runner_up_frac >= EVEN
+                else "as fast",
                 note=f"of {proof.candidates:,} candidates{gap}",
             )
         )

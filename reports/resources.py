@@ -58,13 +58,17 @@ def memory(cases: Cases) -> Section:
 
 def _largest(cases: Cases) -> str:
     """Say what most of each arena is taken by, when most of it is alive."""
+    found = {case.name: case.subject.prediction.memory_bytes for case in cases}
+    most = {name: max(own, key=lambda kind: own[kind]) for name, own in found.items()}
 
-    def most(case: Case) -> str:
-        own = case.subject.prediction.memory_bytes
-        name = max(own, key=lambda category: own[category])
-        return f"{name}, {format_frac(own[name] / sum(own.values()), 0)}"
+    def share(case: Case) -> str:
+        own = found[case.name]
+        part = format_frac(own[most[case.name]] / sum(own.values()), 0)
+        return part if len(set(most.values())) == 1 else f"{most[case.name]} with {part}"
 
-    return f"Most of the arena is {told(cases, most)}."
+    if len(set(most.values())) == 1:
+        return f"Of the arena {told(cases, share)} is {most[cases[0].name]}."
+    return f"Most of the arena is {told(cases, share)}."
 
 
 def _proof(case: Case) -> str:

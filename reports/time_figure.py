@@ -47,7 +47,7 @@ FINEST = 1 / 1200
 """Gaps of this share of the axis cannot be seen; spans across them are drawn as one."""
 MOST_SPANS = 1000
 """Of a panel: fewer are all drawn, and named where their name fits."""
-BORDER_IN = 0.05
+BORDER_IN = 0.09
 """Wider spans of computation are told apart by a line between them."""
 GLYPH_IN = 0.065  # width of one character of a task's name at 8 points
 RECTANGLE = (Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY)

@@ -115,7 +115,7 @@ def test_the_top_asks_answers_and_says_how_sure_and_by_how_much(measured_pages):
         assert f"{plans.plans[0].plan.workers} workers, microbatch" in top
         assert re.search(r"us a step, [\d,]+ samples/s \(grade datasheet, stated interval", top)
         assert "None of the candidates can be faster" in top
-        assert format_frac(plans.certificate.runner_up_frac) in top
+        assert f"{format_frac(plans.certificate.runner_up_frac)} slower" in top
         assert f"of {plans.certificate.candidates:,} candidates" in top
 
 

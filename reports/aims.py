@@ -49,6 +49,11 @@ def asked(plans: PlanFile) -> str:
     return f"so that no other plan beats it in {' and '.join(names)} both"
 
 
+def is_front(plans: PlanFile) -> bool:
+    """Whether the plans are those that no other beats in two objectives both."""
+    return " and " in plans.certificate.objective
+
+
 def wanted(files: Iterable[PlanFile]) -> list[str]:
     """Return which of cost and energy any search was for."""
     found = {name for plans in files for name in plans.certificate.objective.split(" and ")}

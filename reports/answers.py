@@ -14,12 +14,16 @@ from reports.opening import proved
 from reports.parts import Block, Section
 from reports.rows import candidate_rows, verdict_meaning
 from reports.tables import (
+    FORMATS,
     Column,
     Line,
     compared,
     table,
 )
 from reports.words import STOP_WORDS
+
+CHOSEN = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap", "grade")
+"""Columns of the candidates that are told once where all plans have the same."""
 
 
 def answer(cases: Cases) -> Section:
@@ -166,7 +170,7 @@ def _reason(name: str, proofs: Sequence[Certificate]) -> str:
     """Return why candidates were rejected, with the first of them."""
     meaning = verdict_meaning(name)
     example = next((p.examples[name] for p in proofs if name in p.examples), "")
-    return f"{meaning}; for one {example}" if meaning and example else meaning
+    return f"{meaning}; e.g. {example}" if meaning and example else meaning
 
 
 def _once(words: Iterable[str]) -> str:
@@ -199,11 +203,14 @@ def candidates(cases: Cases) -> Section:
     ]
     if len(cases) > 1:
         columns.insert(0, Column(key="case", title="search"))
+    rows = [row for case in cases for row in candidate_rows(case, known)]
+    alike = [c for c in columns if c.key in CHOSEN and len({row[c.key] for row in rows}) == 1]
+    said = ", ".join(f"{c.title} {FORMATS[c.kind](rows[0][c.key], c.digits)}" for c in alike)
     found = table(
-        [row for case in cases for row in candidate_rows(case, known)],
-        columns,
+        rows,
+        [column for column in columns if column not in alike],
         caption="Simulated step, best of each search first; memory is the arena of the fullest"
-        " worker",
+        f" worker{'; all have ' * bool(alike)}{said}",
         sortable=True,
     )
     return (Block(text=tuple(aim.formula for aim in known.values()), tables=(found,)),)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hwprofiles.units import format_s
+from hwprofiles.units import format_frac, format_s
 from planner.measurement import Measurement
 from reports.bar_figures import interval_figure
 from reports.case import Case, Cases
@@ -13,6 +13,7 @@ from reports.compare import (
     sentinel_rows,
     split_parts,
     split_rows,
+    whole_drift,
 )
 from reports.figures import loss_figure, split_figure
 from reports.parts import Block, Drawing, Section, each
@@ -273,13 +274,15 @@ def sentinels(cases: Cases) -> Section:
 
 def _sentinels(case: Case) -> Block | None:
     rows = sentinel_rows(case.measured.executions) if case.measured else []
-    if not rows:
+    if not rows or case.measured is None:
         return None
     worst = max((abs(row["moved_frac"] or 0.0) for row in rows), default=0.0)
     return Block(
         text=(
             "Fixed ops, timed before and after each execution, as a mean over ranks. The largest"
-            f" change is {100 * worst:.1f} %. The spread is the slowest rank over the fastest - 1.",
+            f" change in one execution is {format_frac(worst)}; from before the first to after the"
+            f" last, which a check holds to, it is {format_frac(whole_drift(case.measured))}. The"
+            " spread is the slowest rank over the fastest - 1.",
         ),
         tables=(
             table(

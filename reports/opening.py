@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hwprofiles.units import format_bytes, format_frac, format_s
-from reports.aims import aims, asked, wanted
+from reports.aims import aims, asked, is_front, wanted
 from reports.case import Case, Cases, layout
 from reports.facts import names
 from reports.parts import Figure
@@ -38,8 +38,8 @@ def question(cases: Cases) -> str:
     first = cases[0].plans
     if len(cases) > 1:
         return (
-            "Which of these plans trains faster, and why? Each is the best of its own search, and"
-            " makes the same update as one worker would make on the whole batch."
+            "Which of these plans trains faster, and why? Each is the best of its own search, with"
+            " the update that one worker would make."
         )
     return (
         f"How is {first.model} trained {asked(first)} on {first.cluster}, with the same update as"
@@ -70,8 +70,9 @@ def _found(case: Case) -> str:
     takes = [f"{format_s(best.step_s)} a step", text_rate(best.samples_per_s)]
     taken = aims(plans, wanted([plans]))
     takes += [f"{FORMATS[a.kind](a.per_million(case.best), 3)} for 1 M samples" for a in taken]
+    first = f"First of {len(plans.plans)} such plans: " * is_front(plans)
     return (
-        f"{_upper(layout(case.best.plan))}: {', '.join(takes)} (grade {best.grade},"
+        f"{first}{_upper(layout(case.best.plan))}: {', '.join(takes)} (grade {best.grade},"
         f" {plans.interval_kind} interval {format_s(best.interval_s[0])} to"
         f" {format_s(best.interval_s[1])})."
     )
@@ -155,7 +156,15 @@ def headline(cases: Cases) -> tuple[Figure, ...]:
             note="measured" if measured else "predicted",
         )
     )
-    if proof.runner_up:
+    if is_front(case.plans):
+        found.append(
+            Figure(
+                title="plans on the front",
+                value=f"{len(case.plans.plans)}",
+                note=f"none beats another in {proof.objective} both",
+            )
+        )
+    elif proof.runner_up:
         gap = f"; one not simulated may be {format_frac(proof.gap_frac)} better" * bool(
             proof.gap_frac
         )

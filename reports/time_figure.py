@@ -149,9 +149,8 @@ def _lanes(axes: Axes, spans: pd.DataFrame, scale: float, whole_s: float) -> Non
 
 
 def _borders(axes: Axes, wide: pd.DataFrame, scale: float) -> None:
-    """Draw a line of paper at both ends of each span of computation."""
-    wide = wide[wide["phase"] != EXCHANGE]
-    for end in ("start_s", "end_s"):
-        lane = wide["lane"].to_numpy(dtype=float)
-        at = wide[end].to_numpy() / scale
+    """Draw a line of paper where two spans of one phase of computation meet."""
+    for _, own in wide[wide["phase"] != EXCHANGE].groupby(["lane", "phase"]):
+        lane = int(own["lane"].iloc[0])
+        at = own["start_s"][own["start_s"].isin(own["end_s"])].to_numpy() / scale
         axes.vlines(at, lane - 0.38, lane + 0.16, color=PAPER, linewidth=0.6)

@@ -12,7 +12,7 @@ from planner.machine import NodeRates
 from reports import evidence, measured, resources
 from reports.answers import candidates
 from reports.case import Case, named, pair
-from reports.opening import lead, question
+from reports.opening import headline, lead, question
 from reports.page import render, write_report
 from reports.sections import ENTRIES
 from reports.tables import escape_markdown
@@ -154,6 +154,8 @@ def test_a_page_asks_what_the_search_was_for_and_shows_what_it_takes(objective, 
     node = NodeRates(devices=4, usd_per_h=3.6, watts=1000)
     case = Case(plans=replace(plans, certificate=searched, node=node))
     assert words in question((case,))
+    boxes = [figure.title for figure in headline((case,))]
+    assert ("next best plan" in boxes) != ("plans on the front" in boxes) == (" and " in objective)
     sample_s = case.best.prediction.step_s / 64
     value = {"USD": 1e-3, "kWh": 1000 / 3.6e6}[unit] * sample_s * 1e6
     assert f"{value:.3g} {unit} for 1 M samples" in lead((case,))

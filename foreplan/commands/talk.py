@@ -5,24 +5,20 @@ from typing import Annotated
 
 import typer
 
-from foreplan.commands.options import Json, Quiet
-from foreplan.console import note, progress, show_json
+from foreplan.commands.options import Quiet
+from foreplan.console import note, progress
 
 
 def talk(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder; made if it is not there.")
     ] = Path("talk"),
-    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Simulate and draw: central scheduler or actors, stale updates, static or dynamic memory."""
     import foreplan
 
-    with progress("simulating", quiet=quiet or json) as step:
+    with progress("simulating", quiet=quiet) as step:
         written = foreplan.talk(output, step)
-    if json:
-        show_json({"written": [str(path) for path in written]})
-        return
     for path in written:
         note(f"wrote {path}", quiet=quiet)

@@ -49,6 +49,8 @@ PLACES = """(() => {
   return { answer: box("p.lead").bottom, sections: box("nav").height,
     figure: box("main figure").top, first: document.querySelector("main section").id };
 })()"""
+CAPTIONS = """Math.max(...[...document.querySelectorAll(".caption, figcaption")]
+  .map((each) => each.getBoundingClientRect().right))"""
 ORDER = """(() => {
   const head = document.querySelector("table.sortable th");
   return head.getAttribute("aria-sort");
@@ -131,9 +133,10 @@ def test_on_a_wide_screen_and_on_paper_nothing_is_scrolled_or_cut(browser, pages
     assert inside <= 0
 
 
-def test_a_phone_shows_plans_side_by_side_whole(browser, pages):
+def test_a_phone_shows_plans_side_by_side_and_all_captions_whole(browser, pages):
     browser.open(pages["comparison"])
     browser.size(380)
+    assert browser.run(CAPTIONS) <= browser.run("document.documentElement.clientWidth")
     assert "Below a number: how far it is from star" not in browser.run(SCROLLED)
 
 

@@ -80,7 +80,7 @@ def test_every_section_is_in_the_pages_that_it_is_about_and_says_something(
 
 def test_no_sentence_is_said_twice(measured_pages, planned_pages, compared_pages, fed_pages):
     for html, _ in (measured_pages, planned_pages, compared_pages, fed_pages):
-        said = re.findall(r"<(?:p|li)[^>]*>([^<]{30,})<", html)
+        said = re.findall(r"<(?:p|li)(?! class=.caption)[^>]*>([^<]{30,})<", html)
         assert len(said) == len(set(said)) > 10
 
 

@@ -130,6 +130,7 @@ def plan(
         fixed=dict(asked.fixed),
         most=dict(asked.most),
         evidence=machine.evidence,
+        node=machine.node,
     )
 
 

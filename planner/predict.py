@@ -87,10 +87,8 @@ class Simulation:
     program: Program
     timeline: Timeline
     step_ps: int
-    closed_ps: int
-    """Closed form of the step, which is its bound."""
     least_ps: int
-    """That, or the load of the input pipeline, where the plan has one."""
+    """Closed form of the step, or the load of its input pipeline: its bound."""
     stages: InputForecast | None
 
     @property
@@ -114,7 +112,7 @@ class Simulation:
         return Prediction(
             step_s=step_s,
             closed_form_s=self.least_ps / PS_PER_S,
-            bound_s=self.closed_ps / PS_PER_S,
+            bound_s=self.least_ps / PS_PER_S,
             samples_per_s=self.training.batch / step_s,
             interval_s=interval_of(step_s, headline, machine, self.plan.workers),
             phases_s=phase_seconds(program, timeline, 0, self.span),
@@ -195,7 +193,6 @@ def simulation(
         program=program,
         timeline=timeline,
         step_ps=step_ps,
-        closed_ps=closed_ps,
         least_ps=least_ps,
         stages=stages,
     )

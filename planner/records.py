@@ -19,7 +19,7 @@ from hwprofiles.routing import Routing
 from planner.certificate import Certificate
 from planner.evidence import Evidence
 from planner.jsonable import to_jsonable
-from planner.machine import Machine
+from planner.machine import Machine, NodeRates
 from planner.plan import Plan, Training
 from planner.predict import Prediction
 
@@ -82,6 +82,8 @@ class PlanFile:
     """Largest values that the search was held to, as in ``planner.space.Constraints``."""
     evidence: Evidence | None = None
     """Published runs, and runs of one's own, that the op costs rest on."""
+    node: NodeRates | None = None
+    """Price and power of a node, which cost and energy rest on."""
 
     @property
     def interval_kind(self) -> str:
@@ -112,6 +114,7 @@ class PlanFile:
             cost_books=books,
             identities=identities,
             evidence=self.evidence,
+            node=self.node,
         )
 
 

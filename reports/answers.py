@@ -1,36 +1,49 @@
-"""The first sections: what was asked, what the answer is, and why nothing else is faster."""
+"""The first sections: what was asked, the plan in full, and whether another could be better."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from hwprofiles.units import format_bytes
+from planner.certificate import Certificate
 from planner.optimizer import optimizer
 from planner.plan import Training
-from reports.case import Case, Cases
-from reports.facts import lines, names, side_by_side
-from reports.opening import found, sentence
+from planner.records import PlanFile
+from reports.aims import aims, wanted
+from reports.case import Case, Cases, algorithm_words
+from reports.facts import lines, names, numbers, side_by_side
+from reports.opening import proved
 from reports.parts import Block, Section
 from reports.rows import candidate_rows, verdict_meaning
 from reports.tables import (
+    FORMATS,
     Column,
     Line,
     compared,
     table,
 )
+from reports.words import STOP_WORDS
+
+CHOSEN = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap", "grade")
+"""Columns of the candidates that are told once where all plans have the same."""
 
 
-def question(cases: Cases) -> Section:
-    """Return model, cluster and training as they were asked for."""
-    first, training = cases[0].plans, cases[0].plans.training
-    asked = (
-        f"How is {first.model} trained fastest on {first.cluster}, with the same update as one"
-        f" worker would make on all {training.batch} samples of a batch?"
-    )
+def answer(cases: Cases) -> Section:
+    """Return what was asked for, and the plans that were found, in full."""
+    asked, found = _asked(cases), _planned(cases)
     if len(cases) > 1:
-        asked = (
-            "Which of these plans trains faster, and why? Each is the best of its own search, and"
-            " makes the same update as one worker would make on the whole batch."
-        )
-    facts = lines(
+        return (Block(tables=side_by_side(cases, [*asked, *found])),)
+    return (
+        Block(
+            tables=(
+                compared([""], asked, caption="What was asked"),
+                compared([""], found, caption="The plan that was found"),
+            )
+        ),
+    )
+
+
+def _asked(cases: Cases) -> list[Line]:
+    """Return model, cluster and training as they were asked for."""
+    return lines(
         cases,
         ("model", lambda c: c.plans.model),
         ("cluster", lambda c: c.plans.cluster),
@@ -38,9 +51,16 @@ def question(cases: Cases) -> Section:
         ("dtype", lambda c: c.plans.training.dtype),
         ("optimizer", lambda c: _optimizer(c.plans.training)),
         ("seed", lambda c: c.plans.training.seed),
-        ("tool", lambda c: c.plans.tool),
+        ("held to", lambda c: _held(c.plans)),
     )
-    return (Block(text=(asked,), tables=side_by_side(cases, facts)),)
+
+
+def _held(plans: PlanFile) -> str:
+    """Return what the search was held to with --fix and --max."""
+    most = (f"{name} at most {value:g}" for name, value in plans.most.items())
+    fixed = (f"{name} {value}" for name, value in (plans.fixed or {}).items())
+    unsaid = "" if plans.fixed is not None else "not told"
+    return ", ".join((*fixed, *most)).replace("_", " ") or unsaid or "nothing"
 
 
 def _optimizer(training: Training) -> str:
@@ -50,8 +70,8 @@ def _optimizer(training: Training) -> str:
     return f"{training.optimizer}, {', '.join(settings)}"
 
 
-def answer(cases: Cases) -> Section:
-    """Return each answer in one sentence, and the plans behind them in full."""
+def _planned(cases: Cases) -> list[Line]:
+    """Return every field of the plans that says how a step is run."""
     plan = {case.name: case.subject.plan for case in cases}
 
     def exchanged(get: Callable[[Case], str]) -> Callable[[Case], str | None]:
@@ -61,9 +81,9 @@ def answer(cases: Cases) -> Section:
         cases,
         ("plan", lambda c: c.subject.label),
         ("workers", lambda c: plan[c.name].workers),
-        ("on devices", lambda c: _devices(plan[c.name].placement)),
+        ("on devices", lambda c: numbers(plan[c.name].placement)),
         ("microbatch", _passes),
-        ("exchange", exchanged(lambda c: plan[c.name].algorithm)),
+        ("exchange", exchanged(lambda c: algorithm_words(plan[c.name]))),
         (
             "buckets",
             exchanged(lambda c: f"closed at {format_bytes(plan[c.name].bucket_bytes)}"),
@@ -74,25 +94,7 @@ def answer(cases: Cases) -> Section:
         ),
         ("slots", _slots),
     )
-    rows = [row for row in rows if any(value is not None for value in row.values)]
-    said = (sentence(cases[0]),) if len(cases) == 1 else ()
-    points = tuple(f"{c.name}: {found(c)}" for c in cases) if len(cases) > 1 else ()
-    return (Block(text=said, points=points, tables=side_by_side(cases, rows)),)
-
-
-def _devices(placement: tuple[int, ...]) -> str:
-    """Return the devices in rank order, runs of them shortened.
-
-    >>> _devices((0, 1, 2, 3, 8)), _devices((1,))
-    ('0 to 3, 8', '1')
-    """
-    runs: list[list[int]] = []
-    for device in placement:
-        if runs and device == runs[-1][-1] + 1:
-            runs[-1] = [runs[-1][0], device]
-        else:
-            runs.append([device])
-    return ", ".join(" to ".join(map(str, dict.fromkeys(run))) for run in runs)
+    return [row for row in rows if any(value is not None for value in row.values)]
 
 
 def _passes(case: Case) -> str:
@@ -112,17 +114,14 @@ def _slots(case: Case) -> str:
 def certificate(cases: Cases) -> Section:
     """Return the account of every candidate: rejected by reason, pruned, simulated."""
     proofs = [case.plans.certificate for case in cases]
-    said = [
-        f"{case.name}: {proof.statement}." if len(cases) > 1 else f"{_upper(proof.statement)}."
-        for case, proof in zip(cases, proofs, strict=True)
-    ]
+    said = [f"{case.name}: {case.plans.certificate.statement}." for case in cases]
     verdicts = dict.fromkeys(name for proof in proofs for name in proof.by_verdict)
     counted = [
         Line(
             title=name.replace("_", " "),
             values=tuple(proof.by_verdict.get(name, 0) for proof in proofs),
             kind="count",
-            meaning=verdict_meaning(name),
+            meaning=_reason(name, proofs),
         )
         for name in verdicts
         if any(proof.by_verdict.get(name) for proof in proofs)
@@ -131,10 +130,10 @@ def certificate(cases: Cases) -> Section:
         Line(title="all candidates", values=tuple(p.candidates for p in proofs), kind="count")
     )
     fates = (
-        ("simulated", "simulated", f"engine: {_once(p.engine for p in proofs)}"),
+        ("simulated", "simulated", "one step, task by task"),
         ("pruned by bound", "pruned_by_bound", "no schedule of theirs is faster than the best"),
         ("pruned by dominance", "pruned_by_dominance", _once(p.dominance for p in proofs)),
-        ("not reached", "not_reached", f"search ended by: {_once(p.stopped_by for p in proofs)}"),
+        ("not reached", "not_reached", _once(STOP_WORDS.get(p.stopped_by, "") for p in proofs)),
     )
     searched = [
         Line(
@@ -147,13 +146,13 @@ def certificate(cases: Cases) -> Section:
     ]
     return (
         Block(
-            text=tuple(said) if len(cases) == 1 else (),
+            text=(proved(cases[0]),) if len(cases) == 1 else (),
             points=tuple(said) if len(cases) > 1 else (),
             tables=(
                 compared(
                     names(cases),
                     counted,
-                    caption="Candidates, by verdict",
+                    caption="Candidates, and why they were rejected",
                     is_changed=False,
                 ),
                 compared(
@@ -167,17 +166,24 @@ def certificate(cases: Cases) -> Section:
     )
 
 
+def _reason(name: str, proofs: Sequence[Certificate]) -> str:
+    """Return why candidates were rejected, with the first of them."""
+    meaning = verdict_meaning(name)
+    example = next((p.examples[name] for p in proofs if name in p.examples), "")
+    return f"{meaning}; e.g. {example}" if meaning and example else meaning
+
+
 def _once(words: Iterable[str]) -> str:
     """Return each of several words once."""
     return "; ".join(dict.fromkeys(words))
 
 
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def candidates(cases: Cases) -> Section:
-    """Return the plans of the files."""
+    """Return the plans of the files, where one of them has several."""
+    if all(len(case.plans.plans) == 1 for case in cases):
+        return ()
+    sought = wanted(case.plans for case in cases)
+    known = {aim.name: aim for case in cases for aim in aims(case.plans, sought)}
     columns = [
         Column(key="rank", title="#", kind="count"),
         Column(key="label", title="plan", wraps=True),
@@ -189,6 +195,7 @@ def candidates(cases: Cases) -> Section:
         Column(key="step_s", title="step", kind="seconds", digits=4),
         Column(key="slower_frac", title="slower by", kind="frac"),
         Column(key="samples_per_s", title="throughput", kind="rate"),
+        *(Column(key=aim.name, title=aim.title, kind=aim.kind) for aim in known.values()),
         Column(key="closed_form_s", title="closed form", kind="seconds", digits=4),
         Column(key="bound_s", title="bound", kind="seconds", digits=4),
         Column(key="arena_bytes", title="memory", kind="bytes"),
@@ -196,11 +203,14 @@ def candidates(cases: Cases) -> Section:
     ]
     if len(cases) > 1:
         columns.insert(0, Column(key="case", title="search"))
+    rows = [row for case in cases for row in candidate_rows(case, known)]
+    alike = [c for c in columns if c.key in CHOSEN and len({row[c.key] for row in rows}) == 1]
+    said = ", ".join(f"{c.title} {FORMATS[c.kind](rows[0][c.key], c.digits)}" for c in alike)
     found = table(
-        [row for case in cases for row in candidate_rows(case)],
-        columns,
+        rows,
+        [column for column in columns if column not in alike],
         caption="Simulated step, best of each search first; memory is the arena of the fullest"
-        " worker",
+        f" worker{'; all have ' * bool(alike)}{said}",
         sortable=True,
     )
-    return (Block(tables=(found,)),)
+    return (Block(text=tuple(aim.formula for aim in known.values()), tables=(found,)),)

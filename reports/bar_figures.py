@@ -31,6 +31,8 @@ from reports.case import Cases
 from reports.tables import Row
 
 KIND_COLOURS = dict(zip(KINDS, (BLUE, GREEN, PINK, GREY, SKY), strict=True))
+LONG = 16
+"""Longer names of plans have a line of their own."""
 ROOM = 1.18
 """Width of the axis over that of the longest bar: room for its number."""
 
@@ -54,7 +56,7 @@ def interval_figure(cases: Cases) -> str:
             axes.plot(found_s / scale, y, "D", color=AMBER, markersize=7, markeredgecolor=INK)
             text += f",\nmeasured\n{format_s(found_s)}"
         beside(axes, max(high, found_s / scale), y, text, room_pt=8)
-    _rows(axes, [case.name or case.subject.label for case in cases])
+    _rows(axes, [short(case.name or case.subject.label) for case in cases])
     axes.set_xlim(0, (1.45 if any(measured) else 1.2) * most_s / scale or 1)
     keys = [
         Line2D([], [], marker="o", color=BLUE, mec=INK, linestyle="", label="predicted"),
@@ -94,8 +96,9 @@ def breakdown_figure(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
             )
             left += width
         beside(axes, left, y, format_s(row["step_s"]))
+    between = "\n" if any(len(case.name) > LONG for case in cases) else ", "
     labels = [
-        f"{short(case.name)}{', ' if case.name else ''}rank {row['rank']}"
+        f"{short(case.name)}{between if case.name else ''}rank {row['ranks']}"
         + (", measured" if row["side"] == "measured" else "")
         for case, row in bars
     ]
@@ -109,6 +112,6 @@ def breakdown_figure(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
 
 def _rows(axes: Axes, labels: Sequence[str]) -> None:
     """Name the rows of a bar chart, the first on top."""
-    axes.set_yticks(range(len(labels)), [short(label, 44) for label in labels])
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)

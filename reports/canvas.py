@@ -16,6 +16,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from reports.words import elided
+
 INK, PAPER = "#010203", "#fefdfc"
 """Stand for the page's text and background; become its colours in the SVG."""
 BLUE, SKY, GREEN, ORANGE, AMBER, PINK, GREY = (
@@ -55,12 +57,22 @@ NUMBER = re.compile(r"\d+\.\d{3,}")
 
 
 def grid(
-    width_in: float, height_in: float, panels: int = 1, *, is_one_scale: bool = True
+    width_in: float,
+    height_in: float,
+    panels: int = 1,
+    *,
+    is_one_scale: bool = True,
+    heights: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Return panels one above the other, on one time axis and, if it is a scale, one value axis."""
+    """Return panels one above the other, on one time axis and, if it is a scale, one value axis.
+
+    ``heights`` are those of the panels, over each other.
+    """
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasSVG(figure)
-    axes = figure.subplots(panels, 1, sharex=True, sharey=is_one_scale, squeeze=False)
+    axes = figure.subplots(
+        panels, 1, sharex=True, sharey=is_one_scale, squeeze=False, height_ratios=heights
+    )
     return figure, list(axes[:, 0])
 
 
@@ -101,8 +113,7 @@ def keys_above(figure: Figure, keys: Sequence[Artist]) -> None:
 
 def short(name: str, most: int = LABEL_LENGTH) -> str:
     """Return a name from a file as a label: not long, and no formula."""
-    name = name if len(name) <= most else f"{name[: most - 2]}.."
-    return name.replace("$", r"\$")
+    return elided(name, most).replace("$", r"\$")
 
 
 def finish(axes: Axes, xlabel: str, *, legend: int = 0, axis: str = "x") -> None:

@@ -11,6 +11,10 @@ from planner.plan import Plan, Training
 from planner.records import ClusterRecord, PlanFile, RankedPlan
 from reports.replay import Replay, replay
 from reports.scaling import Point, scaling
+from reports.words import elided
+
+LONGEST = 36
+"""Signs of a part of a name of a case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,11 @@ class Case:
         if not check.valid:
             return "void"
         return "passed" if check.passed else "failed"
+
+    @property
+    def badge(self) -> str:
+        """The verdict as one reads it where nothing else is said."""
+        return f"check {self.verdict}" if self.measured and self.measured.check else self.verdict
 
     @property
     def machine(self) -> ClusterRecord | None:
@@ -149,16 +158,16 @@ def _parts(case: Case) -> list[str]:
     """Return what may tell a case from another, the most telling first."""
     plan, training = case.subject.plan, case.plans.training
     return [
-        case.plans.model,
-        case.plans.cluster,
-        "one worker" if plan.workers == 1 else plan.algorithm,
+        elided(case.plans.model, LONGEST),
+        elided(case.plans.cluster, LONGEST),
+        "one worker" if plan.workers == 1 else algorithm_words(plan),
         f"{plan.workers} workers",
         f"batch {training.batch}",
         training.dtype,
         f"microbatch {plan.microbatch}",
         f"{plan.bucket_bytes // KIB} KiB buckets",
         "overlap" if plan.overlap else "no overlap",
-        case.subject.label,
+        elided(case.subject.label, LONGEST),
         "measured" if case.measured else "predicted",
     ]
 
@@ -168,5 +177,10 @@ def layout(plan: Plan) -> str:
     workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
     if plan.workers == 1:
         return f"{workers}, microbatch {plan.microbatch}, no exchange"
-    how = f"{plan.algorithm} exchange" + (" overlapped" if plan.overlap else "")
+    how = f"{algorithm_words(plan)} exchange" + (" overlapped" if plan.overlap else "")
     return f"{workers}, microbatch {plan.microbatch}, {how}"
+
+
+def algorithm_words(plan: Plan) -> str:
+    """Return the algorithm of a plan's exchange as prose has it."""
+    return plan.algorithm.replace("_", "-")

@@ -179,3 +179,19 @@ def sentinel_rows(executions: tuple[Execution, ...]) -> list[Row]:
         for name, before in run.sentinels_before_s.items()
         for after in [run.sentinels_after_s.get(name, ())]
     ]
+
+
+def whole_drift(measured: Measurement) -> float:
+    """Return the largest change of a sentinel from before the first execution to after the last.
+
+    The rule is that of a check, whose sentinels are timed in another layer.
+    """
+    first, last = measured.executions[0], measured.executions[-1]
+    return max(
+        (
+            abs(fmean(last.sentinels_after_s[name]) / fmean(before) - 1)
+            for name, before in first.sentinels_before_s.items()
+            if name in last.sentinels_after_s
+        ),
+        default=0.0,
+    )

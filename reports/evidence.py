@@ -2,24 +2,31 @@
 
 from collections.abc import Sequence
 
-from hwprofiles.units import format_frac
+from hwprofiles.units import format_frac, format_s
 from reports.bar_figures import breakdown_figure
 from reports.breakdown import KINDS, breakdown_rows
-from reports.case import Cases
+from reports.case import Case, Cases
 from reports.compare import phase_rows
-from reports.facts import names
+from reports.facts import names, told
 from reports.measured import traced_note
 from reports.parts import Block, Drawing, Section
 from reports.rows import scaling_rows
 from reports.scaling_figure import scaling_figure
-from reports.spans import busy_rows, steps
+from reports.spans import EXCHANGE, Steps, merged, steps
 from reports.tables import Column, Line, Row, Table, compared, table
 from reports.time_figure import Panel, timeline_figure
-from reports.words import KIND_WORDS, PHASE_WORDS
+from reports.words import PHASE_WORDS
 
 UNKNOWN = (
     "Not drawn: the plan was predicted by another version of the tool, or its model is not known"
     " here."
+)
+HIDDEN = 0.005
+"""Less of an exchange is told as none."""
+LONE = " Of a plan whose input runs ahead the step is one of many, and only rank 0 is known."
+ALONE = (
+    "One step from an empty pipeline, so longer than the predicted step, which is the pace of many:"
+    " the samples that its workers wait for at first are decoded during the step before."
 )
 ABOVE = (
     " An efficiency above 100 % comes from accumulation: fewer workers run more microbatches, and"
@@ -30,35 +37,34 @@ ABOVE = (
 def phases(cases: Cases) -> Section:
     """Return where the time of a step goes, by kind and by phase."""
     rows = [breakdown_rows(case) for case in cases]
-    flat = [(case, row) for case, own in zip(cases, rows, strict=True) for row in own]
-    heads = [
-        ", ".join(filter(None, (case.name, f"rank {row['rank']}", row["side"])))
-        for case, row in flat
+    flat = [
+        {"plan": case.name, **row} for case, own in zip(cases, rows, strict=True) for row in own
     ]
-    kinds = [kind for kind in KINDS if any(row[kind] for _, row in flat)]
-    by_kind = [
-        Line(
-            title=kind,
-            values=tuple(row[kind] for _, row in flat),
-            kind="seconds",
-            meaning=KIND_WORDS.get(kind, ""),
-        )
-        for kind in kinds
+    columns = [
+        Column(key="ranks", title="rank"),
+        *([Column(key="side", title="step is")] if any(c.measured for c in cases) else []),
+        *(
+            Column(key=kind, title=kind, kind="seconds")
+            for kind in KINDS
+            if any(row[kind] for row in flat)
+        ),
+        Column(key="step_s", title="step", kind="seconds"),
     ]
-    by_kind.append(Line(title="step", values=tuple(r["step_s"] for _, r in flat), kind="seconds"))
+    if len(cases) > 1:
+        columns.insert(0, Column(key="plan", title="plan"))
     text = (
-        "Where kinds overlap in time, computation counts first: only what it does not hide is"
-        " exposed communication or a stall.",
+        "Compute is forward, backward and optimizer. Where kinds overlap in time it counts first:"
+        " only what it does not hide is exposed communication or a stall."
+        + (LONE if any(case.subject.plan.decode_workers for case in cases) else ""),
         *_traced(cases),
     )
-    caption = "One step, by what a rank does"
     drawn = Drawing(caption=_exposed(cases, rows), svg=breakdown_figure(cases, rows))
     return (
         Block(
             text=text,
             drawings=(drawn,),
             tables=(
-                compared(heads, by_kind, caption=caption, is_changed=False),
+                table(flat, columns, caption="One step by what a rank does", sortable=True),
                 _by_phase(cases),
             ),
         ),
@@ -67,15 +73,15 @@ def phases(cases: Cases) -> Section:
 
 def _exposed(cases: Cases, rows: Sequence[Sequence[Row]]) -> str:
     """Say which part of each step is exchange that nothing hides."""
-    shares = [
-        f"{format_frac(own[0]['exposed communication'] / own[0]['step_s'])} of the step"
-        + (f" of {case.name}" if case.name else "")
-        for case, own in zip(cases, rows, strict=True)
-        if case.subject.plan.workers > 1
-    ]
-    if not shares:
-        return "One worker exchanges nothing"
-    return f"Exchange that nothing hides takes {', '.join(shares)} (rank 0, predicted)"
+    first = {case.name: own[0] for case, own in zip(cases, rows, strict=True)}
+    if all(case.subject.plan.workers == 1 for case in cases):
+        return "One worker exchanges nothing."
+
+    def share(case: Case) -> str:
+        row = first[case.name]
+        return format_frac(row["exposed communication"] / row["step_s"])
+
+    return f"Exposed communication of rank 0 is {told(cases, share)} of the predicted step."
 
 
 def _traced(cases: Cases) -> list[str]:
@@ -127,42 +133,42 @@ def timeline(cases: Cases) -> Section:
         for side, spans in own.sides.items()
     ]
     drawn = Drawing(
-        caption="A lane a rank; exchange in the strip below computation; gaps: waiting",
+        caption="A lane a rank; exchange in the strip below computation; gaps: waiting."
+        + _hidden(found),
         svg=timeline_figure(panels),
-        is_wide=True,
     )
     missing = [case.name for case in cases if case.name not in {c.name for c, _ in found}]
-    text = ["All steps are on one axis of time; the dashed line is their end.", *_traced(cases)]
+    text = ["All steps are on one axis of time; the dashed line is their end."]
+    if fed := [case.name for case, _ in found if case.subject.plan.decode_workers]:
+        text.append(f"{', '.join(fed)}{': ' if fed[0] else ''}{ALONE}")
     text += [f"{', '.join(missing)}: {UNKNOWN}"] if missing else []
-    rows = [
-        {"step": panel.title, **row}
-        for panel in panels
-        for row in busy_rows(panel.spans, sorted({0, panel.ranks - 1}))
-    ]
-    seen = dict.fromkeys(key for row in rows for key in row)
-    phases_seen = [p for p in (*PHASE_WORDS, *seen) if p in seen and p not in ("step", "rank")]
-    busy = table(
-        rows,
-        [
-            Column(key="step", title="step"),
-            Column(key="rank", title="rank", kind="count"),
-            *(Column(key=p, title=p, kind="seconds") for p in dict.fromkeys(phases_seen)),
-        ],
-        caption="Task time of the first and the last rank by phase, hidden or not",
-        sortable=True,
-    )
-    return (Block(text=tuple(text), drawings=(drawn,), tables=(busy,)),)
+    return (Block(text=tuple(text), drawings=(drawn,)),)
+
+
+def _hidden(found: Sequence[tuple[Case, Steps]]) -> str:
+    """Say how long rank 0 of each plan exchanges, and how much of that computation hides."""
+    said = []
+    for case, own in found:
+        spans = own.predicted
+        busy = merged(spans[(spans["rank"] == 0) & (spans["phase"] == EXCHANGE)], 0.0)
+        whole_s = float((busy["end_s"] - busy["start_s"]).sum())
+        exposed_s = case.subject.prediction.phases_s.get(EXCHANGE, 0.0)
+        if case.subject.plan.workers > 1 and not case.subject.plan.decode_workers and whole_s:
+            hidden = max(0.0, 1 - exposed_s / whole_s)
+            share = format_frac(hidden, 0) if hidden >= HIDDEN else "none"
+            of = f" ({case.name})" if case.name else ""
+            said.append(f"{format_s(whole_s)}, {share} of it behind computation{of}")
+    return f" Rank 0 exchanges for {'; '.join(said)}." if said else ""
 
 
 def _fastest(cases: Cases) -> str:
     """Say on how many of the workers that were tried each plan is fastest."""
-    told = []
-    for case in cases:
-        best = min(case.curve, key=lambda point: point.step_s, default=None)
-        if best is not None:
-            whose = f"{case.name} " if case.name else "the plan "
-            told.append(f"{whose}is fastest on {best.workers}")
-    return f"Throughput over workers: of the numbers tried {', '.join(told)}"
+
+    def best(case: Case) -> str:
+        fastest = min(case.curve, key=lambda point: point.step_s, default=None)
+        return str(fastest.workers) if fastest else "unknown"
+
+    return f"Of the numbers of workers tried the fastest is {told(cases, best)}."
 
 
 def scales(cases: Cases) -> Section:

@@ -24,26 +24,26 @@ from reports.compare import SplitPart
 
 @style.context(RC, after_reset=True)
 def split_figure(parts: Sequence[SplitPart], place: int = 0) -> str:
-    """Return the way from predicted to measured as a staircase of bars."""
+    """Return the way from predicted to measured as a staircase between their two marks."""
     figure, (axes,) = grid(WIDTH_IN, 2.7)
-    most = max(max(p.from_ns, p.to_ns) for p in parts)
-    scale, unit = time_unit(most / 1e9)
+    times = [parts[0].from_ns, *(part.to_ns for part in parts)]
+    scale, unit = time_unit(max(times) / 1e9)
+    at = [ns / 1e9 / scale for ns in times]
     names = ["predicted (P0)", *(f"{p.name} ({p.symbol})" for p in parts), "measured (M)"]
-    bars = [(0, parts[0].from_ns, BLUE, format_s(parts[0].from_ns / 1e9))]
-    for part in parts:
-        sign = "+" if part.change_ns > 0 else ""
+    room = max(at) - min(at) or 0.1 * max(at) or 1.0
+    for y, (part, start, end) in enumerate(zip(parts, at, at[1:], strict=False), start=1):
+        left, right = sorted((start, end))
         colour = ORANGE if part.change_ns > 0 else GREEN
-        bars.append((part.from_ns, part.to_ns, colour, sign + format_s(part.change_ns / 1e9)))
-    bars.append((0, parts[-1].to_ns, AMBER, format_s(parts[-1].to_ns / 1e9)))
-    for y, (start, end, colour, label) in enumerate(bars):
-        left, right = sorted((start / 1e9 / scale, end / 1e9 / scale))
         axes.barh(y, right - left, left=left, height=0.6, color=colour)
-        beside(axes, right, y, label)
-        if y + 1 < len(bars):
-            axes.plot([end / 1e9 / scale] * 2, [y, y + 1], color=INK, linewidth=0.6, zorder=0)
-    axes.set_yticks(range(len(bars)), names)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.18 * most / 1e9 / scale or 1)
+        beside(axes, right, y, f"{'+' * (part.change_ns > 0)}{format_s(part.change_ns / 1e9)}")
+    for y, x in enumerate([*at, at[-1]][: len(names) - 1]):
+        axes.plot([x] * 2, [y, y + 1], color=INK, linewidth=0.6, zorder=0)
+    for y, x, mark, colour in ((0, at[0], "o", BLUE), (len(parts) + 1, at[-1], "D", AMBER)):
+        axes.plot(x, y, mark, color=colour, markersize=8, markeredgecolor=INK)
+        beside(axes, x, y, format_s(x * scale), room_pt=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(min(at) - 0.1 * room, max(at) + 0.3 * room)
     finish(axes, f"time of one step ({unit})")
     return svg(
         figure, f"split{place}", "From the predicted to the measured step time, part by part"

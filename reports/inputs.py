@@ -19,17 +19,22 @@ MEASURED = Column(key="measured_frac", title="busy, measured", kind="frac")
 
 
 def pipeline(cases: Cases) -> Section:
-    """Return how the samples come to the workers, predicted and measured."""
+    """Return how the samples come to the workers, predicted and measured, where one has a pipeline.
+
+    Else a step loads its own records, which its phases tell.
+    """
+    if not any(case.subject.prediction.input for case in cases):
+        return ()
     return each(cases, _pipeline)
 
 
 def _pipeline(case: Case) -> Block:
+    found = case.subject.prediction.input
+    if found is None:
+        return Block(text=("Each step loads its own records (phase load).",))
     runs = case.measured.executions if case.measured else ()
     run = runs[-1].input if runs else None
     waited = (_waited(run),) if run else ()
-    found = case.subject.prediction.input
-    if found is None:
-        return Block(text=("Each step loads its own records (phase load).", *waited))
     rows = [
         {
             "stage": stage,

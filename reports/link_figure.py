@@ -14,7 +14,7 @@ from reports.fabric_layout import panels
 from reports.fabric_panel import Panel
 from reports.linkuse import LinkUse, drawn_links
 
-STEPS = ((0.75, ORANGE), (0.5, AMBER), (0.25, BLUE), (0.0, SKY))
+STEPS = ((0.5, ORANGE), (0.2, AMBER), (0.05, BLUE), (0.0, SKY))
 """Colour of a use above each share."""
 WIDEST_PT, LEAST_PT = 7.0, 1.0
 MOST_NUMBERS = 24

@@ -80,21 +80,32 @@ def node_name(node: Node) -> str:
 
 
 def link_rows(cluster: Cluster, use: LinkUse, most: int) -> list[Row]:
-    """Return the busiest links, each direction by itself."""
+    """Return the busiest links, each by its busier direction, with what comes back."""
     ends = {link_id: pair for pair, link_id in cluster.edges.items()}
-    busiest = np.argsort(-use.used_frac, kind="stable")[:most].tolist()
-    return [
-        {
-            "from": node_name(ends[link][0]),
-            "to": node_name(ends[link][1]),
-            "link": cluster.links[link].name,
-            "bandwidth_bytes_per_s": cluster.links[link].bandwidth_bytes_per_s,
-            "carried_bytes": int(use.carried_bytes[link]),
-            "used_frac": float(use.used_frac[link]),
-        }
-        for link in busiest
-        if use.carried_bytes[link]
-    ]
+    rows: list[Row] = []
+    told = set[int]()
+    for link in np.argsort(-use.used_frac, kind="stable").tolist():
+        if len(rows) == most or not use.carried_bytes[link]:
+            break
+        if link in told:
+            continue
+        start, end = ends[link]
+        other = cluster.edges.get((end, start))
+        told |= {link, link if other is None else other}
+        returned = 0 if other is None else int(use.carried_bytes[other])
+        carried = int(use.carried_bytes[link])
+        rows.append(
+            {
+                "from": node_name(start),
+                "to": node_name(end),
+                "link": cluster.links[link].name,
+                "bandwidth_bytes_per_s": cluster.links[link].bandwidth_bytes_per_s,
+                "carried_bytes": carried,
+                "returned_bytes": returned,
+                "used_frac": float(use.used_frac[link]),
+            }
+        )
+    return rows
 
 
 def drawn_links(cluster: Cluster, panel: Panel) -> dict[frozenset[Node], list[int]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hwprofiles.units import format_s
+from hwprofiles.units import format_frac, format_s
 from planner.measurement import Measurement
 from reports.bar_figures import interval_figure
 from reports.case import Case, Cases
@@ -13,6 +13,7 @@ from reports.compare import (
     sentinel_rows,
     split_parts,
     split_rows,
+    whole_drift,
 )
 from reports.figures import loss_figure, split_figure
 from reports.parts import Block, Drawing, Section, each
@@ -20,6 +21,7 @@ from reports.rows import command_lines, data_command
 from reports.tables import Column, table, text_signed_frac
 from reports.words import VERDICT_WORDS
 
+MEASURE = "Measured beside predicted"
 NONE_RAN = (
     "None of these plans has been measured. A run is on the machine at hand, of a plan for the"
     " cluster named local; give its measurement.json beside its plan file."
@@ -27,9 +29,7 @@ NONE_RAN = (
 
 
 def verdict(cases: Cases) -> Section:
-    """Return predicted beside measured, and what a check concluded; or how to measure."""
-    if not any(case.measured for case in cases):
-        return (_unmeasured(cases[0]) if len(cases) == 1 else Block(text=(NONE_RAN,)),)
+    """Return predicted beside measured, and what a check concluded."""
     return each(cases, _verdict)
 
 
@@ -71,24 +71,27 @@ def _interval(case: Case) -> tuple[Drawing, ...]:
     return (Drawing(caption=caption, svg=interval_figure((case,))),)
 
 
-def _unmeasured(case: Case) -> Block:
+def unmeasured(cases: Cases) -> Section:
     """Say how to get a measurement; only a prediction of the machine at hand can have one."""
+    if any(case.measured for case in cases):
+        return ()
+    if len(cases) > 1:
+        return (Block(title=MEASURE, text=(NONE_RAN,)),)
+    (case,) = cases
     run = (
         data_command(case.plans),
         "foreplan execute plan.json --check -o measurement.json",
         "foreplan report plan.json measurement.json -o report.html",
     )
     if case.plans.cluster.partition(":")[0] == "local":
-        text = "Not measured yet. These commands run the plan for real and set it beside this:"
-        return Block(text=(text,), commands=run)
+        text = "These commands run the plan for real and set it beside this:"
+        return (Block(title=MEASURE, text=(text,), commands=run),)
     here = Case(plans=replace(case.plans, cluster="local"))
-    return Block(
-        text=(
-            f"Not measured. A run is on the machine at hand, which {case.plans.cluster} is not;"
-            " these commands predict the same question for this machine, and measure that:",
-        ),
-        commands=(*command_lines(here), *run),
+    text = (
+        f"A run is on the machine at hand, which {case.plans.cluster} is not; these commands"
+        " predict the same question for this machine, and measure that:"
     )
+    return (Block(title=MEASURE, text=(text,), commands=(*command_lines(here), *run)),)
 
 
 def _percent(fraction: float) -> str:
@@ -130,12 +133,6 @@ def _split(case: Case, place: int) -> Block | None:
     if measured is None or measured.split is None:
         return None
     parts = split_parts(measured.split)
-    steps = [measured.split.predicted_s, measured.split.solo_s, measured.split.traced_s]
-    steps.append(measured.split.measured_s)
-    points = tuple(
-        f"{part.name} ({part.symbol}): {format_s(a)} becomes {format_s(b)}; {part.meaning}."
-        for part, a, b in zip(parts, steps, steps[1:], strict=False)
-    )
     largest = max(parts, key=lambda part: abs(part.change_ns))
     total_ns = parts[-1].to_ns - parts[0].from_ns
     gross_ns = sum(abs(part.change_ns) for part in parts)
@@ -152,8 +149,12 @@ def _split(case: Case, place: int) -> Block | None:
             f"Together the parts add {_signed(total_ns)} to the predicted step; the largest is"
             f" {largest.name} with {_signed(largest.change_ns)}.{cancel}",
         ),
-        points=points,
-        drawings=(Drawing(caption="From predicted to measured", svg=split_figure(parts, place)),),
+        drawings=(
+            Drawing(
+                caption="From predicted to measured, part by part; the axis does not begin at 0.",
+                svg=split_figure(parts, place),
+            ),
+        ),
         tables=(
             table(
                 split_rows(measured.split),
@@ -200,7 +201,7 @@ def _ops(case: Case) -> Block | None:
                     Column(key="solo_s", title="solo", kind="seconds"),
                     Column(key="traced_s", title="traced", kind="seconds"),
                     Column(key="error_frac", title="error", kind="signed_frac"),
-                    Column(key="share_frac", title="share of step", kind="frac"),
+                    Column(key="share_frac", title="share of work", kind="frac"),
                 ],
                 caption="Ops of one step",
                 by="share_frac",
@@ -237,6 +238,14 @@ def _training(case: Case, place: int) -> Block | None:
         drawings=drawn if last.losses else (),
         tables=(
             table(
+                loss_rows(last.losses),
+                [
+                    Column(key="step", title="step", kind="count"),
+                    Column(key="loss", title="training loss", kind="number", digits=4),
+                ],
+                caption="Training loss of the last execution",
+            ),
+            table(
                 execution_rows(runs),
                 [
                     Column(key="execution", title="execution", kind="count"),
@@ -254,14 +263,6 @@ def _training(case: Case, place: int) -> Block | None:
                 caption="Executions",
                 sortable=True,
             ),
-            table(
-                loss_rows(last.losses),
-                [
-                    Column(key="step", title="step", kind="count"),
-                    Column(key="loss", title="training loss", kind="number", digits=4),
-                ],
-                caption="Training loss of the last execution",
-            ),
         ),
     )
 
@@ -273,13 +274,15 @@ def sentinels(cases: Cases) -> Section:
 
 def _sentinels(case: Case) -> Block | None:
     rows = sentinel_rows(case.measured.executions) if case.measured else []
-    if not rows:
+    if not rows or case.measured is None:
         return None
     worst = max((abs(row["moved_frac"] or 0.0) for row in rows), default=0.0)
     return Block(
         text=(
             "Fixed ops, timed before and after each execution, as a mean over ranks. The largest"
-            f" change is {100 * worst:.1f} %. The spread is the slowest rank over the fastest - 1.",
+            f" change in one execution is {format_frac(worst)}; from before the first to after the"
+            f" last, which a check holds to, it is {format_frac(whole_drift(case.measured))}. The"
+            " spread is the slowest rank over the fastest - 1.",
         ),
         tables=(
             table(

@@ -1,16 +1,20 @@
-"""The top of the page: its title, the answer in one sentence, and the few numbers to remember."""
+"""The top of the page: title, question, answer, how sure and by how much, in a few sentences."""
 
-from hwprofiles.units import format_bytes, format_s
-from reports.bar_figures import interval_figure
+from collections.abc import Sequence
+
+from hwprofiles.units import format_bytes, format_frac, format_s
+from reports.aims import aims, asked, is_front, wanted
 from reports.case import Case, Cases, layout
-from reports.facts import lines, names
-from reports.parts import Block, Drawing, Figure, Section
+from reports.facts import names
+from reports.parts import Figure
 from reports.tables import (
-    Table,
-    compared,
+    FORMATS,
     text_rate,
     text_signed_frac,
 )
+
+CLOSE, EVEN = 0.005, 0.0005
+"""Two times this near, as a share, are told as equal: in words, and as a number of per cent."""
 
 
 def title(cases: Cases) -> str:
@@ -23,48 +27,98 @@ def title(cases: Cases) -> str:
         one = [len(set(part)) == 1 for part in zip(*questions, strict=True)]
         parts = (first.model, f"on {first.cluster}", f"batch {first.training.batch}")
         whole = ", ".join(part for part, same in zip(parts, one, strict=True) if same)
+        whole = whole if one[0] else _upper(whole)
     if len(cases) == 1:
         return whole
     return f"{whole}{': ' if whole else ''}{' against '.join(names(cases))}"
 
 
-def sentence(case: Case) -> str:
-    """Return the answer as one would quote it."""
-    plans = case.plans
-    asked = f"{plans.model} with batch {plans.training.batch:,} on {plans.cluster}"
-    return f"{asked}: {found(case)}"
-
-
-def found(case: Case) -> str:
-    """Return the answer without its question."""
-    best = case.best.prediction
+def question(cases: Cases) -> str:
+    """Return what the page answers."""
+    first = cases[0].plans
+    if len(cases) > 1:
+        return (
+            "Which of these plans trains faster, and why? Each is the best of its own search, with"
+            " the update that one worker would make."
+        )
     return (
-        f"{layout(case.best.plan)}: {format_s(best.step_s)} a step,"
-        f" {text_rate(best.samples_per_s)} (grade {best.grade}, {case.plans.interval_kind} interval"
-        f" {format_s(best.interval_s[0])} to {format_s(best.interval_s[1])})."
+        f"How is {first.model} trained {asked(first)} on {first.cluster}, with the same update as"
+        f" one worker would make on all {first.training.batch:,} samples of a batch?"
     )
 
 
 def lead(cases: Cases) -> str:
-    """Return the page in one sentence: the answer or, of several, which is faster by how much."""
+    """Return the answer, how sure it is and by how much it wins, as one would quote it."""
     if len(cases) == 1:
-        return sentence(cases[0])
-    ranked = sorted(cases, key=lambda case: case.plans.training.batch / _step_s(case), reverse=True)
+        claim, *_ = proved(cases[0]).partition(";")
+        return f"{_found(cases[0])} {claim.rstrip('.')}."
+    sample_s = sample_s_of(cases)
+    ranked = sorted(cases, key=lambda case: sample_s[case.name])
     best, *others = ranked
-    most = best.plans.training.batch / _step_s(best)
     longer = [
-        f"{case.name} takes {most * _step_s(case) / case.plans.training.batch:.3g} times as long"
-        for case in others
+        f"{case.name} takes {_times(sample_s[case.name] / sample_s[best.name])}" for case in others
     ]
     return (
         f"Of these {len(cases)} plans {best.name} is the {'fastest' if others[1:] else 'faster'}:"
-        f" {format_s(_step_s(best))} a step, {text_rate(most)}. For as many samples"
-        f" {', '.join(longer)}."
+        f" {_told(best, cases)}. For as many samples {', '.join(longer)}.{_unsure(ranked)}"
     )
 
 
-def _step_s(case: Case) -> float:
-    return case.measured.step_s if case.measured else case.subject.prediction.step_s
+def _found(case: Case) -> str:
+    """Return the best plan of a file with what it takes."""
+    best, plans = case.best.prediction, case.plans
+    takes = [f"{format_s(best.step_s)} a step", text_rate(best.samples_per_s)]
+    taken = aims(plans, wanted([plans]))
+    takes += [f"{FORMATS[a.kind](a.per_million(case.best), 3)} for 1 M samples" for a in taken]
+    first = f"First of {len(plans.plans)} such plans: " * is_front(plans)
+    return (
+        f"{first}{_upper(layout(case.best.plan))}: {', '.join(takes)} (grade {best.grade},"
+        f" {plans.interval_kind} interval {format_s(best.interval_s[0])} to"
+        f" {format_s(best.interval_s[1])})."
+    )
+
+
+def _told(best: Case, cases: Cases) -> str:
+    """Return what the fastest of several takes: measured, or predicted with its interval."""
+    rate = text_rate(1 / sample_s_of(cases)[best.name])
+    if best.measured and _are_measured(cases):
+        return f"{format_s(best.measured.step_s)} a step as measured, {rate}"
+    prediction = best.subject.prediction
+    low, high = (format_s(s) for s in prediction.interval_s)
+    return (
+        f"{format_s(prediction.step_s)} a step, {rate} (predicted; grade {prediction.grade},"
+        f" {best.plans.interval_kind} interval {low} to {high})"
+    )
+
+
+def proved(case: Case) -> str:
+    """Return what the search proved of the best plan, as a sentence."""
+    return f"{_upper(case.plans.certificate.statement)}."
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _times(ratio: float) -> str:
+    return "as long" if ratio < 1 + CLOSE else f"{ratio:.3g} times as long"
+
+
+def _are_measured(cases: Cases) -> bool:
+    return all(case.measured for case in cases)
+
+
+def sample_s_of(cases: Cases) -> dict[str, float]:
+    """Return the seconds of a sample by case, like with like: measured only if all are."""
+    return {
+        case.name: (
+            case.measured.step_s
+            if case.measured and _are_measured(cases)
+            else case.subject.prediction.step_s
+        )
+        / case.plans.training.batch
+        for case in cases
+    }
 
 
 def headline(cases: Cases) -> tuple[Figure, ...]:
@@ -72,7 +126,7 @@ def headline(cases: Cases) -> tuple[Figure, ...]:
     if len(cases) > 1:
         return ()
     case = cases[0]
-    measured, prediction = case.measured, case.subject.prediction
+    measured, prediction, proof = case.measured, case.subject.prediction, case.plans.certificate
     low_s, high_s = prediction.interval_s
     found = [
         Figure(
@@ -95,13 +149,36 @@ def headline(cases: Cases) -> tuple[Figure, ...]:
                 note="predicted / measured - 1",
             ),
         ]
-    return (
-        *found,
+    found.append(
         Figure(
             title="throughput",
-            value=text_rate(case.plans.training.batch / _step_s(case)),
+            value=text_rate(1 / sample_s_of(cases)[case.name]),
             note="measured" if measured else "predicted",
-        ),
+        )
+    )
+    if is_front(case.plans):
+        found.append(
+            Figure(
+                title="plans on the front",
+                value=f"{len(case.plans.plans)}",
+                note=f"none beats another in {proof.objective} both",
+            )
+        )
+    elif proof.runner_up:
+        gap = f"; one not simulated may be {format_frac(proof.gap_frac)} better" * bool(
+            proof.gap_frac
+        )
+        found.append(
+            Figure(
+                title="next best plan",
+                value=f"{format_frac(proof.runner_up_frac)} slower"
+                if proof.runner_up_frac >= EVEN
+                else "as fast",
+                note=f"of {proof.candidates:,} candidates{gap}",
+            )
+        )
+    return (
+        *found,
         Figure(
             title="memory of a worker",
             value=format_bytes(max(prediction.arena_bytes)),
@@ -110,61 +187,15 @@ def headline(cases: Cases) -> tuple[Figure, ...]:
     )
 
 
-def overview(cases: Cases) -> Section:
-    """Return the plans of a comparison side by side, with what differs from the first."""
-    if len(cases) == 1:
-        return ()
-    drawn = Drawing(
-        caption=f"The step of every plan on one axis.{_unsure(cases)}",
-        svg=interval_figure(cases),
-    )
-    return (Block(drawings=(drawn,), tables=(overview_table(cases),)),)
-
-
-def _unsure(cases: Cases) -> str:
-    """Say where the two fastest plans of one batch are closer than their intervals."""
-    if len({case.plans.training.batch for case in cases}) > 1 or any(c.measured for c in cases):
+def _unsure(ranked: Sequence[Case]) -> str:
+    """Say where the intervals of the two fastest plans do not tell which is faster."""
+    first, second = ranked[:2]
+    if _are_measured((first, second)):
         return ""
-    first, second = sorted(cases, key=_step_s)[:2]
-    if first.subject.prediction.interval_s[1] < second.subject.prediction.interval_s[0]:
+    high, low = (
+        case.subject.prediction.interval_s[end] / case.plans.training.batch
+        for case, end in ((first, 1), (second, 0))
+    )
+    if high < low:
         return ""
     return f" The intervals of {first.name} and {second.name} overlap: a run may turn their order."
-
-
-def overview_table(cases: Cases) -> Table:
-    """Return the quantities of every plan, and how far they are from the first plan's."""
-    measured = [("measured step", lambda c: c.measured.step_s if c.measured else None)]
-    return compared(
-        names(cases),
-        [
-            *lines(
-                cases,
-                ("predicted step", lambda c: c.subject.prediction.step_s),
-                *(measured if any(case.measured for case in cases) else []),
-                kind="seconds",
-            ),
-            *lines(
-                cases, ("throughput", lambda c: c.plans.training.batch / _step_s(c)), kind="rate"
-            ),
-            *lines(
-                cases,
-                ("closed form", lambda c: c.subject.prediction.closed_form_s),
-                ("bound", lambda c: c.subject.prediction.bound_s),
-                kind="seconds",
-            ),
-            *lines(
-                cases,
-                ("arena of the fullest worker", lambda c: max(c.subject.prediction.arena_bytes)),
-                ("its live peak", lambda c: max(c.subject.prediction.live_peak_bytes)),
-                kind="bytes",
-            ),
-            *lines(
-                cases,
-                ("workers", lambda c: c.subject.plan.workers),
-                ("tasks of a step", lambda c: c.subject.prediction.tasks),
-                kind="count",
-            ),
-            *lines(cases, ("grade", lambda c: c.subject.prediction.grade)),
-        ],
-        caption=f"Below a number: how far it is from {cases[0].name}" if len(cases) > 1 else "",
-    )

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 
-from hwprofiles.units import format_frac
+from hwprofiles.units import format_frac, format_s
 from planner.predict import HEADLINE_FRAC
 from planner.records import PlanFile
 from reports.case import Case, Cases
 from reports.facts import lines, names, side_by_side
+from reports.measured import unmeasured
 from reports.parts import Block, Section, each
 from reports.rows import command_lines, environment_facts, report_line, source_rows, stems
 from reports.tables import Column, Line, compared, table
-from reports.words import ASSUMPTIONS, GLOSSARY, GRADE_WORDS
+from reports.words import ASSUMPTIONS, GLOSSARY, GRADE_WORDS, RUN_GLOSSARY
 
 MISSING: tuple[tuple[str, Callable[[PlanFile], bool]], ...] = (
     (
@@ -37,11 +38,11 @@ def grades(cases: Cases) -> Section:
         *lines(
             cases,
             ("predicted step", lambda c: c.subject.prediction.step_s),
-            ("interval from", lambda c: c.subject.prediction.interval_s[0]),
-            ("to", lambda c: c.subject.prediction.interval_s[1]),
+            ("closed form", lambda c: c.subject.prediction.closed_form_s),
+            ("bound", lambda c: c.subject.prediction.bound_s),
             kind="seconds",
         ),
-        *lines(cases, ("headline grade", lambda c: c.subject.prediction.grade)),
+        *lines(cases, ("interval", _interval), ("grade", lambda c: c.subject.prediction.grade)),
     ]
     shares = [
         Line(
@@ -51,11 +52,12 @@ def grades(cases: Cases) -> Section:
             meaning=GRADE_WORDS.get(name, ""),
         )
         for name in dict.fromkeys(name for p in found for name in p.grade_frac)
+        if any(p.grade_frac.get(name) for p in found)
     ]
     return (
         Block(
             text=(
-                f"The headline grade is the weakest that covers {format_frac(HEADLINE_FRAC, 0)} or"
+                f"The grade of a plan is the weakest that covers {format_frac(HEADLINE_FRAC, 0)} or"
                 " more of the critical path; it gives the interval its width.",
             ),
             tables=(
@@ -69,6 +71,11 @@ def grades(cases: Cases) -> Section:
         ),
         *each(cases, _sources),
     )
+
+
+def _interval(case: Case) -> str:
+    low, high = (format_s(s) for s in case.subject.prediction.interval_s)
+    return f"{low} to {high} ({case.plans.interval_kind})"
 
 
 def _sources(case: Case) -> Block:
@@ -107,17 +114,20 @@ def environment(cases: Cases) -> Section:
 
 
 def reproduction(cases: Cases) -> Section:
-    """Return the commands that make this page again."""
+    """Return the commands that make this page again, and those that measure what it predicts."""
     files = stems(cases)
     commands = [
         line for case, stem in zip(cases, files, strict=True) for line in command_lines(case, stem)
     ]
     once = list(dict.fromkeys(commands))
     text = [words for words, holds in MISSING if any(holds(case.plans) for case in cases)]
-    return (Block(text=tuple(text), commands=(*once, report_line(cases))),)
+    return (
+        Block(text=tuple(text), commands=(*once, report_line(cases))),
+        *unmeasured(cases),
+    )
 
 
 def glossary(cases: Cases) -> Section:
     """Return what the words of the page mean."""
-    del cases
-    return (Block(terms=GLOSSARY),)
+    ran = any(case.measured for case in cases)
+    return (Block(terms=(*GLOSSARY, *(RUN_GLOSSARY if ran else ()))),)

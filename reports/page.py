@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from planner.records import write_text
 from reports.case import Cases
-from reports.opening import headline, lead, title
-from reports.sections import ordered
+from reports.opening import headline, lead, question, title
+from reports.sections import ENTRIES
 from reports.tables import escape_markdown
 
 Progress = Callable[[int, int, str], None]
@@ -56,10 +56,11 @@ def render(cases: Cases, progress: Progress = lambda done, total, text: None) ->
         progress(2 * place + 1, total, f"{case.subject.label} on other numbers of workers")
         case.curve  # noqa: B018
     progress(total - 1, total, "drawing")
-    sections = [(entry, entry.build(cases)) for entry in ordered(cases)]
+    sections = [(entry, entry.build(cases)) for entry in ENTRIES]
     context = {
         "cases": cases,
         "title": title(cases),
+        "question": question(cases),
         "lead": lead(cases),
         "headline": headline(cases),
         "sections": [(entry, blocks) for entry, blocks in sections if blocks],

@@ -1,10 +1,14 @@
 """What a section is made of; the templates know nothing else."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reports.case import Case, Cases
 from reports.tables import Table
+
+ROW_PT = 480
+"""Wider figures have nothing beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +17,12 @@ class Drawing:
 
     caption: str
     svg: str
-    is_wide: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it takes a row of its own."""
+        found = re.search(r"--natural: (\d+)pt", self.svg)
+        return found is not None and int(found[1]) > ROW_PT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,23 @@
 """The sections that show what a step takes: memory and links."""
 
 from hwprofiles.units import format_bytes, format_frac, format_s
+from reports.canvas import short
 from reports.case import Case, Cases
 from reports.evidence import UNKNOWN
-from reports.facts import names
+from reports.facts import names, numbers, told
 from reports.link_figure import use_figure
 from reports.linkuse import link_rows, link_use
 from reports.livememory import live_memory
 from reports.memory_figure import MemoryPanel, memory_figure
 from reports.parts import Block, Drawing, Section, each
 from reports.rows import arena_rows
-from reports.tables import Column, Line, Table, compared, table
+from reports.tables import Column, Line, Row, Table, compared, table
 from reports.words import CATEGORY_WORDS
 
 MOST_LINKS = 8
 """Links in the table of a plan."""
-MOST_ARENAS = 8
-"""Ranks in the table of arenas; of more, four of each plan."""
+MOST_ARENAS = 4
+"""Kinds of ranks in the table of arenas, of a plan."""
 
 
 def memory(cases: Cases) -> Section:
@@ -31,19 +32,18 @@ def memory(cases: Cases) -> Section:
         if case.replay is not None
         for rank in [_fullest(case)]
     ]
-    waste = [f"{case.subject.prediction.waste:.2f}" for case in cases]
+    waste = told(cases, lambda case: f"{case.subject.prediction.waste:.2f}")
     text = (
         "A worker allocates one arena before the first step and nothing after. Registers that are"
         " never alive together share bytes, so the categories of an arena are those of the moment"
         " when most is alive. The live peak is the least the simulated step could do with; the"
-        f" waste of static allocation is a factor of {', '.join(waste)} on the fullest worker.",
+        f" waste of static allocation is a factor of {waste} on the fullest worker.",
         *(_proof(case) for case in cases if case.measured and case.measured.arena),
     )
     drawn = [
         Drawing(
-            caption=f"Live bytes over the predicted step of the fullest worker. {_largest(cases)}",
+            caption=f"Live bytes of the fullest worker over the predicted step. {_largest(cases)}",
             svg=memory_figure(panels),
-            is_wide=True,
         )
         for _ in panels[:1]
     ]
@@ -58,15 +58,17 @@ def memory(cases: Cases) -> Section:
 
 def _largest(cases: Cases) -> str:
     """Say what most of each arena is taken by, when most of it is alive."""
-    told = []
-    for case in cases:
-        own = case.subject.prediction.memory_bytes
-        name = max(own, key=lambda category: own[category])
-        whose = f" of {case.name}" if case.name else ""
-        told.append(
-            f"{format_frac(own[name] / sum(own.values()), 0)} of the arena{whose} is {name}"
-        )
-    return ", ".join(told)
+    found = {case.name: case.subject.prediction.memory_bytes for case in cases}
+    most = {name: max(own, key=lambda kind: own[kind]) for name, own in found.items()}
+
+    def share(case: Case) -> str:
+        own = found[case.name]
+        part = format_frac(own[most[case.name]] / sum(own.values()), 0)
+        return part if len(set(most.values())) == 1 else f"{most[case.name]} with {part}"
+
+    if len(set(most.values())) == 1:
+        return f"Of the arena {told(cases, share)} is {most[cases[0].name]}."
+    return f"Most of the arena is {told(cases, share)}."
 
 
 def _proof(case: Case) -> str:
@@ -105,16 +107,20 @@ def _categories(cases: Cases) -> Table:
 
 
 def _arenas(cases: Cases) -> Table:
-    """Return arena against live peak: of all ranks, or of the ends, the fullest and the least."""
+    """Return arena against live peak: of ranks alike once, of many the fullest and the least."""
     rows = []
     for case in cases:
-        own = arena_rows(case)
-        by_size = sorted(own, key=lambda row: row["arena_bytes"])
-        few = [own[0], own[-1], by_size[0], by_size[-1]]
-        keep = {row["rank"] for row in (own if len(own) * len(cases) <= MOST_ARENAS else few)}
-        rows += [row for row in own if row["rank"] in keep]
+        alike: dict[tuple[int, int], list[Row]] = {}
+        for row in arena_rows(case):
+            alike.setdefault((row["arena_bytes"], row["live_peak_bytes"]), []).append(row)
+        sizes = sorted(alike, reverse=True)
+        sizes = sizes if len(sizes) <= MOST_ARENAS else [*sizes[: MOST_ARENAS - 1], sizes[-1]]
+        rows += [
+            {**alike[size][0], "ranks": short(numbers([row["rank"] for row in alike[size]]))}
+            for size in sizes
+        ]
     columns = [
-        Column(key="rank", title="rank", kind="count"),
+        Column(key="ranks", title="ranks"),
         Column(key="arena_bytes", title="arena", kind="bytes"),
         Column(key="live_peak_bytes", title="live peak", kind="bytes"),
         Column(key="waste", title="waste", kind="factor"),
@@ -148,19 +154,13 @@ def _links(case: Case, place: int) -> Block | None:
     if not rows:
         return Block(text=("Nothing is moved over a link.",))
     busiest = rows[0]
+    caption = (
+        f"Busiest: {busiest['from']} to {busiest['to']} ({busiest['link']}),"
+        f" {format_frac(busiest['used_frac'])} of its bandwidth over the step of"
+        f" {format_s(replay.predicted.makespan_s)}."
+    )
     return Block(
-        text=(
-            f"Busiest: {busiest['from']} to {busiest['to']} ({busiest['link']}),"
-            f" {format_frac(busiest['used_frac'])} of its bandwidth over the step of"
-            f" {format_s(replay.predicted.makespan_s)}.",
-        ),
-        drawings=(
-            Drawing(
-                caption="Use of the links in one predicted step",
-                svg=use_figure(replay.cluster, use, place),
-                is_wide=True,
-            ),
-        ),
+        drawings=(Drawing(caption=caption, svg=use_figure(replay.cluster, use, place)),),
         tables=(
             table(
                 rows,
@@ -170,9 +170,10 @@ def _links(case: Case, place: int) -> Block | None:
                     Column(key="link", title="link"),
                     Column(key="bandwidth_bytes_per_s", title="bandwidth", kind="byte_rate"),
                     Column(key="carried_bytes", title="carried in a step", kind="bytes"),
+                    Column(key="returned_bytes", title="and back", kind="bytes"),
                     Column(key="used_frac", title="of its bandwidth", kind="frac"),
                 ],
-                caption=f"The {len(rows)} busiest links, each direction by itself",
+                caption="Busiest links, each by its busier direction",
                 sortable=True,
             ),
         ),

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +12,7 @@ from planner.plan import Training, Verdict
 from planner.published.fitted import DATASHEET, USUAL
 from planner.records import PlanFile, RankedPlan
 from planner.space import SLOTS
+from reports.aims import aims as aims_of
 from reports.case import Case, Cases
 from reports.inputs import input_commands
 from reports.tables import Row
@@ -23,10 +24,17 @@ CHOICES = ("workers", "microbatch", "algorithm", "bucket_bytes", "overlap", *SLO
 """Fields of a plan that the command line can fix."""
 
 
-def candidate_rows(case: Case) -> list[Row]:
-    """Return the plans of the file, best first."""
+def candidate_rows(case: Case, aims: Iterable[str] = ()) -> list[Row]:
+    """Return the plans of the file, best first, and what each takes of ``aims``."""
     best_s = case.best.prediction.step_s
-    return [_candidate(case.name, i, r, best_s) for i, r in enumerate(case.plans.plans)]
+    known = {aim.name: aim for aim in aims_of(case.plans, aims)}
+    return [
+        {
+            **_candidate(case.name, i, ranked, best_s),
+            **{n: known[n].per_million(ranked) if n in known else None for n in aims},
+        }
+        for i, ranked in enumerate(case.plans.plans)
+    ]
 
 
 def _candidate(case: str, index: int, ranked: RankedPlan, best_s: float) -> Row:
@@ -133,7 +141,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}: ")
-        else:
+        elif str(value):
             yield f"{prefix}{name.replace('_', ' ') if name.islower() else name}", str(value)
 
 

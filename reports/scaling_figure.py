@@ -3,7 +3,18 @@
 from matplotlib import style
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from reports.canvas import CASE_COLOURS, INK, RC, WIDTH_IN, finish, grid, short, svg, whole_ticks
+from reports.canvas import (
+    CASE_COLOURS,
+    INK,
+    RC,
+    WIDTH_IN,
+    finish,
+    grid,
+    keys_above,
+    short,
+    svg,
+    whole_ticks,
+)
 from reports.case import Cases
 
 MARKS = "osD^vP"
@@ -46,7 +57,8 @@ def scaling_figure(cases: Cases) -> str:
     axes.yaxis.set_minor_locator(NullLocator())
     whole_ticks(axes, sorted({point.workers for case in cases for point in case.curve}))
     axes.set_ylabel("throughput (samples/s)")
-    finish(axes, "workers", legend=4, axis="both")
+    finish(axes, "workers", axis="both")
+    keys_above(figure, axes.get_legend_handles_labels()[0])
     return svg(figure, "scaling", "Throughput over the number of workers")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports import answers, evidence, inputs, measured, opening, origins, resources
+from reports import answers, evidence, inputs, measured, origins, overview, resources
 from reports.case import Cases
 from reports.parts import Section
 
@@ -20,11 +20,10 @@ class Entry:
 ENTRIES = tuple(
     Entry(key=key, title=title, build=build)
     for key, title, build in (
-        ("overview", "Side by side", opening.overview),
-        ("question", "The question", answers.question),
-        ("answer", "The answer", answers.answer),
+        ("overview", "Side by side", overview.overview),
+        ("answer", "The question and the plan", answers.answer),
         ("verdict", "Measured against predicted", measured.verdict),
-        ("certificate", "Why nothing else is faster", answers.certificate),
+        ("certificate", "Could another plan be better?", answers.certificate),
         ("candidates", "The best plans", answers.candidates),
         ("phases", "Where the time goes", evidence.phases),
         ("timeline", "One step, task by task", evidence.timeline),
@@ -43,18 +42,3 @@ ENTRIES = tuple(
         ("glossary", "Words", origins.glossary),
     )
 )
-
-
-def ordered(cases: Cases) -> tuple[Entry, ...]:
-    """Return the sections in the order of the page: what was not measured or fed comes late."""
-    late = set()
-    if not any(case.measured for case in cases):
-        late.add("verdict")
-        if not any(case.subject.prediction.input for case in cases):
-            late.add("input")
-    behind = next(place for place, entry in enumerate(ENTRIES) if entry.key == "grades")
-    return (
-        *(entry for entry in ENTRIES[:behind] if entry.key not in late),
-        *(entry for entry in ENTRIES if entry.key in late),
-        *ENTRIES[behind:],
-    )

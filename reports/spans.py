@@ -9,7 +9,6 @@ import pandas as pd
 from hwprofiles.units import PS_PER_S
 from planner.measurement import Trace
 from reports.case import Case
-from reports.tables import Row
 
 EXCHANGE = "exchange"
 SIDES = ("predicted", "measured")
@@ -114,11 +113,3 @@ def merged(spans: pd.DataFrame, gap_s: float) -> pd.DataFrame:
     )
     joined.loc[joined["tasks"] > 1, "task"] = ""
     return joined.reset_index(drop=True)
-
-
-def busy_rows(spans: pd.DataFrame, ranks: Sequence[int]) -> list[Row]:
-    """Return the summed task time of some ranks, a row each: ``rank`` and its phases."""
-    some = spans[spans["rank"].isin(ranks)]
-    seconds = (some["end_s"] - some["start_s"]).groupby([some["rank"], some["phase"]])
-    wide = seconds.sum().unstack(fill_value=0).reset_index()
-    return [{str(k): v for k, v in row.items()} for row in wide.to_dict("records")]

@@ -58,6 +58,8 @@ FORMATS: Mapping[str, Callable[[Any, int], str]] = {
     "signed_frac": lambda value, digits: text_signed_frac(value),
     "points": lambda value, digits: f"{value / 10:+.1f} points" if value else "0.0 points",
     "factor": lambda value, digits: f"{value:.2f} x",
+    "usd": lambda value, digits: f"{value:,.{digits}g} USD",
+    "kwh": lambda value, digits: f"{value:,.{digits}g} kWh",
 }
 """Text of a value by kind of column; the second argument is significant digits."""
 WORDS = ("text", "flag")

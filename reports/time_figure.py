@@ -18,6 +18,7 @@ from reports.canvas import (
     GREY,
     INK,
     ORANGE,
+    PAPER,
     PINK,
     RC,
     SKY,
@@ -46,6 +47,8 @@ FINEST = 1 / 1200
 """Gaps of this share of the axis cannot be seen; spans across them are drawn as one."""
 MOST_SPANS = 1000
 """Of a panel: fewer are all drawn, and named where their name fits."""
+BORDER_IN = 0.09
+"""Wider spans of computation are told apart by a line between them."""
 GLYPH_IN = 0.065  # width of one character of a task's name at 8 points
 RECTANGLE = (Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY)
 
@@ -78,10 +81,10 @@ def timeline_figure(panels: Sequence[Panel], lanes: str = "rank") -> str:
     whole_s = max(last_s(panel.spans) for panel in panels) or 1.0
     scale, unit = time_unit(whole_s)
     shown = [shown_ranks(panel.ranks, len(panels)) for panel in panels]
-    most = max(map(len, shown))
-    lane_in = min(LANE_IN, LANES_IN / (len(panels) * most))
-    height_in = 1.0 + len(panels) * (0.45 + lane_in * most)
-    figure, all_axes = grid(WIDE_IN, height_in, len(panels), is_one_scale=False)
+    lane_in = min(LANE_IN, LANES_IN / sum(map(len, shown)))
+    height_in = 1.0 + sum(0.45 + lane_in * len(ranks) for ranks in shown)
+    heights = [len(ranks) for ranks in shown]
+    figure, all_axes = grid(WIDE_IN, height_in, len(panels), is_one_scale=False, heights=heights)
     present = set[str]()
     for axes, panel, ranks in zip(all_axes, panels, shown, strict=True):
         some = panel.spans[panel.spans["rank"].isin(ranks)]
@@ -92,7 +95,7 @@ def timeline_figure(panels: Sequence[Panel], lanes: str = "rank") -> str:
         axes.axvline(end_s / scale, color=INK, linewidth=1, linestyle=(0, (3, 2)))
         axes.set_title(f"{short(panel.title, 60)}: ends after {format_s(end_s)}", loc="left")
         axes.set_yticks(range(len(ranks)), [f"{lanes} {rank}" for rank in ranks])
-        axes.set_ylim(most - 0.45, -0.55)
+        axes.set_ylim(len(ranks) - 0.45, -0.55)
         axes.set_xlim(0, 1.01 * whole_s / scale)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
@@ -126,6 +129,9 @@ def _lanes(axes: Axes, spans: pd.DataFrame, scale: float, whole_s: float) -> Non
         colour = PHASE_COLOURS.get(phase, GREY)
         axes.add_patch(PathPatch(path, facecolor=colour, linewidth=0))
     lane_in = axes.get_figure(root=True).get_figwidth() * 0.9  # type: ignore[union-attr]
+    _borders(
+        axes, spans[(spans["end_s"] - spans["start_s"]) / whole_s * lane_in > BORDER_IN], scale
+    )
     named = spans[(spans["task"] != "") & (spans["phase"] != EXCHANGE)]
     columns = (named[name].to_list() for name in ("task", "phase", "lane", "start_s", "end_s"))
     for name, phase, lane, start_s, end_s in zip(*columns, strict=True):
@@ -140,3 +146,11 @@ def _lanes(axes: Axes, spans: pd.DataFrame, scale: float, whole_s: float) -> Non
                 color="white" if phase in ("forward", "backward") else "black",
                 parse_math=False,
             )
+
+
+def _borders(axes: Axes, wide: pd.DataFrame, scale: float) -> None:
+    """Draw a line of paper where two spans of one phase of computation meet."""
+    for _, own in wide[wide["phase"] != EXCHANGE].groupby(["lane", "phase"]):
+        lane = int(own["lane"].iloc[0])
+        at = own["start_s"][own["start_s"].isin(own["end_s"])].to_numpy() / scale
+        axes.vlines(at, lane - 0.38, lane + 0.16, color=PAPER, linewidth=0.6)

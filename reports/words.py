@@ -11,13 +11,6 @@ PHASE_WORDS: Mapping[str, str] = {
     "waiting": "nothing to do: another worker or a transfer is awaited",
 }
 
-KIND_WORDS: Mapping[str, str] = {
-    "compute": "forward, backward, optimizer",
-    "exposed communication": "gradients under way while nothing is computed",
-    "input stall": "records are read and decoded while nothing else is done",
-    "idle": "nothing to do: another worker or a transfer is awaited",
-}
-
 CATEGORY_WORDS: Mapping[str, str] = {
     "parameters": "weights and biases",
     "gradients": "one value a parameter, summed over microbatches",
@@ -43,6 +36,14 @@ VERDICT_WORDS: Mapping[str, str] = {
     "failed": "the error is larger than the claim allows",
     "void": "the machine did not hold still, so the run counts neither for nor against the claim",
     "not checked": "no claim was tested; give --check to test one",
+}
+
+STOP_WORDS: Mapping[str, str] = {
+    "proof": "the search went on until nothing was left that could be better",
+    "budget": "the search simulated as many as --budget says",
+    "tasks": "the search stopped at large programs; --budget N simulates N, whatever their size",
+    "interrupt": "the search was interrupted",
+    "what-if": "the plans of a file, priced on other hardware",
 }
 
 SPLIT_WORDS: Mapping[str, tuple[str, str]] = {
@@ -75,31 +76,48 @@ ASSUMPTIONS = (
 )
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
-    ("P0", "step time simulated with the costs of the plan file: the prediction"),
-    ("P1", "step time simulated with every op as it ran alone"),
-    ("P2", "step time simulated with every op as it ran inside the step"),
-    ("M", "measured step time, untraced: median over executions of their median step"),
     (
         "closed form",
         "step time by formula, without waiting between tasks; never above the simulated",
     ),
     ("bound", "the busiest lane, the busiest link or the longest chain: no schedule is faster"),
     ("exposed", "exchange that no computation hides, so that it lengthens the step"),
-    ("waiting", "time in which a worker neither computes nor communicates"),
+    ("waiting, idle", "time in which a worker neither computes nor communicates"),
+    ("input stall", "time in which records are read and decoded, and nothing is computed"),
     ("arena", "the one static allocation of a worker; its size is known before the run"),
     (
         "live peak",
         "most bytes of the arena in use at one instant; arena over live peak is the waste",
     ),
     ("slot", "room for one array of a register; a task waits until its output has a free slot"),
-    ("firing", "one run of one op; an op fires once a microbatch on every worker"),
     ("microbatch", "samples of one forward and backward pass of one worker"),
     ("bucket", "a slice of the gradients that is exchanged as one"),
     (
         "certificate",
         "the account of every candidate: simulated, pruned with a proof, or impossible",
     ),
-    ("sentinel", "a fixed op timed before and after a run, to see whether the machine held still"),
-    ("solo, traced", "an op timed alone; an op timed inside a step"),
     ("grade", "how a number is known: measured, fitted, datasheet or extrapolated"),
 )
+
+RUN_GLOSSARY: tuple[tuple[str, str], ...] = (
+    ("P0", "step time simulated with the costs of the plan file: the prediction"),
+    ("P1", "step time simulated with every op as it ran alone"),
+    ("P2", "step time simulated with every op as it ran inside the step"),
+    ("M", "measured step time, untraced: median over executions of their median step"),
+    ("firing", "one run of one op; an op fires once a microbatch on every worker"),
+    ("sentinel", "a fixed op timed before and after a run, to see whether the machine held still"),
+    ("solo, traced", "an op timed alone; an op timed inside a step"),
+)
+"""Of pages with a measurement."""
+
+
+def elided(name: str, most: int) -> str:
+    """Return a name without its middle where it is long: names often differ at their ends.
+
+    >>> elided("a name of thirty characters, star", 20)
+    'a name of th.., star'
+    """
+    if len(name) <= most:
+        return name
+    end = most // 3
+    return f"{name[: most - 2 - end]}..{name[-end:]}"

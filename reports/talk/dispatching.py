@@ -8,23 +8,54 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from hwprofiles.units import format_s
-from planner.dispatching import DASK_S, LINK, MODEL, SAMPLES, WORKERS, Case, settings
+from hwprofiles.units import format_bytes, format_s
+from planner.dispatching import (
+    DASK_S,
+    DISK_OF,
+    KINDS,
+    LINK,
+    MODEL,
+    SAMPLES,
+    WORKERS,
+    Case,
+    disk,
+    settings,
+)
 from reports.canvas import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY
 from reports.talk.page import STYLE, Plate, blank, spread_labels
 
 WORK_COLOURS = {"compute": SKY, "launch": AMBER, "network": GREEN, "scheduler": ORANGE}
-KIND_COLOURS = (GREY, BLUE, ORANGE, PINK, GREEN)
-NAME, TITLE = "central-or-actors", "Who says what runs next: a central scheduler or the actors"
+KIND_COLOURS = (GREY, BLUE, PINK, INK)
+"""None of ``WORK_COLOURS``."""
+NAME = "central-or-actors"
+TITLE = (
+    "The faster the device and the smaller the task, the sooner a central scheduler is the"
+    " bottleneck"
+)
+OVER_ACTORS = "times as long as with actors"
 
 
 def plate(cases: Sequence[Case]) -> Plate:
     """Return the figure with its caption and numbers."""
-    caption = _caption(cases)
     record = {"settings": settings(), "cases": list(cases)}
     return Plate(
-        name=NAME, title=TITLE, caption=caption, figure=_draw(cases, caption), record=record
+        name=NAME, title=TITLE, caption=_caption(cases), figure=_draw(cases), record=record
     )
+
+
+def _setting() -> str:
+    """Return what was simulated, and from where its figures are."""
+    return (
+        f"One step of {MODEL}, {SAMPLES} samples on each of {WORKERS} devices at one switch"
+        f" ({LINK}), simulated; costs of ops from datasheets, the CPU is a {_device('CPU')}."
+        f" Dask's documentation states {format_s(DASK_S)} a task. Stages are bulk-synchronous: all"
+        f" data between two of them goes through disks of"
+        f" {format_bytes(disk().bandwidth_bytes_per_s)}/s, as a {DISK_OF} has."
+    )
+
+
+def _device(label: str) -> str:
+    return next(kind.device for kind in KINDS if kind.label == label)
 
 
 def _caption(cases: Sequence[Case]) -> str:
@@ -35,24 +66,24 @@ def _caption(cases: Sequence[Case]) -> str:
     at = len(slow.dispatch_s) // 2
     cost = format_s(slow.dispatch_s[at])
     return (
-        "The faster the device and the smaller the task, the sooner a central scheduler is the"
-        f" bottleneck. One step of {MODEL}, {SAMPLES} samples on each of {WORKERS} devices at one"
-        f" switch ({LINK}), simulated. Above: the step under a central scheduler over that of"
-        f" actors, and what bounds it. With {cost} a decision and tasks of {finest} samples a step"
-        f" takes {slow.central_s[at] / slow.actors_s:.1f} times as long on a {slow.kind} (median"
-        f" task {format_s(slow.task_s)}), {fast.central_s[at] / fast.actors_s:.1f} times on a"
-        f" {fast.kind} ({format_s(fast.task_s)}). Actors decide on the spot and pay neither"
-        f" decision nor order; Dask's documentation states {format_s(DASK_S)} a task."
-        " Bulk-synchronous stages, with their data through a disk, take"
-        f" {min(ratios):.1f} to {max(ratios):.1f} times as long as actors. A cell is coloured by"
-        " the work that alone would take longest: computing, launching and ordering, the network,"
-        " or deciding. Costs of ops from datasheets."
+        f"{_setting()} Above: the step under a central scheduler over that of actors, which decide"
+        " on the spot and pay neither decision nor order. A cell is coloured by the work that"
+        " alone would take longest: computing, launching and ordering, the network, or deciding."
+        f" With {cost} a decision and tasks of {finest} samples a step takes"
+        f" {slow.central_s[at] / slow.actors_s:.1f} times as long on a {slow.kind} (median task"
+        f" {format_s(slow.task_s)}), {fast.central_s[at] / fast.actors_s:.1f} times on a"
+        f" {fast.kind} ({format_s(fast.task_s)}). Below: the same in seconds, and stages through"
+        f" the disk, which take {min(ratios):.1f} to {max(ratios):.1f} times as long as actors."
     )
 
 
 @style.context(STYLE, after_reset=True)
-def _draw(cases: Sequence[Case], caption: str) -> Figure:
-    figure = blank(TITLE, caption, 14.0, 6.8)
+def _draw(cases: Sequence[Case]) -> Figure:
+    keys = [Patch(facecolor=colour, label=name) for name, colour in WORK_COLOURS.items()]
+    keys.insert(
+        0, Patch(facecolor="none", label=f"number: {OVER_ACTORS}; colour: what takes longest:")
+    )
+    figure = blank(TITLE, _setting(), 14.0, 7.2, keys)
     sizes = sorted({case.microbatch for case in cases}, reverse=True)
     kinds = list(dict.fromkeys(case.kind for case in cases))
     grid = figure.add_gridspec(2, 6, height_ratios=(1, 1.35))
@@ -62,9 +93,6 @@ def _draw(cases: Sequence[Case], caption: str) -> Figure:
     middle = sizes[len(sizes) // 2]
     _lines(figure.add_subplot(grid[1, :4]), [c for c in cases if c.microbatch == middle], middle)
     _bars(figure.add_subplot(grid[1, 4:]), cases, kinds, sizes)
-    keys = [Patch(facecolor=colour, label=name) for name, colour in WORK_COLOURS.items()]
-    keys.insert(0, Patch(facecolor="none", label="bottleneck:"))
-    figure.legend(handles=keys, loc="outside upper right", ncols=5, frameon=False)
     return figure
 
 
@@ -77,7 +105,7 @@ def _cells(axes: Axes, cases: Sequence[Case]) -> None:
             box = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=WORK_COLOURS[work], lw=0)
             axes.add_patch(box)
             ratio = seconds / case.actors_s
-            text = f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+            text = f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
             axes.text(column, row, text, ha="center", va="center", color="black")
     axes.set_xlim(-0.5, len(cases[0].dispatch_s) - 0.5)
     axes.set_ylim(len(cases) - 0.5, -0.5)
@@ -87,7 +115,7 @@ def _cells(axes: Axes, cases: Sequence[Case]) -> None:
     axes.set_yticks(range(len(cases)), names, fontsize=9)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
-    axes.set_title(f"step over that of actors, tasks of {cases[0].microbatch} samples")
+    axes.set_title(f"tasks of {cases[0].microbatch} samples")
     axes.set_xlabel("scheduler's time for a task")
 
 
@@ -134,5 +162,5 @@ def _bars(axes: Axes, cases: Sequence[Case], kinds: Sequence[str], sizes: Sequen
     axes.set_xlim(0, axes.get_xlim()[1] * 1.22)
     axes.axvline(1, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.grid(axis="x")
-    axes.set_xlabel("step over that of actors")
+    axes.set_xlabel(OVER_ACTORS)
     axes.set_title("stages through the disk (samples of a task)")

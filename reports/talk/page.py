@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,7 +18,8 @@ from planner.records import write_bytes
 from reports.canvas import INK, RC
 
 STYLE = {**RC, "font.size": 11.0, "axes.titlesize": 11.5}
-CAPTION_IN, LINE_IN, CHARACTERS_PER_IN = 0.25, 0.19, 13.5
+NOTE_IN, LINE_IN, CHARACTERS_PER_IN = 0.25, 0.19, 13.5
+HEAD_IN, KEYS_IN, TITLE_PER_IN = 0.27, 0.3, 7.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +28,36 @@ class Plate:
 
     name: str
     title: str
+    """What the figure claims."""
     caption: str
+    """What was done, what is seen, and where it comes from."""
     figure: Figure
     record: object
 
 
-def blank(title: str, caption: str, width_in: float, height_in: float) -> Figure:
-    """Return a figure with its title above and its caption below."""
-    lines = textwrap.wrap(caption, int(width_in * CHARACTERS_PER_IN))
-    below_in = CAPTION_IN + LINE_IN * len(lines)
-    figure = Figure(figsize=(width_in, height_in + below_in))
-    bottom = below_in / (height_in + below_in)
-    figure.set_layout_engine(
-        "constrained", rect=(0, bottom, 1, 1 - bottom), w_pad=0.1, h_pad=0.1, wspace=0.04
-    )
-    figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
-    figure.text(0.02, bottom - 0.01, "\n".join(lines), va="top", fontsize=10, color=INK)
+def blank(
+    title: str, note: str, width_in: float, height_in: float, keys: Sequence[Artist] = ()
+) -> Figure:
+    """Return a figure with its claim above, ``keys`` below that, and in small what it rests on."""
+    heads = textwrap.wrap(title, int(width_in * TITLE_PER_IN))
+    lines = textwrap.wrap(note, int(width_in * CHARACTERS_PER_IN))
+    below_in = NOTE_IN + LINE_IN * len(lines)
+    whole_in = height_in + below_in
+    figure = Figure(figsize=(width_in, whole_in))
+    bottom, above = below_in / whole_in, KEYS_IN / whole_in if keys else 0.0
+    room = (0, bottom, 1, 1 - bottom - above)
+    figure.set_layout_engine("constrained", rect=room, w_pad=0.1, h_pad=0.1, wspace=0.04)
+    figure.suptitle("\n".join(heads), x=0.01, ha="left", fontsize=15, fontweight="bold")
+    figure.text(0.01, bottom - 0.01, "\n".join(lines), va="top", fontsize=10, color=INK)
+    if keys:
+        top = 1 - (HEAD_IN * len(heads) + 0.1) / whole_in
+        figure.legend(
+            handles=list(keys),
+            loc="upper left",
+            bbox_to_anchor=(0.0, top),
+            ncols=len(keys),
+            frameon=False,
+        )
     return figure
 
 

@@ -113,6 +113,10 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": name}
         self.ask("Emulation.setEmulatedMedia", features=[feature])
 
+    def paper(self, *, is_on: bool) -> None:
+        """Show the page as it is printed, or as on a screen."""
+        self.ask("Emulation.setEmulatedMedia", media="print" if is_on else "")
+
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press and release a key."""
         both = {"key": key, "code": key, "windowsVirtualKeyCode": code}

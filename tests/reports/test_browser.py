@@ -13,12 +13,14 @@ import pytest
 from reports.case import pair
 from reports.page import render
 from tests.reports.browser import Browser
-from tests.reports.cases import compared_pages, hostile, measured_pages
+from tests.reports.cases import compared_pages, hostile, measured_pages, piped_case
 
 pytestmark = pytest.mark.slow
 
 WIDTHS = (380, 800, 1400)
 PAGES = ("run", "comparison")
+SCREEN_PX = 900
+PAPER_PX = 718  # A4 and Letter less the browser's margins
 SORTED = """(() => {
   const sorts = [];
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -39,6 +41,16 @@ TOO_WIDE = """(() => {
   return [document.documentElement.scrollWidth,
     Math.max(...inside.map((each) => each.scrollWidth - each.clientWidth))];
 })()"""
+SCROLLED = """[...document.querySelectorAll(".scroll")]
+  .filter((each) => each.scrollWidth > each.clientWidth + 1)
+  .map((each) => each.getAttribute("aria-label"))"""
+PLACES = """(() => {
+  const box = (query) => document.querySelector(query).getBoundingClientRect();
+  return { answer: box("p.lead").bottom, sections: box("nav").height,
+    figure: box("main figure").top, first: document.querySelector("main section").id };
+})()"""
+CAPTIONS = """Math.max(...[...document.querySelectorAll(".caption, figcaption")]
+  .map((each) => each.getBoundingClientRect().right))"""
 ORDER = """(() => {
   const head = document.querySelector("table.sortable th");
   return head.getAttribute("aria-sort");
@@ -72,6 +84,7 @@ def pages(tmp_path_factory):
         "run": measured_pages(),
         "comparison": compared_pages(),
         "hostile": render(pair([plans], [measured])),
+        "fed": render((piped_case(),)),
     }
     found = {}
     for key, (html, _) in made.items():
@@ -81,7 +94,7 @@ def pages(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("page", [*PAGES, "hostile"])
+@pytest.mark.parametrize("page", [*PAGES, "hostile", "fed"])
 def test_no_console_no_network_and_no_overflow_at_any_width(browser, pages, page):
     browser.open(pages[page])
     assert browser.fetched() == {pages[page]}
@@ -91,6 +104,40 @@ def test_no_console_no_network_and_no_overflow_at_any_width(browser, pages, page
         assert needed <= width
         assert inside <= 0
     assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_first_screen_answers_and_a_phone_has_its_sections_in_one_line(browser, pages, page):
+    browser.open(pages[page])
+    seen = {}
+    for width in (380, 1400):
+        browser.size(width)
+        seen[width] = browser.run(PLACES)
+        assert seen[width]["answer"] < 0.6 * SCREEN_PX
+    assert seen[380]["sections"] < SCREEN_PX / 20
+    if seen[1400]["first"] == "overview":
+        assert seen[1400]["figure"] < SCREEN_PX / 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_on_a_wide_screen_and_on_paper_nothing_is_scrolled_or_cut(browser, pages, page):
+    browser.open(pages[page])
+    browser.size(1400)
+    assert browser.run(SCROLLED) == []
+    browser.paper(is_on=True)
+    browser.size(PAPER_PX)
+    found, (needed, inside) = browser.run(SCROLLED), browser.run(TOO_WIDE)
+    browser.paper(is_on=False)
+    assert found == []
+    assert needed <= PAPER_PX
+    assert inside <= 0
+
+
+def test_a_phone_shows_plans_side_by_side_and_all_captions_whole(browser, pages):
+    browser.open(pages["comparison"])
+    browser.size(380)
+    assert browser.run(CAPTIONS) <= browser.run("document.documentElement.clientWidth")
+    assert "Below a number: how far it is from star" not in browser.run(SCROLLED)
 
 
 @pytest.mark.parametrize("page", PAGES)

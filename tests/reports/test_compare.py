@@ -14,6 +14,7 @@ from reports.compare import (
     sentinel_rows,
     split_parts,
     split_rows,
+    whole_drift,
 )
 from tests.reports.cases import STRETCH, measurement, plan_file
 
@@ -86,3 +87,13 @@ def test_losses_shown_start_with_the_first_and_end_with_the_last(steps):
     rows = loss_rows(tuple(float(step) for step in range(steps)))
     assert len(rows) == min(8, steps)
     assert [rows[i]["step"] for i in (0, -1) if rows] == [1, steps][: 2 * bool(steps)]
+
+
+def test_the_drift_of_a_run_is_from_before_the_first_to_after_the_last_execution():
+    first, last = measurement().executions
+    name = next(iter(first.sentinels_before_s))
+    later = replace(
+        last, sentinels_after_s={name: tuple(1.5 * s for s in first.sentinels_before_s[name])}
+    )
+    assert whole_drift(replace(measurement(), executions=(first, later))) == pytest.approx(0.5)
+    assert whole_drift(measurement()) == pytest.approx(0.02)

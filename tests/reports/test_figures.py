@@ -62,7 +62,7 @@ FIGURES = {
 }
 LABELS = {
     "interval": ["time of one step (us)", "predicted", "stated interval", "measured", "star"],
-    "breakdown": ["time of one step (us)", "compute", "exposed communication", "star, rank 1"],
+    "breakdown": ["time of one step (us)", "compute", "exposed communication", "star, rank 0, 1"],
     "memory": ["memory (MB)", "time since the start of the step (us)", "activations", "arena"],
     "links": ["not used", " %"],
     "scaling": ["throughput (samples/s)", "workers", "star", "n times one worker"],

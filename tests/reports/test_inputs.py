@@ -10,9 +10,10 @@ from planner.plan import Source, Training
 from planner.predict import predict
 from planner.records import RankedPlan
 from reports.case import Case
+from reports.evidence import timeline
 from reports.inputs import pipeline
 from reports.rows import command_lines
-from tests.reports.cases import measurement, plan_file
+from tests.reports.cases import measurement, piped_case, plan_file
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,20 @@ def test_the_commands_make_the_pipeline_again(fed):
     assert not any("--source" in line for line in command_lines(fed))
 
 
-def test_a_plan_without_one_says_so():
-    case = Case(plans=plan_file(), measured=None)
-    assert pipeline((case,))[0].text == ("Each step loads its own records (phase load).",)
-    assert case.plans.training == Training(batch=64)
+def test_beside_a_plan_with_one_a_plan_without_says_so(fed):
+    alone = Case(plans=plan_file(), name="alone")
+    block, _ = pipeline((alone, replace(fed, name="fed")))
+    assert block.text == ("Each step loads its own records (phase load).",)
+    assert pipeline((alone,)) == ()
+    assert alone.plans.training == Training(batch=64)
+
+
+def test_a_step_with_one_is_no_faster_than_its_closed_form_and_bound(fed):
+    for case in (fed, piped_case()):  # the reader has most work, or compute
+        found = case.subject.prediction
+        assert found.bound_s <= found.closed_form_s <= found.step_s
+
+
+def test_of_a_plan_with_one_the_single_step_is_told_from_the_pace_of_many(fed):
+    (block,) = timeline((replace(fed, measured=None),))
+    assert "longer than the predicted step, which is the pace of many" in block.text[-1]

@@ -7,8 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from hwprofiles.units import format_frac, format_s
+from planner.machine import NodeRates
 from reports import evidence, measured, resources
-from reports.case import Case, pair
+from reports.answers import candidates
+from reports.case import Case, named, pair
+from reports.opening import headline, lead, question
 from reports.page import render, write_report
 from reports.sections import ENTRIES
 from reports.tables import escape_markdown
@@ -31,6 +35,11 @@ def planned_pages():
 
 
 @pytest.fixture(scope="module")
+def fed_pages():
+    return render((cases.piped_case(),))
+
+
+@pytest.fixture(scope="module")
 def compared_pages():
     return cases.compared_pages()
 
@@ -39,18 +48,29 @@ def section_of(html: str, key: str) -> str:
     return html.partition(f'<section id="{key}">')[2].partition("</section>")[0]
 
 
-MEASURED = {"split", "ops", "training", "sentinels"}
+MEASURED = {"verdict", "split", "ops", "training", "sentinels"}
 """Sections that only a measurement can fill."""
 
 
+def says_nothing(place, key):
+    """Whether a page has no such section: nobody measured, compared or fed what it is about."""
+    return (
+        (key in MEASURED and place in (1, 3))
+        or (key == "overview" and place != 2)
+        or (key == "input" and place != 3)
+        or (key in ("candidates", "scaling") and place == 3)
+    )
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.key)
-def test_every_section_is_in_all_pages_and_says_something(
-    entry, measured_pages, planned_pages, compared_pages
+def test_every_section_is_in_the_pages_that_it_is_about_and_says_something(
+    entry, measured_pages, planned_pages, compared_pages, fed_pages
 ):
-    for place, (html, markdown) in enumerate((measured_pages, planned_pages, compared_pages)):
+    pages = (measured_pages, planned_pages, compared_pages, fed_pages)
+    for place, (html, markdown) in enumerate(pages):
         body = section_of(html, entry.key).partition("</h2>")[2]
         said = markdown.partition(f"## {entry.title}\n")[2].partition("\n## ")[0]
-        if (place == 1 and entry.key in MEASURED) or (place < 2 and entry.key == "overview"):
+        if says_nothing(place, entry.key):
             assert not body + said
             assert f'"#{entry.key}"' not in html
         else:
@@ -58,25 +78,23 @@ def test_every_section_is_in_all_pages_and_says_something(
             assert said.strip()
 
 
-def test_what_was_not_measured_comes_after_what_answers(measured_pages, planned_pages):
-    measured, planned = (
-        page[0].index('<section id="verdict">') for page in (measured_pages, planned_pages)
-    )
-    assert measured < measured_pages[0].index('<section id="certificate">')
-    assert planned > planned_pages[0].index('<section id="scaling">')
+def test_no_sentence_is_said_twice(measured_pages, planned_pages, compared_pages, fed_pages):
+    for html, _ in (measured_pages, planned_pages, compared_pages, fed_pages):
+        said = re.findall(r"<(?:p|li)(?! class=.caption)[^>]*>([^<]{30,})<", html)
+        assert len(said) == len(set(said)) > 10
 
 
 def test_a_comparison_shows_every_plan_and_its_distance_to_the_first(compared_pages):
     html, markdown = compared_pages
     star, tree, ring = comparison()
-    named = {"star": star, "tree": tree, "ring": ring}
+    plans = {"star": star, "tree": tree, "ring": ring}
     said = section_of(html, "overview")
     assert "star against tree against ring" in html
     change = ring.subject.prediction.step_s / star.subject.prediction.step_s - 1
     assert f"{100 * change:+.1f} %" in said
     assert f"{100 * change:+.1f} %" in markdown
-    steps_s = {n: (c.measured or c.subject.prediction).step_s for n, c in named.items()}
-    fastest = min(steps_s, key=steps_s.__getitem__)
+    steps_s = {n: c.subject.prediction.step_s for n, c in plans.items()}
+    fastest = min(steps_s, key=steps_s.__getitem__)  # one is measured, so predictions are compared
     assert f"{fastest} is the fastest" in markdown.partition("\n## ")[0]
     for case in (star, tree, ring):
         assert case.subject.label in section_of(html, "answer")
@@ -89,13 +107,61 @@ def test_figures_of_a_comparison_have_one_axis(compared_pages):
         assert section_of(compared_pages[0], key).count("<svg") == 1
 
 
-def test_the_answer_is_one_sentence_that_a_person_would_quote(measured_pages):
-    best = plan_file().plans[0]
-    html, markdown = measured_pages
-    said = section_of(html, "answer")
-    assert f"lenet-5 with batch 64 on v100-quad: {best.plan.workers} worker" in said
-    assert re.search(r"[\d.]+ us a step, [\d,]+ samples/s \(grade datasheet, stated interval", said)
-    assert "samples/s (grade datasheet" in markdown.partition("\n## ")[0]
+def test_the_top_asks_answers_and_says_how_sure_and_by_how_much(measured_pages):
+    plans = plan_file()
+    for page in measured_pages:
+        top = re.split(r"<nav|\n## ", page)[0].replace("**", "")
+        assert "How is lenet-5 trained fastest on v100-quad" in top
+        assert f"{plans.plans[0].plan.workers} workers, microbatch" in top
+        assert re.search(r"us a step, [\d,]+ samples/s \(grade datasheet, stated interval", top)
+        assert "None of the candidates can be faster" in top
+        assert f"{format_frac(plans.certificate.runner_up_frac)} slower" in top
+        assert f"of {plans.certificate.candidates:,} candidates" in top
+
+
+def test_measured_steps_are_compared_where_all_are_measured():
+    _, _, ring = comparison()
+    again = replace(ring, measured=replace(ring.measured, step_s=2 * ring.measured.step_s))
+    twice = named([ring, again])
+    assert f"{format_s(ring.measured.step_s)} a step as measured" in lead(twice)
+    assert "takes 2 times as long" in lead(twice)
+    half = named([ring, replace(ring, measured=None)])
+    assert "takes as long" in lead(half)
+    assert "predicted" in lead(half)
+
+
+def test_the_top_of_a_comparison_says_whether_the_intervals_tell_the_plans_apart():
+    star, tree, _ = comparison()
+    told = lead((star, tree))
+    assert "The intervals of star and tree overlap: a run may turn their order" in told
+    half = replace(tree.subject.prediction, interval_s=(1e-9, 2e-9), step_s=1.5e-9)
+    (ranked, *_), plans = tree.plans.plans, tree.plans
+    apart = replace(tree, plans=replace(plans, plans=(replace(ranked, prediction=half),)))
+    assert "overlap" not in lead((star, apart))
+
+
+@pytest.mark.parametrize(
+    ("objective", "words", "unit"),
+    [
+        ("cost", "trained at the least cost on", "USD"),
+        ("energy", "trained with the least energy on", "kWh"),
+        ("time and cost", "no other plan beats it in time and cost both", "USD"),
+    ],
+)
+def test_a_page_asks_what_the_search_was_for_and_shows_what_it_takes(objective, words, unit):
+    plans = plan_file()
+    searched = replace(plans.certificate, objective=objective)
+    node = NodeRates(devices=4, usd_per_h=3.6, watts=1000)
+    case = Case(plans=replace(plans, certificate=searched, node=node))
+    assert words in question((case,))
+    boxes = [figure.title for figure in headline((case,))]
+    assert ("next best plan" in boxes) != ("plans on the front" in boxes) == (" and " in objective)
+    sample_s = case.best.prediction.step_s / 64
+    value = {"USD": 1e-3, "kWh": 1000 / 3.6e6}[unit] * sample_s * 1e6
+    assert f"{value:.3g} {unit} for 1 M samples" in lead((case,))
+    (block,) = candidates((case,))
+    assert block.text[0].startswith(f"{'Energy' if unit == 'kWh' else 'Cost'} (grade datasheet)")
+    assert f"{value:.3g} {unit}" in [cell.text for cell in block.tables[0].rows[0]]
 
 
 def test_cells_of_the_page_and_of_its_twin_are_the_same(measured_pages):
@@ -140,7 +206,7 @@ def test_ids_are_unique(measured_pages, compared_pages):
 
 def test_without_a_measurement_the_page_says_how_to_get_one(planned_pages):
     html, markdown = planned_pages
-    for text in (section_of(html, "verdict"), markdown):
+    for text in (section_of(html, "reproduction"), markdown):
         assert "foreplan execute plan.json --check -o measurement.json" in text
         assert "foreplan plan lenet-5 local --batch 64" in text
 

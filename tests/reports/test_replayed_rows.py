@@ -61,7 +61,9 @@ def test_links_carry_the_payload_of_every_transfer_over_every_hop():
         assert use.carried_bytes.sum() == moved > 0
         assert (use.used_frac <= 1).all()
         rows = link_rows(replay.cluster, use, 1000)
-        assert sum(row["carried_bytes"] for row in rows) == moved
+        assert sum(row["carried_bytes"] + row["returned_bytes"] for row in rows) == moved
+        wires = [frozenset((row["from"], row["to"])) for row in rows]
+        assert len(set(wires)) == len(wires)
         assert rows == sorted(rows, key=lambda row: -row["used_frac"])
 
 
@@ -84,13 +86,20 @@ def test_every_line_of_a_drawn_fabric_stands_for_links_of_both_directions(name):
 
 
 def test_kinds_of_time_sum_to_the_step_on_both_ranks_and_as_measured():
-    first, last, measured = breakdown_rows(measured_case())
-    step_s = measured_case().subject.prediction.step_s
-    for row in (first, last):
-        assert sum(row[kind] for kind in KINDS) == pytest.approx(step_s)
-    assert (first["rank"], last["rank"]) == (0, 1)
+    case = measured_case()
+    step_s = case.subject.prediction.step_s
+    both, measured = breakdown_rows(case)  # alike, so in one row
+    assert both["ranks"] == "0, 1"
     assert measured["step_s"] == pytest.approx(STRETCH * step_s)
-    assert first["compute"] > 0
+    phases = dict(case.subject.prediction.phases_s)
+    phases["forward"], phases["waiting"] = phases["forward"] / 2, phases["forward"] / 2
+    ranked = replace(case.best, prediction=replace(case.best.prediction, phases_s=phases))
+    other = Case(plans=replace(case.plans, plans=(ranked,)))
+    first, last = breakdown_rows(other)
+    assert (first["ranks"], last["ranks"]) == ("0", "1")
+    for row in (both, first, last):
+        assert sum(row[kind] for kind in KINDS) == pytest.approx(step_s)
+        assert row["compute"] > 0
 
 
 def test_a_phase_that_is_not_known_here_has_a_kind_of_its_own():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from planner.plan import Training
-from reports.answers import question
+from reports.answers import answer
 from reports.case import Case
 from reports.rows import (
     arena_rows,
@@ -80,8 +80,8 @@ def test_commands_write_the_records_of_the_model_and_warm_up_as_long():
 
 def test_an_optimizer_is_told_with_the_settings_that_it_takes():
     adamw = Training(batch=64, optimizer="adamw", learning_rate=0.001)
-    (block,) = question((case(training=adamw),))
-    (table,) = block.tables
+    (block,) = answer((case(training=adamw),))
+    table, _ = block.tables
     assert "adamw, learning rate 0.001, beta1 0.9, beta2 0.999, epsilon 1e-08" in str(table)
     assert "--optimizer adamw --learning-rate 0.001" in command_lines(case(training=adamw))[0]
 

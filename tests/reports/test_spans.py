@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reports.case import Case
 from reports.replay import replay
-from reports.spans import busy_rows, last_s, merged, steps, traced
+from reports.spans import last_s, merged, steps, traced
 from tests.reports.cases import STRETCH, measured_case, measurement, plan_file
 
 
@@ -48,15 +48,14 @@ def test_with_a_trace_a_step_of_other_costs_has_the_times_of_the_run():
     assert replay(plan_file(), other, renamed) is None
 
 
-def test_busy_time_is_by_rank_and_phase():
+def test_busy_time_of_a_trace_is_by_rank_and_phase_what_was_measured():
     found = steps(measured_case())
-    ranks = list(range(found.ranks))
-    predicted, measured = (busy_rows(spans, ranks) for spans in found.sides.values())
-    assert [row["rank"] for row in predicted] == ranks
-    for before, after in zip(predicted, measured, strict=True):
-        for phase in before.keys() - {"rank"}:
-            assert after[phase] == pytest.approx(STRETCH * before[phase])
-    assert [row["rank"] for row in busy_rows(found.predicted, [1])] == [1]
+    predicted, measured = (
+        (own["end_s"] - own["start_s"]).groupby([own["rank"], own["phase"]]).sum()
+        for own in found.sides.values()
+    )
+    assert {rank for rank, _ in predicted.index} == set(range(found.ranks))
+    assert measured.to_dict() == pytest.approx((STRETCH * predicted).to_dict())
 
 
 spans = st.lists(

@@ -4,7 +4,9 @@ import doctest
 
 import pytest
 
+import reports.facts
 import reports.tables
+import reports.words
 from hwprofiles.units import format_bytes, format_s
 from reports.tables import (
     FORMATS,
@@ -19,7 +21,8 @@ from reports.tables import (
 
 
 def test_examples_in_the_docstrings_hold():
-    assert doctest.testmod(reports.tables).failed == 0
+    for module in (reports.tables, reports.facts, reports.words):
+        assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(

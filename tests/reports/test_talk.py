@@ -6,10 +6,21 @@ from itertools import combinations
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 
 from planner.dispatching import KINDS, dispatching
 from planner.jsonable import to_jsonable
-from planner.memory_policies import Job, memory_policies
+from planner.memory_policies import (
+    DEADLOCK,
+    DYNAMIC,
+    EXHAUSTED,
+    FINISHED,
+    LEAN,
+    STATIC,
+    WAITING,
+    Job,
+    memory_policies,
+)
 from planner.staleness import question, staleness
 from reports.talk import dispatching as dispatching_figure
 from reports.talk import memory as memory_figure
@@ -69,6 +80,7 @@ def test_no_words_touch_and_none_are_cut_off(drawn):
         titles = [a.title.get_window_extent() for a in axes]
         titles += [a._left_title.get_window_extent() for a in axes]
         words = [t.get_window_extent() for t in plate.figure.texts] + titles
+        words += [t.get_window_extent() for key in plate.figure.legends for t in key.get_texts()]
         words = [box for box in words if box.width > 1]
         assert not any(a.overlaps(b) for a, b in combinations(words, 2)), plate.name
         for box in words:
@@ -85,3 +97,46 @@ def test_captions_say_what_the_numbers_say(drawn):
     assert f"train {late[0].samples_per_s:,.0f} samples/s" in stale.caption
     (found,) = memory.record
     assert f"{found.arena_bytes / found.live_peak_bytes:.2f} times the live peak" in memory.caption
+
+
+def test_a_colour_means_one_thing_in_a_figure(drawn):
+    kinds, works = dispatching_figure.KIND_COLOURS, dispatching_figure.WORK_COLOURS
+    assert len(set(kinds) | set(works.values())) == len(kinds) + len(works)
+    marks = memory_figure.MARKS
+    assert len({colour for _, colour in marks.values()}) == len(marks)
+    (memory,) = [plate for plate in drawn if plate.name == memory_figure.NAME]
+    bars, _ = memory.figure.axes[:2]
+    filled = {to_hex(bar.get_facecolor()) for bar in bars.patches}
+    ends = {marks[name][1] for name in (FINISHED, EXHAUSTED, DEADLOCK)}
+    assert len(filled) == 3
+    assert filled.isdisjoint(ends)
+
+
+def test_times_to_the_same_samples_stand_on_one_axis(drawn):
+    (stale,) = [plate for plate in drawn if plate.name == staleness_figure.NAME]
+    _, *times = stale.figure.axes
+    assert len({axes.get_ylim() for axes in times}) == 1
+
+
+def test_a_plan_that_does_not_fit_is_refused_and_does_not_run_out(drawn):
+    (memory,) = [plate for plate in drawn if plate.name == memory_figure.NAME]
+    _, outcomes = memory.figure.axes[:2]
+    refused, failed = memory_figure.MARKS[memory_figure.REFUSED][0], "X"
+    seen = {
+        (line.get_marker(), memory_figure.POLICIES[int(line.get_ydata()[0])])
+        for line in outcomes.lines
+        if line.get_marker() in (refused, failed)
+    }
+    assert {policy for mark, policy in seen if mark == refused} == {STATIC, LEAN}
+    assert DYNAMIC in {policy for mark, policy in seen if mark == failed} <= {DYNAMIC, WAITING}
+
+
+def test_the_claim_is_the_heading_of_the_picture(drawn):
+    for plate in drawn:
+        told = {" ".join(text.get_text().split()) for text in plate.figure.texts}
+        assert plate.title in told
+    stale = drawn[1]
+    run = {(r.policy, r.spread): r for r in stale.record["runs"]}
+    in_step, loose = run["synchronous", 1.0], run["asynchronous", 1.0]
+    most = max(a / b for a, b in zip(in_step.wanted_s, loose.wanted_s, strict=True))
+    assert f"up to {most:.1f} times" in stale.title

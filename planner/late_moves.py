@@ -51,57 +51,87 @@ def firings_ps(passes: Sequence[PassTimes], rounds: Rounds) -> Ints:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Firings:
-    """Firings of W ways, one after the other; times of a way are less than ``apart_ps``."""
+class _Lanes:
+    """What lanes that compute do in W ways: firings, and what they add and update in between.
 
+    A time of one lane in one way is told from all others by a multiple of ``apart_ps``.
+    """
+
+    apart_ps: int
     begin_ps: Ints
     end_ps: Ints
-    way: Ints
-    apart_ps: int
+    """(F,) of the firings, of one way after the other."""
+    start_ps: Ints
+    work_ps: Ints
+    """(A,) when additions begin at the earliest, ascending; (A + 1,) what those before take."""
+    updated_ps: Ints
+    updates_ps: int
+    """(W,) when an update begins at the earliest; all of them."""
 
     @classmethod
-    def of(cls, firings: Sequence[Ints], apart_ps: int) -> "_Firings":
-        """Put them one after the other."""
-        begin, end = np.concatenate(firings, axis=1)
-        way = np.repeat(np.arange(len(firings)), [of.shape[1] for of in firings])
-        return cls(begin_ps=begin, end_ps=end, way=way, apart_ps=apart_ps)
-
-    def take(self, late_ps: Ints) -> "_Firings":
-        """Return when they surely hold the lane, if each begins by so much later at most."""
-        begin = self.begin_ps + late_ps
-        some = begin < self.end_ps
-        return replace(self, begin_ps=begin[some], end_ps=self.end_ps[some], way=self.way[some])
-
-    def put_off(self, start_ps: Ints) -> Ints:
-        """Return when additions begin that could at these times, (additions, B, W)."""
-        if not len(self.way):
-            return start_ps
-        shift, own = np.arange(start_ps.shape[-1]) * self.apart_ps, self.way * self.apart_ps
-        at = start_ps + shift
-        place = np.searchsorted(self.begin_ps + own, at, side="left") - 1
-        until = np.where(place < 0, 0, (self.end_ps + own)[place])
-        found: Ints = np.maximum(at, until) - shift
-        return found
-
-    def done_before(self, begun_ps: Ints, work_ps: Ints) -> Ints:
-        """Return how much of some work of each lane begins before each of them ends, (lanes, F).
-
-        ``begun_ps`` is (lanes, n, W), ``work_ps`` (lanes, n).
-        """
-        lanes, count, ways = begun_ps.shape
-        order = np.argsort(begun_ps, axis=1)
-        lane = np.arange(lanes)[:, None, None]
-        work = np.cumsum(work_ps[lane, order], axis=1).transpose(0, 2, 1).reshape(-1)
-        at = np.arange(lanes)[:, None] * ways + np.arange(ways)
-        begun = (
-            begun_ps[lane, order, np.arange(ways)].transpose(0, 2, 1)
-            + at[..., None] * self.apart_ps
+    def of(
+        cls,
+        firings: Sequence[Ints],
+        apart_ps: int,
+        added: tuple[Ints, Ints, Ints],
+        updates: tuple[Ints, int],
+    ) -> "_Lanes":
+        """Order all that is added: its ranks (additions,), starts (additions, B, W) and work."""
+        rank, start, work = added
+        shift = np.arange(len(firings)) * apart_ps
+        begin, end = np.concatenate(
+            [of + own for of, own in zip(firings, shift.tolist(), strict=True)], axis=1
         )
-        first = np.arange(lanes)[:, None] * ways + self.way
-        asked = self.end_ps + first * self.apart_ps
-        place = np.searchsorted(begun.reshape(-1), asked, side="left")
-        found: Ints = np.where(place > first * count, work[place - 1], 0)
+        at = (start + _seats(rank, start) * apart_ps).reshape(-1)
+        order = np.argsort(at)
+        spent = np.cumsum(np.broadcast_to(work[..., None], start.shape).reshape(-1)[order])
+        return cls(
+            apart_ps=apart_ps,
+            begin_ps=begin,
+            end_ps=end,
+            start_ps=at[order],
+            work_ps=np.concatenate([[0], spent]),
+            updated_ps=updates[0],
+            updates_ps=updates[1],
+        )
+
+    def put_off(
+        self, rank: Ints, start_ps: Ints, known_ps: Ints, work_ps: Ints, after_ps: Ints
+    ) -> Ints:
+        """Return when additions begin at the earliest that otherwise could at ``start_ps``.
+
+        A firing begins no later than after those before it and all that begins before the addition
+        does. If that is earlier than the addition, this waits until the firing is over, and all
+        firings and additions that it comes after.
+
+        Parameters
+        ----------
+        rank : int array, shape (additions,)
+        start_ps, known_ps : int arrays, each (additions, B, W)
+            The second as these lanes know it.
+        work_ps, after_ps : int arrays, each (additions, B)
+            What they take, and those of their lane that they come after.
+        """
+        seat = _seats(rank, start_ps) * self.apart_ps
+        before, first = (
+            self.work_ps[np.searchsorted(self.start_ps, at, side="left")]
+            for at in (start_ps + seat, seat)
+        )
+        spent = before - first - work_ps[..., None] * (known_ps < start_ps)
+        spent += self.updates_ps * (self.updated_ps < start_ps)
+        shift = np.arange(start_ps.shape[-1]) * self.apart_ps
+        place = np.searchsorted(self.begin_ps, start_ps - spent + shift, side="left") - 1
+        until = np.where(place < 0, 0, self.end_ps[place]) - shift
+        until = np.where(until > start_ps, until + after_ps[..., None], 0)
+        found: Ints = np.maximum(start_ps, until)
         return found
+
+
+def _seats(rank: Ints, times: Ints) -> Ints:
+    """Return a number of each rank and way, (ranks, 1, W); ``times`` are (ranks, B, W)."""
+    ways = times.shape[-1]
+    found: Ints = rank[:, None, None] * ways + np.arange(ways)
+    return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,43 +189,47 @@ class LateMoves:
         self, columns: Sequence[int], ready_ps: Ints, firings: Sequence[Ints], updates_ps: int
     ) -> Ints:
         """Return the earliest start of every move, (T, B, W)."""
-        head, adds = self.head_ps[:, columns, None] + ready_ps.T, self.moves.adds
-        is_add = np.zeros(self.moves.count, dtype=np.bool_)
-        is_add[adds] = True
-        duration = self.duration_ps[:, columns, None]
+        moves, head = self.moves, self.head_ps[:, columns, None] + ready_ps.T
         apart_ps = 1 + int(head.max()) + max(int(of.max(initial=0)) for of in firings)
-        if apart_ps > FARTHEST // (len(firings) * self.moves.ranks):
+        seats = len(firings) * moves.ranks
+        if not any(of.size for of in firings) or apart_ps > FARTHEST // seats:
             return head
-        every = _Firings.of(firings, apart_ps)
+        is_add = np.zeros(moves.count, dtype=np.bool_)
+        is_add[moves.adds] = True
+        duration = self.duration_ps[:, columns]
+        after = self._after_ps[:, columns]
         for _ in range(ROUNDS):
-            held = every.take(self._slack_ps(head, columns, every, updates_ps))
-            if (held.put_off(head[adds]) == head[adds]).all():
-                break
-            for some, before in self.moves.levels:
-                ended = before.reduce(np.maximum, head + duration)
+            known, lanes = head.copy(), self._lanes(head, duration, firings, updates_ps, apart_ps)
+            for some, before in moves.levels:
+                ended = before.reduce(np.maximum, head + duration[..., None])
                 head[some] = np.maximum(head[some], ended)
                 added = some[is_add[some]]
                 if len(added):
-                    head[added] = held.put_off(head[added])
+                    head[added] = lanes.put_off(
+                        moves.src[added], head[added], known[added], duration[added], after[added]
+                    )
+            if (head == known).all():
+                break
         return head
 
-    def _slack_ps(
-        self, head: Ints, columns: Sequence[int], firings: _Firings, updates_ps: int
-    ) -> Ints:
-        """Return by how much firings begin later at most, if no move begins earlier than ``head``.
+    @cached_property
+    def _after_ps(self) -> Ints:
+        """(T, N) of additions: what those of their rank take that come before, in their order."""
+        found, moves = np.zeros_like(self.duration_ps), self.moves
+        for place in range(len(moves.by_adder.keys)):
+            rows = moves.adds[moves.by_adder.rows(place)]
+            found[rows[1:]] = np.cumsum(self.duration_ps[rows[:-1]], axis=0)
+        return found
 
-        That is all that a lane can add and update before a firing ends.
-        """
-        duration, moves = self.duration_ps[:, columns], self.moves
-        ended = [(head[t] + duration[t][..., None]).max(axis=0) for t in moves.last]
+    def _lanes(
+        self, head: Ints, duration: Ints, firings: Sequence[Ints], updates_ps: int, apart_ps: int
+    ) -> _Lanes:
+        """Return what the lanes that compute do, if no move begins earlier than ``head``."""
+        adds = self.moves.adds
+        ended = [(head[t] + duration[t][..., None]).max(axis=0) for t in self.moves.last]
         updated = np.minimum.reduce(ended).min(axis=0)
-        most = np.zeros_like(firings.end_ps)
-        for rows in _of_one_length(moves.by_adder, moves.adds):
-            begun = head[rows].reshape(len(rows), -1, head.shape[-1])
-            done = firings.done_before(begun, duration[rows].reshape(len(rows), -1))
-            most = np.maximum(most, done.max(axis=0))
-        slack: Ints = most + updates_ps * (updated[firings.way] < firings.end_ps)
-        return slack
+        added = self.moves.src[adds], head[adds], duration[adds]
+        return _Lanes.of(firings, apart_ps, added, (updated, updates_ps))
 
     def _busy(self, columns: Sequence[int], head: Ints) -> Iterator[Ints]:
         """Yield the longest chains, and what lanes and links have to do, (W, ...)."""

@@ -101,8 +101,8 @@ class _Lanes:
         """Return when additions begin at the earliest that otherwise could at ``start_ps``.
 
         A firing begins no later than after those before it and all that begins before the addition
-        does. If that is earlier than the addition, this waits until the firing is over, and all
-        firings and additions that it comes after.
+        does. If that is earlier than the addition, the lane does all of this before: the firings up
+        to this one, and the additions that this one comes after.
 
         Parameters
         ----------
@@ -121,8 +121,7 @@ class _Lanes:
         spent += self.updates_ps * (self.updated_ps < start_ps)
         shift = np.arange(start_ps.shape[-1]) * self.apart_ps
         place = np.searchsorted(self.begin_ps, start_ps - spent + shift, side="left") - 1
-        until = np.where(place < 0, 0, self.end_ps[place]) - shift
-        until = np.where(until > start_ps, until + after_ps[..., None], 0)
+        until = np.where(place < 0, 0, self.end_ps[place] - shift + after_ps[..., None])
         found: Ints = np.maximum(start_ps, until)
         return found
 

@@ -64,6 +64,8 @@ class _Lanes:
     start_ps: Ints
     work_ps: Ints
     """(A,) when additions begin at the earliest, ascending; (A + 1,) what those before take."""
+    free_ps: Ints
+    """(A + 1,) the latest firing that has begun until then begins after this on an idle lane."""
     updated_ps: Ints
     updates_ps: int
     """(W,) when an update begins at the earliest; all of them."""
@@ -82,45 +84,53 @@ class _Lanes:
         begin, end = np.concatenate(
             [of + own for of, own in zip(firings, shift.tolist(), strict=True)], axis=1
         )
-        at = (start + _seats(rank, start) * apart_ps).reshape(-1)
+        seat = _seats(rank, start) * apart_ps
+        at = (start + seat).reshape(-1)
         order = np.argsort(at)
         spent = np.cumsum(np.broadcast_to(work[..., None], start.shape).reshape(-1)[order])
-        return cls(
+        lanes = cls(
             apart_ps=apart_ps,
             begin_ps=begin,
             end_ps=end,
             start_ps=at[order],
             work_ps=np.concatenate([[0], spent]),
+            free_ps=np.zeros(1, dtype=np.int64),
             updated_ps=updates[0],
             updates_ps=updates[1],
         )
+        own = (start - lanes._spent_ps(start, seat) + seat).reshape(-1)[order]
+        free = np.concatenate([[-apart_ps], np.maximum.accumulate(own)])
+        return replace(lanes, free_ps=free)
 
-    def put_off(
-        self, rank: Ints, start_ps: Ints, known_ps: Ints, work_ps: Ints, after_ps: Ints
-    ) -> Ints:
+    def _spent_ps(self, start_ps: Ints, seat_ps: Ints) -> Ints:
+        """Return what lanes add and update at most that begins before some times."""
+        before, first = (
+            self.work_ps[np.searchsorted(self.start_ps, at, side="left")]
+            for at in (start_ps + seat_ps, seat_ps)
+        )
+        found: Ints = before - first + self.updates_ps * (self.updated_ps < start_ps)
+        return found
+
+    def put_off(self, rank: Ints, start_ps: Ints, after_ps: Ints) -> Ints:
         """Return when additions begin at the earliest that otherwise could at ``start_ps``.
 
-        A firing begins no later than after those before it and all that begins before the addition
-        does. If that is earlier than the addition, the lane does all of this before: the firings up
-        to this one, and the additions that this one comes after.
+        At any time until then, a firing has begun if those before it, and all that begins before
+        that time, take less. So the lane does all of this before the addition: the firings up to
+        that one, and the additions that this one comes after.
 
         Parameters
         ----------
         rank : int array, shape (additions,)
-        start_ps, known_ps : int arrays, each (additions, B, W)
-            The second as these lanes know it.
-        work_ps, after_ps : int arrays, each (additions, B)
-            What they take, and those of their lane that they come after.
+        start_ps : int array, shape (additions, B, W)
+        after_ps : int array, shape (additions, B)
+            What those of their lane take that they come after.
         """
         seat = _seats(rank, start_ps) * self.apart_ps
-        before, first = (
-            self.work_ps[np.searchsorted(self.start_ps, at, side="left")]
-            for at in (start_ps + seat, seat)
-        )
-        spent = before - first - work_ps[..., None] * (known_ps < start_ps)
-        spent += self.updates_ps * (self.updated_ps < start_ps)
+        free = start_ps - self._spent_ps(start_ps, seat)
+        earlier = self.free_ps[np.searchsorted(self.start_ps, start_ps + seat, side="left")] - seat
+        free = np.maximum(free, earlier)
         shift = np.arange(start_ps.shape[-1]) * self.apart_ps
-        place = np.searchsorted(self.begin_ps, start_ps - spent + shift, side="left") - 1
+        place = np.searchsorted(self.begin_ps, free + shift, side="left") - 1
         until = np.where(place < 0, 0, self.end_ps[place] - shift + after_ps[..., None])
         found: Ints = np.maximum(start_ps, until)
         return found
@@ -204,9 +214,7 @@ class LateMoves:
                 head[some] = np.maximum(head[some], ended)
                 added = some[is_add[some]]
                 if len(added):
-                    head[added] = lanes.put_off(
-                        moves.src[added], head[added], known[added], duration[added], after[added]
-                    )
+                    head[added] = lanes.put_off(moves.src[added], head[added], after[added])
             if (head == known).all():
                 break
         return head
@@ -232,9 +240,17 @@ class LateMoves:
 
     def _busy(self, columns: Sequence[int], head: Ints) -> Iterator[Ints]:
         """Yield the longest chains, and what lanes and links have to do, (W, ...)."""
+        yield head + self.duration_ps[:, columns] + self.tail_ps[:, columns]
+        yield from self._of_lanes(columns, head)
+        if len(columns) > 1:  # what follows a bucket grows with its size
+            smallest = int(self.width[:, columns].sum(axis=0).argmin())
+            others = [*columns[:smallest], *columns[smallest + 1 :]]
+            yield from self._of_lanes(others, np.delete(head, smallest, axis=2))
+
+    def _of_lanes(self, columns: Sequence[int], head: Ints) -> Iterator[Ints]:
+        """Yield what lanes and links have to do of some buckets, (W, ...)."""
         moves = self.moves
         duration, tail = self.duration_ps[:, columns], self.tail_ps[:, columns]
-        yield head + duration + tail
         lanes = (
             (moves.by_src, moves.sends),
             (moves.by_dst, moves.sends),
@@ -269,7 +285,7 @@ def _of_one_length(groups: Groups, some: Ints) -> Iterator[Ints]:
 
 
 def left_ps(head: Ints, work: Ints, tail: Ints, bytes_per_s: Floats | None = None) -> Ints:
-    """Return, from each move on: when it begins, all later ones, the least that follows one.
+    """Return, from each move on: when it begins, all later ones, the least that follows any.
 
     Parameters
     ----------
@@ -278,14 +294,10 @@ def left_ps(head: Ints, work: Ints, tail: Ints, bytes_per_s: Floats | None = Non
         Work is in bytes, for links of these rates, (lanes, 1).
     """
     ways, lanes = head.shape[:2]
-    lane = np.arange(lanes)[:, None]
-    work, tail = (array.reshape(lanes, -1) for array in (work, tail))
-    longest = np.argsort(-tail, axis=-1, kind="stable")  # first of those that begin together
-    head = head.reshape(ways, lanes, -1)[:, lane, longest]
+    head, lane = head.reshape(ways, lanes, -1), np.arange(lanes)[:, None]
     latest = np.argsort(-head, axis=-1, kind="stable")
-    order = longest[lane, latest]
-    left = np.cumsum(work[lane, order], axis=-1)
+    left = np.cumsum(work.reshape(lanes, -1)[lane, latest], axis=-1)
     left = left if bytes_per_s is None else crossing_ps(left, bytes_per_s)
     begun = head[np.arange(ways)[:, None, None], lane, latest]
-    found: Ints = begun + left + np.minimum.accumulate(tail[lane, order], axis=-1)
+    found: Ints = begun + left + tail.reshape(lanes, -1).min(axis=-1, keepdims=True)
     return found

@@ -1,13 +1,19 @@
 """Moves that cannot begin before some time, whatever was done of all others.
 
 A lane, or a link, that takes what is there first has still to do, at any time, all its moves that
-could not begin before: of all buckets, and each bucket's late ones. So a step takes at least, for
-any lane and time: the time, these moves, and the least that follows one of them (the bound of one
-machine with heads and tails; Carlier, European J. Operational Research 11, 1982).
+could not begin before. So a step takes at least, for any lane and time: the time, these moves, and
+the least that follows any of its moves (a part of the bound of one machine with heads and tails;
+Carlier, European J. Operational Research 11, 1982). The sets that are looked at, all buckets and
+all but the smallest, do not depend on how fast links are: so no faster link raises what is told.
 
-No firing of the passes is broken off. While gradients become whole, the lane that computes is never
-idle, so the firing that follows another one begins when that is over, or as much later as the lane
-adds and updates at most in a step. What comes in between is added when the firing is over.
+Arrivals that are added keep their order, so one waits until so many before it are added that a
+slot of its landing register is free.
+
+No firing of the passes is broken off, and the lane that computes is never idle before the last one.
+So at any time at which an addition has not begun, a firing has, if those before it, and all
+additions and updates that can begin until then, take less. The lane has then done, before the
+addition: the firings up to that one, and the additions that this one comes after. What begins later
+leaves less for others, so this is worked out in some rounds.
 
 Index letters as in ``planner.moves``; W ways in which microbatches wait, F firings.
 """
@@ -28,10 +34,10 @@ MOST_MOVES = 2000
 """Of all buckets; with more of them what lanes do in sum tells enough."""
 
 ROUNDS = 4
-"""What begins later leaves less that may put a firing off, in so many turns."""
+"""With more of them bounds hardly grow."""
 
 FARTHEST = 2**62
-"""Times are less."""
+"""Times of all lanes in all ways, one after the other, are less."""
 
 NO_FIRINGS = np.zeros((2, 0), dtype=np.int64)
 
@@ -201,7 +207,12 @@ class LateMoves:
         moves, head = self.moves, self.head_ps[:, columns, None] + ready_ps.T
         apart_ps = 1 + int(head.max()) + max(int(of.max(initial=0)) for of in firings)
         seats = len(firings) * moves.ranks
-        if not any(of.size for of in firings) or apart_ps > FARTHEST // seats:
+        far = apart_ps > FARTHEST // seats
+        if far and len(firings) > 1:
+            ways = zip(ready_ps[:, None], firings, strict=True)
+            each = [self.starts_ps(columns, own, [of], updates_ps) for own, of in ways]
+            return np.concatenate(each, axis=2)
+        if far or not any(of.size for of in firings):
             return head
         is_add = np.zeros(moves.count, dtype=np.bool_)
         is_add[moves.adds] = True

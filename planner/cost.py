@@ -22,8 +22,8 @@ from planner.calls import StepCalls
 from planner.collectives.base import Prices
 from planner.crossings import Routes
 from planner.exchange_work import Work, work_of
+from planner.firings import NO_FIRINGS, firings_ps
 from planner.folded_work import folded_work
-from planner.late_moves import NO_FIRINGS, firings_ps
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
 from planner.piece_prices import UpdateTimes, exchange_prices, pass_times, transfer_prices

@@ -9,13 +9,9 @@ all but the smallest, do not depend on how fast links are: so no faster link rai
 Arrivals that are added keep their order, so one waits until so many before it are added that a
 slot of its landing register is free.
 
-No firing of the passes is broken off, and the lane that computes is never idle before the last one.
-So at any time at which an addition has not begun, a firing has, if those before it, and all
-additions and updates that can begin until then, take less. The lane has then done, before the
-addition: the firings up to that one, and the additions that this one comes after. What begins later
-leaves less for others, so this is worked out in some rounds.
+Additions wait for the firings of the passes (``planner.firings``), which are not broken off.
 
-Index letters as in ``planner.moves``; W ways in which microbatches wait, F firings.
+Index letters as in ``planner.moves``; W ways in which microbatches wait.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +22,9 @@ import numpy as np
 
 from hwprofiles.units import Floats, Ints
 from planner.crossings import Crossed, crossing_ps
+from planner.firings import Lanes
 from planner.groups import Groups
 from planner.moves import Moves
-from planner.rounds import PassTimes, Rounds
 
 MOST_MOVES = 2000
 """Of all buckets; with more of them what lanes do in sum tells enough."""
@@ -38,115 +34,6 @@ ROUNDS = 4
 
 FARTHEST = 2**62
 """Times of all lanes in all ways, one after the other, are less."""
-
-NO_FIRINGS = np.zeros((2, 0), dtype=np.int64)
-
-
-def firings_ps(passes: Sequence[PassTimes], rounds: Rounds) -> Ints:
-    """Return when each firing of the last microbatch begins and ends on an idle lane, (2, F).
-
-    None is told where several kinds of devices compute, where the lane has more to do, or where two
-    microbatches may be under way.
-    """
-    if len(passes) > 1 or rounds.holds or not rounds.input_slots or rounds.frames > 1:
-        return NO_FIRINGS
-    (one,) = passes
-    end = one.end_ps(rounds, np.arange(len(one.until_ps)))
-    own = one.until_ps + (one.added_ps if rounds.count > 1 else 0)
-    return np.stack([end - np.diff(own, prepend=0), end])
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Lanes:
-    """What lanes that compute do in W ways: firings, and what they add and update in between.
-
-    A time of one lane in one way is told from all others by a multiple of ``apart_ps``.
-    """
-
-    apart_ps: int
-    begin_ps: Ints
-    end_ps: Ints
-    """(F,) of the firings, of one way after the other."""
-    start_ps: Ints
-    work_ps: Ints
-    """(A,) when additions begin at the earliest, ascending; (A + 1,) what those before take."""
-    free_ps: Ints
-    """(A + 1,) the latest firing that has begun until then begins after this on an idle lane."""
-    updated_ps: Ints
-    updates_ps: int
-    """(W,) when an update begins at the earliest; all of them."""
-
-    @classmethod
-    def of(
-        cls,
-        firings: Sequence[Ints],
-        apart_ps: int,
-        added: tuple[Ints, Ints, Ints],
-        updates: tuple[Ints, int],
-    ) -> "_Lanes":
-        """Order all that is added: its ranks (additions,), starts (additions, B, W) and work."""
-        rank, start, work = added
-        shift = np.arange(len(firings)) * apart_ps
-        begin, end = np.concatenate(
-            [of + own for of, own in zip(firings, shift.tolist(), strict=True)], axis=1
-        )
-        seat = _seats(rank, start) * apart_ps
-        at = (start + seat).reshape(-1)
-        order = np.argsort(at)
-        spent = np.cumsum(np.broadcast_to(work[..., None], start.shape).reshape(-1)[order])
-        lanes = cls(
-            apart_ps=apart_ps,
-            begin_ps=begin,
-            end_ps=end,
-            start_ps=at[order],
-            work_ps=np.concatenate([[0], spent]),
-            free_ps=np.zeros(1, dtype=np.int64),
-            updated_ps=updates[0],
-            updates_ps=updates[1],
-        )
-        own = (start - lanes._spent_ps(start, seat) + seat).reshape(-1)[order]
-        free = np.concatenate([[-apart_ps], np.maximum.accumulate(own)])
-        return replace(lanes, free_ps=free)
-
-    def _spent_ps(self, start_ps: Ints, seat_ps: Ints) -> Ints:
-        """Return what lanes add and update at most that begins before some times."""
-        before, first = (
-            self.work_ps[np.searchsorted(self.start_ps, at, side="left")]
-            for at in (start_ps + seat_ps, seat_ps)
-        )
-        found: Ints = before - first + self.updates_ps * (self.updated_ps < start_ps)
-        return found
-
-    def put_off(self, rank: Ints, start_ps: Ints, after_ps: Ints) -> Ints:
-        """Return when additions begin at the earliest that otherwise could at ``start_ps``.
-
-        At any time until then, a firing has begun if those before it, and all that begins before
-        that time, take less. So the lane does all of this before the addition: the firings up to
-        that one, and the additions that this one comes after.
-
-        Parameters
-        ----------
-        rank : int array, shape (additions,)
-        start_ps : int array, shape (additions, B, W)
-        after_ps : int array, shape (additions, B)
-            What those of their lane take that they come after.
-        """
-        seat = _seats(rank, start_ps) * self.apart_ps
-        free = start_ps - self._spent_ps(start_ps, seat)
-        earlier = self.free_ps[np.searchsorted(self.start_ps, start_ps + seat, side="left")] - seat
-        free = np.maximum(free, earlier)
-        shift = np.arange(start_ps.shape[-1]) * self.apart_ps
-        place = np.searchsorted(self.begin_ps, free + shift, side="left") - 1
-        until = np.where(place < 0, 0, self.end_ps[place] - shift + after_ps[..., None])
-        found: Ints = np.maximum(start_ps, until)
-        return found
-
-
-def _seats(rank: Ints, times: Ints) -> Ints:
-    """Return a number of each rank and way, (ranks, 1, W); ``times`` are (ranks, B, W)."""
-    ways = times.shape[-1]
-    found: Ints = rank[:, None, None] * ways + np.arange(ways)
-    return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -189,7 +76,7 @@ class LateMoves:
         ready_ps : int array, shape (W, B)
             When each bucket is whole.
         firings
-            By way: ``firings_ps``.
+            By way: ``planner.firings.firings_ps``.
         updates_ps
             All updates of a rank.
         """
@@ -241,13 +128,13 @@ class LateMoves:
 
     def _lanes(
         self, head: Ints, duration: Ints, firings: Sequence[Ints], updates_ps: int, apart_ps: int
-    ) -> _Lanes:
+    ) -> Lanes:
         """Return what the lanes that compute do, if no move begins earlier than ``head``."""
         adds = self.moves.adds
         ended = [(head[t] + duration[t][..., None]).max(axis=0) for t in self.moves.last]
         updated = np.minimum.reduce(ended).min(axis=0)
         added = self.moves.src[adds], head[adds], duration[adds]
-        return _Lanes.of(firings, apart_ps, added, (updated, updates_ps))
+        return Lanes.of(firings, apart_ps, added, (updated, updates_ps))
 
     def _busy(self, columns: Sequence[int], head: Ints) -> Iterator[Ints]:
         """Yield the longest chains, and what lanes and links have to do, (W, ...)."""

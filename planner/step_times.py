@@ -13,7 +13,7 @@ import numpy as np
 from hwprofiles.units import Ints
 from planner.cost import are_unbroken, by_size, ready_ps, starts
 from planner.exchange_work import Work
-from planner.late_moves import NO_FIRINGS, firings_ps
+from planner.firings import NO_FIRINGS, firings_ps
 from planner.piece_prices import UpdateTimes
 from planner.rounds import PassTimes, Rounds
 
@@ -31,7 +31,7 @@ class Waits:
     unbroken: Ints
     """(W, bucket sizes) whether ``planner.cost.are_unbroken``."""
     firings: tuple[Ints, ...]
-    """By way: ``planner.late_moves.firings_ps``."""
+    """By way: ``planner.firings.firings_ps``."""
 
     @classmethod
     def of(

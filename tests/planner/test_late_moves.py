@@ -14,7 +14,8 @@ from planner.calls import StepCalls
 from planner.cost import books_of, estimate, exchange_work, ready_ps, rounds_of
 from planner.crossings import Routes
 from planner.exchange_tasks import ExchangeTasks
-from planner.late_moves import LateMoves, firings_ps, left_ps
+from planner.firings import firings_ps
+from planner.late_moves import LateMoves, left_ps
 from planner.moves import moves_of
 from planner.opcall import DTYPE_BYTES
 from planner.piece_prices import UpdateTimes, exchange_prices, pass_times, transfer_prices

@@ -1,7 +1,7 @@
 """Firings that are not broken off: what comes in between is added when one is over.
 
-While the last microbatch is computed, its lane is never idle. So at any time at which an addition has
-not begun, a firing has, if those before it, and all additions and updates that can begin until
+While the last microbatch is computed, its lane is never idle. So at any time at which an addition
+has not begun, a firing has, if those before it, and all additions and updates that can begin until
 then, take less. The lane has then done, before the addition: the firings up to that one, and the
 additions that this one comes after. What begins later leaves less for others, so this is worked out
 in some rounds (``planner.late_moves``).

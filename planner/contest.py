@@ -228,7 +228,8 @@ class Contest:
                 continue
             tried = True
             step_ps = self.step_ps(rows[i], machine)
-            if step_ps < best.step_ps:
+            # of equal ones the first, as in a search, unless it would take the place of a holder
+            if (step_ps, rows[i] if best.row != first else first) < (best.step_ps, best.row):
                 best = Winner(row=rows[i], step_ps=step_ps, proved=proved)
         return replace(best, proved=proved)
 

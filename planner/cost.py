@@ -22,6 +22,7 @@ from planner.calls import StepCalls
 from planner.collectives.base import Prices
 from planner.crossings import Routes
 from planner.exchange_work import Work, work_of
+from planner.firings import NO_FIRINGS, firings_ps
 from planner.folded_work import folded_work
 from planner.model import ModelGraph
 from planner.opcall import DTYPE_BYTES
@@ -53,6 +54,8 @@ class ExchangeTimes:
     """By bucket: what follows when it would be whole if nobody added (``planner.delays``)."""
     after_ps: int
     """Busiest compute lane: additions, and transfers where they hold it."""
+    late_ps: Callable[[Ints, Sequence[Ints]], Ints]
+    """When buckets are whole, (1, B), and the firings, to ``Work.late_ps``."""
 
 
 def by_size(elements: Sequence[int]) -> list[int]:
@@ -66,6 +69,7 @@ def exchange_times(
     cost_ps: Callable[[int], int],
     update_ps: UpdateTimes,
     work: Work | None,
+    landing_slots: int = 1,
 ) -> ExchangeTimes:
     """Price the exchange and the update of every bucket of ``cut``.
 
@@ -74,6 +78,12 @@ def exchange_times(
     """
     elements = [bucket.elements for bucket in cut]
     following_ps, updates_ps = update_ps.of_buckets(elements)
+
+    def late_ps(ready_ps: Ints, firings: Sequence[Ints]) -> Ints:
+        if work is None:
+            return np.zeros(len(ready_ps), dtype=np.int64)
+        return work.late_ps(elements, landing_slots, ready_ps, firings, updates_ps)
+
     return ExchangeTimes(
         buckets=tuple(cut),
         cost_ps=tuple(map(cost_ps, elements)),
@@ -85,6 +95,7 @@ def exchange_times(
         else (0,) * len(elements),
         delayed_ps=work.delayed_ps(elements) if work else (0,) * len(elements),
         after_ps=work.busiest_ps(elements) if work else 0,
+        late_ps=late_ps,
     )
 
 
@@ -166,9 +177,10 @@ def estimate(
     item = DTYPE_BYTES[training.dtype]
     routes = Routes(cluster=cluster, placement=plan.placement, item_bytes=item)
     work = exchange_work(plan, elements, prices, update_ps, routes)
+    cost_ps = exchange_cost(plan, prices, work, cluster)
     return compose(
         [pass_times(model, calls, book) for book in used],
-        exchange_times(cut, exchange_cost(plan, prices, work, cluster), update_ps, work),
+        exchange_times(cut, cost_ps, update_ps, work, max(1, plan.landing_slots)),
         rounds_of(training, plan, cluster),
         plan.overlap,
     )
@@ -248,19 +260,23 @@ def compose(
     updates = exchange.updates_ps
     tails = [c + u for c, u in zip(exchange.cost_ps, exchange.update_ps, strict=True)]
     places = np.array([bucket.place for bucket in exchange.buckets])
-    ready, delayed = [at.begin_ps] * len(places), 0
+    ready, delayed, firings = [at.begin_ps] * len(places), 0, NO_FIRINGS
     if overlap:
+        firings = firings_ps(passes, rounds)
         whole = ready_ps(passes, rounds, places)
         ready = whole.tolist()
         if are_unbroken(passes, rounds, places, whole):
             delayed = max(map(add, ready, exchange.delayed_ps))
     sizes = by_size([bucket.elements for bucket in exchange.buckets])
+    late = int(exchange.late_ps(np.array([ready]), [firings])[0])
     both = (ready, exchange.rest_ps), ([ready[i] for i in sizes], exchange.rest_by_size_ps)
     return Estimate(
         bounds_ps={
             "compute lane": max(at.begin_ps + exchange.after_ps, at.slowest_ps) + updates,
             "input lane": at.load_ps,
-            "lanes and links of the exchange": max(delayed, *(_busy_ps(*order) for order in both)),
+            "lanes and links of the exchange": max(
+                delayed, late, *(_busy_ps(*order) for order in both)
+            ),
             "longest chain": max(map(add, ready, tails)),
         }
     )

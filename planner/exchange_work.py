@@ -9,7 +9,7 @@ row: the work of a bucket is then the smaller part of the two, and one bucket ha
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -17,12 +17,13 @@ import numpy as np
 
 from hwprofiles.link import Route
 from hwprofiles.units import Floats, Ints, to_ps
-from planner.algorithms import algorithm
+from planner.algorithms import algorithm, turns
 from planner.collectives.base import Prices
 from planner.crossings import EMPTY, LATER, REDUCE, Crossed, Routes
-from planner.crowds import Crowds
+from planner.crowds import Crowds, tells_waits
 from planner.delays import delay_rows, delayed_ps, no_delays
 from planner.groups import Groups
+from planner.late_moves import LateMoves
 from planner.moves import Moves, block_edges, by_name, channels_of, moves_of
 from planner.pivots import busy_ps, pivot_rows, stacked_rows
 from planner.switching import Joined, carried
@@ -55,6 +56,8 @@ class Work:
     """(4, V, N) as in ``planner.pivots``."""
     delay_ps: Ints
     """(4, D, N) as in ``planner.delays``."""
+    late: LateMoves | None = None
+    """Where moves are few enough to be looked at one by one."""
 
     def rest_ps(self, elements: Sequence[int]) -> tuple[int, ...]:
         """Return by bucket: the time that it and all after it take at least, once one is ready.
@@ -78,6 +81,23 @@ class Work:
         """
         columns = [self.sizes[n] for n in elements]
         return tuple(delayed_ps(self.delay_ps[:, :, columns]).tolist())
+
+    def late_ps(
+        self,
+        elements: Sequence[int],
+        slots: int,
+        ready_ps: Ints,
+        firings: Sequence[Ints],
+        updates_ps: int,
+    ) -> Ints:
+        """Return what a step takes at least, (W,), as in ``planner.late_moves``; 0 if not told.
+
+        So many arrivals may wait to be added in a landing register.
+        """
+        if self.late is None:
+            return np.zeros(len(ready_ps), dtype=np.int64)
+        columns = [self.sizes[n] for n in elements]
+        return self.late.landing(slots).late_ps(columns, ready_ps, firings, updates_ps)
 
     @cached_property
     def _telling(self) -> Ints:
@@ -121,7 +141,8 @@ def work_of(
     parts = by_name(name, sorted(set(sizes)))
     channels = channels_of(parts, prices.ranks)
     works = [_work(part, some, prices, update_ps, routes, channels) for part, some in parts.items()]
-    return works[0] if len(works) == 1 else _joined(works)
+    whole = works[0] if len(works) == 1 else _joined(works)
+    return whole if len(turns(name)) == 1 else replace(whole, late=None)  # whatever the sizes
 
 
 def _joined(works: Sequence[Work]) -> Work:
@@ -175,6 +196,11 @@ def _work(
     crossed = Crossed.of(moves, routes)
     crowding = Crowds.of(moves, crossed, routes).on(width, idle, duration, routes.item_bytes)
     head, tail = moves.times(duration, update, crowding)
+    tells_one_by_one = (
+        tells_waits(moves, len(routes.cluster.devices))
+        and not prices.holds_compute
+        and not crossed.switched
+    )
 
     def lane(groups: Groups, some: Ints, own: int) -> list[Ints]:
         """Return fill, work and drain, (channels, ranks, N); those of a switch have no end."""
@@ -214,6 +240,18 @@ def _work(
         delay_ps=delay_rows(moves, len(routes.cluster.devices), channels, (duration, tail))
         if not prices.holds_compute  # else passes are put off by transfers too
         else no_delays(0, len(distinct)),
+        late=LateMoves(
+            moves=moves,
+            crossed=crossed,
+            width=width,
+            head_ps=head,
+            idle_ps=idle,
+            duration_ps=duration,
+            tail_ps=tail,
+            update_ps=update,
+        )
+        if tells_one_by_one
+        else None,
     )
 
 

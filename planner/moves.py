@@ -5,7 +5,7 @@ the blocks are wider. Index letters: T moves, N sizes of a bucket, B buckets of 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import Protocol
@@ -64,6 +64,10 @@ class Moves:
     destination."""
     by_adder: Groups
     """Of ``adds``, by rank."""
+    by_landing: Groups
+    """Of ``adds``, by where what they add landed: seat."""
+    arrived: Ints
+    """(adds,) the transfers that they add."""
     pairs: Ints
     pair_of: Ints
     """(P,) pairs; (T,) which of them a move has."""
@@ -109,6 +113,21 @@ class Moves:
             found[some] |= before.reduce(np.logical_or, found)
         np.fill_diagonal(found, val=False)
         return found
+
+    def landing(self, slots: int) -> "Moves":
+        """Return the same moves where so many arrivals may wait at a seat: more wait for a slot."""
+        seats = (self.by_landing.rows(place) for place in range(len(self.by_landing.keys)))
+        later = [(self.arrived[some[slots:]], self.adds[some[:-slots]]) for some in seats]
+        waiting, waited = (
+            np.concatenate([own, *more])
+            for own, more in zip((self.waiting, self.waited), zip(*later, strict=True), strict=True)
+        )
+        if len(waiting) == len(self.waiting):
+            return self
+        order = np.lexsort((waited, waiting))
+        waiting, waited = waiting[order], waited[order]
+        levels, back = levels_of(depth_of(self.count, waiting, waited), waiting, waited)
+        return replace(self, levels=levels, back=back)
 
     def times(
         self, duration_ps: Ints, update_ps: Ints, lift: Lift | None = None
@@ -196,6 +215,8 @@ def moves_of(emit: Emit, ranks: int) -> Moves:
         by_dst=Groups.of(seat_of[1, sends]),
         by_pair=Groups.of(script.pairs[sends]),
         by_adder=Groups.of(src[adds]),
+        by_landing=Groups.of((src * channels + script.channel)[adds]),
+        arrived=script.arrived[adds],
         pairs=pairs,
         pair_of=pair_of,
         spans=spans,

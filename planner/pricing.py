@@ -310,7 +310,7 @@ class StripePrices:
                     prices = self._prices(chosen, calls, cold)
                     work = self._work(chosen, prices, update_ps, cold)
                     cost_ps = self._cost(chosen, prices, work, cold)
-                    of_slots[used] = OneExchange(work=work, cost_ps=cost_ps)
+                    of_slots[used] = OneExchange(work=work, cost_ps=cost_ps, slots=max(1, used))
                 rows.append(of_slots[used])
         elements = self.shared.cut(bucket_bytes).elements
         self.exchanges[key] = Exchanges.of(rows, elements, update_ps)

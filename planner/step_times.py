@@ -6,12 +6,14 @@ buckets of a cut.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from hwprofiles.units import Ints
 from planner.cost import are_unbroken, by_size, ready_ps, starts
 from planner.exchange_work import Work
+from planner.firings import NO_FIRINGS, firings_ps
 from planner.piece_prices import UpdateTimes
 from planner.rounds import PassTimes, Rounds
 
@@ -28,6 +30,8 @@ class Waits:
     """By bucket size, (W, B): the last gradient of each bucket."""
     unbroken: Ints
     """(W, bucket sizes) whether ``planner.cost.are_unbroken``."""
+    firings: tuple[Ints, ...]
+    """By way: ``planner.firings.firings_ps``."""
 
     @classmethod
     def of(
@@ -36,19 +40,23 @@ class Waits:
         """Work them out for each of ``rounds``; ``cuts`` are the places of the buckets."""
         distinct = {r: i for i, r in enumerate(dict.fromkeys(rounds))}
         places, ends = np.concatenate(cuts), np.cumsum([*map(len, cuts)])[:-1]
-        rows = []
-        for some in distinct:
+        rows, firings = [], [firings_ps(passes, some) for some in distinct]
+        for some, told in zip(distinct, firings, strict=True):
             at = starts(passes, some)
             ready = ready_ps(passes, some, places)
             whole = np.split(ready, ends)
             unbroken = (are_unbroken(passes, some, *of) for of in zip(cuts, whole, strict=True))
-            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *unbroken, *ready.tolist()])
-        kept, which = np.unique(np.array(rows, dtype=np.int64), axis=0, return_inverse=True)
+            known = (*unbroken, told.size > 0)
+            rows.append([at.begin_ps, at.slowest_ps, at.load_ps, *known, *ready.tolist()])
+        kept, one, which = np.unique(
+            np.array(rows, dtype=np.int64), axis=0, return_index=True, return_inverse=True
+        )
         return cls(
             of_slots=which.ravel()[[distinct[r] for r in rounds]],
             starts=kept[:, :3],
-            ready=tuple(np.split(kept[:, 3 + len(cuts) :], ends, axis=1)),
+            ready=tuple(np.split(kept[:, 4 + len(cuts) :], ends, axis=1)),
             unbroken=kept[:, 3 : 3 + len(cuts)],
+            firings=tuple(firings[i] for i in one.tolist()),
         )
 
     @classmethod
@@ -64,6 +72,7 @@ class Waits:
             starts=np.concatenate([waits.starts for waits in several]),
             ready=tuple(np.concatenate(cut) for cut in cuts),
             unbroken=np.concatenate([waits.unbroken for waits in several]),
+            firings=tuple(of for waits in several for of in waits.firings),
         )
 
 
@@ -74,9 +83,10 @@ class OneExchange:
     work: Work | None
     cost_ps: Callable[[int], int]
     """Elements to the time of one uncontended exchange."""
+    slots: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Exchanges:
     """Exchange and update of one placement and cut, by algorithm and landing slots.
 
@@ -143,6 +153,7 @@ class Exchanges:
         for begun, rest_ps in ((ready, self.rest_ps), (grown, self.rest_by_size_ps)):
             first = np.minimum.accumulate(begun[..., ::-1], axis=-1)[..., ::-1]
             floor = np.maximum(floor, (first + rest_ps).max(axis=-1))
+        floor = np.maximum(floor, self._late_ps(waits, cut, ready))
         if cut is not None:
             delayed = (ready + self.delayed_ps).max(axis=-1)
             floor = np.maximum(floor, delayed * waits.unbroken[:, [cut]])
@@ -151,6 +162,24 @@ class Exchanges:
         tail[matters] = [self._tail_ps(*at) for at in np.argwhere(matters).tolist()]
         last: Ints = np.maximum(floor, (ready + tail).max(axis=-1))
         return last
+
+    def _late_ps(self, waits: Waits, cut: int | None, ready_ps: Ints) -> Ints:
+        """Return what ``planner.late_moves`` tells, (W, K)."""
+        if cut is None:
+            return ready_ps[:, :, 0] + self._late_at_once_ps
+        each = [self._of_one(one, ready_ps[:, 0], waits.firings) for one in self.costs]
+        return np.stack(each, axis=1)
+
+    @cached_property
+    def _late_at_once_ps(self) -> Ints:
+        """(K,) the same from when all buckets are whole at once, without overlap."""
+        ready = np.zeros((1, len(self.elements)), dtype=np.int64)
+        return np.array([int(self._of_one(one, ready, [NO_FIRINGS])[0]) for one in self.costs])
+
+    def _of_one(self, one: OneExchange, ready_ps: Ints, firings: Sequence[Ints]) -> Ints:
+        if one.work is None:
+            return np.zeros(len(ready_ps), dtype=np.int64)
+        return one.work.late_ps(self.elements, one.slots, ready_ps, firings, self.update_ps)
 
     def _tail_ps(self, row: int, bucket: int) -> int:
         """Return what the exchange and the update of a bucket take."""

@@ -146,6 +146,8 @@ def rival_sentences(found: Explanation) -> Iterator[str]:
 def _rival(rival: Rival, step_s: float) -> str:
     behind, least = (s / step_s - 1 for s in (rival.step_s, max(rival.least_s, step_s)))
     took = f"{format_s(rival.step_s)} a step"
+    if not rival.simulated and behind <= 0:
+        return "not simulated, may be as fast"
     if not rival.simulated:
         return f"not simulated, at least {slower(behind)} ({took})"
     doubt = f"; others are at least {slower(least)}" if least > 0 else "; others may be as fast"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import foreplan
+import planner.explain
 from hwprofiles.calibration import OpSample
 from hwprofiles.errors import PlanError, RecordError
 from planner.batches import choice_changes
@@ -122,6 +123,22 @@ def test_a_candidate_that_the_search_did_not_reach_is_named():
     found = explain(replace(last, plans_sha256=plans_sha256(last.plans)), batches=False)
     assert found.faster == explained().label
     assert found.flips == found.tied == ()
+
+
+def test_a_candidate_that_is_faster_today_is_no_flip_wherever_it_is_found(monkeypatch):
+    """Where programs are large, those that lead today are decided among few."""
+    file = asked_file()
+    last = replace(file, plans=file.plans[2:])
+    last = replace(last, plans_sha256=plans_sha256(last.plans))
+    monkeypatch.setattr(Contest, "leaders", lambda contest, now_ps: (0,))
+    monkeypatch.setattr(planner.explain, "knobs", lambda tiers: [KNOBS["device.speed"]])
+    found = explain(last, batches=False)
+    assert found.faster
+    assert found.flips == found.tied == ()
+    # the fault that it is there for: a flip where nothing was turned yet
+    monkeypatch.setattr(planner.explain._Turns, "_ahead", lambda turns: None)
+    wrong = explain(last, batches=False)
+    assert min(abs(np.log(f.factor)) for f in wrong.flips if f.factor) < 0.01
 
 
 def test_a_contest_of_measured_ops_is_among_plans_whose_ops_the_file_holds():

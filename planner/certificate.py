@@ -61,6 +61,34 @@ class SearchResult:
     table: PlanTable
 
 
+HELD_TASKS = 1_500_000
+"""Simulations that are held until it is known which are told of; those of more tasks in sum take
+some hundreds of MB, so what they tell is worked out at once."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """A plan that was simulated, and what that tells as soon as somebody asks."""
+
+    plan: Plan
+    arena_bytes: int
+    """Of the fullest worker."""
+    simulated: Simulation | None
+    prediction: Prediction | None = None
+
+    @property
+    def tasks(self) -> int:
+        """Of the simulation that is held."""
+        return self.simulated.program.graph.tasks if self.simulated else 0
+
+    def candidate(self) -> Candidate:
+        """Return the plan with its prediction; the simulation is held no more."""
+        if self.prediction is None:
+            assert self.simulated, "a simulation is held until its prediction is there"
+            self.prediction, self.simulated = self.simulated.prediction(), None
+        return Candidate(plan=self.plan, prediction=self.prediction)
+
+
 @dataclass(slots=True, kw_only=True)
 class Found:
     """What has been simulated so far; of that the best, best first."""
@@ -70,24 +98,32 @@ class Found:
     limit_ps: float
     simulated: int = 0
     rows: list[int] = field(default_factory=list)
-    kept: list[tuple[Key, int, Candidate]] = field(default_factory=list)
-    """(objective and time, row, candidate)"""
+    kept: list[tuple[Key, int, Kept]] = field(default_factory=list)
+    """(objective and time, row, plan)"""
     tasks: int = 0
     engines: set[str] = field(default_factory=set)
 
     def add(self, row: int, simulated: Simulation, engine: str) -> None:
         """Note a simulated row; one that is slower than allowed, or than those kept, is not."""
         plan, step_ps = simulated.plan, simulated.timeline.makespan_ps
-        key = (self.objective.of_plan(plan, step_ps, max(simulated.arena_bytes)), step_ps)
+        arena_bytes = max(simulated.arena_bytes)
+        key = (self.objective.of_plan(plan, step_ps, arena_bytes), step_ps)
         self.simulated += 1
         self.rows.append(row)
         self.engines.add(engine)
         self.tasks += simulated.program.graph.tasks
         at = bisect(self.kept, (key, row), key=lambda entry: entry[:2])
         if step_ps <= self.limit_ps and at < self.keep:
-            candidate = Candidate(plan=plan, prediction=simulated.prediction())
-            self.kept.insert(at, (key, row, candidate))
+            kept = Kept(plan=plan, arena_bytes=arena_bytes, simulated=simulated)
+            self.kept.insert(at, (key, row, kept))
             del self.kept[self.keep :]
+            if sum(kept.tasks for _, _, kept in self.kept) > HELD_TASKS:
+                for _, _, kept in self.kept:
+                    kept.candidate()
+
+    def best(self, top: int) -> tuple[Candidate, ...]:
+        """Return the first plans with their predictions."""
+        return tuple(kept.candidate() for _, _, kept in self.kept[:top])
 
     def is_closed_to(self, key: Key) -> bool:
         """Whether no row with this bound can enter the first ``keep``."""
@@ -98,7 +134,8 @@ def _is_proved(table: PlanTable, found: Found, done: Ints, worth: int) -> bool:
     """Whether none of ``worth`` rows that was not simulated can enter what was to be kept."""
     if len(found.kept) < found.keep:
         return found.simulated == worth
-    return not left_over(table, found.objective, done, found.kept[found.keep - 1][0]).better
+    best_key, last_key = found.kept[0][0], found.kept[found.keep - 1][0]
+    return not left_over(table, found.objective, done, last_key, best_key).better
 
 
 def certify(

@@ -32,11 +32,6 @@ from planner.shared_prices import Key, Shared
 from planner.space import Stripe
 from planner.step_times import Exchanges, OneExchange, Waits
 
-COPIES_A_TASK = 24
-"""Tasks that are written many at once (passes of further workers, moves of a bucket), simulated and
-read in the time in which one more is lowered."""
-
-
 BOUND_AXES = (
     "placement",
     "algorithm",
@@ -108,7 +103,6 @@ class StripePrices:
             "landing_top": self._landing_tops(plan),
             "spare_slots": self._over(slots, partial(self._spare_slots, plan)),
             "tasks": self._over(exchange, partial(self._tasks, plan)),
-            "effort": self._over(exchange, partial(self._effort, plan)),
         }
         return own | self._any_microbatch
 
@@ -200,11 +194,6 @@ class StripePrices:
     def _tasks(self, plan: Plan, name: str, bucket_bytes: int) -> int:
         passes = self.stripe.workers * self._pass_tasks(plan)
         return passes + self._exchange_tasks(name, bucket_bytes)
-
-    def _effort(self, plan: Plan, name: str, bucket_bytes: int) -> int:
-        updates = len(self.shared.cut(bucket_bytes).buckets) * self.stripe.workers
-        lowered = self._pass_tasks(plan) + updates
-        return lowered + (self._tasks(plan, name, bucket_bytes) - lowered) // COPIES_A_TASK
 
     def _spare(self, name: str, value: int, used: int) -> bool:
         """Whether fewer slots do as well, where at most ``used`` are ever taken."""

@@ -26,7 +26,6 @@ class Queue:
     bound_ps: Ints
     slots: Ints
     tasks: Ints
-    effort: Ints
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,7 +57,6 @@ def queue_of(table: PlanTable, block: Block, value: Floats) -> Queue:
         bound_ps=block.bound_ps,
         slots=table.slots(block),
         tasks=block.tasks,
-        effort=block.effort,
     )
 
 
@@ -118,24 +116,24 @@ class Ranking:
     """The best of the sections that are priced."""
     waiting: list[tuple[Key, int, Section]] = field(default_factory=list)
     """The others, the one that may have the best row last."""
-    least_effort: int = 0
-    """No row that can be is less effort."""
+    least_tasks: int = 0
+    """No row that can be has fewer."""
 
     @classmethod
     def of(cls, table: PlanTable, objective: Objective) -> "Ranking":
         """Return the ranking of all rows; nothing is priced yet."""
-        waiting, efforts = [], [0]
+        waiting, tasks = [], [0]
         for place, section in enumerate(table.open_sections()):
             least = least_of(table, objective, section)
             if least is not None:
                 waiting.append((least, -place, section))
-                efforts.append(int(section.factors["effort"].table.min()))
+                tasks.append(int(section.factors["tasks"].table.min()))
         return cls(
             table=table,
             objective=objective,
             queue=nothing(),
             waiting=sorted(waiting, key=lambda entry: entry[:2], reverse=True),
-            least_effort=min(efforts[1:], default=0),
+            least_tasks=min(tasks[1:], default=0),
         )
 
     def reaches(self, place: int) -> bool:
@@ -182,16 +180,18 @@ def left_over(
 ) -> Left:
     """Count the rows not in ``done`` whose key is below ``key``.
 
-    The smallest key is exact where it is below ``key`` or ``upto``, else it is no more than it.
+    The smallest key is exact where it is below ``key`` or ``upto``, else it is no more than it. A
+    section that nobody priced, for it has nothing below ``upto``, is counted by its passes: nobody
+    showed that its rows are worse than ``key``.
     """
     better, least = 0, None
-    beyond = max(key, upto or key)
+    beyond, exact_to = max(key, upto or key), upto or key
     for section in table.open_sections():
         at_best = least_of(table, objective, section)
         if at_best is None or at_best > beyond:
             least = at_best if least is None else min(least, at_best or least)
             continue
-        for block in table.blocks_of(section):
+        for block in table.blocks_of(section, exact=section.is_priced or at_best <= exact_to):
             some = worth(block)
             some = some.take(~np.isin(some.rows, done))
             if not len(some.rows):

@@ -83,9 +83,10 @@ def search(  # noqa: PLR0913, the question, and how far to go
 ) -> SearchResult:
     """Return the ``top`` best plans with a certificate.
 
-    ``budget`` counts simulations; without one the search stops where the programs simulated sum up
-    to ``planner.agenda.EFFORT`` tasks, never by the clock. ``fixed`` is short for constraints that
-    only fix plan fields. Ctrl-C keeps what was found. Equal inputs give equal results.
+    ``budget`` counts simulations; without one the search stops where what was simulated sums up to
+    ``planner.agenda.EFFORT_US`` of work as counted, never by the clock, or where nothing is to be
+    gained. ``fixed`` is short for constraints that only fix plan fields. Ctrl-C keeps what was
+    found. Equal inputs give equal results.
 
     Raises
     ------
@@ -106,7 +107,10 @@ def search(  # noqa: PLR0913, the question, and how far to go
             f"plan: each of the {found.simulated} plans that were simulated takes longer than"
             f" {limit_ps / PS_PER_S:g} s; raise the limit, --budget, or name a larger cluster"
         )
-    best = tuple(candidate for _, _, candidate in found.kept[:top])
+    try:
+        best = found.best(top)
+    except KeyboardInterrupt:  # what was found is told all the same
+        stopped_by, best = "interrupt", found.best(top)
     certificate = certify(table, tally, found, stopped_by, top, budget)
     return SearchResult(best=best, certificate=certificate, table=table)
 
@@ -139,10 +143,10 @@ def search_front(
     stopped_by = _simulate(model, training, machine, ranking, found, budget, progress)
     kept: list[Candidate] = []
     least = float("inf")
-    for (_, step_ps), _, candidate in found.kept:
-        value = second.of_plan(candidate.plan, step_ps, max(candidate.prediction.arena_bytes))
+    for (_, step_ps), _, one in found.kept:
+        value = second.of_plan(one.plan, step_ps, one.arena_bytes)
         if value < least:
-            kept, least = [*kept, candidate], value
+            kept, least = [*kept, one.candidate()], value
     proof = certify(table, tally, found, stopped_by, len(found.kept), budget)
     statement = (
         f"of {len(queue)} plans on the front of the bounds {found.simulated} were simulated, and"
@@ -169,12 +173,12 @@ def _simulate(
         for entry in agenda:
             plan = ranking.table.plan(entry.row)
             if compiles(entry.engine):
-                progress(COMPILING, agenda.work, agenda.work + agenda.ahead(), None)
+                progress(COMPILING, agenda.work_us, agenda.work_us + agenda.ahead(), None)
             simulated = simulation(model, training, plan, machine, entry.bound_ps, entry.engine)
             found.add(entry.row, simulated, entry.engine)
-            agenda.note(entry, simulated.timeline.makespan_ps)
+            agenda.note(entry, simulated.timeline)
             best = found.kept[0][0][0] if found.kept else None
-            progress("simulating", agenda.work, agenda.work + agenda.ahead(), best)
+            progress("simulating", agenda.work_us, agenda.work_us + agenda.ahead(), best)
     except KeyboardInterrupt:
         if not found.kept:
             raise

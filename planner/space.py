@@ -136,6 +136,33 @@ class Space:
             found[chosen] = self.starts[i] + np.ravel_multi_index(first, stripe.shape)
         return found
 
+    def traits(self, rows: Ints, names: Sequence[str]) -> Ints:
+        """Return a number for what each of ``rows`` has on each axis: equal ones have the same.
+
+        The axis ``workers`` is the stripe's; placements are alike that stand at the same place of
+        their axis, whatever the number of workers.
+        """
+        found = np.zeros((len(rows), len(names)), dtype=np.int64)
+        of_stripe = np.searchsorted(self.starts, rows, side="right") - 1
+        for i in np.unique(of_stripe).tolist():
+            stripe, chosen = self.stripes[i], np.flatnonzero(of_stripe == i)
+            at = stripe.indices(rows[chosen] - self.starts[i])
+            for j, name in enumerate(names):
+                if name == "workers":
+                    found[chosen, j] = stripe.workers
+                elif name == "placement":
+                    found[chosen, j] = at[name]
+                else:
+                    numbers = self._numbers.setdefault(name, {})
+                    of_axis = [numbers.setdefault(v, len(numbers)) for v in stripe.axes[name]]
+                    found[chosen, j] = np.array(of_axis)[at[name]]
+        return found
+
+    @cached_property
+    def _numbers(self) -> dict[str, dict[Any, int]]:
+        """By axis: a number for each value that somebody asked for."""
+        return {}
+
     def around(self, rows: Ints) -> tuple["Space", Ints]:
         """Return the least space of whole products that holds ``rows``, and their numbers in it."""
         stripes, first = [], 0

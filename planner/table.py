@@ -52,8 +52,6 @@ class Block:
     """Static arena of the fullest worker."""
     tasks: Ints
     """Tasks of the program."""
-    effort: Ints
-    """Tasks that are lowered one by one, and a share of those that are copied."""
     spare: Bools
     """Whether the program is that of another row of the space (see ``DOMINANCE``)."""
 
@@ -73,7 +71,6 @@ class Block:
             bound_ps=self.bound_ps[chosen],
             arena_bytes=self.arena_bytes[chosen],
             tasks=self.tasks[chosen],
-            effort=self.effort[chosen],
             spare=self.spare[chosen],
         )
 
@@ -110,6 +107,11 @@ class Section:
     def bounds(self) -> Factor:
         """The bound of every row, worked out when it is first asked for."""
         return self.price()
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether anybody asked for its bounds."""
+        return "bounds" in vars(self)
 
     @property
     def first(self) -> int:
@@ -158,7 +160,6 @@ class Section:
             bound_ps=bound_ps,
             arena_bytes=arena,
             tasks=made["tasks"],
-            effort=made["effort"],
             spare=(made["spare_slots"] | made["spare_landing"] | made["spare_overlap"]) != 0,
         )
 

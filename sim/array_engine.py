@@ -13,7 +13,7 @@ import numpy as np
 from hwprofiles.units import PS_PER_S
 from sim.arrays.layout import lay_out
 from sim.arrays.native import Entry
-from sim.arrays.state import NOW_PS, SOLVES, State
+from sim.arrays.state import NOW_PS, SOLVED, SOLVES, State
 from sim.fair import NONE
 from sim.taskgraph import TaskGraph
 from sim.timeline import Timeline, too_long
@@ -72,7 +72,8 @@ def simulate_counted(graph: TaskGraph) -> tuple[Timeline, Counts]:
     if not ended.all():  # what started has ended, since nothing is left that runs
         raise deadlock(graph, ended.tolist(), ended.tolist())
     counts = Counts(solves=int(state.at[SOLVES]), held_bytes=_held_bytes(graph, state))
-    return Timeline(start_ps=state.start_ps, end_ps=state.end_ps), counts
+    solved = int(state.at[SOLVED])
+    return Timeline(start_ps=state.start_ps, end_ps=state.end_ps, solved=solved), counts
 
 
 def beyond_s(state: State, lane: int) -> float:

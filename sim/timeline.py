@@ -16,6 +16,8 @@ class Timeline:
 
     start_ps: Ints
     end_ps: Ints
+    solved: int = 0
+    """Flows whose shares the array engine worked out, as often as it did: what contention took."""
 
     @classmethod
     def from_lists(cls, start_ps: Sequence[int], end_ps: Sequence[int]) -> "Timeline":

@@ -10,7 +10,7 @@ from hwprofiles.units import PS_PER_S
 from sim import fair
 from sim.arrays.compiled import compiled, inlined, with_parts
 from sim.arrays.events import wake_at
-from sim.arrays.state import BEYOND_PS, NOW_PS, SOLVES, STAMP, TOUCHED_LINKS
+from sim.arrays.state import BEYOND_PS, NOW_PS, SOLVED, SOLVES, STAMP, TOUCHED_LINKS
 from sim.fair import NONE
 
 LAST_FLOAT_PS = 9.223372036854e18
@@ -100,6 +100,7 @@ def solve(s: Any, link: int) -> None:
     """Share the links of one component."""
     s.at[SOLVES] += 1
     flows, links = component(s, link)
+    s.at[SOLVED] += flows
     if flows == 1:
         alone(s, s.found_flows[0])
     else:

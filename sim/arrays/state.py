@@ -36,9 +36,10 @@ AnyTimes = Annotated[Ints, ANY_STRIDE]
 AnyFloats = Annotated[Floats, ANY_STRIDE]
 """Columns of a graph, which are taken as they are."""
 
-NOW_PS, EVENTS, TOUCHED_LANES, TOUCHED_LINKS, ENDING, STAMP, SOLVES = range(7)
-PLACES = 7
-"""Places in ``State.at``: the time, how many are in each list, the last search, how many solves."""
+NOW_PS, EVENTS, TOUCHED_LANES, TOUCHED_LINKS, ENDING, STAMP, SOLVES, SOLVED = range(8)
+PLACES = 8
+"""Places in ``State.at``: the time, how many are in each list, the last search, how many solves and
+of how many flows in sum."""
 
 PARKED = -2
 """Place of a bid that waits for another lane of its queue."""

@@ -298,7 +298,7 @@ def test_where_a_search_stops_by_tasks_no_plan_with_other_slots_is_faster():
     model, training, machine = load_model("alexnet"), Training(batch=128), load_machine("k40-quad")
 
     def missed_ps() -> int:
-        with patch("planner.search.Agenda", partial(Agenda, left=300)):
+        with patch("planner.search.Agenda", partial(Agenda, left_us=10_000)):
             result = search(model, training, machine)
         assert result.certificate.stopped_by == "tasks"
         best = result.best[0].plan

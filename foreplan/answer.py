@@ -97,7 +97,7 @@ def show_plans(found: "PlanFile", samples: float = 0) -> None:
     )
     if proof.stopped_by == "tasks":
         out(
-            "stopped by the size of the programs; --budget N simulates N plans, whatever their size"
+            "stopped where more simulations were not worth their work; --budget N simulates N plans"
         )
 
 

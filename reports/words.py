@@ -41,7 +41,7 @@ VERDICT_WORDS: Mapping[str, str] = {
 STOP_WORDS: Mapping[str, str] = {
     "proof": "the search went on until nothing was left that could be better",
     "budget": "the search simulated as many as --budget says",
-    "tasks": "the search stopped at large programs; --budget N simulates N, whatever their size",
+    "tasks": "more simulations were not worth their work; --budget N simulates N",
     "interrupt": "the search was interrupted",
     "what-if": "the plans of a file, priced on other hardware",
 }

@@ -24,7 +24,7 @@ from planner.table import Bools
 from sim.engine import choose
 from sim.timeline import Timeline
 
-EFFORT_US = 500_000
+EFFORT_US = 700_000
 """Work that a search spends where no budget is given."""
 PLAN_US, TASK_US, SOLVED_US, HEAP_TASK_US = 2_300, 0.2, 0.27, 8
 """Work of a plan, of each task, of each flow whose share the array engine works out, and of a task

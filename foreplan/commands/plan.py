@@ -50,7 +50,7 @@ def plan(
     top: Annotated[int, typer.Option(min=1, help="Plans to keep and prove in order.")] = 5,
     budget: Annotated[
         int | None,
-        typer.Option(min=1, help="Most simulations; default: half a second of them, by size."),
+        typer.Option(min=1, help="Most simulations; default: some 0.7 s of them, by size."),
     ] = None,
     objective: Annotated[
         str,

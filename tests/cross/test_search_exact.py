@@ -23,7 +23,7 @@ from planner.machine import Machine
 from planner.model import ModelGraph, load_model
 from planner.objective import Objective
 from planner.plan import Plan, Training, Verdict
-from planner.predict import predict
+from planner.predict import Simulation, predict
 from planner.ranking import Ranking
 from planner.registers import plan_buckets
 from planner.search import machine_space, search, search_front
@@ -249,6 +249,23 @@ def test_an_interrupt_keeps_the_best_so_far(after):
     assert steps_ps(result) == sorted(steps_ps(result))
     assert stopped.seen[-1][2] == result.best[0].prediction.step_s
     check_sums(result)
+
+
+def test_an_interrupt_while_predictions_are_worked_out_keeps_them_all(monkeypatch):
+    model, training, machine, _ = perceptron()
+    whole, calls = Simulation.prediction, []
+
+    def interrupted(simulated):
+        calls.append(simulated)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(simulated)
+
+    monkeypatch.setattr(Simulation, "prediction", interrupted)
+    result = search(model, training, machine, top=4)
+    assert result.certificate.stopped_by == "interrupt"
+    assert len(result.best) == 4
+    assert steps_ps(result) == sorted(steps_ps(result))
 
 
 def test_progress_counts_up_and_its_best_never_rises():

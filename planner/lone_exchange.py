@@ -66,7 +66,7 @@ class LoneExchanges:
         return -(-elements // self._moves.blocks) * self._moves.blocks
 
     def graph(self, elements: int) -> TaskGraph:
-        """Return what ``exchange_graph`` does, in a fiftieth of its time."""
+        """Return what ``exchange_graph`` does; many tasks in a twentieth of its time or less."""
         moves, narrow, item_bytes = self._moves, self._narrow, DTYPE_BYTES[self.dtype]
         edges = block_edges(moves.blocks, [elements])[:, 0]
         width = edges[moves.end] - edges[moves.first]

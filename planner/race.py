@@ -128,7 +128,7 @@ class Race:
         self.part = equal_part(names, network, ranks)
         self.able = [network.able(name, ranks) for name in names]
         self.places = range(len(names))
-        self.is_bound: dict[int, bool] = {}
+        self.waits: dict[int, bool] = {}
         """By place, of those that might have won: whether simulations are above the closed form."""
         self.work = cache(lambda place: LinkWork.of(network, names[place], ranks))
         self.graphs = cache(lambda place: graphs(network, names[place], ranks))
@@ -148,29 +148,29 @@ class Race:
             return NEVER
         return max(self.closed_ps(place, elements), self.work(place).least_ps(elements))
 
-    def _is_bound(self, place: int) -> bool:
+    def _has_waits(self, place: int) -> bool:
         """Hold the closed form of one against simulations, once."""
         if self.ranks > SIMULATED_RANKS or not self.able[place]:
             return False
-        if place not in self.is_bound:
+        if place not in self.waits:
             sizes = [-(-elements // self.part) * self.part for elements in PROBED_ELEMENTS]
-            self.is_bound[place] = any(
+            self.waits[place] = any(
                 self._simulated_ps(place, n) != self.closed_ps(place, n) for n in sizes
             )
-        return self.is_bound[place]
+        return self.waits[place]
 
     def _simulated_ps(self, place: int, elements: int) -> int:
         graph = self.graphs(place)(elements)
-        quick = graph.tasks < SLOW_TASKS and compiles("array")
-        return run(graph, "heap" if quick else "array").makespan_ps
+        is_small = graph.tasks < SLOW_TASKS and compiles("array")
+        return run(graph, "heap" if is_small else "array").makespan_ps
 
     def _time_ps(self, place: int, elements: int) -> int:
         """Return the time of one: simulated where the closed form is known to be a bound."""
-        if self._is_bound(place):
+        if self._has_waits(place):
             return self._simulated_ps(place, elements)
         return self.least_ps(place, elements)
 
-    def _finish(self, elements: int, among: Sequence[int], count: int) -> list[tuple[int, int]]:
+    def _ranked(self, elements: int, among: Sequence[int], count: int) -> list[tuple[int, int]]:
         """Return (time, place) in order, so far that the first ``count`` are the fastest.
 
         Of equal ones the simplest is first; whoever is missing takes longer.
@@ -183,12 +183,12 @@ class Race:
 
     def times_ps(self, elements: int) -> tuple[int, ...]:
         """Return the time of each; of some behind the second only what they take at least."""
-        known = {place: time for time, place in self._finish(elements, self.places, 2)}
-        return tuple(known.get(p) or self.least_ps(p, elements) for p in self.places)
+        known = {place: time for time, place in self._ranked(elements, self.places, 2)}
+        return tuple(known.get(p, self.least_ps(p, elements)) for p in self.places)
 
     def winner(self, elements: int, among: Sequence[int] | None = None) -> str:
         """Return the fastest, of all or of some places; of equal ones the simplest."""
-        return self.names[self._finish(elements, among or self.places, 1)[0][1]]
+        return self.names[self._ranked(elements, among or self.places, 1)[0][1]]
 
     def contenders(self, low: int, high: int) -> list[int]:
         """Return the places of those that may win between two sizes.

@@ -155,7 +155,7 @@ def topology_map(
             times_ps[:, column, place] = race.times_ps(elements)
         for low, high in pairwise(sizes):
             switches += race.switches(low, high)
-        waiting += [(count, names[place]) for place, told in race.is_bound.items() if told]
+        waiting += [(count, names[place]) for place, told in race.waits.items() if told]
         progress(column + 1, len(ranks))
     return TopologyMap(
         network=network,
